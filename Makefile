@@ -1,0 +1,56 @@
+# `make quickstart` and `make test` set up everything they need in .venv; see the README.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := quickstart
+
+# Compiled programs are kept, so that a second run starts at once. No accelerator is needed for any of this.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+
+.PHONY: help quickstart setup setup-dev test test-all lint format clean
+
+help:
+	@echo "make quickstart   set up, then write a small kitchen, convert it, train, evaluate, draw (CPU, minutes)"
+	@echo "make test         set up, then run the tests"
+	@echo "make test-all     the slow tests too"
+	@echo "make lint         ruff;  make format  lets it rewrite;  make clean  removes what these commands made"
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+quickstart: setup
+	$(BIN)/python -m data_builders.kitchen --out $(RUN)/download --recipes 4200 --seed 1
+	$(BIN)/python -m data_builders.recipe1m --source $(RUN)/download --out $(RUN)/data --word-dim 64
+	$(BIN)/python -m adamine_jax.main --config configs/quickstart.py --workdir $(RUN)/run --config.data.dir=$(RUN)/data
+
+test: setup-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pytest -n auto
+
+test-all: setup-dev
+	$(BIN)/python -m pytest -n auto -m ''
+
+lint: setup-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+format: setup-dev
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean:
+	rm -rf $(RUN) .jax_cache .pytest_cache .ruff_cache

@@ -1,0 +1,184 @@
+"""The configuration of a run: read from flags, checked before any work starts, compared with an earlier run's."""
+
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import ml_collections
+from absl import flags
+
+from adamine_jax.errors import UserError
+from adamine_jax.losses.triplet import AGGREGATIONS, INSTANCE_STRATEGIES, SEMANTIC_STRATEGIES
+from adamine_jax.retrieval.protocols import parse_protocols
+from configs import adamine
+
+MAY_CHANGE = ("epochs", "data.dir", "checkpoint.", "train.", "eval.", "model.image.weights")
+"""Fields that a resumed run may be given anew: they do not change what the steps already taken have computed."""
+
+
+TUPLES = (("loss", "strategies"), ("loss", "weights"), ("eval", "protocols"))
+
+
+def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns the fields by their dotted names, tuples as lists, as JSON would give them back."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= {f"{key}.{name}": inner for name, inner in flatten(value).items()}
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses unknown, impossible or contradictory fields. The model's own are checked where it is built.
+
+    Raises:
+        UserError: one line that names the field and what it takes.
+    """
+    known = flatten(adamine.get_config())
+    given = flatten(config)
+    for field in given:
+        if field not in known:
+            raise UserError(unknown_field(field))
+    if missing := sorted(set(known) - set(given)):
+        raise UserError(f"config.{missing[0]} is missing; begin your config with configs.adamine.get_config()")
+
+    for field, (takes, accepts) in RULES.items():
+        if not accepts(given[field]):
+            raise UserError(f"config.{field} = {given[field]!r}: takes {takes}")
+    size, resize = config.data.image_size, config.data.resize
+    if size > resize:
+        raise UserError(f"config.data.image_size = {size}: takes at most config.data.resize = {resize}")
+    if len(config.loss.weights) != len(config.loss.strategies):
+        raise UserError(
+            f"config.loss.weights has {len(config.loss.weights)} numbers for {len(config.loss.strategies)} strategies: "
+            "takes one for each of config.loss.strategies"
+        )
+    if config.model.instructions == "vectors":
+        raise UserError(
+            "config.model.instructions = 'vectors': the data set holds no sentence vectors; take 'words' or 'none'"
+        )
+
+
+def unknown_field(field: str) -> str:
+    """The line about a field that does not exist, with the nearest ones that do."""
+    known = list(flatten(adamine.get_config()))
+    near = difflib.get_close_matches(field, known, n=3, cutoff=0.4) or difflib.get_close_matches(
+        field.split(".")[-1], known, n=3, cutoff=0.3
+    )
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"config.{field}: no such field{hint} (all of them are in configs/adamine.py)"
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _integer(low: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number from {low}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
+
+
+def _number(sign: str) -> tuple[str, Callable[[Any], bool]]:
+    accepts = {"above 0": lambda v: v > 0, "from 0": lambda v: v >= 0}[sign]
+    return f"a number {sign}", lambda v: _is_number(v) and v != float("inf") and accepts(v)
+
+
+def _is_protocol(value) -> bool:
+    try:
+        parse_protocols([value])
+    except UserError:
+        return False
+    return True
+
+
+STRATEGIES = INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES
+
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "seed": _integer(0),
+    "batch_size": _integer(2),
+    "epochs": _integer(1),
+    "unfreeze_epoch": _integer(0),
+    "data.resize": _integer(1),
+    "data.image_size": _integer(32),
+    "loss.margin": _number("from 0"),
+    "loss.strategies": (
+        f"a tuple of different ones of {', '.join(STRATEGIES)}",
+        lambda v: len(v) > 0 and set(v) <= set(STRATEGIES) and len(set(v)) == len(v),
+    ),
+    "loss.weights": ("numbers from 0", lambda v: all(_is_number(w) and w >= 0 for w in v)),
+    "loss.num_negatives": (
+        "None (all) or a whole number from 1",
+        lambda v: v is None or (isinstance(v, int) and v >= 1),
+    ),
+    "loss.aggregation": (f"one of {', '.join(AGGREGATIONS)}", lambda v: v in AGGREGATIONS),
+    "optim.lr": _number("above 0"),
+    "optim.clip_norm": _number("above 0"),
+    "checkpoint.every_steps": _integer(0),
+    "checkpoint.keep": _integer(1),
+    "train.log_every_steps": _integer(1),
+    "train.nonfinite_streak": _integer(1),
+    "eval.batch_size": _integer(1),
+    "eval.protocols": (
+        "a tuple of 1k, 10k, full or PAIRSxDRAWS",
+        lambda v: len(v) > 0 and all(_is_protocol(p) for p in v),
+    ),
+    "eval.seed": _integer(0),
+}
+
+
+def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> list[str]:
+    """Names the fields in which a run differs from the one stored in its workdir, but for those that may change.
+
+    Args:
+        config: of the run.
+        stored: a flattened configuration, as `config.json` holds it.
+
+    Returns:
+        `field (stored → given)` for each of them.
+    """
+    given = flatten(config)
+    return [
+        f"{field} ({stored.get(field)!r} → {given.get(field)!r})"
+        for field in sorted(given.keys() | stored.keys())
+        if stored.get(field) != given.get(field) and not field.startswith(MAY_CHANGE)
+    ]
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+    """The nested configuration as `config.json` holds it."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def from_dict(stored: dict[str, Any]) -> ml_collections.ConfigDict:
+    """Reads what `to_json` wrote, tuples being tuples again."""
+    config = adamine.get_config()
+    with config.ignore_type():
+        config.update(stored)
+        for section, field in TUPLES:
+            config[section][field] = tuple(config[section][field])
+    return config
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses a command line for `absl.app.run`; a mistake in it becomes a `UserError`.
+
+    Raises:
+        UserError: an unknown flag, config field or value.
+    """
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field
+        known = flatten(adamine.get_config())
+        for argument in argv[1:]:
+            if not argument.lstrip("-").startswith("config."):
+                continue
+            field = argument.lstrip("-").removeprefix("config.").split("=")[0]
+            if field not in known:
+                raise UserError(unknown_field(field)) from None
+        raise UserError(f"--config: {error}") from None
+    except (FileNotFoundError, ImportError, SyntaxError) as error:
+        raise UserError(f"--config: {error}") from None

@@ -1,0 +1,72 @@
+"""AdaMine as in the paper: ResNet-101, instance and semantic triplets, adaptive mining.
+
+    python -m adamine_jax.main --config configs/adamine.py --workdir runs/adamine \
+        --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
+
+Every field can be set on the command line as `--config.section.field=value`. Published scores (SIGIR 2018, test
+split, 10 draws of 1,000 pairs): R@1 39.8 / 40.2 %, R@10 77.4 / 78.7 % for image→recipe / recipe→image.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the base configuration; unknown fields are refused."""
+    config = ml_collections.ConfigDict()
+    config.seed = 1234  # of weights, batches and crops
+    config.batch_size = 100  # pairs in a global batch, over all devices
+    config.epochs = 80
+    config.unfreeze_epoch = 20  # the ResNet learns from this epoch on; 0 = from the start, ≥ epochs = never
+    config.freeze_batch_stats = False  # True: BatchNorm keeps its stored statistics while the ResNet is frozen
+
+    config.data = ml_collections.ConfigDict()
+    config.data.name = "recipe1m"  # name of the TFDS data set
+    config.data.dir = "data"  # the --out of `python -m data_builders.recipe1m`
+    config.data.resize = 256  # pixels of a photo's shorter side before the crop
+    config.data.image_size = 224  # pixels of the crop: random in training, central in evaluation
+    config.data.flip = False  # mirror half of the training photos (not published)
+    config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must end at chance
+
+    config.model = ml_collections.ConfigDict()
+    config.model.dtype = "float32"  # of the towers' arithmetic: 'float32' or 'bfloat16'; parameters stay float32
+    config.model.remat = False  # recompute residual blocks in the backward pass: less memory, a third more time
+    config.model.embedding_dim = 1024  # of the shared space
+    config.model.image = ml_collections.ConfigDict()
+    config.model.image.depth = 101  # ResNet 18, 34, 50, 101 or 152
+    config.model.image.width = 64  # channels of its first stage; 64 = standard, small ones for CPUs
+    config.model.image.weights = ""  # file written by `python -m adamine_jax.import_weights`; '' = random
+    config.model.ingredients = True  # False: recipes without their ingredients
+    config.model.instructions = "words"  # 'words', or 'none': recipes without their instructions
+    config.model.max_words = 48  # words kept of a sentence
+    config.model.word_dim = 300  # of the word vectors
+    config.model.word_vectors = "shared"  # one table for ingredients and instructions, or 'separate' ones
+    config.model.ingredient_hidden = 300  # of each direction of the ingredient LSTM
+    config.model.sentence_hidden = 1024  # of the LSTM over the words of a sentence
+    config.model.instruction_hidden = 1024  # of the LSTM over the sentences
+    config.model.instruction_lstm_over_padding = False  # True: as published, for its weights
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.margin = 0.3  # in cosine distance
+    config.loss.strategies = ("IRR", "RII", "SIRR", "SRII")  # anchor, positive, negative; S = semantic
+    config.loss.weights = (1.0, 1.0, 0.1, 0.1)  # one a strategy
+    config.loss.num_negatives = config_dict.placeholder(int)  # the hardest of each anchor; None = all
+    config.loss.aggregation = "valid"  # average over non-zero costs (adaptive mining), or 'mean' over all
+
+    config.optim = ml_collections.ConfigDict()
+    config.optim.lr = 1e-4  # of both Adam groups, constant
+    config.optim.clip_norm = 8.0  # global norm of the gradient over all trained parameters
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every_steps = 0  # also save within an epoch, every so many steps; 0 = at its end only
+    config.checkpoint.keep = 2  # last ones kept, beside the best
+
+    config.train = ml_collections.ConfigDict()
+    config.train.log_every_steps = 50  # a line in metrics.jsonl
+    config.train.nonfinite_streak = 10  # stop after so many steps in a row with a non-finite loss or gradient
+
+    config.eval = ml_collections.ConfigDict()
+    config.eval.batch_size = 100  # pairs embedded at a time
+    config.eval.protocols = ("1k", "10k", "full")  # of the test: 10 draws of 1,000, 5 of 10,000, every pair
+    config.eval.seed = 0  # of the draws; the same for every model, so that scores can be compared
+    return config

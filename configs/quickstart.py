@@ -1,0 +1,30 @@
+"""A small AdaMine that learns the procedural kitchen on two CPU cores in a few minutes.
+
+make quickstart
+"""
+
+from configs import adamine
+
+
+def get_config():
+    """Returns the base configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
+    config = adamine.get_config()
+    config.batch_size = 64
+    config.epochs = 20
+    config.unfreeze_epoch = 0  # nothing is pre-trained
+
+    config.data.resize = 104
+    config.data.image_size = 96
+
+    config.model.embedding_dim = 256
+    config.model.image.depth = 18
+    config.model.image.width = 16
+    config.model.max_words = 16
+    config.model.word_dim = 64
+    config.model.ingredient_hidden = 64
+    config.model.sentence_hidden = 64
+    config.model.instruction_hidden = 128
+
+    config.optim.lr = 1e-3
+    config.eval.protocols = ("full",)
+    return config
