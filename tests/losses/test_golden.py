@@ -1,0 +1,52 @@
+"""The losses against numbers that the published criterion gave (float32; 12 and 40 pairs)."""
+
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from adamine_jax.losses import total_loss
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "criterion.npz")
+
+ADAMINE = {"strategies": ("IRR", "RII", "SIRR", "SRII"), "weights": (1.0, 1.0, 0.1, 0.1), "aggregation": "valid"}
+ALL_EIGHT = ("IRR", "RII", "SIRR", "SRII", "IRI", "RIR", "SIII", "SRRR")
+
+
+def unweighted(*strategies):
+    return {"strategies": strategies, "weights": (1.0,) * len(strategies), "aggregation": "valid"}
+
+
+CASES = {
+    "adamine": ADAMINE,
+    "adamine_mismatch": ADAMINE,
+    "avg": ADAMINE | {"aggregation": "mean"},
+    "avg_nosem": unweighted("IRR", "RII") | {"aggregation": "mean"},
+    "max": unweighted("IRR", "RII") | {"aggregation": "mean", "num_negatives": 1},
+    "top5_valid": ADAMINE | {"num_negatives": 5},
+    "IRI_RIR": unweighted("IRI", "RIR"),
+    "SIII_SRRR": unweighted("SIII", "SRRR"),
+    "_".join(ALL_EIGHT): unweighted(*ALL_EIGHT),
+}
+
+
+@pytest.mark.parametrize("batch", [12, 40])
+@pytest.mark.parametrize("case", CASES)
+def test_losses_bad_pairs_and_gradients_equal_the_published_ones(case, batch):
+    prefix = f"{case}_{batch}/"
+    golden = {key.removeprefix(prefix): GOLDEN[key] for key in GOLDEN.files if key.startswith(prefix)}
+    config = ml_collections.ConfigDict({"margin": 0.3, "num_negatives": None} | CASES[case])
+
+    def loss(image, recipe):
+        return total_loss(config, image, recipe, golden["class_id"], golden["match"])
+
+    (_, metrics), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(golden["image"], golden["recipe"])
+
+    reported = {key for key in golden if key.startswith(("loss", "bad_pairs"))}
+    assert reported == set(metrics)
+    for key in reported:
+        np.testing.assert_allclose(metrics[key], golden[key], rtol=1e-5, atol=1e-6, err_msg=key)
+    for side, gradient in zip(("image", "recipe"), gradients, strict=True):
+        np.testing.assert_allclose(gradient, golden[f"grad_{side}"], rtol=1e-5, atol=1e-6, err_msg=side)
