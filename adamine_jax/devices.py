@@ -1,0 +1,37 @@
+"""The devices that a program runs on, as a mesh with the one axis 'data'."""
+
+from collections.abc import Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+from adamine_jax.errors import UserError
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh over the devices given, or over all there are, of all processes."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Makes sure that a global batch can be split evenly.
+
+    Raises:
+        UserError: it cannot; the line names the nearest batch sizes that can.
+    """
+    if remainder := batch_size % mesh.size:
+        below, above = batch_size - remainder, batch_size - remainder + mesh.size
+        nearest = f"{below} or {above}" if below else f"{above}"
+        raise UserError(f"config.batch_size = {batch_size}: not divisible by the {mesh.size} devices; take {nearest}")
+
+
+def round_up(batch_size: int, mesh: Mesh) -> int:
+    """The smallest batch size from `batch_size` on that can be split evenly."""
+    return -(-batch_size // mesh.size) * mesh.size
+
+
+def local_rows(batch_size: int) -> slice:
+    """This process's rows of a global batch."""
+    rows = batch_size // jax.process_count()
+    return slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)

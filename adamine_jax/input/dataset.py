@@ -1,0 +1,83 @@
+"""A converted data set on disk: where its shards and its vocabulary are, and what they say."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from adamine_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What `python -m data_builders.recipe1m` wrote.
+
+    Attributes:
+        folder: holds the TFRecord shards and the files below.
+        words: the V words of the vocabulary; word k has the id k + 2.
+        class_names: names of the classes, `class_names[0]` being the background.
+        vocabulary_digest: sha256 of the words and their vectors. Models belong to one vocabulary.
+    """
+
+    folder: Path
+    words: tuple[str, ...]
+    class_names: tuple[str, ...]
+    vocabulary_digest: str
+
+    @property
+    def table_rows(self) -> int:
+        """Rows of the embedding table: padding, `</i>`, the words and one for unknown words."""
+        return len(self.words) + 3
+
+    def word_vectors(self) -> np.ndarray:
+        """(V, dim) float32 word2vec vectors, rows of unit norm, in the order of `words`."""
+        return np.load(self.folder / "word_vectors.npy")
+
+    def shards(self, split: str) -> list[Path]:
+        """The TFRecord files of a split ('train', 'val' or 'test'), in order; empty where it has no recipe."""
+        return sorted(self.folder.glob(f"*-{split}.tfrecord-*"))
+
+
+def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
+    """Opens the data set below a directory.
+
+    Args:
+        directory: what was given to the converter as `--out`, or the folder with the shards itself.
+        name: name of the TFDS data set.
+
+    Raises:
+        UserError: there is none, there are several, or it is incomplete.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError(f"data.dir = {directory}: no such folder; give the --out of `python -m data_builders.recipe1m`")
+    patterns = ("metadata.json", f"{name}/*/metadata.json", f"{name}/*/*/metadata.json")
+    found = sorted(
+        path.parent for pattern in patterns for path in directory.glob(pattern) if ".incomplete" not in str(path)
+    )
+    if not found:
+        raise UserError(
+            f"data.dir = {directory}: holds no complete {name} data set; "
+            f"make one with `python -m data_builders.recipe1m --source DOWNLOAD --out {directory}`"
+        )
+    if len(found) > 1:
+        folders = ", ".join(str(folder) for folder in found)
+        raise UserError(f"data.dir = {directory}: holds several data sets, name one of {folders}")
+    folder = found[0]
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text())
+        dataset = Dataset(
+            folder=folder,
+            words=tuple((folder / "words.txt").read_text(encoding="utf-8").splitlines()),
+            class_names=tuple(json.loads((folder / "classes.json").read_text())),
+            vocabulary_digest=metadata["vocabulary_digest"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: damaged data set ({error}); convert it again with --overwrite") from None
+    if len(dataset.words) != metadata["words"]:
+        raise UserError(
+            f"{folder / 'words.txt'}: {len(dataset.words)} words, metadata.json says {metadata['words']}; "
+            "convert the data set again with --overwrite"
+        )
+    return dataset

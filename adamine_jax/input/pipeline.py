@@ -1,0 +1,175 @@
+"""Batches of photos and recipes, from the records of a split to the devices of a mesh."""
+
+import collections
+import functools
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import tensorflow as tf
+from jax.sharding import NamedSharding, PartitionSpec
+
+from adamine_jax.errors import UserError
+from adamine_jax.input import images, text
+from adamine_jax.input.records import RecordIndex, RecordReader
+
+_ragged = functools.partial(tf.io.RaggedFeature, row_splits_dtype=tf.int64)
+
+FEATURES = {
+    "class_id": tf.io.FixedLenFeature([], tf.int64),
+    "ingredient_ids": _ragged(tf.int64),
+    "word_ids": _ragged(tf.int64),
+    "sentence_lengths": _ragged(tf.int64),
+    "images": _ragged(tf.string),
+}
+
+Batch = dict[str, np.ndarray]
+"""`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, 20, W) int32, `num_sentences` (B,) int32,
+`class_id` (B,) int32, `record` (B,) int64: the record numbers."""
+
+
+def train_batches(
+    index: RecordIndex, plan: np.ndarray, *, first_step: int, rows: slice, seed: int, data, max_words: int
+) -> Iterator[Batch]:
+    """This process's rows of the planned batches, with a random photo of each recipe, randomly cropped.
+
+    What is random depends on (seed, step, row of the global batch) alone: not on the number of processes, nor on
+    where a run was interrupted.
+
+    Args:
+        index: of the train split.
+        plan: (steps, B) record numbers of the global batches that are left of this epoch.
+        first_step: number of the first of them, counted from the start of training.
+        rows: this process's rows of the global batch.
+        seed: of the run.
+        data: `config.data`; reads `image_size`, `resize`, `flip` and `shuffle_photos`.
+        max_words: W, words kept of a sentence.
+
+    Yields:
+        Batches of host arrays; see `Batch`.
+    """
+    batch_size = plan.shape[1]
+
+    def draw(numbers: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        uniform = tf.random.stateless_uniform((batch_size, 4), seed=tf.stack([tf.cast(seed, tf.int64), step]))
+        return numbers, uniform[rows]
+
+    def crop(jpeg: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+        return images.random_crop(jpeg, uniform[1:], resize=data.resize, size=data.image_size, flip=data.flip)
+
+    steps = np.arange(first_step, first_step + len(plan), dtype=np.int64)
+    batches = tf.data.Dataset.from_tensor_slices((plan[:, rows].astype(np.int64), steps)).map(draw)
+    yield from _read(index, batches, crop, max_words, photo_of=_other_recipes_photos(index, seed, data))
+
+
+def evaluation_batches(
+    index: RecordIndex, numbers: np.ndarray, *, batch_size: int, rows: slice, data, max_words: int
+) -> Iterator[Batch]:
+    """Every recipe once, in the order given, with the central crop of its first photo; nothing is random.
+
+    Args:
+        index: of the split.
+        numbers: (N,) record numbers.
+        batch_size: B, rows of a global batch. The last one is filled up with repetitions of its last recipe.
+        rows: this process's rows of the global batch.
+        data: `config.data`; reads `image_size` and `resize`.
+        max_words: W, words kept of a sentence.
+
+    Yields:
+        Batches of host arrays; see `Batch`. The first N rows of the global batches, put one after the other, are
+        the recipes asked for.
+    """
+    steps = -(-len(numbers) // batch_size)
+    padded = np.pad(numbers, (0, steps * batch_size - len(numbers)), mode="edge").reshape(steps, batch_size)
+    first_photo = np.zeros((steps, padded[:, rows].shape[1], 4), np.float32)
+
+    def crop(jpeg: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        return images.center_crop(jpeg, resize=data.resize, size=data.image_size)
+
+    batches = tf.data.Dataset.from_tensor_slices((padded[:, rows].astype(np.int64), first_photo))
+    yield from _read(index, batches, crop, max_words)
+
+
+def _other_recipes_photos(index: RecordIndex, seed: int, data) -> np.ndarray | None:
+    """With `data.shuffle_photos`, (N,) the record that lends each record its photos: the control experiment."""
+    return np.random.default_rng([seed, len(index)]).permutation(len(index)) if data.shuffle_photos else None
+
+
+def _read(index: RecordIndex, batches: tf.data.Dataset, crop, max_words: int, photo_of=None) -> Iterator[Batch]:
+    """Reads, parses, decodes and crops batches of ((B,) record numbers, (B, 4) uniform draws)."""
+    reader = RecordReader(index)
+    errors: list[UserError] = []
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        try:
+            return np.array(reader(numbers), dtype=object)
+        except UserError as error:
+            errors.append(error)  # TensorFlow would hand on a traceback as text
+            raise
+
+    def parse(numbers: tf.Tensor, uniform: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        payloads = tf.ensure_shape(tf.numpy_function(read, [numbers], tf.string), numbers.shape)
+        recipe = tf.io.parse_example(payloads, FEATURES)
+        photos = recipe["images"]
+        if photo_of is not None:
+            lenders = tf.gather(tf.constant(photo_of), numbers)
+            payloads = tf.ensure_shape(tf.numpy_function(read, [lenders], tf.string), numbers.shape)
+            photos = tf.io.parse_example(payloads, FEATURES)["images"]
+        count = tf.cast(photos.row_lengths(), tf.float32)
+        chosen = tf.cast(uniform[:, 0] * count, tf.int64)
+        jpegs = tf.gather(photos.flat_values, photos.row_starts() + chosen)
+        batch = {
+            "ingredients": text.pad_ingredients(recipe["ingredient_ids"]),
+            "words": text.pad_sentences(recipe["word_ids"], recipe["sentence_lengths"], max_words),
+            "num_sentences": tf.minimum(
+                tf.cast(recipe["sentence_lengths"].row_lengths(), tf.int32), text.MAX_SENTENCES
+            ),
+            "class_id": tf.cast(recipe["class_id"], tf.int32),
+            "record": numbers,
+        }
+        return batch, jpegs, uniform
+
+    def decode(batch: dict[str, tf.Tensor], jpeg: tf.Tensor, uniform: tf.Tensor) -> dict[str, tf.Tensor]:
+        return batch | {"image": crop(jpeg, uniform)}
+
+    rows = batches.element_spec[0].shape[0]
+    dataset = (
+        batches.map(parse, num_parallel_calls=2)
+        .unbatch()
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(rows, drop_remainder=True)
+        .prefetch(2)
+    )
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.OpError as error:
+        if errors:
+            raise errors[0] from None
+        raise UserError(
+            f"a photo cannot be decoded ({error.message.splitlines()[0]}); convert the data set again"
+        ) from None
+    finally:
+        del dataset
+        reader.close()
+
+
+def to_devices(batches: Iterator[Batch], mesh: jax.sharding.Mesh, ahead: int = 2) -> Iterator[dict[str, jax.Array]]:
+    """Puts host batches on the devices of a mesh, split along their rows, a few steps ahead of their use.
+
+    Args:
+        batches: this process's rows of each global batch.
+        mesh: with the axis 'data'.
+        ahead: batches on the way while one is being used.
+
+    Yields:
+        Global arrays sharded over 'data'.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    on_the_way = collections.deque()
+    for batch in batches:
+        on_the_way.append(
+            {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()}
+        )
+        if len(on_the_way) > ahead:
+            yield on_the_way.popleft()
+    yield from on_the_way

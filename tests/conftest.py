@@ -1,0 +1,23 @@
+"""What all tests share: one process with eight devices, a compilation cache, and a tiny data set."""
+
+import os
+
+# Before JAX starts: the same code runs on one of these devices or on all eight.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+
+from pathlib import Path
+
+import jax
+import pytest
+
+from tests import tiny
+
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """The `--out` folder of a tiny converted data set: 48 train, 12 val and 12 test recipes, four classes."""
+    return tiny.write_dataset(tmp_path_factory.mktemp("tiny") / "data")

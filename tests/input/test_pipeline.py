@@ -1,0 +1,148 @@
+"""Batches against the records read one by one."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from adamine_jax.devices import make_mesh
+from adamine_jax.input import pipeline
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.plan import epoch_plan
+from adamine_jax.input.records import load_index
+from tests import tiny
+
+MAX_WORDS = 5
+
+
+@pytest.fixture(scope="module")
+def index(tiny_data):
+    return load_index(open_dataset(tiny_data).shards("train"))
+
+
+@pytest.fixture(scope="module")
+def examples(index):
+    payloads = tf.data.TFRecordDataset([str(path) for path in index.shards])
+    return [tf.train.Example.FromString(payload.numpy()).features.feature for payload in payloads]
+
+
+def data_config(**fields):
+    return tiny.small_config("unused", **{f"data__{name}": value for name, value in fields.items()}).data
+
+
+def train_batches(index, plan, **changes):
+    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "max_words": MAX_WORDS}
+    return list(pipeline.train_batches(index, plan, **(arguments | changes)))
+
+
+def naive_words(example):
+    words, lengths = example["word_ids"].int64_list.value, example["sentence_lengths"].int64_list.value
+    block, start = np.zeros((20, MAX_WORDS), int), 0
+    for row, length in enumerate(lengths[:20]):
+        kept = words[start : start + length][:MAX_WORDS]
+        block[row, : len(kept)] = kept
+        start += length
+    return block
+
+
+def test_texts_and_labels_are_those_of_the_planned_records(index, examples):
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    batches = train_batches(index, plan)
+    assert len(batches) == len(plan)
+    for batch, numbers in zip(batches, plan, strict=True):
+        np.testing.assert_array_equal(batch["record"], numbers)
+        for row, number in enumerate(numbers):
+            example = examples[number]
+            ingredients = list(example["ingredient_ids"].int64_list.value)
+            assert batch["ingredients"][row].tolist() == ingredients + [0] * (20 - len(ingredients))
+            assert batch["num_sentences"][row] == len(example["sentence_lengths"].int64_list.value)
+            assert batch["class_id"][row] == example["class_id"].int64_list.value[0]
+            np.testing.assert_array_equal(batch["words"][row], naive_words(example))
+
+
+def closest_photo(crop, example):
+    """(photo, mean difference) of the photo of which the crop is most likely a part."""
+    distances = []
+    for jpeg in example["images"].bytes_list.value:
+        pixels = np.asarray(Image.open(io.BytesIO(jpeg)), float)  # 40 × 48: the shorter side is not resized
+        windows = [pixels[top : top + 32, left : left + 32] for top in range(9) for left in range(17)]
+        distances.append(min(np.abs(crop - window).mean() for window in windows))
+    return int(np.argmin(distances)), min(distances)
+
+
+def test_each_photo_is_a_crop_of_one_of_the_recipes_own_and_every_one_is_drawn(index, examples):
+    drawn = set()
+    for epoch in range(4):
+        plan = epoch_plan(index.class_id, 0, epoch, 8)
+        for batch in train_batches(index, plan, first_step=100 * epoch):
+            for number, crop in zip(batch["record"], batch["image"], strict=True):
+                photo, distance = closest_photo(crop, examples[number])
+                assert distance < 1
+                drawn.add((number, photo))
+    photos = sum(len(example["images"].bytes_list.value) for example in examples)
+    assert len(drawn) > 0.7 * photos
+
+
+def test_batches_are_the_same_for_one_process_and_for_four(index):
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    whole = train_batches(index, plan)
+    parts = [train_batches(index, plan, rows=slice(2 * p, 2 * p + 2)) for p in range(4)]
+    for step, batch in enumerate(whole):
+        for name, rows in batch.items():
+            np.testing.assert_array_equal(rows, np.concatenate([part[step][name] for part in parts]), err_msg=name)
+
+
+def test_going_on_in_the_middle_gives_the_same_batches(index):
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    whole, rest = train_batches(index, plan), train_batches(index, plan[2:], first_step=2)
+    for batch, again in zip(whole[2:], rest, strict=True):
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], again[name], err_msg=name)
+    other_seed = train_batches(index, plan, seed=8)
+    assert not np.array_equal(whole[0]["image"], other_seed[0]["image"])
+
+
+def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(index, examples):
+    numbers = index.sorted_by_id()[:13]
+    batches = pipeline.evaluation_batches(
+        index, numbers, batch_size=4, rows=slice(None), data=data_config(), max_words=MAX_WORDS
+    )
+    rows = {name: np.concatenate(parts) for name, parts in _columns(batches).items()}
+    assert len(rows["image"]) == 16
+    np.testing.assert_array_equal(rows["record"][:13], numbers)
+    assert (rows["record"][13:] == numbers[-1]).all()
+    for number, crop in zip(numbers, rows["image"], strict=False):
+        first = np.asarray(Image.open(io.BytesIO(examples[number]["images"].bytes_list.value[0])), int)
+        assert np.abs(crop - first[4:36, 8:40]).max() <= 3
+
+
+def _columns(batches):
+    columns = {}
+    for batch in batches:
+        for name, rows in batch.items():
+            columns.setdefault(name, []).append(rows)
+    return columns
+
+
+def test_shuffled_photos_belong_to_other_recipes(index, examples):
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    own = 0
+    for batch in train_batches(index, plan, data=data_config(shuffle_photos=True)):
+        for number, crop in zip(batch["record"], batch["image"], strict=True):
+            own += closest_photo(crop, examples[number])[1] < 1
+    assert own <= 4  # a permutation of 48 has one fixed point on average
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_global_batches_lie_on_the_mesh_in_the_order_of_their_rows(index, count):
+    mesh = make_mesh(jax.devices()[:count])
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    host = train_batches(index, plan)
+    device = list(pipeline.to_devices(iter(host), mesh))
+    assert len(device) == len(host)
+    for batch, rows in zip(device, host, strict=True):
+        assert len(batch["image"].sharding.device_set) == count
+        np.testing.assert_array_equal(batch["image"], rows["image"])
