@@ -1,0 +1,41 @@
+"""Embeds a split with a trained model, as a gallery to search in and to draw from.
+
+python -m adamine_jax.embed --workdir runs/a --split test --out galleries/test
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from adamine_jax import embedding, report, workdir
+from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.input.records import load_index
+
+
+@one_line_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the flags, embeds, writes the gallery."""
+    parser = argparse.ArgumentParser(prog="python -m adamine_jax.embed", description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; an older gallery is replaced")
+    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
+    flags = parser.parse_args(arguments)
+
+    out = flags.out
+    if out.exists() and not (out / "items.jsonl").exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: exists and is not a gallery; take another folder")
+    trained = workdir.load(flags.workdir, flags.data_dir)
+    index = load_index(trained.open_dataset().shards(flags.split))
+    if not len(index):
+        raise UserError(f"{trained.config.data.dir}: has no {flags.split} split to embed")
+    embed_step = embedding.make_embed_step(trained.model, trained.mesh)
+    image, recipe = embedding.embed_split(
+        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {flags.split}"
+    )
+    report.write_split_gallery(trained, index, image, recipe, out)
+    print(f"{out}: {len(index)} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

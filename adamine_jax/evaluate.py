@@ -1,0 +1,33 @@
+"""Scores a trained model on a split.
+
+python -m adamine_jax.evaluate --workdir runs/a --split test --protocols 1k,10k,full
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from adamine_jax import report, workdir
+from adamine_jax.errors import one_line_errors
+from adamine_jax.retrieval.protocols import parse_protocols
+
+
+@one_line_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the flags, evaluates, prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m adamine_jax.evaluate", description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--protocols", help="1k, 10k, full or PAIRSxDRAWS, with commas; default: those of the run")
+    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
+    flags = parser.parse_args(arguments)
+
+    if flags.protocols is not None:
+        parse_protocols(flags.protocols)  # a mistake in it is told before anything is loaded
+    trained = workdir.load(flags.workdir, flags.data_dir)
+    protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
+    report.evaluate_split(trained, flags.workdir, flags.split, protocols)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""What a run has measured, as lines of `metrics.jsonl` and as TensorBoard events."""
+
+import json
+import os
+from pathlib import Path
+
+import tensorboardX
+
+from adamine_jax import files
+from adamine_jax.errors import UserError
+
+
+class MetricsLog:
+    """Appends to `<workdir>/metrics.jsonl` and to the event files beside it.
+
+    Opening it drops what an interrupted run wrote after its last checkpoint, and a line cut in half: those steps
+    are computed and written again, so that no line is ever there twice. The lines about the test go too, since it
+    follows the last checkpoint.
+
+    Args:
+        workdir: of the run.
+        step: of the checkpoint from which the run goes on, 0 at its start.
+    """
+
+    def __init__(self, workdir: Path, step: int):
+        self._path = workdir / "metrics.jsonl"
+        kept = [line for line in read_metrics(self._path) if 0 < line["step"] <= step and line["split"] != "test"]
+        files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = open(self._path, "a")  # noqa: SIM115 – it stays open for the whole run
+        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1, write_to_disk=True)
+
+    def write(self, step: int, epoch: int, split: str, metrics: dict[str, float]) -> None:
+        """Writes one line and its events, and makes sure that they are on the disk.
+
+        Args:
+            step: steps done, from the start of training.
+            epoch: number of the epoch, from 0.
+            split: 'train', 'val' or 'test'.
+            metrics: name → number.
+        """
+        self._file.write(json.dumps({"step": step, "epoch": epoch, "split": split, **metrics}) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        for name, value in metrics.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._file.close()
+        self._events.close()
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Reads the lines of a `metrics.jsonl`, without a last one that was cut in half; no file, no lines.
+
+    Raises:
+        UserError: another line is damaged.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.split("\n")[:-1]  # what follows the last newline was cut in half
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["step"], row["split"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{path}, line {number}: not a line of metrics; remove it or take another workdir"
+            ) from None
+        rows.append(row)
+    return rows

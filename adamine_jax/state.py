@@ -1,0 +1,150 @@
+"""What training carries from step to step, and the step itself."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from adamine_jax.losses import total_loss
+from adamine_jax.models.adamine import AdaMine
+
+Tree = Any
+CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """A pytree, replicated over the mesh.
+
+    Attributes:
+        params: the model's parameters.
+        batch_stats: BatchNorm's running statistics.
+        opt_state: {'recipe': …, 'image': …}, an Adam state for each group of parameters.
+        step: () int32, batches that are over.
+        skipped: () int32, those of them that changed nothing because a loss or gradient was not finite.
+        streak: () int32, skipped batches in a row up to now.
+        sums: {metric: ()}, over the steps since the last line of metrics; `steps` counts them, the skipped ones not.
+    """
+
+    params: Tree
+    batch_stats: Tree
+    opt_state: dict[str, Tree]
+    step: jax.Array
+    skipped: jax.Array
+    streak: jax.Array
+    sums: dict[str, jax.Array]
+
+
+def split_groups(params: Tree) -> dict[str, Tree]:
+    """The optimiser's groups: 'image' is the ResNet, 'recipe' everything else, the image tower's head included."""
+    image_tower = dict(params["image_tower"])
+    resnet = image_tower.pop("resnet")
+    return {"image": resnet, "recipe": {**params, "image_tower": image_tower}}
+
+
+def merge_groups(groups: dict[str, Tree]) -> Tree:
+    """The inverse of `split_groups`."""
+    recipe = groups["recipe"]
+    return {**recipe, "image_tower": {**recipe["image_tower"], "resnet": groups["image"]}}
+
+
+def make_optimizer(config) -> optax.GradientTransformation:
+    """Adam as published, for either group: constant rate, β 0.9 and 0.999, ε 1e-8, no weight decay."""
+    return optax.adam(config.optim.lr, b1=0.9, b2=0.999, eps=1e-8)
+
+
+def metric_names(config) -> tuple[str, ...]:
+    """The metrics of a training step: those of the loss and the gradient's norm."""
+    each = [f"{name}_{strategy}" for strategy in config.loss.strategies for name in ("loss", "bad_pairs")]
+    return ("loss", "bad_pairs", *each, "grad_norm")
+
+
+def create_state(config, variables: dict[str, Tree]) -> TrainState:
+    """The state before the first step.
+
+    The ResNet's Adam state exists from the start but is untouched while it is frozen, so it begins fresh when
+    training reaches `unfreeze_epoch`.
+
+    Args:
+        config: of the run.
+        variables: {'params', 'batch_stats'} of the model.
+    """
+    optimizer = make_optimizer(config)
+    dtype = jax.tree.leaves(variables["params"])[0].dtype
+    return TrainState(
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state={name: optimizer.init(group) for name, group in split_groups(variables["params"]).items()},
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        streak=jnp.zeros((), jnp.int32),
+        sums=dict.fromkeys(("steps", *metric_names(config)), jnp.zeros((), dtype)),
+    )
+
+
+def make_train_step(model: AdaMine, config, mesh: Mesh) -> Callable[..., TrainState]:
+    """Compiles the training step for a mesh.
+
+    Args:
+        model: both towers.
+        config: of the run.
+        mesh: with the axis 'data'.
+
+    Returns:
+        step(state, batch, frozen) → state. The state given is used up; `batch` is a global batch sharded over 'data';
+        `frozen`, static, says whether the ResNet stands still. The step's metrics are added to `state.sums`.
+    """
+    optimizer = make_optimizer(config)
+    replicated = NamedSharding(mesh, PartitionSpec())
+
+    @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0, out_shardings=replicated)
+    def train_step(state: TrainState, batch: dict[str, jax.Array], frozen: bool) -> TrainState:
+        groups = split_groups(state.params)
+        trained = {name: group for name, group in groups.items() if not (frozen and name == "image")}
+
+        def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[dict, Tree]]:
+            (image, recipe), updated = model.apply(
+                {"params": merge_groups(groups | trained), "batch_stats": state.batch_stats},
+                batch,
+                train=True,
+                use_running_average=frozen and config.freeze_batch_stats,
+                mutable=["batch_stats"],
+            )
+            match = jnp.ones(len(image))
+            loss, metrics = total_loss(config.loss, image, recipe, batch["class_id"], match)
+            return loss, (metrics, updated["batch_stats"])
+
+        (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        norm = optax.global_norm(gradients)
+        scale = jnp.minimum(1.0, config.optim.clip_norm / (norm + CLIP_EPSILON))
+        gradients = jax.tree.map(lambda g: g * scale, gradients)
+
+        opt_state = dict(state.opt_state)
+        for name, group in trained.items():
+            updates, opt_state[name] = optimizer.update(gradients[name], state.opt_state[name], group)
+            groups[name] = optax.apply_updates(group, updates)
+
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        metrics = metrics | {"grad_norm": norm}
+        sums = {name: state.sums[name] + value for name, value in (metrics | {"steps": 1}).items()}
+
+        def keep(new: Tree, old: Tree) -> Tree:
+            return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+        return TrainState(
+            params=keep(merge_groups(groups), state.params),
+            batch_stats=keep(batch_stats, state.batch_stats),
+            opt_state=keep(opt_state, state.opt_state),
+            step=state.step + 1,
+            skipped=state.skipped + ~finite,
+            streak=jnp.where(finite, 0, state.streak + 1),
+            sums=keep(sums, state.sums),
+        )
+
+    return train_step

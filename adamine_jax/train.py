@@ -1,0 +1,247 @@
+"""The training loop: batches in the order of the epoch plans, a validation after each epoch, the test at the end."""
+
+import dataclasses
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from adamine_jax import devices, embedding, report, workdir
+from adamine_jax import config as configuration
+from adamine_jax.checkpoints import Checkpoints
+from adamine_jax.errors import UserError
+
+from adamine_jax.import_weights import load_image_weights
+from adamine_jax.input import pipeline
+from adamine_jax.input.dataset import Dataset, open_dataset
+from adamine_jax.input.plan import batch_shares, epoch_plan
+from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.metrics_log import MetricsLog
+from adamine_jax.models.adamine import AdaMine, build_model, init_variables
+from adamine_jax.progress import Progress
+from adamine_jax.retrieval.protocols import DIRECTIONS, evaluate
+from adamine_jax.state import TrainState, create_state, make_train_step
+
+LARGEST_FULL_VALIDATION = 10_000
+"""Pairs up to which validation ranks all of them at once; a larger split is measured on 10 draws of 1,000."""
+
+
+def train(
+    config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh | None = None
+) -> dict[str, dict]:
+    """Trains, validates each epoch, and tests the best checkpoint; a run that was interrupted goes on.
+
+    Args:
+        config: of the run; see `configs/adamine.py`.
+        directory: the workdir. What it holds afterwards is listed in the README.
+        mesh: to train on, with the one axis 'data'; all devices of all processes where it is not given.
+
+    Returns:
+        The test's results, as `eval_test.json` holds them.
+
+    Raises:
+        UserError: the configuration, the data set or the workdir cannot be used, or training went astray.
+    """
+    configuration.check(config)
+    mesh = mesh or devices.make_mesh()
+    devices.check_batch_size(config.batch_size, mesh)
+    dataset = open_dataset(config.data.dir, config.data.name)
+    config = _with_word_dim(config, dataset)
+    model = build_model(config.model, table_rows=dataset.table_rows)
+    splits = {split: load_index(dataset.shards(split)) for split in ("train", "val", "test")}
+    _check_splits(config, dataset, splits)
+
+    directory = Path(directory)
+    with workdir.locked(directory):
+        workdir.claim(directory, config, dataset, splits["train"])
+        _Run(config, directory, dataset, splits, model, mesh).finish()
+        return report.test_best(directory, data_dir=config.data.dir)
+
+
+@dataclasses.dataclass
+class _Run:
+    """One process's view of a training run."""
+
+    config: ml_collections.ConfigDict
+    directory: Path
+    dataset: Dataset
+    splits: dict[str, RecordIndex]
+    model: AdaMine
+    mesh: Mesh
+
+    def __post_init__(self):
+        self.train_step = make_train_step(self.model, self.config, self.mesh)
+        self.embed_step = embedding.make_embed_step(self.model, self.mesh)
+        self.steps_per_epoch = len(self.plan(0))
+
+    def plan(self, epoch: int) -> np.ndarray:
+        """(steps, B) record numbers of an epoch; the number of steps is the same in every epoch."""
+        return epoch_plan(self.splits["train"].class_id, self.config.seed, epoch, self.config.batch_size)
+
+    def finish(self) -> None:
+        """Trains from the last checkpoint, or from the start, to the last epoch."""
+        checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep)
+        last_step = self.config.epochs * self.steps_per_epoch
+        state = self.first_state(checkpoints)
+        done = int(state.step)
+        log = MetricsLog(self.directory, step=done)
+        try:
+            with Progress("training", last_step, "step", initial=min(done, last_step)) as progress:
+                for epoch in range(done // self.steps_per_epoch, self.config.epochs):
+                    state = self.train_epoch(epoch, state, log, checkpoints, progress)
+        finally:
+            checkpoints.close()
+            log.close()
+
+    def first_state(self, checkpoints: Checkpoints) -> TrainState:
+        """The state of the last checkpoint, or a new one with word vectors and image weights where they are given."""
+        config = self.config
+
+        def initial(word_vectors: np.ndarray | None) -> TrainState:
+            variables = init_variables(
+                self.model,
+                jax.random.key(config.seed),
+                image_size=config.data.image_size,
+                max_words=config.model.max_words,
+                word_vectors=word_vectors,
+            )
+            return create_state(config, variables)
+
+        if (step := checkpoints.latest_step()) is not None:
+            print(f"going on from step {step} of {self.directory}", flush=True)
+            return checkpoints.restore(step, jax.eval_shape(lambda: initial(None)), self.mesh)
+        state = initial(self.dataset.word_vectors())
+        if config.model.image.weights:
+            variables = {"params": state.params, "batch_stats": state.batch_stats}
+            state = dataclasses.replace(state, **load_image_weights(config.model.image.weights, variables))
+        elif config.unfreeze_epoch > 0:
+            print(_RANDOM_RESNET.format(epochs=min(config.unfreeze_epoch, config.epochs)), file=sys.stderr, flush=True)
+        # A copy, since the first step uses it up.
+        return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()), may_alias=False)
+
+    def train_epoch(
+        self, epoch: int, state: TrainState, log: MetricsLog, checkpoints: Checkpoints, progress: Progress
+    ) -> TrainState:
+        """Trains on what is left of an epoch, then validates and saves."""
+        config = self.config
+        first_step = int(state.step)
+        rows_left = self.plan(epoch)[first_step - epoch * self.steps_per_epoch :]
+        batches = pipeline.train_batches(
+            self.splits["train"],
+            rows_left,
+            first_step=first_step,
+            rows=devices.local_rows(config.batch_size),
+            seed=config.seed,
+            data=config.data,
+            max_words=config.model.max_words,
+        )
+        start = time.monotonic()
+        for step, batch in enumerate(pipeline.to_devices(batches, self.mesh), start=first_step + 1):
+            state = self.train_step(state, batch, frozen=epoch < config.unfreeze_epoch)
+            note = ""
+            if step % config.train.log_every_steps == 0 or step == (epoch + 1) * self.steps_per_epoch:
+                state, means = self.log_train(epoch, state, log)
+                note = f"epoch {epoch + 1}, loss {means['loss']:.4f}, bad pairs {means['bad_pairs']:.2f}"
+            progress.update(note=note)
+            if config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0:
+                checkpoints.save(state)
+        rate = len(rows_left) * config.batch_size / (time.monotonic() - start)
+        scores = self.validate(state, epoch)
+        if scores:
+            log.write(int(state.step), epoch, "val", scores)
+        progress.print(_epoch_line(epoch, config.epochs, note, rate, scores))
+        checkpoints.save(state, {"r1": scores["r1"]} if scores else None)
+        return state
+
+    def log_train(self, epoch: int, state: TrainState, log: MetricsLog) -> tuple[TrainState, dict[str, float]]:
+        """Writes the means since the last line and begins new sums; stops a run in which no step works any more."""
+        sums = {name: float(total) for name, total in jax.device_get(state.sums).items()}
+        steps, step, streak = max(sums.pop("steps"), 1), int(state.step), int(state.streak)
+        means = {name: total / steps for name, total in sums.items()}
+        log.write(step, epoch, "train", means | {"skipped_steps": int(state.skipped), **_peak_memory()})
+        if streak >= self.config.train.nonfinite_streak:
+            raise UserError(
+                f"the loss or its gradient was not finite in the last {streak} steps, up to step {step}; "
+                "try a lower config.optim.lr, or config.model.dtype='float32'"
+            )
+        return dataclasses.replace(state, sums=jax.tree.map(jnp.zeros_like, state.sums)), means
+
+    def validate(self, state: TrainState, epoch: int) -> dict[str, float]:
+        """Recalls and median ranks on the validation split, empty where there is none."""
+        index = self.splits["val"]
+        if not len(index):
+            return {}
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        image, recipe = embedding.embed_split(
+            self.embed_step, variables, index, self.config, self.mesh, f"validating epoch {epoch + 1}"
+        )
+        protocol = "full" if len(index) <= LARGEST_FULL_VALIDATION else "1k"
+        ids = [identifier.decode() for identifier in index.ids[index.sorted_by_id()]]
+        results = evaluate(image, recipe, ids, (protocol,), self.config.eval.seed)[protocol]
+        scores = {
+            f"{metric}_{direction}": results[direction][metric]["mean"]
+            for direction in DIRECTIONS
+            for metric in ("medr", "r1", "r5", "r10")
+        }
+        return scores | {"r1": float(np.mean([results[direction]["r1"]["mean"] for direction in DIRECTIONS]))}
+
+
+_RANDOM_RESNET = (
+    "WARNING: the ResNet has random weights and stays frozen for the first {epochs} epochs, in which the photos tell "
+    "it little. Give it ImageNet weights (config.model.image.weights) or set config.unfreeze_epoch=0."
+)
+
+
+def _with_word_dim(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
+    """Fills in a `model.word_dim` of None: as long as the data set's vectors."""
+    config = config.copy_and_resolve_references()
+    if config.model.word_dim is None:
+        config.model.word_dim = int(dataset.word_vectors().shape[1])
+    return config
+
+
+def _check_splits(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str, RecordIndex]) -> None:
+    """Says what the splits lack.
+
+    Raises:
+        UserError: training is impossible.
+    """
+    labels = splits["train"].class_id
+    pairs, singles = batch_shares(labels, config.batch_size)
+    semantic = any(strategy.startswith("S") for strategy in config.loss.strategies)
+    if semantic and not pairs:
+        print(
+            f"{dataset.folder}: {np.sum(labels != 0)} of {len(labels)} train recipes have a class, too few for "
+            "same-class pairs in every batch; the semantic losses will mostly be 0",
+            flush=True,
+        )
+    elif semantic and not singles:
+        print(f"{dataset.folder}: too few recipes without a class; every batch is made of same-class pairs", flush=True)
+    if not len(splits["val"]):
+        print(f"{dataset.folder}: no val split; the last checkpoint counts as the best", flush=True)
+
+
+def _peak_memory() -> dict[str, float]:
+    """Peak memory in GiB: resident, and on an accelerator on the device as well."""
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    peak = {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte / 2**30}
+    statistics: dict[str, Any] = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        peak["peak_device_memory_gib"] = statistics["peak_bytes_in_use"] / 2**30
+    return peak
+
+
+def _epoch_line(epoch: int, epochs: int, note: str, rate: float, scores: dict[str, float]) -> str:
+    line = f"epoch {epoch + 1}/{epochs}: {note.partition(', ')[2]}, {rate:.0f} pairs/s"
+    if scores:
+        r10 = np.mean([scores[f"r10_{direction}"] for direction in DIRECTIONS])
+        medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])
+        line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
+    return line
