@@ -9,12 +9,15 @@ import tqdm
 
 T = TypeVar("T")
 
+WORTH_A_LINE = 3.0
+"""Seconds below which work that is over is not reported in a log."""
+
 
 class Progress:
     """Counts finished units of work and says how fast they come and how long the rest takes.
 
     On a terminal this is a tqdm bar on stderr; elsewhere (a pipe, a job's log) one plain line every
-    `line_seconds`, and one when the work ends.
+    `line_seconds`, and one when the work ends, unless it was over at once.
 
     Args:
         description: what is being done, in a few words.
@@ -65,7 +68,7 @@ class Progress:
         """Ends the bar, or prints the last plain line."""
         if self._bar is not None:
             self._bar.close()
-        else:
+        elif time.monotonic() - self._start >= WORTH_A_LINE:
             self._print_line()
 
     def _print_line(self) -> None:

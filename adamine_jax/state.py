@@ -65,7 +65,7 @@ def metric_names(config) -> tuple[str, ...]:
     return ("loss", "bad_pairs", *each, "grad_norm")
 
 
-def create_state(config, variables: dict[str, Tree]) -> TrainState:
+def create_state(config, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
     """The state before the first step.
 
     The ResNet's Adam state exists from the start but is untouched while it is frozen, so it begins fresh when
@@ -73,19 +73,29 @@ def create_state(config, variables: dict[str, Tree]) -> TrainState:
 
     Args:
         config: of the run.
-        variables: {'params', 'batch_stats'} of the model.
+        variables: {'params', 'batch_stats'} of the model; copied, since the first step uses up its state.
+        mesh: to replicate the state over.
     """
+    replicated = NamedSharding(mesh, PartitionSpec())
+    variables = jax.device_put(variables, replicated, may_alias=False)
     optimizer = make_optimizer(config)
-    dtype = jax.tree.leaves(variables["params"])[0].dtype
+    groups = split_groups(variables["params"])
+    init = jax.jit(optimizer.init, out_shardings=replicated)
     return TrainState(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        opt_state={name: optimizer.init(group) for name, group in split_groups(variables["params"]).items()},
-        step=jnp.zeros((), jnp.int32),
-        skipped=jnp.zeros((), jnp.int32),
-        streak=jnp.zeros((), jnp.int32),
-        sums=dict.fromkeys(("steps", *metric_names(config)), jnp.zeros((), dtype)),
+        opt_state={name: init(group) for name, group in groups.items()},
+        step=jnp.zeros((), jnp.int32, device=replicated),
+        skipped=jnp.zeros((), jnp.int32, device=replicated),
+        streak=jnp.zeros((), jnp.int32, device=replicated),
+        sums=zero_sums(config, variables["params"], mesh),
     )
+
+
+def zero_sums(config, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
+    """The sums of metrics over no steps; each has a buffer of its own, since all of them are donated."""
+    dtype, replicated = jax.tree.leaves(params)[0].dtype, NamedSharding(mesh, PartitionSpec())
+    return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *metric_names(config))}
 
 
 def make_train_step(model: AdaMine, config, mesh: Mesh) -> Callable[..., TrainState]:
@@ -121,7 +131,7 @@ def make_train_step(model: AdaMine, config, mesh: Mesh) -> Callable[..., TrainSt
             return loss, (metrics, updated["batch_stats"])
 
         (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         scale = jnp.minimum(1.0, config.optim.clip_norm / (norm + CLIP_EPSILON))
         gradients = jax.tree.map(lambda g: g * scale, gradients)
 

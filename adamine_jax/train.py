@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from adamine_jax import devices, embedding, report, workdir
 from adamine_jax import config as configuration
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
 
-from adamine_jax.import_weights import load_image_weights
+# from adamine_jax.import_weights import load_image_weights
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.plan import batch_shares, epoch_plan
@@ -27,7 +26,7 @@ from adamine_jax.metrics_log import MetricsLog
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.progress import Progress
 from adamine_jax.retrieval.protocols import DIRECTIONS, evaluate
-from adamine_jax.state import TrainState, create_state, make_train_step
+from adamine_jax.state import TrainState, create_state, make_train_step, zero_sums
 
 LARGEST_FULL_VALIDATION = 10_000
 """Pairs up to which validation ranks all of them at once; a larger split is measured on 10 draws of 1,000."""
@@ -104,27 +103,25 @@ class _Run:
         """The state of the last checkpoint, or a new one with word vectors and image weights where they are given."""
         config = self.config
 
-        def initial(word_vectors: np.ndarray | None) -> TrainState:
-            variables = init_variables(
+        def variables(word_vectors: np.ndarray | None = None) -> dict[str, Any]:
+            return init_variables(
                 self.model,
                 jax.random.key(config.seed),
                 image_size=config.data.image_size,
                 max_words=config.model.max_words,
                 word_vectors=word_vectors,
             )
-            return create_state(config, variables)
 
         if (step := checkpoints.latest_step()) is not None:
             print(f"going on from step {step} of {self.directory}", flush=True)
-            return checkpoints.restore(step, jax.eval_shape(lambda: initial(None)), self.mesh)
-        state = initial(self.dataset.word_vectors())
+            like = jax.eval_shape(lambda: create_state(config, variables(), self.mesh))
+            return checkpoints.restore(step, like, self.mesh)
+        first = variables(self.dataset.word_vectors())
         if config.model.image.weights:
-            variables = {"params": state.params, "batch_stats": state.batch_stats}
-            state = dataclasses.replace(state, **load_image_weights(config.model.image.weights, variables))
+            first = load_image_weights(config.model.image.weights, first)
         elif config.unfreeze_epoch > 0:
             print(_RANDOM_RESNET.format(epochs=min(config.unfreeze_epoch, config.epochs)), file=sys.stderr, flush=True)
-        # A copy, since the first step uses it up.
-        return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()), may_alias=False)
+        return create_state(config, first, self.mesh)
 
     def train_epoch(
         self, epoch: int, state: TrainState, log: MetricsLog, checkpoints: Checkpoints, progress: Progress
@@ -171,7 +168,7 @@ class _Run:
                 f"the loss or its gradient was not finite in the last {streak} steps, up to step {step}; "
                 "try a lower config.optim.lr, or config.model.dtype='float32'"
             )
-        return dataclasses.replace(state, sums=jax.tree.map(jnp.zeros_like, state.sums)), means
+        return dataclasses.replace(state, sums=zero_sums(self.config, state.params, self.mesh)), means
 
     def validate(self, state: TrainState, epoch: int) -> dict[str, float]:
         """Recalls and median ranks on the validation split, empty where there is none."""

@@ -20,7 +20,7 @@ def get_config():
     config.model.image.depth = 18
     config.model.image.width = 16
     config.model.max_words = 16
-    config.model.word_dim = 64
+    config.model.word_dim = None  # that of the data set's word vectors
     config.model.ingredient_hidden = 64
     config.model.sentence_hidden = 64
     config.model.instruction_hidden = 128

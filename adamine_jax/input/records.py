@@ -86,12 +86,11 @@ def load_index(shards: Sequence[Path]) -> RecordIndex:
 
 def build_index(shards: Sequence[Path]) -> RecordIndex:
     """Reads every record of the shards once; see `load_index`."""
-    size = sum(path.stat().st_size for path in shards)
-    with Progress("indexing the records", size // 2**20, "MiB") as progress, ThreadPoolExecutor() as pool:
+    with Progress("indexing the records", len(shards), "shard") as progress, ThreadPoolExecutor() as pool:
 
         def scan_shard(path: Path) -> list[tuple[int, int, bytes, int]]:
             rows = list(scan(path))
-            progress.update(path.stat().st_size // 2**20)
+            progress.update()
             return rows
 
         return _index_of(tuple(shards), list(pool.map(scan_shard, shards)))

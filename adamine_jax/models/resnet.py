@@ -1,0 +1,199 @@
+"""ResNet v1.5, computing exactly what torchvision's does, so that its weights mean the same here.
+
+He et al., *Deep Residual Learning for Image Recognition* (CVPR 2016). "v1.5": in a bottleneck the 3×3 convolution
+carries the stride, not the first 1×1.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Blocks in each of the four stages, and whether a block is a bottleneck (1×1, 3×3, 1×1) or basic (3×3, 3×3)."""
+
+    blocks: tuple[int, int, int, int]
+    bottleneck: bool
+
+
+LAYOUTS = {
+    18: Layout((2, 2, 2, 2), bottleneck=False),
+    34: Layout((3, 4, 6, 3), bottleneck=False),
+    50: Layout((3, 4, 6, 3), bottleneck=True),
+    101: Layout((3, 4, 23, 3), bottleneck=True),
+    152: Layout((3, 8, 36, 3), bottleneck=True),
+}
+
+
+def feature_dim(depth: int, width: int = 64) -> int:
+    """Length of the pooled feature vector: 2048 for a ResNet-50 of standard width."""
+    return width * 8 * (4 if LAYOUTS[depth].bottleneck else 1)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Maximum over 3×3 windows, stride 2, padding 1 (of −inf): (B, H, W, C) to (B, ⌈H/2⌉, ⌈W/2⌉, C).
+
+    Written as comparisons of shifted views, rows then columns, because the gradient of XLA's `reduce_window` is slow
+    on CPUs. Of equal maxima the first in row order receives the gradient, and NaN wins, as in PyTorch.
+    """
+    for axis in (2, 1):
+        size = -(-x.shape[axis] // 2)
+        pad = [(0, 0)] * 4
+        pad[axis] = (1, 1)
+        padded = jnp.pad(x, pad, constant_values=-jnp.inf)
+        shifted = [jax.lax.slice_in_dim(padded, s, s + 2 * size - 1, stride=2, axis=axis) for s in range(3)]
+        x = functools.reduce(lambda a, b: jnp.where((b > a) | jnp.isnan(b), b, a), shifted)
+    return x
+
+
+class Conv(nn.Module):
+    """A k×k convolution without bias, padded by (k − 1)/2 on every side, Kaiming-normal (fan-out) at first.
+
+    A 1×1 convolution is a matrix product over the channels and is computed as one, which trains twice as fast on CPUs.
+
+    Attributes:
+        features: output channels.
+        size: k, odd.
+        stride: of both spatial axes.
+        dtype: of the computation.
+        param_dtype: of `kernel` (k, k, C, features).
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features) of `dtype`."""
+        init = jax.nn.initializers.normal(math.sqrt(2 / (self.size**2 * self.features)))
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", init, shape, self.param_dtype).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if self.size == 1:
+            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(self.stride, self.stride),
+            padding=[((self.size - 1) // 2,) * 2] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last (Ioffe & Szegedy, 2015), eps 1e-5.
+
+    In training the running statistics move by 0.1 towards the batch's. The batch's variance is the biased one, Σ/n;
+    PyTorch normalises by it too but lets its running variance follow the unbiased Σ/(n − 1). Under one `jit` over a
+    mesh the batch is the global one. Statistics are computed in `param_dtype` whatever the input's.
+
+    Attributes:
+        dtype: of the output.
+        param_dtype: of `scale`, `bias`, and the running `mean` and `var`, each (C,).
+    """
+
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, use_running_average: bool) -> jax.Array:
+        """Normalises (..., C) with the running statistics or with the batch's."""
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), self.param_dtype)
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), self.param_dtype)
+        x = x.astype(self.param_dtype)
+        if use_running_average:
+            mean, var = running_mean.value, running_var.value
+        else:
+            axes = tuple(range(x.ndim - 1))
+            mean = jnp.mean(x, axes)
+            # One pass over x for both moments, and one exchange between devices.
+            var = jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
+            if not self.is_initializing():
+                running_mean.value = 0.9 * running_mean.value + 0.1 * mean
+                running_var.value = 0.9 * running_var.value + 0.1 * var
+        factor = scale * jax.lax.rsqrt(var + 1e-5)
+        return ((x - mean) * factor + bias).astype(self.dtype)
+
+
+class Block(nn.Module):
+    """A residual block: basic or bottleneck, with a projection where the shape changes.
+
+    Attributes:
+        features: channels of the 3×3 convolutions; a bottleneck's output has four times as many.
+        stride: of the first 3×3 convolution.
+        bottleneck: 1×1, 3×3, 1×1 instead of 3×3, 3×3.
+        dtype, param_dtype: of computation and parameters.
+    """
+
+    features: int
+    stride: int
+    bottleneck: bool
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, use_running_average: bool) -> jax.Array:
+        """Maps (B, H, W, C) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features or 4·features)."""
+        conv = functools.partial(Conv, dtype=self.dtype, param_dtype=self.param_dtype)
+        norm = functools.partial(BatchNorm, dtype=self.dtype, param_dtype=self.param_dtype)
+        if self.bottleneck:
+            layers = [(self.features, 1, 1), (self.features, 3, self.stride), (4 * self.features, 1, 1)]
+        else:
+            layers = [(self.features, 3, self.stride), (self.features, 3, 1)]
+        y = x
+        for i, (features, size, stride) in enumerate(layers, start=1):
+            y = conv(features, size, stride, name=f"conv{i}")(y)
+            y = norm(name=f"bn{i}")(y, use_running_average=use_running_average)
+            if i < len(layers):
+                y = nn.relu(y)
+        if x.shape != y.shape:
+            x = conv(y.shape[-1], 1, self.stride, name="downsample_conv")(x)
+            x = norm(name="downsample_bn")(x, use_running_average=use_running_average)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """ResNet-18, 34, 50, 101 or 152 up to the global average pool.
+
+    Attributes:
+        depth: one of `LAYOUTS`.
+        width: channels of the first stage, 64 as published; small ones are for CPUs.
+        remat: recomputes a block's activations in the backward pass instead of keeping them.
+        dtype: of convolutions and activations.
+        param_dtype: of parameters and BatchNorm statistics, and of the output.
+    """
+
+    depth: int
+    width: int = 64
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, use_running_average: bool) -> jax.Array:
+        """Maps normalised photos (B, S, S, 3) to features (B, feature_dim(depth, width))."""
+        layout = LAYOUTS[self.depth]
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        x = Conv(self.width, 7, 2, **dtypes, name="conv1")(x)
+        x = BatchNorm(**dtypes, name="bn1")(x, use_running_average=use_running_average)
+        x = max_pool(nn.relu(x))
+        for stage, blocks in enumerate(layout.blocks):
+            for i in range(blocks):
+                stride = 2 if stage > 0 and i == 0 else 1
+                features = self.width * 2**stage
+                name = f"layer{stage + 1}_{i}"
+                x = block(features, stride, layout.bottleneck, **dtypes, name=name)(x, use_running_average)
+        return jnp.mean(x.astype(self.param_dtype), axis=(1, 2))

@@ -1,0 +1,65 @@
+"""Evaluation results as a table for the terminal, chance and the published numbers beside them."""
+
+from adamine_jax.retrieval.protocols import DIRECTIONS, RECALLS
+
+# Carvalho et al., SIGIR 2018, AdaMine: MedR as printed (from 0), then R@1, R@5, R@10 in percent.
+PUBLISHED = {
+    "1k": {"image_to_recipe": (1.0, 39.8, 69.0, 77.4), "recipe_to_image": (1.0, 40.2, 68.1, 78.7)},
+    "10k": {"image_to_recipe": (13.2, 14.9, 35.3, 45.2), "recipe_to_image": (12.2, 14.8, 34.6, 46.1)},
+}
+ARROWS = {"image_to_recipe": "image → recipe", "recipe_to_image": "recipe → image"}
+
+_LABEL = 26  # characters of the first column
+_MEAN, _STD = 8, 8  # characters of "23840.0" and of " ± 999.9" in each of the other columns
+
+
+def format_table(results: dict[str, dict]) -> str:
+    """A fixed-width table of what `evaluate` returns.
+
+    Each protocol has its two directions, what chance would score on as many pairs, and for `1k` and `10k` the numbers
+    that AdaMine's authors printed for Recipe1M. Their MedR counts from 0, all others here from 1.
+
+    Args:
+        results: {protocol: {direction: {metric: {"mean", "std"}}, "draws", "pairs"}}, R@K in percent.
+
+    Returns:
+        Lines of text, without a newline at the end; mean ± standard deviation where there were several draws.
+    """
+    if not results:
+        return "no protocol was evaluated"
+    blocks = ["\n".join(_block(name, result)) for name, result in results.items()]
+    if any(name in PUBLISHED for name in results):
+        blocks.append("published on Recipe1M: AdaMine, Carvalho et al. 2018, as printed; * its MedR counts from 0")
+    return "\n\n".join(blocks)
+
+
+def _block(name: str, result: dict) -> list[str]:
+    """The lines of one protocol."""
+    pairs, draws = result["pairs"], result["draws"]
+    several = f"mean ± standard deviation over {draws} draws of {pairs:,} pairs" if draws > 1 else f"{pairs:,} pairs"
+    lines = [
+        f"{name}: {several}; recall in %, MedR from 1",
+        _line("", ["MedR", *(f"R@{k}" for k in RECALLS)]),
+    ]
+    for direction in DIRECTIONS:
+        metrics = [result[direction][key] for key in ("medr", *(f"r{k}" for k in RECALLS))]
+        means = [f"{metric['mean']:.1f}" for metric in metrics]
+        deviations = [f" ± {metric['std']:.1f}" if draws > 1 else "" for metric in metrics]
+        lines.append(_line(ARROWS[direction], means, deviations))
+    chance = [min(100.0, 100.0 * k / pairs) for k in RECALLS]
+    lines.append(_line("chance", [f"{(pairs + 1) / 2:.1f}", *map(_percent, chance)]))
+    for direction, (medr, *recalls) in PUBLISHED.get(name, {}).items():
+        label = f"published, {ARROWS[direction]}"
+        lines.append(_line(label, [f"{medr:.1f}", *(f"{value:.1f}" for value in recalls)], ["*", "", "", ""]))
+    return lines
+
+
+def _percent(value: float) -> str:
+    """Chance is small on a large gallery: 0.01 must not be printed as 0.0."""
+    return f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def _line(label: str, numbers: list[str], behind: list[str] | None = None) -> str:
+    """One row; the numbers end below each other, whatever stands `behind` them."""
+    cells = zip(numbers, behind or [""] * len(numbers), strict=True)
+    return (f"  {label:<{_LABEL}}" + "".join(f"{number:>{_MEAN}}{text:<{_STD}}" for number, text in cells)).rstrip()

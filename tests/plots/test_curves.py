@@ -1,0 +1,144 @@
+"""The curves of made-up runs: what is plotted where, and the files."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adamine_jax.errors import UserError
+from adamine_jax.plots import style
+from adamine_jax.plots.curves import curves
+
+STRATEGIES = ("IRR", "RII", "SIRR", "SRII")
+
+
+def train_line(step, epoch, strategies=STRATEGIES):
+    values = {f"loss_{name}": 0.3 - 0.01 * i - step / 1e4 for i, name in enumerate(strategies)}
+    values |= {f"bad_pairs_{name}": step / 1e3 for name in strategies}
+    return {"step": step, "epoch": epoch, "split": "train", "loss": 0.2 - step / 1e4, "grad_norm": 1.0, **values}
+
+
+def val_line(step, epoch, medr=10.0):
+    one = {f"{key}_image_to_recipe": value for key, value in (("r1", 10), ("r5", 30), ("r10", 50), ("medr", medr))}
+    other = {f"{key}_recipe_to_image": value for key, value in (("r1", 20), ("r5", 40), ("r10", 60), ("medr", medr))}
+    return {"step": step, "epoch": epoch, "split": "val", **one, **other, "r1": 15}
+
+
+def written(folder, lines):
+    path = folder / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Four epochs of ten steps, two train lines an epoch, and the beginning of a fifth."""
+    lines = []
+    for epoch in range(4):
+        lines += [
+            train_line(10 * epoch + 5, epoch),
+            train_line(10 * epoch + 10, epoch),
+            val_line(10 * epoch + 10, epoch),
+        ]
+    return written(tmp_path, [*lines, train_line(45, 4)])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels of a run, caught on their way to the disk."""
+
+    def draw(path, **options):
+        figures = []
+        with monkeypatch.context() as patch:
+            patch.setattr(style, "save", lambda figure, path, dpi=150: figures.append(figure))
+            curves(path, path.parent / "curves.png", **options)
+        return {axes.get_title(loc="left"): axes for axes in figures[0].axes}
+
+    return draw
+
+
+def line_of(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line.get_xdata(), line.get_ydata()
+
+
+def test_every_strategy_against_epochs_trained(run, drawn):
+    panels = drawn(run)
+    x, y = line_of(panels["Training loss"], "SIRR")
+    np.testing.assert_allclose(x, [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5])
+    np.testing.assert_allclose(y, [0.28 - step / 1e4 for step in range(5, 46, 5)])
+    x, y = line_of(panels["Triplets that cost nothing"], "RII")
+    np.testing.assert_allclose(x, [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5])
+    np.testing.assert_allclose(y, [step / 1e3 for step in range(5, 46, 5)])
+    labels = [text.get_text() for text in panels["Training loss"].get_legend().get_texts()]
+    assert labels == [*STRATEGIES, "total"]
+
+
+def test_validation_stands_at_the_end_of_its_epoch(run, drawn):
+    panels = drawn(run)
+    x, y = line_of(panels["Validation recall, mean of directions"], "R@5")
+    assert x.tolist() == [1, 2, 3, 4]
+    assert y.tolist() == [35] * 4
+    assert line_of(panels["Validation median rank, from 1"], "MedR")[1].tolist() == [10] * 4
+
+
+def test_the_unfreezing_is_a_line_where_it_happens(run, drawn):
+    def dashed_at(panels):
+        return [
+            line.get_xdata()[0]
+            for axes in panels.values()
+            for line in axes.lines
+            if len(line.get_xdata()) == 2 and line.get_xdata()[0] == line.get_xdata()[1]
+        ]
+
+    assert dashed_at(drawn(run, unfreeze_epoch=2)) == [2] * 4
+    assert dashed_at(drawn(run)) == []
+    assert dashed_at(drawn(run, unfreeze_epoch=20)) == [], "the run has not come that far"
+
+
+def test_many_lines_are_averaged(tmp_path, drawn):
+    lines = [train_line(step, 0) for step in range(1, 2401)]
+    x, y = line_of(drawn(written(tmp_path, lines))["Training loss"], "total")
+    assert len(x) == 240
+    np.testing.assert_allclose(y[0], np.mean([0.2 - step / 1e4 for step in range(1, 11)]))
+    np.testing.assert_allclose(y[-1], np.mean([0.2 - step / 1e4 for step in range(2391, 2401)]))
+
+
+def test_a_loss_without_triplets_and_a_run_without_validation(tmp_path, drawn):
+    panels = drawn(written(tmp_path, [train_line(5, 0, ()), train_line(10, 0, ())]))
+    assert [text.get_text() for text in panels["Triplets that cost nothing"].texts] == ["no triplets are reported"]
+    assert [text.get_text() for text in panels["Validation median rank, from 1"].texts] == ["no validation yet"]
+    assert line_of(panels["Training loss"], "total")[0].tolist() == [0.5, 1]
+
+
+def test_median_ranks_over_decades_are_drawn_on_a_logarithmic_axis(tmp_path, drawn):
+    panels = drawn(written(tmp_path, [val_line(10, 0, 500.0), val_line(20, 1, 5.0)]))
+    assert panels["Validation median rank, from 1"].get_yscale() == "log"
+
+
+def test_a_number_that_is_missing_is_a_gap(tmp_path, drawn):
+    lines = [train_line(5, 0), train_line(10, 0) | {"loss": float("nan")}, train_line(15, 1) | {"loss": None}]
+    y = line_of(drawn(written(tmp_path, lines))["Training loss"], "total")[1]
+    assert np.isnan(y).tolist() == [False, True, True]
+
+
+def test_files_are_whole_and_repeatable(run, tmp_path):
+    first = curves(run, tmp_path / "one" / "curves.png", 2)
+    second = curves(run, tmp_path / "two" / "curves.png", 2)
+    assert [path.name for path in first] == ["curves.png", "curves.svg"]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["curves.png", "curves.svg"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    with Image.open(first[0]) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape == (1000, 1440, 3)
+    for color in (style.BLUE, style.VERMILION, style.SKY, style.ORANGE, style.BLACK):
+        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.sum(np.all(pixels == wanted, axis=-1)) > 100, color
+    assert ElementTree.parse(first[1]).getroot().tag.endswith("svg")
+
+
+def test_nothing_to_draw_is_said(tmp_path):
+    with pytest.raises(UserError, match="holds no train and no val line yet"):
+        curves(written(tmp_path, []), tmp_path / "curves.png")

@@ -1,0 +1,74 @@
+"""Text that any recipe may hold, on its way into a figure."""
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from adamine_jax.plots.text import FAMILY, printable, wrap
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Crème brûlée", "Crème brûlée"),
+        ("Cre\u0300me", "Crème"),
+        ("two\n lines\tand\u00a0more ", "two lines and more"),
+        ("pizza 🍕🍕!", "pizza □!"),
+        ("family 👨\u200d👩\u200d👧 dinner", "family □ dinner"),
+        ("heart ❤\ufe0f", "heart ❤"),
+        ("麻婆豆腐 tofu", "□ tofu"),
+        ("$5 $x^2$", "$5 $x^2$"),
+        ("bell\x07\x00", "bell"),
+        ("half a pair \ud83c", "half a pair □"),
+        ("", ""),
+    ],
+)
+def test_printable(text, shown):
+    assert printable(text) == shown
+
+
+@hypothesis.given(st.text(max_size=60))
+def test_printable_text_stays_as_it_is(text):
+    once = printable(text)
+    assert printable(once) == once
+    assert "\n" not in once
+
+
+def test_wrapping_keeps_every_word_when_there_is_room():
+    text = "Bake the potatoes at 450° for about an hour, then leave them to cool for ten minutes."
+    lines = wrap(text, width=120, size=8, lines=20)
+    assert len(lines) > 3
+    assert " ".join(lines) == text
+
+
+def test_an_ellipsis_stands_for_what_is_left_out():
+    lines = wrap("one two three four five six seven eight", width=60, size=8, lines=2)
+    assert len(lines) == 2
+    assert lines[0].startswith("one two")
+    assert lines[1].endswith("…")
+    assert wrap("short", width=60, size=8, lines=1) == ["short"]
+    assert wrap("", width=60, size=8, lines=3) == []
+
+
+def test_a_word_wider_than_the_line_is_broken():
+    word = "Donaudampfschifffahrtsgesellschaftskuchen"
+    lines = wrap(word, width=50, size=8, lines=20)
+    assert len(lines) > 2
+    assert "".join(lines) == word
+
+
+@hypothesis.given(st.text(max_size=80), st.floats(20, 200), st.integers(1, 4), st.sampled_from(["normal", "bold"]))
+@hypothesis.settings(deadline=None, max_examples=60)
+def test_lines_fit_their_width_as_agg_draws_them(text, width, count, weight):
+    lines = wrap(text, width, 8, count, weight)
+    assert len(lines) <= count
+    renderer = FigureCanvasAgg(Figure(dpi=150)).get_renderer()
+    font = FontProperties(family=FAMILY, size=8, weight=weight)
+    for line in lines:
+        assert line
+        if len(line) > 2:  # one letter and an ellipsis are shown in any case
+            points = renderer.get_text_width_height_descent(line, font, ismath=False)[0] * 72 / 150
+            assert points <= width + 1

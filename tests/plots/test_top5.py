@@ -1,0 +1,171 @@
+"""Top-5 pictures of one-coloured photos: the colour inside a frame says whose photo it is."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adamine_jax.errors import UserError
+from adamine_jax.plots import style
+from adamine_jax.plots.items import Item
+from adamine_jax.plots.page import Page
+from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
+
+PICTURES = [top5_recipe_to_photo, top5_photo_to_recipe]
+
+
+def color_of(row):
+    return np.array([20 + 25 * row, 250 - 20 * row, 60], np.uint8)
+
+
+def make_items(n=8, **changes):
+    fields = {"class_name": "background", "ingredients": ["flour", "sugar"], "instructions": ["Mix.", "Bake."]}
+    fields |= changes
+    return [
+        Item(id=f"{row:010x}", title=f"Dish {row}", photo=np.tile(color_of(row), (40, 60, 1)), **fields)
+        for row in range(n)
+    ]
+
+
+def embeddings_that_rank(order):
+    """(queries, candidates): whichever row asks, the answers come in this order.
+
+    Angles fan out from the query's, so row order[0] is the most similar.
+    """
+    n = len(order)
+    angles = np.empty(n)
+    angles[order] = 0.1 + 0.2 * np.arange(n)
+    candidates = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    queries = np.tile([1.0, 0.0], (n, 1))
+    return queries.astype(np.float32), candidates.astype(np.float32)
+
+
+def draw(picture, items, order, query, out):
+    queries, candidates = embeddings_that_rank(order)
+    image, recipe = (candidates, queries) if picture is top5_recipe_to_photo else (queries, candidates)
+    return picture(items, image, recipe, [query], out)
+
+
+def framed(path, color):
+    """Pixels inside the frame of this color, and its middle from 0 (left) to 1; the key at the bottom is left out."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    above_key = pixels[: int(len(pixels) - 0.4 * 150)]
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    rows, columns = np.nonzero(np.all(np.abs(above_key.astype(int) - wanted) <= 2, axis=-1))
+    if len(rows) < 200:
+        return None, None
+    inside = above_key[rows.min() : rows.max(), columns.min() : columns.max()]
+    return inside, (columns.min() + columns.max()) / 2 / pixels.shape[1]
+
+
+def shows(pixels, row):
+    return np.sum(np.all(np.abs(pixels.astype(int) - color_of(row)) <= 2, axis=-1)) > 1000
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("place", [1, 3, 5])
+def test_the_right_answer_is_framed_where_it_stands(picture, place, tmp_path):
+    order = [1, 2, 3, 4, 5, 6, 7]
+    order.insert(place - 1, 0)
+    path = draw(picture, make_items(), np.array(order), 0, tmp_path / "top5.png")
+    inside, middle = framed(path, style.GREEN)
+    assert shows(inside, 0)
+    assert not any(shows(inside, row) for row in range(1, 8))
+    assert framed(path, style.VERMILION) == (None, None)
+    # Five answers share what the query leaves of the page.
+    left = 0.30 if picture is top5_recipe_to_photo else 0.18
+    assert middle == pytest.approx(left + (1 - left) * (place - 0.5) / 5, abs=0.04)
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_missed_answer_stands_apart_at_the_end(picture, tmp_path):
+    path = draw(picture, make_items(), np.array([1, 2, 3, 4, 5, 6, 0, 7]), 0, tmp_path / "top5.png")
+    inside, middle = framed(path, style.VERMILION)
+    assert shows(inside, 0)
+    assert middle > 0.85
+    assert framed(path, style.GREEN) == (None, None)
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_only_a_real_class_is_marked_as_the_same(picture, tmp_path):
+    order = np.arange(8)
+    same = draw(picture, make_items(class_name="cake"), order, 0, tmp_path / "same.png")
+    inside, _ = framed(same, style.SKY)
+    assert shows(inside, 1)
+    assert not shows(inside, 0)
+    for name in ("background", ""):
+        none = draw(picture, make_items(class_name=name), order, 0, tmp_path / "none.png")
+        assert framed(none, style.SKY) == (None, None)
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_captions_tell_place_similarity_and_rank_with_ties(picture, tmp_path, monkeypatch):
+    texts = []
+    original = Page.text
+
+    def note(page, x, y, text, *rest, **options):
+        texts.append(text)
+        return original(page, x, y, text, *rest, **options)
+
+    monkeypatch.setattr(Page, "text", note)
+    same = np.tile(np.float32([0.6, 0.8]), (8, 1))
+    picture(make_items(), same, same, [7], tmp_path / "tie.png")
+    assert "1 · 1.00" in texts
+    assert "rank 4.5 · 1.00" in texts, "eight equal answers: the right one is in the middle"
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize(
+    "title",
+    ["costs $5 \\frac{, not $6", "🍕 麻婆豆腐 \\frac{1}{2}", "", "w" * 300, "سلطة حمص", "nul\0 and\nnewline \ud83c"],
+)
+def test_any_title_can_be_drawn(picture, title, tmp_path):
+    items = [Item(f"{row}", title, title, [title] * 9, [title], np.zeros((4, 4), np.uint8)) for row in range(6)]
+    path = draw(picture, items, np.arange(6), 2, tmp_path / "top5.png")
+    assert path.stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_gallery_of_one(picture, tmp_path):
+    path = draw(picture, make_items(1), np.arange(1), 0, tmp_path / "top5.png")
+    assert shows(framed(path, style.GREEN)[0], 0)
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_equal_arguments_give_equal_bytes(picture, suffix, tmp_path):
+    paths = [draw(picture, make_items(), np.arange(8), 6, tmp_path / f"{i}.{suffix}") for i in range(2)]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2, "nothing unfinished is left behind"
+
+
+def test_a_photo_may_be_bytes_or_a_file(tmp_path):
+    items = make_items()
+    encoded = io.BytesIO()
+    Image.fromarray(items[0].photo).save(encoded, "png")
+    (tmp_path / "photo.png").write_bytes(encoded.getvalue())
+    pictures = []
+    for photo in (items[0].photo, encoded.getvalue(), tmp_path / "photo.png"):
+        changed = [Item(items[0].id, "Dish 0", "background", [], [], photo), *items[1:]]
+        path = draw(top5_recipe_to_photo, changed, np.arange(8), 0, tmp_path / "top5.png")
+        pictures.append(path.read_bytes())
+    assert pictures[0] == pictures[1] == pictures[2]
+
+
+@pytest.mark.parametrize("photo", [b"not a photo", b"", np.zeros((2, 2, 3))])
+def test_a_photo_that_cannot_be_read_is_named(photo, tmp_path):
+    items = [Item("00000000ff", "Dish", "background", [], [], photo), *make_items()[1:]]
+    with pytest.raises(UserError, match="the photo of recipe 00000000ff cannot be read"):
+        draw(top5_recipe_to_photo, items, np.arange(8), 0, tmp_path / "top5.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    rows = np.eye(8, dtype=np.float32)
+    with pytest.raises(UserError, match="7 items, 8 query and 8 candidate embeddings"):
+        top5_recipe_to_photo(make_items(7), rows, rows, [0], tmp_path / "top5.png")
+    for wrong in ([], [8], [-1]):
+        with pytest.raises(UserError, match="expected at least one, each from 0 to 7"):
+            top5_recipe_to_photo(make_items(), rows, rows, wrong, tmp_path / "top5.png")

@@ -1,0 +1,200 @@
+"""Whole runs of a tiny net: on one device and eight, interrupted, resumed, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from adamine_jax import workdir
+from adamine_jax.devices import make_mesh
+from adamine_jax.errors import UserError
+from adamine_jax.metrics_log import read_metrics
+from adamine_jax.train import train
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+def losses(directory):
+    return [line["loss"] for line in read_metrics(directory / "metrics.jsonl") if line["split"] == "train"]
+
+
+def parameters(directory, data_dir):
+    """The last checkpoint, whatever was best."""
+    from adamine_jax.checkpoints import Checkpoints
+
+    trained = workdir.load(directory, str(data_dir))
+    checkpoints = Checkpoints(directory)
+    variables = checkpoints.restore_model(checkpoints.latest_step(), trained.variables, make_mesh())
+    checkpoints.close()
+    return jax.device_get(variables)
+
+
+def assert_same_bits(one, other):
+    for (path, left), right in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
+
+
+def test_one_device_and_eight_train_alike_for_twenty_steps(tiny_data, tmp_path):
+    with jax.enable_x64(True):
+        for count in (1, 8):
+            config = tiny.small_config(
+                tiny_data, epochs=4, unfreeze_epoch=2, model__dtype="float64", train__log_every_steps=1
+            )
+            train(config, tmp_path / str(count), make_mesh(jax.devices()[:count]))
+    one, eight = losses(tmp_path / "1"), losses(tmp_path / "8")
+    assert len(one) == 24
+    assert len(set(one)) == 24
+    np.testing.assert_allclose(one, eight, rtol=1e-9)
+
+
+RUN = """
+import os, signal, sys
+os.environ["JAX_PLATFORMS"] = "cpu"
+from pathlib import Path
+from tests import tiny
+
+data_dir, directory, where, count = sys.argv[1:]
+calls = 0
+
+def killed_at_call(function, after=False):
+    def wrapped(*args, **kwargs):
+        global calls
+        calls += 1
+        if not after and calls == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **kwargs)
+        if after and calls == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return wrapped
+
+import orbax.checkpoint as ocp
+from adamine_jax import metrics_log, checkpoints, workdir, report, train
+if where == "before a line":
+    metrics_log.MetricsLog.write = killed_at_call(metrics_log.MetricsLog.write)
+elif where == "after a line":
+    metrics_log.MetricsLog.write = killed_at_call(metrics_log.MetricsLog.write, after=True)
+elif where == "before a save":
+    checkpoints.Checkpoints.save = killed_at_call(checkpoints.Checkpoints.save)
+elif where == "during a save":  # it goes on in the background
+    checkpoints.Checkpoints.save = killed_at_call(checkpoints.Checkpoints.save, after=True)
+elif where == "before a rename":
+    os.replace = killed_at_call(os.replace)
+elif where == "before the test":
+    report.test_best = killed_at_call(report.test_best)
+config = tiny.small_config(data_dir, epochs=2, checkpoint__every_steps=4)
+train.train(config, directory)
+"""
+
+
+def run_until_killed(data_dir, directory, where="never", count=1):
+    environment = os.environ | {
+        "XLA_FLAGS": "",
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(data_dir), str(directory), where, str(count)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    finished = run_until_killed(tiny_data, directory)
+    assert finished.returncode == 0, finished.stderr
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("during a save", 1),
+        ("before a line", 6),
+        pytest.param("after a line", 4, marks=pytest.mark.slow),
+        pytest.param("before a save", 2, marks=pytest.mark.slow),
+        pytest.param("during a save", 2, marks=pytest.mark.slow),
+        pytest.param("during a save", 3, marks=pytest.mark.slow),
+        pytest.param("before a rename", 1, marks=pytest.mark.slow),
+        pytest.param("before a rename", 3, marks=pytest.mark.slow),
+        pytest.param("before the test", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bits(where, count, tiny_data, undisturbed, tmp_path):
+    directory = tmp_path / "run"
+    killed = run_until_killed(tiny_data, directory, where, count)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = run_until_killed(tiny_data, directory)
+    assert again.returncode == 0, again.stderr
+
+    assert_same_bits(parameters(directory, tiny_data), parameters(undisturbed, tiny_data))
+    lines, expected = (read_metrics(path / "metrics.jsonl") for path in (directory, undisturbed))
+    keys = [(line["split"], line["step"]) for line in lines]
+    assert len(keys) == len(set(keys))
+    assert keys == [(line["split"], line["step"]) for line in expected]
+    for line, other in zip(lines, expected, strict=True):
+        assert {k: v for k, v in line.items() if "memory" not in k} == {
+            k: v for k, v in other.items() if "memory" not in k
+        }
+    assert (directory / "eval_test.json").read_text() == (undisturbed / "eval_test.json").read_text()
+
+
+def test_a_finished_run_leaves_what_the_readme_lists(undisturbed):
+    results = json.loads((undisturbed / "eval_test.json").read_text())
+    assert results["full"]["pairs"] == 12
+    assert set(results["full"]["image_to_recipe"]) == {"medr", "medr_from_zero", "r1", "r5", "r10"}
+    for name in ("config.json", "dataset.json", "figures/curves.png", "figures/top5_recipe_to_photo.png"):
+        assert (undisturbed / name).stat().st_size > 100
+    assert list(undisturbed.glob("events.*"))
+    assert np.load(undisturbed / "gallery/test/image.npy").shape == (12, 16)
+
+
+def test_another_configuration_is_refused_by_field(undisturbed, tiny_data):
+    config = tiny.small_config(tiny_data, epochs=2, checkpoint__every_steps=4, loss__margin=0.2, batch_size=16)
+    with pytest.raises(UserError, match=r"batch_size \(8 → 16\), loss.margin \(0.3 → 0.2\)"):
+        train(config, undisturbed)
+
+
+def test_another_vocabulary_is_refused(undisturbed, tmp_path):
+    other = tiny.write_dataset(tmp_path / "data", words=tuple(f"mot{i}" for i in range(40)))
+    config = tiny.small_config(other, epochs=2, checkpoint__every_steps=4)
+    with pytest.raises(UserError, match="built with another vocabulary"):
+        train(config, undisturbed)
+    with pytest.raises(UserError, match="built with another vocabulary"):
+        workdir.load(undisturbed, str(other)).open_dataset()
+
+
+def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds notes.txt but no config.json"):
+        train(tiny.small_config(tiny_data), tmp_path)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_with_the_nearest(tiny_data, tmp_path):
+    with pytest.raises(UserError, match="batch_size = 12: not divisible by the 8 devices; take 8 or 16"):
+        train(tiny.small_config(tiny_data, batch_size=12), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_a_data_set_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no complete recipe1m data set"):
+        train(tiny.small_config(tmp_path), tmp_path / "run")
+
+
+def test_a_second_run_in_the_same_folder_is_kept_out(tiny_data, tmp_path):
+    with (
+        workdir.locked(tmp_path / "run"),
+        pytest.raises(UserError, match="another run is at work"),
+    ):
+        train(tiny.small_config(tiny_data), tmp_path / "run")
