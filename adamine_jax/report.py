@@ -56,7 +56,7 @@ def write_split_gallery(
     write_gallery(folder, image, recipe, recipes, trained.class_names)
 
 
-def test_best(directory: Path, data_dir: str | None = None) -> dict[str, dict]:
+def run_test(directory: Path, data_dir: str | None = None) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
 
     Args:

@@ -12,12 +12,11 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax import devices, embedding, report, workdir
 from adamine_jax import config as configuration
+from adamine_jax import devices, embedding, report, workdir
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
-
-# from adamine_jax.import_weights import load_image_weights
+from adamine_jax.import_weights import load_image_weights
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.plan import batch_shares, epoch_plan
@@ -32,9 +31,7 @@ LARGEST_FULL_VALIDATION = 10_000
 """Pairs up to which validation ranks all of them at once; a larger split is measured on 10 draws of 1,000."""
 
 
-def train(
-    config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh | None = None
-) -> dict[str, dict]:
+def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh | None = None) -> dict[str, dict]:
     """Trains, validates each epoch, and tests the best checkpoint; a run that was interrupted goes on.
 
     Args:
@@ -61,7 +58,7 @@ def train(
     with workdir.locked(directory):
         workdir.claim(directory, config, dataset, splits["train"])
         _Run(config, directory, dataset, splits, model, mesh).finish()
-        return report.test_best(directory, data_dir=config.data.dir)
+        return report.run_test(directory, data_dir=config.data.dir)
 
 
 @dataclasses.dataclass

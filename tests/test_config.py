@@ -1,0 +1,107 @@
+"""Every mistake in a configuration gets one line that names the field and what it takes."""
+
+import ml_collections
+import pytest
+
+from adamine_jax import config as configuration
+from adamine_jax import main
+from adamine_jax.errors import UserError
+from configs import adamine, quickstart
+
+
+@pytest.mark.parametrize("preset", [adamine, quickstart])
+def test_presets_are_accepted(preset):
+    configuration.check(preset.get_config())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("batch_size", 0, r"config.batch_size = 0: takes a whole number from 2"),
+        ("epochs", -1, r"config.epochs = -1: takes"),
+        ("data.image_size", 300, r"config.data.image_size = 300: takes at most config.data.resize = 256"),
+        ("loss.margin", float("nan"), r"config.loss.margin = nan: takes a number from 0"),
+        ("loss.strategies", ("IRR", "XYZ"), r"config.loss.strategies = .*: takes a tuple of different ones of IRR"),
+        ("loss.strategies", ("IRR", "IRR"), r"different ones"),
+        ("loss.weights", (1.0,), r"config.loss.weights has 1 numbers for 4 strategies"),
+        ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: takes None \(all\) or a whole number from 1"),
+        ("loss.aggregation", "sum", r"config.loss.aggregation = 'sum': takes one of mean, valid"),
+        ("optim.lr", 0.0, r"config.optim.lr = 0.0: takes a number above 0"),
+        ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),
+        ("eval.protocols", ("2k",), r"config.eval.protocols = \['2k'\]: takes"),
+        ("model.instructions", "vectors", r"holds no sentence vectors"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(field, value, message):
+    config = adamine.get_config()
+    with config.ignore_type():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message):
+        configuration.check(config)
+
+
+def test_unknown_and_missing_fields_are_refused():
+    config = adamine.get_config()
+    config.loss.marginn = 0.3
+    with pytest.raises(UserError, match=r"config.loss.marginn: no such field; did you mean loss.margin"):
+        configuration.check(config)
+    config = adamine.get_config()
+    del config.optim.lr
+    with pytest.raises(UserError, match=r"config.optim.lr is missing"):
+        configuration.check(config)
+
+
+def test_a_configuration_survives_its_file():
+    config = quickstart.get_config()
+    config.loss.num_negatives = 3
+    again = configuration.from_dict(__import__("json").loads(configuration.to_json(config)))
+    assert again == config
+    assert isinstance(again.loss.strategies, tuple)
+
+
+def test_only_fields_that_may_not_change_are_named():
+    config = adamine.get_config()
+    stored = configuration.flatten(config)
+    config.epochs, config.data.dir, config.eval.seed, config.train.log_every_steps = 90, "elsewhere", 3, 1
+    assert configuration.differences(config, stored) == []
+    config.optim.lr = 1e-3
+    assert configuration.differences(config, stored) == ["optim.lr (0.0001 → 0.001)"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--config is missing"),
+        (["--config=configs/adamine.py"], "--workdir is missing"),
+        (["--config=configs/nothing.py", "--workdir=w"], "--config: no such file"),
+        (["--config=configs/adamine.py", "--workdir=w", "--config.data.nope=1"], "config.data.nope: no such field"),
+        (["--config=configs/adamine.py", "--workdir=w", "--config.batch_size=many"], "config.batch_size=many"),
+        (["--config=configs/adamine.py", "--workdir=w", "--wrokdir=x"], "Unknown command line flag 'wrokdir'"),
+        (["--config=configs/adamine.py", "--workdir=w", "stray"], "stray: not a flag"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(arguments, message, monkeypatch, capsys):
+    from absl import flags
+
+    monkeypatch.setattr("sys.argv", ["main", *arguments])
+    try:
+        assert main.main() == 2
+    finally:
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS["workdir"].value = None
+        flags.FLAGS["config"].value = None
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_help_says_how_to_use_it(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["main", "--help"])
+    assert main.main() == 0
+    assert "python -m adamine_jax.main --config configs/adamine.py" in capsys.readouterr().out
+
+
+def test_flattening_names_nested_fields():
+    config = ml_collections.ConfigDict({"a": 1, "b": {"c": (1, 2)}})
+    assert configuration.flatten(config) == {"a": 1, "b.c": [1, 2]}

@@ -1,0 +1,48 @@
+"""Files appear whole or not at all; mistakes are one line."""
+
+import os
+
+import pytest
+
+from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.files import write_text, written_whole
+from adamine_jax.progress import format_seconds
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail():
+        with written_whole(path) as aside:
+            aside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_written_file_has_ordinary_permissions(tmp_path):
+    write_text(tmp_path / "a.txt", "é")
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+    assert (tmp_path / "a.txt").read_bytes() == "é".encode()
+
+
+def test_a_user_error_is_one_line_and_status_two(capsys):
+    @one_line_errors
+    def main(fails):
+        if fails:
+            raise UserError("file.json, record 3:\n  no title")
+
+    assert main(False) == 0
+    assert main(True) == 2
+    assert capsys.readouterr().err == "error: file.json, record 3: no title\n"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(41.2, "41s"), (185, "3m05s"), (8220, "2h17m")])
+def test_seconds_read_as_a_person_reads_them(seconds, text):
+    assert format_seconds(seconds) == text

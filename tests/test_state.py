@@ -1,0 +1,142 @@
+"""The training step against Adam and clipping written out in NumPy, and what it must leave alone."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from adamine_jax.devices import make_mesh
+from adamine_jax.losses import total_loss
+from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.state import create_state, make_train_step, merge_groups, split_groups
+from tests import tiny
+
+ROWS = len(tiny.WORDS) + 3
+
+
+@pytest.fixture(scope="module")
+def run():
+    config = tiny.small_config("unused", optim__clip_norm=0.05, optim__lr=1e-2)
+    mesh = make_mesh(jax.devices()[:1])
+    model = build_model(config.model, table_rows=ROWS)
+    variables = init_variables(model, jax.random.key(0), image_size=32, max_words=6)
+    return config, mesh, model, variables, make_train_step(model, config, mesh)
+
+
+def batch(seed, image_value=None):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
+    if image_value is not None:
+        image[3, 4] = image_value
+    return {
+        "image": image,
+        "ingredients": np.pad(rng.integers(2, ROWS, (8, 5)), ((0, 0), (0, 15))).astype(np.int32),
+        "words": np.pad(rng.integers(2, ROWS, (8, 3, 6)), ((0, 0), (0, 17), (0, 0))).astype(np.int32),
+        "num_sentences": np.full(8, 3, np.int32),
+        "class_id": np.array([1, 1, 2, 2, 0, 0, 0, 0], np.int32),
+    }
+
+
+def copy(state):
+    """What the state holds, safe from being donated."""
+    return jax.tree.map(np.array, jax.device_get(state))
+
+
+def gradients_of(config, model, state, step_batch):
+    def loss(params):
+        (image, recipe), _ = model.apply(
+            {"params": params, "batch_stats": state.batch_stats}, step_batch, train=True, mutable=["batch_stats"]
+        )
+        return total_loss(config.loss, image, recipe, step_batch["class_id"], np.ones(8))[0]
+
+    return jax.device_get(jax.jit(jax.grad(loss))(state.params))
+
+
+def adam(params, gradients, moments, count, lr):
+    """One Adam update of flat lists of arrays, as Kingma and Ba write it."""
+    new_params, new_moments = [], []
+    for p, g, (m, v) in zip(params, gradients, moments, strict=True):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        step = lr * (m / (1 - 0.9**count)) / (np.sqrt(v / (1 - 0.999**count)) + 1e-8)
+        new_params.append(p - step)
+        new_moments.append((m, v))
+    return new_params, new_moments
+
+
+def clip(groups, norm):
+    leaves = [leaf for group in groups for leaf in group]
+    total = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in leaves))
+    assert total > norm  # otherwise this test would not see the clipping
+    return [[leaf * norm / total for leaf in group] for group in groups]
+
+
+def test_frozen_then_unfrozen_steps_equal_adam_written_out(run):
+    config, mesh, model, variables, train_step = run
+    state = create_state(config, variables, mesh)
+    expected = {name: jax.tree.leaves(copy(group)) for name, group in split_groups(variables["params"]).items()}
+    moments = {name: [(0 * leaf, 0 * leaf) for leaf in group] for name, group in expected.items()}
+    counts = {"recipe": 0, "image": 0}
+    for number, frozen in enumerate([True, True, False, False]):
+        trained = ["recipe"] if frozen else ["image", "recipe"]
+        before = copy(state)
+        groups = split_groups(gradients_of(config, model, before, batch(number)))
+        clipped = clip([jax.tree.leaves(groups[name]) for name in trained], config.optim.clip_norm)
+        for name, gradients in zip(trained, clipped, strict=True):
+            counts[name] += 1
+            # Each step is checked from the true state before it, so that rounding does not add up.
+            start = jax.tree.leaves(split_groups(before.params)[name])
+            expected[name], moments[name] = adam(start, gradients, moments[name], counts[name], config.optim.lr)
+        state = train_step(state, batch(number), frozen=frozen)
+        for name, group in split_groups(copy(state).params).items():
+            for leaf, should_be in zip(jax.tree.leaves(group), expected[name], strict=True):
+                np.testing.assert_allclose(leaf, should_be, atol=2e-4 * 10 * config.optim.lr, err_msg=name)
+    assert int(state.step) == 4
+    assert counts == {"recipe": 4, "image": 2}
+
+
+def test_a_frozen_resnet_keeps_its_parameters_but_not_its_statistics(run):
+    config, mesh, model, variables, train_step = run
+    state = train_step(create_state(config, variables, mesh), batch(0), frozen=True)
+    for new, old in zip(
+        jax.tree.leaves(split_groups(state.params)["image"]),
+        jax.tree.leaves(split_groups(variables["params"])["image"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(new, old)
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(state.opt_state["image"]))
+    changed = jax.tree.map(lambda new, old: np.any(new != old), state.batch_stats, variables["batch_stats"])
+    assert all(jax.tree.leaves(changed))
+
+    with_frozen = tiny.small_config("unused", freeze_batch_stats=True)
+    state = make_train_step(model, with_frozen, mesh)(create_state(with_frozen, variables, mesh), batch(0), frozen=True)
+    for new, old in zip(jax.tree.leaves(state.batch_stats), jax.tree.leaves(variables["batch_stats"]), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_its_counts(run):
+    config, mesh, _, variables, train_step = run
+    state = train_step(create_state(config, variables, mesh), batch(0), frozen=False)
+    before = copy(state)
+    after = copy(train_step(state, batch(1, image_value=np.nan), frozen=False))
+    assert (before.step, before.skipped, before.streak) == (1, 0, 0)
+    assert (after.step, after.skipped, after.streak) == (2, 1, 1)
+    for field in ("params", "batch_stats", "opt_state", "sums"):
+        for new, old in zip(
+            jax.tree.leaves(getattr(after, field)), jax.tree.leaves(getattr(before, field)), strict=True
+        ):
+            assert new.tobytes() == old.tobytes()
+    recovered = train_step(jax.device_put(after), batch(2), frozen=False)
+    assert (int(recovered.skipped), int(recovered.streak)) == (1, 0)
+    assert recovered.sums["steps"] == 2
+
+
+def test_groups_split_and_merge_to_the_same_tree(run):
+    *_, variables, _ = run
+    groups = split_groups(variables["params"])
+    assert set(groups) == {"recipe", "image"}
+    assert "resnet" not in groups["recipe"]["image_tower"]
+    assert "fc" in groups["recipe"]["image_tower"]
+    merged = merge_groups(groups)
+    assert jax.tree.structure(merged) == jax.tree.structure(dict(variables["params"]))
+    assert dataclasses.is_dataclass(create_state(run[0], variables, run[1]))
