@@ -42,7 +42,8 @@ def embed_split(
         (image (N, D), recipe (N, D)) float32 unit rows; row i belongs to record `index.sorted_by_id()[i]`.
     """
     numbers = index.sorted_by_id()
-    batch_size = devices.round_up(config.eval.batch_size, mesh)
+    # A split smaller than a batch is not padded to all of it; powers of two let splits share a compiled step.
+    batch_size = devices.round_up(min(config.eval.batch_size, 1 << (len(numbers) - 1).bit_length()), mesh)
     batches = pipeline.evaluation_batches(
         index,
         numbers,

@@ -36,7 +36,8 @@ def test_command_writes_a_file_that_a_model_takes(tmp_path, source, state, capsy
     out = tmp_path / "ours.safetensors"
     assert main(["--from", "torchvision", "--file", str(source), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "ResNet-18 of width 4, 44,892 parameters" in printed
+    parameters = sum(state[name].size for name in state if name.endswith(("weight", "bias")) and name[:2] != "fc")
+    assert f"ResNet-18 of width 4, {parameters:,} parameters" in printed
     assert "left out: fc.weight, fc.bias (the ImageNet classifier)" in printed
     assert f"--config.model.image.depth=18 --config.model.image.width=4 --config.model.image.weights={out}" in printed
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ours.safetensors", "resnet18.safetensors"]

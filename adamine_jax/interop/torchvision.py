@@ -12,6 +12,7 @@ import numpy as np
 import safetensors
 
 from adamine_jax.errors import UserError
+from adamine_jax.models.initial import initial_variables
 from adamine_jax.models.resnet import LAYOUTS, Layout, ResNet
 
 Tree = dict[str, Any]
@@ -137,7 +138,7 @@ def abstract_variables(depth: int, width: int) -> Tree:
     photo = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     model = ResNet(depth, width)
-    return jax.eval_shape(lambda key, x: model.init(key, x, use_running_average=False), key, photo)
+    return jax.eval_shape(lambda key: initial_variables(model, key, photo, use_running_average=False), key)
 
 
 def torchvision_name(path: tuple[str, ...]) -> str:

@@ -5,17 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-
-def symmetric_uniform(bound: float) -> Initializer:
-    """Initial values from U(−bound, bound)."""
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
+from adamine_jax.models import initial
 
 
 class Linear(nn.Module):
@@ -35,7 +27,7 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, D), any floating dtype, to (B, features) of `param_dtype`."""
-        init = symmetric_uniform(1 / math.sqrt(x.shape[-1]))
+        init = initial.uniform(1 / math.sqrt(x.shape[-1]))
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.param_dtype)
         bias = self.param("bias", init, (self.features,), self.param_dtype)
         return x.astype(self.param_dtype) @ kernel + bias

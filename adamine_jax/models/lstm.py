@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from adamine_jax.models.linear import symmetric_uniform
+from adamine_jax.models import initial
 
 
 def lstm_final_state(
@@ -83,23 +83,17 @@ class LSTM(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
         """Maps (B, T, D) and lengths (B,) to the final hidden state (B, hidden)."""
-        init = symmetric_uniform(1 / math.sqrt(self.hidden))
+        bound = 1 / math.sqrt(self.hidden)
+        kernel_init, bias_init = initial.uniform(bound), initial.sum_of_two_uniforms(bound)
         gates = 4 * self.hidden
         return lstm_final_state(
             inputs,
             lengths,
-            self.param("input_kernel", init, (inputs.shape[-1], gates), self.param_dtype),
-            self.param("recurrent_kernel", init, (self.hidden, gates), self.param_dtype),
-            self.param("bias", _sum_of_two(init), (gates,), self.param_dtype),
+            self.param("input_kernel", kernel_init, (inputs.shape[-1], gates), self.param_dtype),
+            self.param("recurrent_kernel", kernel_init, (self.hidden, gates), self.param_dtype),
+            self.param("bias", bias_init, (gates,), self.param_dtype),
             reverse=self.reverse,
         )
-
-
-def _sum_of_two(init):
-    def sum_init(key, shape, dtype):
-        return sum(init(k, shape, dtype) for k in jax.random.split(key))
-
-    return sum_init
 
 
 class BidirectionalLSTM(nn.Module):

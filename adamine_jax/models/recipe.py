@@ -1,12 +1,11 @@
 """The text tower: ingredients and instructions to one vector."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from adamine_jax.models import initial
 from adamine_jax.models.linear import Linear
 from adamine_jax.models.lstm import LSTM, BidirectionalLSTM
 
@@ -102,17 +101,10 @@ class RecipeTower(nn.Module):
         return self.instruction_lstm(vectors.astype(self.dtype), num_sentences)
 
     def _word_table(self, name: str) -> jax.Array:
-        return self.param(name, _init_table, (self.table_rows, self.word_dim), self.param_dtype)
+        # Row 0 stays zero in training: no final state depends on a padding step, so its gradient is exactly zero.
+        init = initial.declare(initial.word_table)
+        return self.param(name, init, (self.table_rows, self.word_dim), self.param_dtype)
 
     def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
         # An id outside the table gives NaN, not a neighbour's row: a dataset of another vocabulary must not go unseen.
         return jnp.take(table, ids, axis=0, mode="fill").astype(self.dtype)
-
-
-def _init_table(key: jax.Array, shape: tuple[int, int], dtype: DTypeLike) -> jax.Array:
-    """Normal rows of expected norm one, like the word vectors that replace most of them; row 0, padding, is zero.
-
-    Row 0 stays zero in training: no final state depends on a padding step, so that its gradient is exactly zero.
-    """
-    rows = jax.random.normal(key, shape, dtype) / math.sqrt(shape[1])
-    return rows.at[0].set(0)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from adamine_jax.models import initial
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -74,7 +76,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, H, W, C) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features) of `dtype`."""
-        init = jax.nn.initializers.normal(math.sqrt(2 / (self.size**2 * self.features)))
+        init = initial.normal(math.sqrt(2 / (self.size**2 * self.features)))
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", init, shape, self.param_dtype).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -108,10 +110,10 @@ class BatchNorm(nn.Module):
     def __call__(self, x: jax.Array, *, use_running_average: bool) -> jax.Array:
         """Normalises (..., C) with the running statistics or with the batch's."""
         channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), self.param_dtype)
-        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), self.param_dtype)
+        scale = self.param("scale", initial.constant(1), (channels,), self.param_dtype)
+        bias = self.param("bias", initial.constant(0), (channels,), self.param_dtype)
+        running_mean = self.variable("batch_stats", "mean", initial.constant(0), None, (channels,), self.param_dtype)
+        running_var = self.variable("batch_stats", "var", initial.constant(1), None, (channels,), self.param_dtype)
         x = x.astype(self.param_dtype)
         if use_running_average:
             mean, var = running_mean.value, running_var.value

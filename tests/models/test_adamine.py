@@ -1,0 +1,226 @@
+"""Both towers together: outputs, initial values, precisions, and what `build_model` refuses."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from adamine_jax.errors import UserError
+from adamine_jax.models.adamine import build_model, init_variables, is_resnet
+
+WORDS = 9
+VECTORS = np.random.default_rng(0).standard_normal((WORDS, 5)).astype(np.float32)
+
+
+def small_config(**changes):
+    config = ml_collections.ConfigDict(
+        {
+            "image": {"depth": 18, "width": 4, "weights": ""},
+            "embedding_dim": 6,
+            "ingredients": True,
+            "instructions": "words",
+            "dtype": "float32",
+            "remat": False,
+            "max_words": 3,
+            "word_dim": 5,
+            "word_vectors": "shared",
+            "ingredient_hidden": 4,
+            "sentence_hidden": 5,
+            "instruction_hidden": 3,
+            "instruction_lstm_over_padding": False,
+        },
+        convert_dict=True,
+    )
+    with config.ignore_type():
+        config.update_from_flattened_dict({name.replace("__", "."): value for name, value in changes.items()})
+    return config
+
+
+def small_model(num_classes=None, **changes):
+    return build_model(small_config(**changes), table_rows=WORDS + 3, num_classes=num_classes)
+
+
+def init(model, seed=0, word_vectors=VECTORS):
+    return init_variables(model, jax.random.key(seed), image_size=32, max_words=3, word_vectors=word_vectors)
+
+
+def small_batch(batch=4):
+    rng = np.random.default_rng(1)
+    return {
+        "image": rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8),
+        "ingredients": np.where(np.arange(20) < rng.integers(0, 20, (batch, 1)), 3, 0),
+        "words": rng.integers(1, WORDS + 3, (batch, 20, 3)),
+        "num_sentences": rng.integers(0, 21, batch),
+    }
+
+
+def embed(model, variables, batch, **kwargs):
+    return jax.jit(lambda v, b: model.apply(v, b, **kwargs))(variables, batch)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def variables(model):
+    return init(model)
+
+
+def test_embeddings_are_float32_unit_rows(model, variables):
+    batch = small_batch()
+    image, recipe = embed(model, variables, batch, train=False)
+    for rows in (image, recipe):
+        assert rows.shape == (4, 6)
+        assert rows.dtype == jnp.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    alone = embed(model, variables, batch["image"], train=False, method="embed_images")
+    np.testing.assert_allclose(alone, image, atol=1e-6)
+    np.testing.assert_allclose(embed(model, variables, batch, train=False, method="embed_recipes"), recipe, atol=1e-6)
+
+
+def test_photos_are_normalised_inside_whatever_their_dtype(model, variables):
+    photos = small_batch()["image"]
+    as_float = embed(model, variables, photos.astype(np.float32), train=False, method="embed_images")
+    as_uint8 = embed(model, variables, photos, train=False, method="embed_images")
+    np.testing.assert_array_equal(as_uint8, as_float)
+
+    seen = []
+    normalised = (photos / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+
+    def resnet_and_head(model, photos):
+        tower = model.image_tower
+        seen.append(tower.resnet(photos, use_running_average=True))
+        vectors = np.tanh(tower.fc(seen[0]))
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    by_hand = model.apply(variables, normalised.astype(np.float32), method=resnet_and_head)
+    np.testing.assert_allclose(as_uint8, by_hand, atol=1e-5)
+
+
+def test_batch_statistics_change_in_training_only(model, variables):
+    batch = small_batch()
+    for kwargs, changes in [
+        ({"train": True}, True),
+        ({"train": False}, False),
+        ({"train": True, "use_running_average": True}, False),
+        ({"train": True, "use_running_average": False}, True),
+        ({"train": False, "use_running_average": False}, True),
+    ]:
+        _, updated = embed(model, variables, batch, mutable=["batch_stats"], **kwargs)
+        pairs = zip(jax.tree.leaves(updated["batch_stats"]), jax.tree.leaves(variables["batch_stats"]), strict=True)
+        assert all(np.any(new != old) == changes for new, old in pairs), kwargs
+
+
+def test_variables_have_their_names(variables):
+    params = variables["params"]
+    assert set(variables) == {"params", "batch_stats"}
+    assert set(params) == {"image_tower", "recipe_tower"}
+    assert set(params["image_tower"]) == {"resnet", "fc"}
+    assert set(variables["batch_stats"]) == {"image_tower"}
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    resnet = sum(leaf.size for path, leaf in leaves if is_resnet(path))
+    assert resnet == sum(leaf.size for leaf in jax.tree.leaves(params["image_tower"]["resnet"]))
+    assert is_resnet(("image_tower", "resnet", "conv1", "kernel"))
+    assert not is_resnet(("image_tower", "fc", "kernel"))
+    assert not is_resnet(("recipe_tower", "table"))
+
+
+@pytest.mark.parametrize("word_vectors", ["shared", "separate"])
+def test_word_vectors_fill_the_tables(word_vectors):
+    params = init(small_model(word_vectors=word_vectors))["params"]["recipe_tower"]
+    tables = [np.asarray(params[name]) for name in ("table", "instruction_table") if name in params]
+    assert len(tables) == (2 if word_vectors == "separate" else 1)
+    for table in tables:
+        assert table.shape == (WORDS + 3, 5)
+        np.testing.assert_array_equal(table[0], 0)
+        np.testing.assert_array_equal(table[2:-1], VECTORS)
+        assert np.all(table[[1, -1]] != 0)
+
+
+def test_initial_values_follow_the_key(model, variables):
+    again, other = init(model), init(model, seed=1)
+    jax.tree.map(np.testing.assert_array_equal, variables, again)
+    assert np.any(other["params"]["image_tower"]["fc"]["kernel"] != again["params"]["image_tower"]["fc"]["kernel"])
+    table = np.asarray(init(model, word_vectors=None)["params"]["recipe_tower"]["table"])
+    np.testing.assert_array_equal(table[0], 0)
+    assert np.all(table[1:] != 0)
+    fc = variables["params"]["recipe_tower"]["fc"]
+    assert np.abs(fc["kernel"]).max() <= 1 / np.sqrt(11)
+    assert 0 < np.abs(fc["bias"]).max() <= 1 / np.sqrt(11)
+
+
+def test_word_vectors_of_another_size_are_refused(model):
+    with pytest.raises(UserError, match="the word vectors are 9 × 4, the word table takes 9 × 5"):
+        init(model, word_vectors=VECTORS[:, :4])
+
+
+def test_classifier_is_shared_and_optional(model):
+    classifying = small_model(num_classes=7)
+    variables = init(classifying)
+    kernel, bias = (np.asarray(variables["params"]["classifier"][name]) for name in ("kernel", "bias"))
+    assert kernel.shape == (6, 7)
+    rows = np.eye(6, dtype=np.float32)
+    np.testing.assert_allclose(classifying.apply(variables, rows, method="classify"), kernel + bias, atol=1e-6)
+
+
+def test_zero_vectors_have_a_finite_gradient(model, variables):
+    params = jax.tree.map(jnp.zeros_like, variables["params"])
+
+    def loss(params):
+        _, recipe = model.apply({**variables, "params": params}, small_batch(), train=False)
+        return jnp.sum(recipe)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    assert value == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_bfloat16_is_close_and_returns_float32(model, variables):
+    rounded = small_model(dtype="bfloat16")
+    exact, close = (embed(m, variables, small_batch(), train=False) for m in (model, rounded))
+    for a, b in zip(exact, close, strict=True):
+        assert b.dtype == jnp.float32
+        assert np.any(a != b)
+        assert np.sum(a * b, axis=1).min() > 0.99
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(init(rounded)))
+
+
+def test_float64_is_float64_throughout_and_close(model, variables):
+    with jax.enable_x64(True):
+        exact = small_model(dtype="float64")
+        assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(init(exact)))
+        doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+        outputs, updated = embed(exact, doubled, small_batch(), train=True, mutable=["batch_stats"])
+        assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves((outputs, updated)))
+        outputs = embed(exact, doubled, small_batch(), train=False)
+    for a, b in zip(outputs, embed(model, variables, small_batch(), train=False), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("instructions", [None, False, "none"])
+def test_instructions_can_be_switched_off_in_three_ways(instructions):
+    assert small_model(instructions=instructions).recipe_tower.instructions == "none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image__depth": 77}, "model.image.depth = 77: takes 18, 34, 50, 101 or 152"),
+        ({"image__width": 0}, "model.image.width = 0: takes a whole number from 1 up"),
+        ({"embedding_dim": 2.5}, "model.embedding_dim = 2.5: takes a whole number from 1 up"),
+        ({"instructions": "lines"}, "model.instructions = 'lines': takes 'words', 'vectors' or 'none'"),
+        ({"word_vectors": "own"}, "model.word_vectors = 'own': takes 'shared' or 'separate'"),
+        ({"dtype": "float16"}, "model.dtype = 'float16': takes 'float32', 'bfloat16' or 'float64'"),
+        ({"dtype": "float64"}, "model.dtype = 'float64': needs JAX_ENABLE_X64=1"),
+        ({"remat": "yes"}, "model.remat = 'yes': takes True or False"),
+        ({"ingredients": False, "instructions": "none"}, "a recipe needs one of the two parts"),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(changes, message):
+    with pytest.raises(UserError) as error:
+        small_model(**changes)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

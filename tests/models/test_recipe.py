@@ -1,0 +1,175 @@
+"""The text tower against numbers of the published encoder, and against its own parts."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adamine_jax.interop.adamine_torch import recipe_tower_from_state_dict
+from adamine_jax.models.adamine import AdaMine, ImageTower
+from adamine_jax.models.initial import initial_variables
+from adamine_jax.models.linear import Linear
+from adamine_jax.models.lstm import lstm_final_state
+from adamine_jax.models.recipe import RecipeTower
+from adamine_jax.models.resnet import ResNet
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
+
+
+def small_tower(**fields):
+    sizes = {"embedding_dim": 7, "table_rows": 12, "word_dim": 5, "ingredient_hidden": 4, "sentence_hidden": 6}
+    return RecipeTower(**sizes | {"instruction_hidden": 3} | fields)
+
+
+def init(tower, batch):
+    return initial_variables(tower, jax.random.key(0), batch)["params"]
+
+
+def apply(tower, params, batch, method=None):
+    return jax.jit(lambda params, batch: tower.apply({"params": params}, batch, method=method))(params, batch)
+
+
+def small_batch(seed=0, batch=4):
+    """Recipes of 0..20 ingredients and 0..20 sentences; the first has an empty sentence in the middle."""
+    rng = np.random.default_rng(seed)
+    num_sentences = rng.integers(0, 21, batch)
+    num_sentences[0] = 3
+    num_words = rng.integers(1, 6, (batch, 20)) * (np.arange(20) < num_sentences[:, None])
+    num_words[0, 1] = 0
+    num_ingredients = rng.integers(0, 21, batch)
+    ids = rng.integers(1, 12, (batch, 20, 5))
+    return {
+        "ingredients": ids[:, :, 0] * (np.arange(20) < num_ingredients[:, None]),
+        "words": ids * (np.arange(5) < num_words[:, :, None]),
+        "num_sentences": num_sentences,
+        "sentence_vectors": rng.standard_normal((batch, 20, 8)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize(("over_padding", "name"), [(False, "masked"), (True, "unmasked")])
+def test_published_weights_give_the_published_numbers(over_padding, name):
+    weights = {key.removeprefix("weights/"): GOLDEN[key] for key in GOLDEN.files if key.startswith("weights/")}
+    rows, word_dim = weights["recipe_embedding.emb_ingrs.weight"].shape
+    tower = RecipeTower(
+        embedding_dim=20,
+        table_rows=rows,
+        instructions="vectors",
+        word_dim=word_dim,
+        ingredient_hidden=10,
+        instruction_hidden=14,
+        instruction_lstm_over_padding=over_padding,
+    )
+    batch = {
+        "ingredients": GOLDEN["ingredient_ids"],
+        "sentence_vectors": GOLDEN["instruction_vectors"],
+        "num_sentences": GOLDEN["instruction_lengths"],
+    }
+    np.testing.assert_array_equal(np.sum(batch["ingredients"] != 0, axis=1), GOLDEN["ingredient_lengths"])
+
+    def parts(tower, batch):
+        instructions = tower.embed_sentences(batch["sentence_vectors"], batch["num_sentences"])
+        return tower.embed_ingredients(batch["ingredients"]), instructions
+
+    params = recipe_tower_from_state_dict(weights)
+    ingredients, instructions = apply(tower, params, batch, method=parts)
+    np.testing.assert_allclose(ingredients, GOLDEN["ingredients_feature"], atol=1e-5)
+    np.testing.assert_allclose(instructions, GOLDEN[f"instructions_feature_{name}"], atol=1e-5)
+
+    model = AdaMine(ImageTower(ResNet(18), Linear(20)), tower)
+    embedding = model.apply({"params": {"recipe_tower": params}}, batch, train=False, method="embed_recipes")
+    np.testing.assert_allclose(embedding, GOLDEN[f"embedding_{name}"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "features"),
+    [
+        ({}, 8 + 3),
+        ({"shared_table": False}, 8 + 3),
+        ({"ingredients": False}, 3),
+        ({"instructions": "none"}, 8),
+        ({"instructions": "vectors"}, 8 + 3),
+        ({"instructions": "vectors", "ingredients": False}, 3),
+    ],
+)
+def test_parts_can_be_switched_off(fields, features):
+    tower, batch = small_tower(**fields), small_batch()
+    params = init(tower, batch)
+    assert params["fc"]["kernel"].shape == (features, 7)
+    assert ("instruction_table" in params) == (fields == {"shared_table": False})
+    assert ("table" in params) == (fields != {"instructions": "vectors", "ingredients": False})
+    assert ("ingredient_lstm" in params) == fields.get("ingredients", True)
+    assert ("sentence_lstm" in params) == (fields.get("instructions", "words") == "words")
+    assert ("instruction_lstm" in params) == (fields.get("instructions") != "none")
+    assert apply(tower, params, batch).shape == (4, 7)
+
+
+def test_instructions_are_an_lstm_over_the_words_then_one_over_the_sentences():
+    tower, batch = small_tower(shared_table=False, ingredients=True), small_batch()
+    params = init(tower, batch)
+
+    def final_state(name, steps):
+        steps = np.asarray(steps, np.float32).reshape(1, len(steps), -1)
+        return np.asarray(lstm_final_state(steps, np.array([steps.shape[1]]), **params[name]))[0]
+
+    def parts(tower, batch):
+        sentences = tower.embed_words(batch["words"])
+        return sentences, tower.embed_sentences(sentences, batch["num_sentences"])
+
+    features, vectors = apply(tower, params, batch, method=parts)
+    table = np.asarray(params["instruction_table"])
+    sentences = []
+    for i in range(3):
+        words = [word for word in batch["words"][0, i] if word]
+        assert bool(words) == (i != 1)
+        sentences.append(final_state("sentence_lstm", table[words]) if words else np.zeros(6))
+    np.testing.assert_allclose(features[0, :3], sentences, atol=1e-6)
+    # The empty sentence in the middle is a step of its own, not skipped.
+    np.testing.assert_allclose(vectors[0], final_state("instruction_lstm", sentences), atol=1e-6)
+    assert not np.allclose(vectors[0], final_state("instruction_lstm", [sentences[0], sentences[2]]), atol=1e-4)
+
+
+@pytest.mark.parametrize("instructions", ["words", "vectors"])
+def test_a_recipe_does_not_depend_on_its_neighbours_nor_on_what_lies_behind_its_end(instructions):
+    tower, batch = small_tower(instructions=instructions), small_batch()
+    params = init(tower, batch)
+    vectors = apply(tower, params, batch)
+    others = {name: np.concatenate([array[:1], small_batch(1)[name][1:]]) for name, array in batch.items()}
+    others["words"][0, 3:] = 5
+    others["sentence_vectors"][0, 3:] = 1e3
+    np.testing.assert_array_equal(vectors[0], apply(tower, params, others)[0])
+
+
+@pytest.mark.parametrize("instructions", ["words", "vectors"])
+def test_empty_recipes_give_the_bias_and_finite_gradients(instructions):
+    tower, batch = small_tower(instructions=instructions), small_batch()
+    params = init(tower, batch)
+    empty = jax.tree.map(jnp.zeros_like, batch)
+
+    def loss(params):
+        return jnp.sum(jnp.sin(apply(tower, params, empty)))
+
+    np.testing.assert_allclose(apply(tower, params, empty), np.tile(params["fc"]["bias"], (4, 1)), rtol=1e-6)
+    gradients = jax.jit(jax.grad(loss))(params)
+    assert np.all(gradients["fc"]["bias"] != 0)
+    others = {name: tree for name, tree in gradients.items() if name != "fc"}
+    jax.tree.map(lambda g: np.testing.assert_array_equal(g, 0), others)
+
+
+@pytest.mark.parametrize("over_padding", [False, True])
+def test_the_padding_row_never_learns(over_padding):
+    tower, batch = small_tower(instruction_lstm_over_padding=over_padding), small_batch()
+    params = init(tower, batch)
+    np.testing.assert_array_equal(params["table"][0], 0)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(apply(tower, p, batch))))(params)["table"]
+    np.testing.assert_array_equal(gradient[0], 0)
+    assert np.all(np.any(gradient[1:] != 0, axis=1))
+
+
+def test_an_id_outside_the_table_shows_as_nan():
+    tower, batch = small_tower(), small_batch()
+    params = init(tower, batch)
+    batch["words"][0, 0, 0] = 12
+    vectors = apply(tower, params, batch)
+    np.testing.assert_array_equal(np.isnan(vectors).all(axis=1), [True, False, False, False])
