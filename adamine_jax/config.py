@@ -98,10 +98,12 @@ STRATEGIES = INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _integer(0),
     "batch_size": _integer(2),
-    "epochs": _integer(1),
+    "epochs": _integer(0),
     "unfreeze_epoch": _integer(0),
     "data.resize": _integer(1),
     "data.image_size": _integer(32),
+    "model.max_sentences": _integer(1),
+    "model.max_words": _integer(1),
     "loss.margin": _number("from 0"),
     "loss.strategies": (
         f"a tuple of different ones of {', '.join(STRATEGIES)}",

@@ -50,7 +50,7 @@ def embed_split(
         batch_size=batch_size,
         rows=devices.local_rows(batch_size),
         data=config.data,
-        max_words=config.model.max_words,
+        model=config.model,
     )
     pairs = []
     with Progress(description, len(numbers), "pair") as progress:

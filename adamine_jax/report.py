@@ -10,6 +10,7 @@ from adamine_jax.errors import UserError
 from adamine_jax.gallery import write_gallery
 from adamine_jax.input.items import read_recipes
 from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.metrics_log import read_metrics
 from adamine_jax.retrieval.protocols import evaluate, skipped_protocols
 from adamine_jax.retrieval.tables import format_table
 
@@ -66,7 +67,8 @@ def run_test(directory: Path, data_dir: str | None = None) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    figures.draw_curves(directory)
+    if read_metrics(directory / "metrics.jsonl"):
+        figures.draw_curves(directory)
     trained = workdir.load(directory, data_dir)
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")

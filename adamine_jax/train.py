@@ -88,6 +88,8 @@ class _Run:
         state = self.first_state(checkpoints)
         done = int(state.step)
         log = MetricsLog(self.directory, step=done)
+        if last_step == 0 and checkpoints.latest_step() is None:
+            checkpoints.save(state)  # the untrained model, to be tested for comparison
         try:
             with Progress("training", last_step, "step", initial=min(done, last_step)) as progress:
                 for epoch in range(done // self.steps_per_epoch, self.config.epochs):
@@ -134,7 +136,7 @@ class _Run:
             rows=devices.local_rows(config.batch_size),
             seed=config.seed,
             data=config.data,
-            max_words=config.model.max_words,
+            model=config.model,
         )
         start = time.monotonic()
         for step, batch in enumerate(pipeline.to_devices(batches, self.mesh), start=first_step + 1):

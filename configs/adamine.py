@@ -16,7 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 1234  # of weights, batches and crops
     config.batch_size = 100  # pairs in a global batch, over all devices
-    config.epochs = 80
+    config.epochs = 80  # 0 = test the untrained model
     config.unfreeze_epoch = 20  # the ResNet learns from this epoch on; 0 = from the start, ≥ epochs = never
     config.freeze_batch_stats = False  # True: BatchNorm keeps its stored statistics while the ResNet is frozen
 
@@ -38,6 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.image.weights = ""  # file written by `python -m adamine_jax.import_weights`; '' = random
     config.model.ingredients = True  # False: recipes without their ingredients
     config.model.instructions = "words"  # 'words', or 'none': recipes without their instructions
+    config.model.max_sentences = 20  # sentences kept of a recipe
     config.model.max_words = 48  # words kept of a sentence
     config.model.word_dim = 300  # of the word vectors; None = as long as the data set's
     config.model.word_vectors = "shared"  # one table for ingredients and instructions, or 'separate' ones

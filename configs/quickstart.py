@@ -19,7 +19,8 @@ def get_config():
     config.model.embedding_dim = 256
     config.model.image.depth = 18
     config.model.image.width = 16
-    config.model.max_words = 16
+    config.model.max_sentences = 8
+    config.model.max_words = 14
     config.model.word_dim = None  # that of the data set's word vectors
     config.model.ingredient_hidden = 64
     config.model.sentence_hidden = 64

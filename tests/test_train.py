@@ -198,3 +198,10 @@ def test_a_second_run_in_the_same_folder_is_kept_out(tiny_data, tmp_path):
         pytest.raises(UserError, match="another run is at work"),
     ):
         train(tiny.small_config(tiny_data), tmp_path / "run")
+
+
+def test_an_untrained_model_can_be_tested(tiny_data, tmp_path):
+    results = train(tiny.small_config(tiny_data, epochs=0), tmp_path / "run")
+    assert results["full"]["pairs"] == 12
+    assert results == json.loads((tmp_path / "run" / "eval_test.json").read_text())
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []

@@ -111,6 +111,7 @@ def small_config(data_dir: Path, **fields):
         "model.image.width": 4,
         "model.embedding_dim": 16,
         "model.word_dim": WORD_DIM,
+        "model.max_sentences": 20,
         "model.max_words": 6,
         "model.ingredient_hidden": 8,
         "model.sentence_hidden": 8,

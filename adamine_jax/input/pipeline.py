@@ -24,12 +24,12 @@ FEATURES = {
 }
 
 Batch = dict[str, np.ndarray]
-"""`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, 20, W) int32, `num_sentences` (B,) int32,
+"""`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, S, W) int32, `num_sentences` (B,) int32, at most S,
 `class_id` (B,) int32, `record` (B,) int64: the record numbers."""
 
 
 def train_batches(
-    index: RecordIndex, plan: np.ndarray, *, first_step: int, rows: slice, seed: int, data, max_words: int
+    index: RecordIndex, plan: np.ndarray, *, first_step: int, rows: slice, seed: int, data, model
 ) -> Iterator[Batch]:
     """This process's rows of the planned batches, with a random photo of each recipe, randomly cropped.
 
@@ -43,7 +43,7 @@ def train_batches(
         rows: this process's rows of the global batch.
         seed: of the run.
         data: `config.data`; reads `image_size`, `resize`, `flip` and `shuffle_photos`.
-        max_words: W, words kept of a sentence.
+        model: `config.model`; reads `max_sentences` and `max_words`.
 
     Yields:
         Batches of host arrays; see `Batch`.
@@ -59,11 +59,11 @@ def train_batches(
 
     steps = np.arange(first_step, first_step + len(plan), dtype=np.int64)
     batches = tf.data.Dataset.from_tensor_slices((plan[:, rows].astype(np.int64), steps)).map(draw)
-    yield from _read(index, batches, crop, max_words, photo_of=_other_recipes_photos(index, seed, data))
+    yield from _read(index, batches, crop, model, photo_of=_other_recipes_photos(index, seed, data))
 
 
 def evaluation_batches(
-    index: RecordIndex, numbers: np.ndarray, *, batch_size: int, rows: slice, data, max_words: int
+    index: RecordIndex, numbers: np.ndarray, *, batch_size: int, rows: slice, data, model
 ) -> Iterator[Batch]:
     """Every recipe once, in the order given, with the central crop of its first photo; nothing is random.
 
@@ -73,7 +73,7 @@ def evaluation_batches(
         batch_size: B, rows of a global batch. The last one is filled up with repetitions of its last recipe.
         rows: this process's rows of the global batch.
         data: `config.data`; reads `image_size` and `resize`.
-        max_words: W, words kept of a sentence.
+        model: `config.model`; reads `max_sentences` and `max_words`.
 
     Yields:
         Batches of host arrays; see `Batch`. The first N rows of the global batches, put one after the other, are
@@ -87,7 +87,7 @@ def evaluation_batches(
         return images.center_crop(jpeg, resize=data.resize, size=data.image_size)
 
     batches = tf.data.Dataset.from_tensor_slices((padded[:, rows].astype(np.int64), first_photo))
-    yield from _read(index, batches, crop, max_words)
+    yield from _read(index, batches, crop, model)
 
 
 def _other_recipes_photos(index: RecordIndex, seed: int, data) -> np.ndarray | None:
@@ -95,7 +95,7 @@ def _other_recipes_photos(index: RecordIndex, seed: int, data) -> np.ndarray | N
     return np.random.default_rng([seed, len(index)]).permutation(len(index)) if data.shuffle_photos else None
 
 
-def _read(index: RecordIndex, batches: tf.data.Dataset, crop, max_words: int, photo_of=None) -> Iterator[Batch]:
+def _read(index: RecordIndex, batches: tf.data.Dataset, crop, model, photo_of=None) -> Iterator[Batch]:
     """Reads, parses, decodes and crops batches of ((B,) record numbers, (B, 4) uniform draws)."""
     reader = RecordReader(index)
     errors: list[UserError] = []
@@ -120,9 +120,11 @@ def _read(index: RecordIndex, batches: tf.data.Dataset, crop, max_words: int, ph
         jpegs = tf.gather(photos.flat_values, photos.row_starts() + chosen)
         batch = {
             "ingredients": text.pad_ingredients(recipe["ingredient_ids"]),
-            "words": text.pad_sentences(recipe["word_ids"], recipe["sentence_lengths"], max_words),
+            "words": text.pad_sentences(
+                recipe["word_ids"], recipe["sentence_lengths"], model.max_sentences, model.max_words
+            ),
             "num_sentences": tf.minimum(
-                tf.cast(recipe["sentence_lengths"].row_lengths(), tf.int32), text.MAX_SENTENCES
+                tf.cast(recipe["sentence_lengths"].row_lengths(), tf.int32), model.max_sentences
             ),
             "class_id": tf.cast(recipe["class_id"], tf.int32),
             "record": numbers,

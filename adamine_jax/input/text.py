@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 MAX_INGREDIENTS = 20
-MAX_SENTENCES = 20
 
 
 def pad_ingredients(ids: tf.RaggedTensor) -> tf.Tensor:
@@ -11,20 +10,23 @@ def pad_ingredients(ids: tf.RaggedTensor) -> tf.Tensor:
     return tf.cast(ids[:, :MAX_INGREDIENTS].to_tensor(shape=(None, MAX_INGREDIENTS)), tf.int32)
 
 
-def pad_sentences(word_ids: tf.RaggedTensor, sentence_lengths: tf.RaggedTensor, max_words: int) -> tf.Tensor:
+def pad_sentences(
+    word_ids: tf.RaggedTensor, sentence_lengths: tf.RaggedTensor, max_sentences: int, max_words: int
+) -> tf.Tensor:
     """Splits the running words of each recipe into sentences and pads them.
 
     Args:
         word_ids: (B, None) ragged int64, the words of all sentences of a recipe, one sentence after the other.
         sentence_lengths: (B, None) ragged int64, words of each sentence.
+        max_sentences: S, sentences kept of a recipe.
         max_words: W, words kept of a sentence.
 
     Returns:
-        (B, 20, W) int32, 0 = padding; a recipe's first 20 sentences, a sentence's first W words.
+        (B, S, W) int32, 0 = padding; the first sentences of a recipe, the first words of a sentence.
     """
     sentences = tf.RaggedTensor.from_row_splits(
         tf.RaggedTensor.from_row_lengths(word_ids.flat_values, sentence_lengths.flat_values),
         sentence_lengths.row_splits,
     )
-    padded = sentences[:, :MAX_SENTENCES, :max_words].to_tensor(shape=(None, MAX_SENTENCES, max_words))
+    padded = sentences[:, :max_sentences, :max_words].to_tensor(shape=(None, max_sentences, max_words))
     return tf.cast(padded, tf.int32)

@@ -135,7 +135,6 @@ def build_model(config_model: Any, *, table_rows: int, num_classes: int | None =
         "sentence_hidden",
         "instruction_hidden",
         "embedding_dim",
-        "max_words",
     ):
         _check_positive(name, config[name])
     _check_positive("image.width", config.image.width)

@@ -3,6 +3,7 @@
 import io
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +16,8 @@ from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
 from tests import tiny
 
-MAX_WORDS = 5
+MAX_SENTENCES, MAX_WORDS = 3, 5
+MODEL = ml_collections.ConfigDict({"max_sentences": MAX_SENTENCES, "max_words": MAX_WORDS})
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +36,14 @@ def data_config(**fields):
 
 
 def train_batches(index, plan, **changes):
-    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "max_words": MAX_WORDS}
+    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "model": MODEL}
     return list(pipeline.train_batches(index, plan, **(arguments | changes)))
 
 
 def naive_words(example):
     words, lengths = example["word_ids"].int64_list.value, example["sentence_lengths"].int64_list.value
-    block, start = np.zeros((20, MAX_WORDS), int), 0
-    for row, length in enumerate(lengths[:20]):
+    block, start = np.zeros((MAX_SENTENCES, MAX_WORDS), int), 0
+    for row, length in enumerate(lengths[:MAX_SENTENCES]):
         kept = words[start : start + length][:MAX_WORDS]
         block[row, : len(kept)] = kept
         start += length
@@ -58,7 +60,7 @@ def test_texts_and_labels_are_those_of_the_planned_records(index, examples):
             example = examples[number]
             ingredients = list(example["ingredient_ids"].int64_list.value)
             assert batch["ingredients"][row].tolist() == ingredients + [0] * (20 - len(ingredients))
-            assert batch["num_sentences"][row] == len(example["sentence_lengths"].int64_list.value)
+            assert batch["num_sentences"][row] == min(len(example["sentence_lengths"].int64_list.value), MAX_SENTENCES)
             assert batch["class_id"][row] == example["class_id"].int64_list.value[0]
             np.testing.assert_array_equal(batch["words"][row], naive_words(example))
 
@@ -108,7 +110,7 @@ def test_going_on_in_the_middle_gives_the_same_batches(index):
 def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(index, examples):
     numbers = index.sorted_by_id()[:13]
     batches = pipeline.evaluation_batches(
-        index, numbers, batch_size=4, rows=slice(None), data=data_config(), max_words=MAX_WORDS
+        index, numbers, batch_size=4, rows=slice(None), data=data_config(), model=MODEL
     )
     rows = {name: np.concatenate(parts) for name, parts in _columns(batches).items()}
     assert len(rows["image"]) == 16
