@@ -1,0 +1,80 @@
+"""`python -m data_builders.recipe1m`: converts a download of Recipe1M, or checks one."""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+from adamine_jax.errors import UserError, one_line_errors
+from data_builders.recipe1m.build import build
+from data_builders.recipe1m.conversion import Conversion
+from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photos import available_cores
+
+_HELP = {
+    "vocab": "word2vec file, .bin or .txt, or a vocab.pkl; without it the download's vocab.bin or vocab.pkl is used, "
+    "and without those vectors are trained",
+    "classes": "a classes1M.pkl; without it the download's is used, and without that one classes are made from titles",
+    "class_min_train": "a class has more train recipes than this",
+    "class_min_val": "a class has at least this many validation recipes",
+    "class_min_test": "a class has at least this many test recipes",
+    "class_bigrams": "how many of the most frequent bigrams of the titles are tried as classes",
+    "max_classes": "stop the bigrams after this many classes",
+    "word_min_count": "a trained vocabulary has the words that appear this often; small collections need less",
+    "word_dim": "length of a trained word vector",
+    "word_window": "words to each side that word2vec predicts",
+    "word_epochs": "passes of word2vec over the text",
+    "images_per_recipe": "use at most this many photos of a recipe, the first ones",
+    "resize": "shorter side of a stored photo, in pixels; smaller ones are not enlarged",
+    "published_split": "keep the first id of remove1M.txt, as the published split does",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_builders.recipe1m",
+        description="Converts a download of Recipe1M into sharded TFRecords.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "command", nargs="?", choices=("convert", "check"), default="convert", help="check only prints the report"
+    )
+    parser.add_argument("--source", type=Path, required=True, help="folder with layer1.json, layer2.json, ...")
+    parser.add_argument("--out", type=Path, help="the collection goes to <out>/recipe1m/<version>/")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
+    parser.add_argument("--overwrite", action="store_true", help="replace a collection that is there")
+    for field in dataclasses.fields(Options):
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=field.default, help=_HELP[field.name]
+            )
+        else:
+            kind = int if isinstance(field.default, int) else Path
+            parser.add_argument(flag, type=kind, default=field.default, help=_HELP[field.name])
+    return parser
+
+
+@one_line_errors
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
+    if args.workers < 1:
+        raise UserError(f"--workers is {args.workers}; it takes 1 or more")
+    if args.command == "check":
+        with tempfile.TemporaryDirectory() as folder:
+            conversion = Conversion(args.source, options, Path(folder), args.workers)
+            conversion.check()
+        print(conversion.report.summary())
+        return 0
+    if args.out is None:
+        raise UserError("--out is missing; give the folder the collection goes to")
+    place, summary = build(args.source, args.out, options, workers=args.workers, overwrite=args.overwrite)
+    print(f"{summary}\n{place}" if "\n" in summary else f"{place}: {summary}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Builds the collection in its place, or finds that it is there already."""
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from adamine_jax.errors import UserError
+from data_builders.recipe1m.conversion import fingerprint
+from data_builders.recipe1m.layers import Layers
+from data_builders.recipe1m.metadata import VERSION, describe, differences
+from data_builders.recipe1m.options import Options
+
+_WORKPLACE = ".recipe1m.incomplete"
+
+
+def build(source: Path, out: Path, options: Options, *, workers: int, overwrite: bool) -> tuple[Path, str]:
+    """Converts a download into `<out>/recipe1m/<version>/`.
+
+    Everything is written into a folder beside it and renamed at the end: the collection is there whole, or as it was
+    before. What an interrupted build left is deleted by the next one.
+
+    Returns:
+        The folder and the summary to print.
+
+    Raises:
+        UserError: the download or one of the files cannot be used, another collection is there, or another build is
+            running in the same place.
+    """
+    Layers.check_files(source)
+    place = out / "recipe1m" / VERSION
+    if place.exists() and not overwrite:
+        wanted = describe(options, fingerprint(source, options))
+        if changes := differences(_read_metadata(place), wanted):
+            raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
+        return place, "already built"
+    with _workplace(out) as workplace:
+        built, summary = _build_in(workplace, source, options, workers)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            place.rename(workplace / "replaced")
+        built.rename(place)
+        return place, summary
+
+
+def _read_metadata(place: Path) -> dict:
+    try:
+        metadata = json.loads((place / "metadata.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise UserError(f"{place} is there, but is no collection of this command; add --overwrite to replace it")
+    return metadata
+
+
+@contextlib.contextmanager
+def _workplace(out: Path) -> Iterator[Path]:
+    """A folder in `out` that only one build at a time has, empty at first and gone afterwards."""
+    path = out / _WORKPLACE
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another build is writing to {out}; wait for it or choose another --out") from None
+        for left in path.iterdir():
+            shutil.rmtree(left)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+    finally:
+        os.close(handle)
+
+
+def _build_in(folder: Path, source: Path, options: Options, workers: int) -> tuple[Path, str]:
+    """Runs TFDS without its messages; returns the new folder and the summary."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # TensorFlow takes seconds to import, and reads these variables when it is.
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    from data_builders.recipe1m.recipe1m_dataset_builder import Builder
+
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(manual_dir=source, try_download_gcs=False)
+    builder = Builder(data_dir=os.fspath(folder), options=options, workers=workers)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_config=config)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{folder}: writing failed ({error})") from error
+    return Path(builder.data_dir), builder.summary

@@ -1,0 +1,110 @@
+"""Class names out of recipe titles: frequent bigrams, then the names of Food-101's dishes.
+
+Salvador et al., "Learning Cross-modal Embeddings for Cooking Recipes and Food Images" (CVPR 2017), section 3.
+"""
+
+import collections
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.options import Options
+
+BACKGROUND = "background"
+
+# "mom's" is "mom" and "'s", "mac 'n cheese" has an "'n"; hyphens and other apostrophes hold a word together;
+# what is neither a word nor white space is a token of its own.
+_TOKEN = re.compile(r"'s(?!\w)|(?<!\w)n'(?!\w)|'n(?!\w)|\w+(?:-\w+|'(?!s(?!\w))\w+)*|[^\w\s]")
+
+
+def _lines(name: str) -> list[str]:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8").split("\n")[:-1]
+
+
+STOP_WORDS = frozenset(_lines("stopwords.txt"))
+# A bigram with one of these is no dish (the published list).
+FORBIDDEN = frozenset(_lines("forbidden.txt"))
+
+
+def title_tokens(title: str) -> list[str]:
+    """Lower-case words and punctuation marks of a title, without English stop words."""
+    return [token for token in _TOKEN.findall(title.lower().replace("’", "'")) if token not in STOP_WORDS]
+
+
+class BigramCounter:
+    """Counts the bigrams of a stream of titles; a bigram may join one title's last token to the next one's first."""
+
+    def __init__(self):
+        self._counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._last: list[str] = []
+
+    def add(self, title: str) -> None:
+        """Appends a title to the stream."""
+        tokens = self._last + title_tokens(title)
+        self._counts.update(itertools.pairwise(tokens))
+        self._last = tokens[-1:]
+
+    def most_common(self, number: int) -> list[tuple[str, str]]:
+        """The most frequent bigrams; among equally frequent ones those that appeared first."""
+        return [bigram for bigram, _ in self._counts.most_common(number)]
+
+
+def food101_names(source: Path) -> list[str]:
+    """The names of Food-101's dishes: from the download's `food101_classes_renamed.txt`, or else our own list."""
+    path = source / "food101_classes_renamed.txt"
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else _lines("food101.txt")
+    return [name for line in lines if (name := " ".join(line.replace("_", " ").lower().split()))]
+
+
+def name_classes(
+    bigrams: Iterable[tuple[str, str]],
+    food101: Iterable[str],
+    titles: Sequence[str],
+    partitions: Sequence[str],
+    options: Options,
+) -> tuple[list[str], np.ndarray]:
+    """Walks the candidate names, most frequent first, and gives each kept recipe the first class its title contains.
+
+    A candidate names every recipe without a class whose lower-case title contains it; it becomes a class when more
+    than `class_min_train` train recipes and at least `class_min_val` and `class_min_test` others get it. Bigrams with
+    a forbidden word are skipped and the walk over them ends after `max_classes` classes; then come Food-101's names.
+
+    Args:
+        bigrams: candidates, most frequent first.
+        food101: further candidates.
+        titles: of the kept recipes.
+        partitions: of the kept recipes, in the same order.
+        options: the thresholds.
+
+    Returns:
+        The names, [0] = "background", and (recipes,) int64 class ids, 0 where no class fits.
+    """
+    lowered = [title.lower() for title in titles]
+    partition_ids = np.array([PARTITIONS.index(partition) for partition in partitions], np.int64)
+    class_ids = np.zeros(len(titles), np.int64)
+    unclassed = list(range(len(titles)))
+    names = [BACKGROUND]
+
+    def try_name(name: str) -> None:
+        nonlocal unclassed
+        found = [recipe for recipe in unclassed if name in lowered[recipe]]
+        train, val, test = np.bincount(partition_ids[found], minlength=len(PARTITIONS))
+        if train > options.class_min_train and val >= options.class_min_val and test >= options.class_min_test:
+            class_ids[found] = len(names)
+            names.append(name)
+            unclassed = [recipe for recipe in unclassed if not class_ids[recipe]]
+
+    for first, second in bigrams:
+        if len(names) > options.max_classes:
+            break
+        if first not in FORBIDDEN and second not in FORBIDDEN:
+            try_name(f"{first} {second}")
+    # A name that was walked above cannot pass here: the recipes left to it have only become fewer.
+    for name in food101:
+        try_name(name)
+    return names, class_ids

@@ -1,0 +1,43 @@
+"""Which recipes stay, as far as their text decides it."""
+
+from pathlib import Path
+
+from data_builders.recipe1m.layers import Recipe
+
+# A recipe stays when it has fewer of each; the end mark of the ingredient list counts as an ingredient.
+INSTRUCTION_LIMIT = 20
+INGREDIENT_LIMIT = 20
+
+REMOVED = "listed in remove1M.txt"
+NO_PHOTO_LISTED = "no photo listed in layer2.json"
+MANY_INSTRUCTIONS = f"{INSTRUCTION_LIMIT} instructions or more"
+MANY_INGREDIENTS = f"{INGREDIENT_LIMIT} ingredient ids or more, the end mark counted"
+NO_READABLE_PHOTO = "none of its photos can be read"
+
+
+def read_removed(source: Path, published_split: bool) -> frozenset[str]:
+    """The ids to leave out: the lines of `remove1M.txt`, where a download has it.
+
+    Args:
+        source: the download.
+        published_split: leave the file's first id in. The published code looks ids up by their position and takes
+            position 0 for "not found", so the collection everybody reports numbers on has that recipe.
+    """
+    path = source / "remove1M.txt"
+    if not path.is_file():
+        return frozenset()
+    ids = path.read_text(encoding="utf-8", errors="replace").split()
+    return frozenset(ids[1:] if published_split else ids)
+
+
+def reason_to_drop(recipe: Recipe, ingredient_ids: list[int], removed: frozenset[str]) -> str | None:
+    """The first reason to leave a recipe out before its photos are looked at; None when its text is all right."""
+    if recipe.id in removed:
+        return REMOVED
+    if not recipe.images:
+        return NO_PHOTO_LISTED
+    if len(recipe.instructions) >= INSTRUCTION_LIMIT:
+        return MANY_INSTRUCTIONS
+    if len(ingredient_ids) >= INGREDIENT_LIMIT:
+        return MANY_INGREDIENTS
+    return None

@@ -1,0 +1,193 @@
+"""Reads a JSON list of any length record by record, and says where in the file each record stands."""
+
+import codecs
+import json
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamine_jax.errors import UserError
+
+# A record beyond this is no recipe: most likely a quote is missing and the rest of the file reads as one string.
+MAX_RECORD_CHARS = 16 << 20
+# How far from the end of what was read so far a JSON error may lie and still be no more than a record cut by the
+# reading: the longest tokens that can be cut are "-Infinity" and an escaped surrogate pair.
+_TOKEN_CHARS = 16
+
+# Numbers mean nothing in these files, and int() refuses some thousand digits with an error of its own.
+_DECODER = json.JSONDecoder(parse_int=float)
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+class Placed(NamedTuple):
+    """One record of a JSON list: its first byte in the file, its length in bytes, and its value."""
+
+    offset: int
+    length: int
+    value: Any
+
+
+def read_array(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[Placed]:
+    """Yields the elements of the JSON list that is the file's content, in order.
+
+    Only the element at hand and one chunk are held in memory.
+
+    Raises:
+        UserError: the file is not one JSON list in UTF-8; the message gives file, byte and what is wrong there.
+    """
+    with path.open("rb") as file:
+        text = _Text(file, path, chunk_bytes)
+        if text.next_char() != "[":
+            raise text.error("expected a list of records, starting with [")
+        text.take_char()
+        if text.next_char() == "]":
+            text.take_char()
+        else:
+            while True:
+                yield text.next_value()
+                separator = text.next_char()
+                if separator not in (",", "]"):
+                    raise text.error("expected a comma or the closing ] after a record")
+                text.take_char()
+                if separator == "]":
+                    break
+        if text.next_char():
+            raise text.error("there is more text after the closing ] of the list")
+
+
+class _Text:
+    """A window on the text of a file, moved on as its records are read."""
+
+    def __init__(self, file, path: Path, chunk_bytes: int):
+        self._file, self._path, self._chunk_bytes = file, path, chunk_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._buffer, self._position = "", 0
+        self._byte = 0  # where in the file the character at `_position` starts
+        self._read_bytes, self._ended, self._records = 0, False, 0
+
+    def next_char(self) -> str:
+        """Skips white space; returns the character there without taking it, or "" at the end of the file."""
+        while True:
+            self._take(_SPACE.match(self._buffer, self._position).end())
+            if self._position < len(self._buffer):
+                return self._buffer[self._position]
+            if not self._fill():
+                return ""
+
+    def take_char(self) -> None:
+        """Takes the character that `next_char` returned."""
+        self._take(self._position + 1)
+
+    def next_value(self) -> Placed:
+        """Takes one JSON value."""
+        self.next_char()
+        self._records += 1
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, self._position)
+                # A number near the end of the buffer may have more digits to come ("1." reads as 1 and a dot).
+                if end < len(self._buffer) - _TOKEN_CHARS or not self._fill():
+                    break
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._buffer) - _TOKEN_CHARS
+                ahead = error.pos - self._position
+                if not cut:
+                    raise self.error(error.msg, ahead) from None
+                if len(self._buffer) - self._position > MAX_RECORD_CHARS:
+                    raise self.error(f"a record beyond {MAX_RECORD_CHARS >> 20} MiB; {error.msg}", ahead) from None
+                if not self._fill():
+                    raise self.error(f"{error.msg}; is the file cut off?", ahead) from None
+            except RecursionError:
+                raise self.error("a record is nested too deeply") from None
+        offset = self._byte
+        self._take(end)
+        return Placed(offset, self._byte - offset, value)
+
+    def error(self, what: str, ahead: int = 0) -> UserError:
+        """The error to raise for what stands `ahead` characters further on."""
+        byte = self._byte + _utf8_length(self._buffer[self._position : self._position + ahead])
+        return UserError(f"{self._path}: broken JSON at byte {byte} (record {self._records}): {what}")
+
+    def _take(self, end: int) -> None:
+        self._byte += _utf8_length(self._buffer[self._position : end])
+        self._position = end
+
+    def _fill(self) -> bool:
+        """Forgets what was taken and reads more; returns whether there was more.
+
+        At least as much is read as is waiting, so that a long record is parsed again only a few times.
+        """
+        if self._ended:
+            return False
+        chunk = self._file.read(max(self._chunk_bytes, len(self._buffer) - self._position))
+        held_back = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            byte = self._read_bytes - held_back + error.start
+            raise UserError(f"{self._path}: not UTF-8 text at byte {byte} ({error.reason})") from None
+        self._ended = not chunk
+        if self._ended:
+            return False
+        self._buffer, self._position = self._buffer[self._position :] + text, 0
+        if self._byte == 0 and text.startswith(_BYTE_ORDER_MARK):
+            self._take(1)
+        self._read_bytes += len(chunk)
+        return True
+
+
+class ArrayIndex:
+    """Finds the records of a JSON list by their id: 24 bytes of memory a record, whatever its length.
+
+    Args:
+        path: the file.
+        keys: gives the integer key of a record's value, or None for one that cannot be found by any id.
+
+    Attributes:
+        unusable: records without a key.
+        repeated: records whose key an earlier record has; the earliest is the one that is found.
+    """
+
+    def __init__(self, path: Path, keys: Callable[[Any], int | None]):
+        self._path = path
+        key, offset, length = array("Q"), array("Q"), array("Q")
+        self.unusable = 0
+        for record in read_array(path):
+            record_key = keys(record.value)
+            if record_key is None:
+                self.unusable += 1
+                continue
+            key.append(record_key)
+            offset.append(record.offset)
+            length.append(record.length)
+        order = np.argsort(np.asarray(key, np.uint64), kind="stable")
+        self._keys = np.asarray(key, np.uint64)[order]
+        self._offsets = np.asarray(offset, np.uint64)[order]
+        self._lengths = np.asarray(length, np.uint64)[order]
+        self.repeated = int(np.sum(self._keys[1:] == self._keys[:-1]))
+        self._file = path.open("rb")
+
+    def find(self, key: int) -> Any | None:
+        """The value of the first record with this key, read from the file; None where there is none."""
+        row = int(np.searchsorted(self._keys, np.uint64(key)))
+        if row == len(self._keys) or self._keys[row] != key:
+            return None
+        text = os.pread(self._file.fileno(), int(self._lengths[row]), int(self._offsets[row]))
+        try:
+            return _DECODER.decode(text.decode())
+        except ValueError:
+            raise UserError(f"{self._path} was changed while it was being read; run again") from None
+
+    def close(self) -> None:
+        """Closes the file; nothing can be found any more."""
+        self._file.close()
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,179 @@
+"""Reads the pickles among the published files without running anything that is in them.
+
+A pickle is a program: it names functions and calls them. Here it gets none of those it names. A short list of names
+is answered by stand-ins of our own, which rebuild containers and arrays of numbers; every other name is refused.
+"""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adamine_jax.errors import UserError
+
+
+class _Array:
+    """Takes the place of a NumPy array while its pickle is read."""
+
+    __slots__ = ("values",)
+
+    def __init__(self):
+        self.values = np.empty(0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _version, shape, dtype, fortran, data = state
+        self.values = _numbers(data, dtype, shape, "F" if fortran else "C")
+
+
+class _DType:
+    """Takes the place of a NumPy number type while its pickle is read."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, code: str | bytes):
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        self.numbers = np.dtype(text)
+        if self.numbers.kind not in "biuf":
+            raise ValueError(f"an array of {text} is not one of numbers")
+
+    def __setstate__(self, state: tuple) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        self.numbers = self.numbers.newbyteorder(order)
+
+
+class _StandIn:
+    """A callable that a pickle can call and cannot change."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable):
+        object.__setattr__(self, "_call", call)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(*args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("a stand-in cannot be changed")
+
+
+def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
+    if not isinstance(data, (bytes, bytearray)):
+        raise ValueError("the data of an array is not bytes")
+    return np.frombuffer(data, dtype.numbers).reshape(shape, order=order).copy()
+
+
+def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> _Array:
+    found = _Array()
+    found.values = _numbers(data, dtype, shape, order)
+    return found
+
+
+def _refuse_call(*_: Any) -> Any:
+    raise ValueError("an array is built in a way that NumPy does not use")
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"bytes are written as {encoding}")
+    return text.encode("latin-1")
+
+
+def _either_core(module: str, name: str, call: Callable) -> dict[tuple[str, str], _StandIn]:
+    """NumPy 2 renamed numpy.core to numpy._core."""
+    return {(f"numpy.{core}.{module}", name): _StandIn(call) for core in ("core", "_core")}
+
+
+_STAND_INS = {
+    **_either_core("multiarray", "_reconstruct", lambda *_: _Array()),
+    **_either_core("multiarray", "scalar", lambda dtype, data: _numbers(data, dtype, (), "C").item()),
+    **_either_core("numeric", "_frombuffer", _from_buffer),
+    ("numpy", "ndarray"): _StandIn(_refuse_call),
+    ("numpy", "dtype"): _StandIn(lambda code, *_: _DType(code)),
+    ("_codecs", "encode"): _StandIn(_encode),
+    ("collections", "OrderedDict"): _StandIn(dict),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> _StandIn:
+        if (module, name) not in _STAND_INS:
+            raise UserError(f"the pickle asks for {module}.{name}, which is refused; nothing of it was run")
+        return _STAND_INS[module, name]
+
+    def persistent_load(self, _: Any) -> Any:
+        raise UserError("the pickle refers to something outside it, which is refused")
+
+
+def load_pickles(path: Path, number: int) -> list[Any]:
+    """Reads pickles that stand one after the other in a file.
+
+    Strings that Python 2 wrote come as bytes; arrays are to be taken out with `array`.
+
+    Raises:
+        UserError: the file is absent, is no such pickle, or asks for anything but containers and numbers.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    file = io.BytesIO(path.read_bytes())
+    try:
+        return [_Unpickler(file, encoding="bytes").load() for _ in range(number)]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # a damaged pickle raises whatever its instructions lead to, of many types
+        raise UserError(f"{path} is not the pickle it should be ({type(error).__name__}: {error})") from None
+
+
+def array(value: Any) -> np.ndarray:
+    """The array of numbers that a value of a pickle stands for; a list of lists of numbers is one too."""
+    return value.values if isinstance(value, _Array) else np.asarray(value, np.float64)
+
+
+def load_words(path: Path) -> tuple[list[str], np.ndarray]:
+    """Reads a `vocab.pkl`: a pickled (matrix, words).
+
+    Returns:
+        V words and (V, D) numbers.
+    """
+    (content,) = load_pickles(path, 1)
+    try:
+        matrix, words = content
+        texts, vectors = [_text(word) for word in words], array(matrix)
+    except (TypeError, ValueError):
+        raise UserError(f"{path} is not a pickle of (matrix, words)") from None
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise UserError(f"{path}: {len(texts)} words do not go with a matrix of {vectors.shape}")
+    return texts, vectors
+
+
+def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
+    """Reads a `classes1M.pkl`: two pickles in a row, {recipe id: class} and {class: name}.
+
+    Returns:
+        The names, index = class, and the class of each recipe.
+    """
+    class_of, name_of = load_pickles(path, 2)
+    try:
+        classes = {_text(identity): _whole(class_id) for identity, class_id in class_of.items()}
+        names = {_whole(class_id): _text(name) for class_id, name in name_of.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(f"{path} is not two pickles, of recipe id -> class and of class -> name") from None
+    if sorted(names) != list(range(len(names))) or not names:
+        raise UserError(f"{path}: the classes are not numbered 0, 1, 2, ... without gaps")
+    if unnamed := set(classes.values()) - set(names):
+        raise UserError(f"{path}: class {min(unnamed)} has no name")
+    return [names[class_id] for class_id in range(len(names))], classes
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, bytes)):
+        raise TypeError(f"{type(value).__name__} is not text")
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{type(value).__name__} is not a whole number")
+    return value

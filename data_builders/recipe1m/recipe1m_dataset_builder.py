@@ -1,0 +1,117 @@
+"""The TFDS builder: writes a conversion's records as sharded TFRecords, and beside them what belongs to them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from data_builders.recipe1m.conversion import Conversion, fingerprint
+from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.metadata import VERSION, describe
+from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photos import available_cores
+
+# TensorFlow only writes files here; it must not take an accelerator's memory from a training run.
+tf.config.set_visible_devices([], "GPU")
+tf.config.set_visible_devices([], "TPU")
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Recipe1M: recipes with photos, for retrieving one by the other.
+
+    Args:
+        options: what to convert, and how. They are no `BuilderConfig` because TFDS would make the choice of options a
+            folder of the path, and a reader would have to guess it.
+        workers: threads that decode photos; None takes all cores.
+        **kwargs: as for every builder (`data_dir`, `version`, ...).
+
+    Attributes:
+        summary: the report in a few lines, once the collection was built.
+    """
+
+    VERSION = tfds.core.Version(VERSION)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Recipe1M is given out by its authors on request (http://im2recipe.csail.mit.edu). The folder must hold "
+        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg."
+    )
+
+    def __init__(self, *, options: Options | None = None, workers: int | None = None, **kwargs):
+        self._options = options or Options()
+        self._workers = workers or available_cores()
+        self.summary = ""
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # Photos stay bytes: a reader decodes only the one it draws, and recipes differ in their number. Lists are
+        # tensors of open length, stored exactly as `Sequence` stores them and six times as fast.
+        text = tfds.features.Tensor(shape=(), dtype=tf.string)
+        texts = tfds.features.Tensor(shape=(None,), dtype=tf.string)
+        numbers = tfds.features.Tensor(shape=(None,), dtype=np.int64)
+        return self.dataset_info_from_configs(
+            description="Recipes with photos: raw texts, ids of ingredients and words, and one to five JPEG files.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": text,
+                    "title": text,
+                    "url": text,
+                    "class_id": np.int64,
+                    "ingredients": texts,
+                    "instructions": texts,
+                    "ingredient_names": texts,
+                    "ingredient_ids": numbers,
+                    "word_ids": numbers,
+                    "sentence_lengths": numbers,
+                    "images": texts,
+                    "image_ids": texts,
+                }
+            ),
+            homepage="http://im2recipe.csail.mit.edu",
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _example_writer(self) -> tfds.core.ExampleWriter:
+        return _RepeatableWriter(self.info.file_format)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        source = Path(dl_manager.manual_dir)
+        # TFDS renames this folder to its final name when all is written, so what is in it is there whole or not at all.
+        folder = Path(self.data_dir)
+        digests = fingerprint(source, self._options)
+        conversion = Conversion(source, self._options, folder, self._workers)
+        conversion.prepare()
+        conversion.vocabulary.write(folder)
+        (folder / "classes.json").write_text(
+            json.dumps(conversion.class_names, indent=0, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        conversion.report.write(folder)
+        self.info.metadata.update(
+            vocabulary_digest=conversion.vocabulary.digest,
+            words=len(conversion.vocabulary.words),
+            num_classes=len(conversion.class_names),
+            **describe(self._options, digests),
+        )
+        self.summary = conversion.report.summary()
+        self._conversion = conversion
+        return {name: self._generate_examples(name) for name in PARTITIONS if name in conversion.partitions()}
+
+    def _generate_examples(self, partition: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for example in self._conversion.examples(partition):
+            yield example["id"], example
+
+
+class _RepeatableWriter(tfds.core.ExampleWriter):
+    """Writes a record's fields in the order of their names.
+
+    Protocol buffers leave the order of a map's entries open, and it does change from run to run.
+    """
+
+    def write(self, path, examples):
+        return super().write(path, ((key, _in_order(record)) for key, record in examples))
+
+
+def _in_order(record: bytes) -> bytes:
+    return tf.train.Example.FromString(record).SerializeToString(deterministic=True)

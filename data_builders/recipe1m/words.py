@@ -1,0 +1,55 @@
+"""From a recipe's texts to its words, and from words to ids.
+
+Ids: 0 padding, 1 the end of an ingredient list (`</i>`), word k of the vocabulary is k + 2, unknown words are V + 2.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+END_ID = 1
+FIRST_WORD_ID = 2
+
+_PUNCTUATION = re.compile(r'([,.;()?!&%:*"])')
+
+
+def ingredient_word(name: str) -> str:
+    """An ingredient name as the one word that stands for it: "olive oil" -> "olive_oil"."""
+    return name.replace(" ", "_")
+
+
+def instruction_words(line: str, names: Sequence[str], valid: Sequence[bool]) -> list[str]:
+    """The words of one instruction.
+
+    Names the detector was sure of become one word wherever they appear in the line, in the order of the ingredient
+    list and by plain replacement; case is kept, punctuation marks are words of their own.
+    """
+    for name, sure in zip(names, valid, strict=True):
+        if sure and " " in name.strip():
+            line = line.replace(name, ingredient_word(name))
+    return _PUNCTUATION.sub(r" \1 ", line).split()
+
+
+def training_sentences(names: Sequence[str], valid: Sequence[bool], instructions: Sequence[str]) -> list[list[str]]:
+    """What word2vec reads of a recipe: its ingredients as one sentence, then each instruction.
+
+    So an ingredient's word gets its vector both from the company of other ingredients and from its use in the text.
+    Names with white space other than the blank could never be one word of a text file, and are left out.
+    """
+    ingredients = [word for name in names if len((word := ingredient_word(name)).split()) == 1]
+    return [ingredients, *(instruction_words(line, names, valid) for line in instructions)]
+
+
+def ingredient_ids(names: Sequence[str], ids: Mapping[str, int]) -> list[int]:
+    """Ids of the ingredients the vocabulary knows, each once, in order of first appearance; `END_ID` ends the list.
+
+    Args:
+        names: detected names, whether the detector was sure or not.
+        ids: word -> id.
+    """
+    known = (ids.get(ingredient_word(name)) for name in names)
+    return [*dict.fromkeys(word_id for word_id in known if word_id is not None), END_ID]
+
+
+def word_ids(words: Sequence[str], ids: Mapping[str, int], unknown_id: int) -> list[int]:
+    """Ids of the words of a sentence."""
+    return [ids.get(word, unknown_id) for word in words]
