@@ -15,7 +15,7 @@ from adamine_jax.state import TrainState
 MODEL_FIELDS = ("params", "batch_stats")
 """What evaluation needs; it is stored apart, so that optimiser states need not be read for it."""
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax reports every file it touches
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every file it touches
 
 
 class Checkpoints:
@@ -24,9 +24,10 @@ class Checkpoints:
     Args:
         workdir: of the run.
         keep: last checkpoints kept, beside the best.
+        read_only: to look at a run that may be going on: nothing is made, nothing half-written is cleared away.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2):
+    def __init__(self, workdir: Path, keep: int = 2, read_only: bool = False):
         def score(metrics: dict[str, float]) -> float:
             return metrics["r1"]
 
@@ -41,7 +42,9 @@ class Checkpoints:
                         preservation_policy.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
+                read_only=read_only,
             ),
         )
 

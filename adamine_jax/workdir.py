@@ -157,8 +157,9 @@ def load(workdir: Path, data_dir: str | None = None) -> Trained:
             model, jax.random.key(0), image_size=config.data.image_size, max_words=config.model.max_words
         )
     )
-    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep)
-    step = checkpoints.best_step()
+    folder = workdir / "checkpoints"
+    checkpoints = Checkpoints(workdir, read_only=True) if folder.is_dir() else None
+    step = checkpoints.best_step() if checkpoints else None
     if step is None:
         raise UserError(f"{workdir}: holds no checkpoint yet; train it with `python -m adamine_jax.main`")
     variables = checkpoints.restore_model(step, like, mesh)

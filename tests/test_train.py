@@ -30,7 +30,7 @@ def parameters(directory, data_dir):
     from adamine_jax.checkpoints import Checkpoints
 
     trained = workdir.load(directory, str(data_dir))
-    checkpoints = Checkpoints(directory)
+    checkpoints = Checkpoints(directory, read_only=True)
     variables = checkpoints.restore_model(checkpoints.latest_step(), trained.variables, make_mesh())
     checkpoints.close()
     return jax.device_get(variables)

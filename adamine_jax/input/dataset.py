@@ -69,7 +69,7 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
         metadata = json.loads((folder / "metadata.json").read_text())
         dataset = Dataset(
             folder=folder,
-            words=tuple((folder / "words.txt").read_text(encoding="utf-8").splitlines()),
+            words=tuple((folder / "words.txt").read_bytes().decode().split("\n")[:-1]),
             class_names=tuple(json.loads((folder / "classes.json").read_text())),
             vocabulary_digest=metadata["vocabulary_digest"],
         )
