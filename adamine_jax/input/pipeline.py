@@ -24,7 +24,7 @@ FEATURES = {
 }
 
 Batch = dict[str, np.ndarray]
-"""`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, S, W) int32, `num_sentences` (B,) int32, at most S,
+"""`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, S, W) int32, `num_sentences` (B,) int32 ≤ S,
 `class_id` (B,) int32, `record` (B,) int64: the record numbers."""
 
 

@@ -1,6 +1,7 @@
 """ResNet weights in torchvision's names and layout, as `.safetensors` or `.pth` files."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 import safetensors
 
 from adamine_jax.errors import UserError
-from adamine_jax.models.initial import initial_variables
 from adamine_jax.models.resnet import LAYOUTS, Layout, ResNet
 
 Tree = dict[str, Any]
@@ -138,7 +138,7 @@ def abstract_variables(depth: int, width: int) -> Tree:
     photo = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     model = ResNet(depth, width)
-    return jax.eval_shape(lambda key: initial_variables(model, key, photo, use_running_average=False), key)
+    return jax.eval_shape(functools.partial(model.init, use_running_average=True), key, photo)
 
 
 def torchvision_name(path: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """AdaMine: a photo tower and a recipe tower that end in one embedding space."""
 
+import functools
 from typing import Any
 
 import jax
@@ -9,7 +10,6 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from adamine_jax.errors import UserError
-from adamine_jax.models.initial import initial_variables
 from adamine_jax.models.linear import Linear
 from adamine_jax.models.recipe import RecipeTower
 from adamine_jax.models.resnet import LAYOUTS, ResNet
@@ -184,13 +184,14 @@ def init_variables(
         UserError: the word vectors do not fit the tables.
     """
     batch = {
-        "image": jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.uint8),
-        "ingredients": jax.ShapeDtypeStruct((1, MAX_INGREDIENTS), jnp.int32),
-        "words": jax.ShapeDtypeStruct((1, MAX_SENTENCES, max_words), jnp.int32),
-        "sentence_vectors": jax.ShapeDtypeStruct((1, MAX_SENTENCES, SENTENCE_VECTOR_DIM), jnp.float32),
-        "num_sentences": jax.ShapeDtypeStruct((1,), jnp.int32),
+        "image": jnp.zeros((1, image_size, image_size, 3), jnp.uint8),
+        "ingredients": jnp.zeros((1, MAX_INGREDIENTS), jnp.int32),
+        "words": jnp.zeros((1, MAX_SENTENCES, max_words), jnp.int32),
+        "sentence_vectors": jnp.zeros((1, MAX_SENTENCES, SENTENCE_VECTOR_DIM), jnp.float32),
+        "num_sentences": jnp.zeros((1,), jnp.int32),
     }
-    variables = initial_variables(model, rng, batch, train=True)
+    # Under jit the embeddings, which nobody asked for, are never computed.
+    variables = jax.jit(functools.partial(model.init, train=False))(rng, batch)
     if word_vectors is None:
         return variables
     recipe_tower = dict(variables["params"]["recipe_tower"])

@@ -102,8 +102,7 @@ class RecipeTower(nn.Module):
 
     def _word_table(self, name: str) -> jax.Array:
         # Row 0 stays zero in training: no final state depends on a padding step, so its gradient is exactly zero.
-        init = initial.declare(initial.word_table)
-        return self.param(name, init, (self.table_rows, self.word_dim), self.param_dtype)
+        return self.param(name, initial.word_table, (self.table_rows, self.word_dim), self.param_dtype)
 
     def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
         # An id outside the table gives NaN, not a neighbour's row: a dataset of another vocabulary must not go unseen.

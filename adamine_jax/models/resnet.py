@@ -6,14 +6,14 @@ carries the stride, not the first 1×1.
 
 import dataclasses
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from adamine_jax.models import initial
+# Flax's: the biased variance throughout, where PyTorch's running variance is the unbiased one, Σ/(n − 1).
+batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, H, W, C) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features) of `dtype`."""
-        init = initial.normal(math.sqrt(2 / (self.size**2 * self.features)))
+        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", init, shape, self.param_dtype).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -89,44 +89,6 @@ class Conv(nn.Module):
             padding=[((self.size - 1) // 2,) * 2] * 2,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last (Ioffe & Szegedy, 2015), eps 1e-5.
-
-    In training the running statistics move by 0.1 towards the batch's. The batch's variance is the biased one, Σ/n;
-    PyTorch normalises by it too but lets its running variance follow the unbiased Σ/(n − 1). Under one `jit` over a
-    mesh the batch is the global one. Statistics are computed in `param_dtype` whatever the input's.
-
-    Attributes:
-        dtype: of the output.
-        param_dtype: of `scale`, `bias`, and the running `mean` and `var`, each (C,).
-    """
-
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, use_running_average: bool) -> jax.Array:
-        """Normalises (..., C) with the running statistics or with the batch's."""
-        channels = x.shape[-1]
-        scale = self.param("scale", initial.constant(1), (channels,), self.param_dtype)
-        bias = self.param("bias", initial.constant(0), (channels,), self.param_dtype)
-        running_mean = self.variable("batch_stats", "mean", initial.constant(0), None, (channels,), self.param_dtype)
-        running_var = self.variable("batch_stats", "var", initial.constant(1), None, (channels,), self.param_dtype)
-        x = x.astype(self.param_dtype)
-        if use_running_average:
-            mean, var = running_mean.value, running_var.value
-        else:
-            axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(x, axes)
-            # One pass over x for both moments, and one exchange between devices.
-            var = jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
-            if not self.is_initializing():
-                running_mean.value = 0.9 * running_mean.value + 0.1 * mean
-                running_var.value = 0.9 * running_var.value + 0.1 * var
-        factor = scale * jax.lax.rsqrt(var + 1e-5)
-        return ((x - mean) * factor + bias).astype(self.dtype)
 
 
 class Block(nn.Module):
@@ -149,7 +111,7 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, use_running_average: bool) -> jax.Array:
         """Maps (B, H, W, C) to (B, ⌈H/stride⌉, ⌈W/stride⌉, features or 4·features)."""
         conv = functools.partial(Conv, dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = functools.partial(BatchNorm, dtype=self.dtype, param_dtype=self.param_dtype)
+        norm = functools.partial(batch_norm, dtype=self.dtype, param_dtype=self.param_dtype)
         if self.bottleneck:
             layers = [(self.features, 1, 1), (self.features, 3, self.stride), (4 * self.features, 1, 1)]
         else:
@@ -190,7 +152,7 @@ class ResNet(nn.Module):
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Conv(self.width, 7, 2, **dtypes, name="conv1")(x)
-        x = BatchNorm(**dtypes, name="bn1")(x, use_running_average=use_running_average)
+        x = batch_norm(**dtypes, name="bn1")(x, use_running_average=use_running_average)
         x = max_pool(nn.relu(x))
         for stage, blocks in enumerate(layout.blocks):
             for i in range(blocks):

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.models.initial import initial_variables
 from adamine_jax.models.lstm import LSTM, BidirectionalLSTM, lstm_final_state
 
 WIDTH, HIDDEN, STEPS = 3, 4, 6
@@ -109,7 +108,7 @@ def test_bfloat16_inputs_are_close_and_the_state_is_float32():
 
 def test_initial_values_are_pytorchs():
     hidden = 100
-    params = initial_variables(LSTM(hidden), jax.random.key(0), jnp.zeros((1, 2, 60)), jnp.array([2]))["params"]
+    params = jax.jit(LSTM(hidden).init)(jax.random.key(0), jnp.zeros((1, 2, 60)), jnp.array([2]))["params"]
     bound = 1 / np.sqrt(hidden)
     assert {name: array.shape for name, array in params.items()} == {
         "input_kernel": (60, 400),

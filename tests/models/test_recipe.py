@@ -9,7 +9,6 @@ import pytest
 
 from adamine_jax.interop.adamine_torch import recipe_tower_from_state_dict
 from adamine_jax.models.adamine import AdaMine, ImageTower
-from adamine_jax.models.initial import initial_variables
 from adamine_jax.models.linear import Linear
 from adamine_jax.models.lstm import lstm_final_state
 from adamine_jax.models.recipe import RecipeTower
@@ -24,7 +23,7 @@ def small_tower(**fields):
 
 
 def init(tower, batch):
-    return initial_variables(tower, jax.random.key(0), batch)["params"]
+    return jax.jit(tower.init)(jax.random.key(0), batch)["params"]
 
 
 def apply(tower, params, batch, method=None):

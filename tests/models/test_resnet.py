@@ -2,6 +2,7 @@
 
 import functools
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,6 @@ import pytest
 
 from adamine_jax.interop import torchvision
 from adamine_jax.models import resnet
-from adamine_jax.models.initial import initial_variables
 from tests.golden import make_resnet
 
 # torchvision's totals without the classifier.
@@ -81,7 +81,7 @@ def by_torchvision_name(collection, tree):
 def test_remat_changes_nothing():
     photos = make_resnet.photos(32)
     model = resnet.ResNet(50, 4)
-    variables = initial_variables(model, jax.random.key(0), photos, use_running_average=False)
+    variables = jax.jit(partial(model.init, use_running_average=True))(jax.random.key(0), photos)
 
     def loss(params, model):
         out, updated = model.apply(
@@ -126,8 +126,8 @@ def test_max_pool_lets_nan_through():
 
 def test_batch_norm_in_bfloat16_keeps_statistics_in_float32():
     x = 100 + jax.random.normal(jax.random.key(0), (64, 8, 8, 3))
-    model = resnet.BatchNorm(jnp.bfloat16)
-    variables = initial_variables(model, jax.random.key(1), x, use_running_average=False)
+    model = resnet.batch_norm(dtype=jnp.bfloat16)
+    variables = model.init(jax.random.key(1), x, use_running_average=True)
     y, updated = model.apply(variables, x, use_running_average=False, mutable="batch_stats")
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(updated["batch_stats"]["mean"], 0.1 * np.mean(x, axis=(0, 1, 2)), rtol=1e-5)
@@ -137,7 +137,7 @@ def test_batch_norm_in_bfloat16_keeps_statistics_in_float32():
 
 def test_initial_values():
     photos = jnp.zeros((1, 32, 32, 3))
-    variables = initial_variables(resnet.ResNet(18, 16), jax.random.key(0), photos, use_running_average=False)
+    variables = jax.jit(partial(resnet.ResNet(18, 16).init, use_running_average=True))(jax.random.key(0), photos)
     kernel = np.asarray(variables["params"]["layer3_0"]["conv1"]["kernel"])
     assert kernel.shape == (3, 3, 32, 64)
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.03)  # Kaiming, fan-out

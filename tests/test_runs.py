@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax import workdir
+from adamine_jax import embed, evaluate, workdir
 from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
@@ -205,3 +205,42 @@ def test_an_untrained_model_can_be_tested(tiny_data, tmp_path):
     assert results["full"]["pairs"] == 12
     assert results == json.loads((tmp_path / "run" / "eval_test.json").read_text())
     assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []
+
+
+def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, capsys, monkeypatch):
+    (undisturbed / "eval_test.json").rename(undisturbed / "of_the_run.json")
+    assert evaluate.main(["--workdir", str(undisturbed), "--split", "test"]) == 0
+    first, again = (json.loads((undisturbed / name).read_text()) for name in ("of_the_run.json", "eval_test.json"))
+    # Eight devices here, one there: rounding may swap two neighbours among twelve pairs, no more.
+    for direction in ("image_to_recipe", "recipe_to_image"):
+        assert abs(first["full"][direction]["r5"]["mean"] - again["full"][direction]["r5"]["mean"]) < 9
+    table = capsys.readouterr().out
+    assert "test split, checkpoint of step" in table
+    assert "image → recipe" in table
+
+    assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "full,1k"]) == 0
+    assert "protocol 1k skipped: it draws 1,000 pairs, the split has 12" in capsys.readouterr().out
+    assert set(json.loads((undisturbed / "eval_val.json").read_text())) == {"full"}
+
+
+def test_embed_writes_a_gallery_whose_rows_are_in_the_order_of_the_ids(undisturbed, tmp_path, capsys):
+    out = tmp_path / "gallery"
+    assert embed.main(["--workdir", str(undisturbed), "--split", "train", "--out", str(out)]) == 0
+    items = [json.loads(line) for line in (out / "items.jsonl").read_text().splitlines()]
+    assert [item["id"] for item in items] == sorted(item["id"] for item in items)
+    assert len(items) == 48
+    image, recipe = np.load(out / "image.npy"), np.load(out / "recipe.npy")
+    assert image.shape == recipe.shape == (48, 16)
+    np.testing.assert_allclose(np.linalg.norm(image, axis=1), 1, rtol=1e-5)
+    assert all((out / item["photo"]).read_bytes()[:2] == b"\xff\xd8" for item in items)
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    assert embed.main(["--workdir", str(undisturbed), "--out", str(tmp_path / "mine")]) == 2
+    assert "exists and is not a gallery" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [evaluate.main, lambda flags: embed.main([*flags, "--out", "gallery"])])
+def test_a_folder_that_is_no_workdir_is_refused(command, tmp_path, capsys):
+    assert command(["--workdir", str(tmp_path)]) == 2
+    assert "is not a workdir of `python -m adamine_jax.main`" in capsys.readouterr().err
