@@ -14,7 +14,8 @@ from adamine_jax.retrieval.protocols import parse_protocols
 from configs import adamine
 
 MAY_CHANGE = ("epochs", "data.dir", "checkpoint.", "train.", "eval.", "model.image.weights")
-"""Fields that a resumed run may be given anew: they do not change what the steps already taken have computed."""
+"""Fields that a resumed run may be given anew: they do not change what the steps already taken have computed. (The
+number of epochs does, where the learning rate falls towards their end.)"""
 
 
 TUPLES = (("loss", "strategies"), ("loss", "weights"), ("eval", "protocols"))
@@ -116,6 +117,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "loss.aggregation": (f"one of {', '.join(AGGREGATIONS)}", lambda v: v in AGGREGATIONS),
     "optim.lr": _number("above 0"),
+    "optim.decay_epochs": _integer(0),
     "optim.clip_norm": _number("above 0"),
     "checkpoint.every_steps": _integer(0),
     "checkpoint.keep": _integer(1),
@@ -144,7 +146,8 @@ def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> li
     return [
         f"{field} ({stored.get(field)!r} → {given.get(field)!r})"
         for field in sorted(given.keys() | stored.keys())
-        if stored.get(field) != given.get(field) and not field.startswith(MAY_CHANGE)
+        if stored.get(field) != given.get(field)
+        and (not field.startswith(MAY_CHANGE) or (field == "epochs" and config.optim.decay_epochs))
     ]
 
 

@@ -54,9 +54,25 @@ def merge_groups(groups: dict[str, Tree]) -> Tree:
     return {**recipe, "image_tower": {**recipe["image_tower"], "resnet": groups["image"]}}
 
 
-def make_optimizer(config) -> optax.GradientTransformation:
-    """Adam as published, for either group: constant rate, β 0.9 and 0.999, ε 1e-8, no weight decay."""
-    return optax.adam(config.optim.lr, b1=0.9, b2=0.999, eps=1e-8)
+ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+"""Of either group; the learning rate, which counts the steps of training and not those of a group, comes after it."""
+
+
+def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
+    """The rate at each step of training: `optim.lr`, falling linearly to 0 over the last `optim.decay_epochs`.
+
+    Args:
+        config: of the run.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        A function from the number of steps done to the rate of the next one.
+    """
+    decay_steps = config.optim.decay_epochs * steps_per_epoch
+    if not decay_steps:
+        return optax.constant_schedule(config.optim.lr)
+    begin = max(config.epochs * steps_per_epoch - decay_steps, 0)
+    return optax.linear_schedule(config.optim.lr, 0.0, decay_steps, begin)
 
 
 def metric_names(config) -> tuple[str, ...]:
@@ -78,9 +94,8 @@ def create_state(config, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
     """
     replicated = NamedSharding(mesh, PartitionSpec())
     variables = jax.device_put(variables, replicated, may_alias=False)
-    optimizer = make_optimizer(config)
     groups = split_groups(variables["params"])
-    init = jax.jit(optimizer.init, out_shardings=replicated)
+    init = jax.jit(ADAM.init, out_shardings=replicated)
     return TrainState(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
@@ -98,19 +113,19 @@ def zero_sums(config, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
     return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *metric_names(config))}
 
 
-def make_train_step(model: AdaMine, config, mesh: Mesh) -> Callable[..., TrainState]:
+def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) -> Callable[..., TrainState]:
     """Compiles the training step for a mesh.
 
     Args:
         model: both towers.
         config: of the run.
         mesh: with the axis 'data'.
+        rate: the learning rate at each step; see `learning_rate`.
 
     Returns:
         step(state, batch, frozen) → state. The state given is used up; `batch` is a global batch sharded over 'data';
         `frozen`, static, says whether the ResNet stands still. The step's metrics are added to `state.sums`.
     """
-    optimizer = make_optimizer(config)
     replicated = NamedSharding(mesh, PartitionSpec())
 
     @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0, out_shardings=replicated)
@@ -137,8 +152,8 @@ def make_train_step(model: AdaMine, config, mesh: Mesh) -> Callable[..., TrainSt
 
         opt_state = dict(state.opt_state)
         for name, group in trained.items():
-            updates, opt_state[name] = optimizer.update(gradients[name], state.opt_state[name], group)
-            groups[name] = optax.apply_updates(group, updates)
+            updates, opt_state[name] = ADAM.update(gradients[name], state.opt_state[name])
+            groups[name] = optax.apply_updates(group, optax.tree.scale(-rate(state.step), updates))
 
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         metrics = metrics | {"grad_norm": norm}

@@ -25,7 +25,7 @@ from adamine_jax.metrics_log import MetricsLog
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.progress import Progress
 from adamine_jax.retrieval.protocols import DIRECTIONS, evaluate
-from adamine_jax.state import TrainState, create_state, make_train_step, zero_sums
+from adamine_jax.state import TrainState, create_state, learning_rate, make_train_step, zero_sums
 
 LARGEST_FULL_VALIDATION = 10_000
 """Pairs up to which validation ranks all of them at once; a larger split is measured on 10 draws of 1,000."""
@@ -73,9 +73,10 @@ class _Run:
     mesh: Mesh
 
     def __post_init__(self):
-        self.train_step = make_train_step(self.model, self.config, self.mesh)
-        self.embed_step = embedding.make_embed_step(self.model, self.mesh)
         self.steps_per_epoch = len(self.plan(0))
+        rate = learning_rate(self.config, self.steps_per_epoch)
+        self.train_step = make_train_step(self.model, self.config, self.mesh, rate)
+        self.embed_step = embedding.make_embed_step(self.model, self.mesh)
 
     def plan(self, epoch: int) -> np.ndarray:
         """(steps, B) record numbers of an epoch; the number of steps is the same in every epoch."""

@@ -55,7 +55,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.aggregation = "valid"  # average over non-zero costs (adaptive mining), or 'mean' over all
 
     config.optim = ml_collections.ConfigDict()
-    config.optim.lr = 1e-4  # of both Adam groups, constant
+    config.optim.lr = 1e-4  # of both Adam groups
+    config.optim.decay_epochs = 0  # last epochs over which it falls linearly to 0; 0 = constant, as published
     config.optim.clip_norm = 8.0  # global norm of the gradient over all trained parameters
 
     config.checkpoint = ml_collections.ConfigDict()

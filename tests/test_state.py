@@ -9,7 +9,7 @@ import pytest
 from adamine_jax.devices import make_mesh
 from adamine_jax.losses import total_loss
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.state import create_state, make_train_step, merge_groups, split_groups
+from adamine_jax.state import create_state, learning_rate, make_train_step, merge_groups, split_groups
 from tests import tiny
 
 ROWS = len(tiny.WORDS) + 3
@@ -21,7 +21,7 @@ def run():
     mesh = make_mesh(jax.devices()[:1])
     model = build_model(config.model, table_rows=ROWS)
     variables = init_variables(model, jax.random.key(0), image_size=32, max_words=6)
-    return config, mesh, model, variables, make_train_step(model, config, mesh)
+    return config, mesh, model, variables, make_train_step(model, config, mesh, learning_rate(config, 10))
 
 
 def batch(seed, image_value=None):
@@ -109,7 +109,9 @@ def test_a_frozen_resnet_keeps_its_parameters_but_not_its_statistics(run):
     assert all(jax.tree.leaves(changed))
 
     with_frozen = tiny.small_config("unused", freeze_batch_stats=True)
-    state = make_train_step(model, with_frozen, mesh)(create_state(with_frozen, variables, mesh), batch(0), frozen=True)
+    state = make_train_step(model, with_frozen, mesh, learning_rate(with_frozen, 10))(
+        create_state(with_frozen, variables, mesh), batch(0), frozen=True
+    )
     for new, old in zip(jax.tree.leaves(state.batch_stats), jax.tree.leaves(variables["batch_stats"]), strict=True):
         np.testing.assert_array_equal(new, old)
 
@@ -140,3 +142,11 @@ def test_groups_split_and_merge_to_the_same_tree(run):
     merged = merge_groups(groups)
     assert jax.tree.structure(merged) == jax.tree.structure(dict(variables["params"]))
     assert dataclasses.is_dataclass(create_state(run[0], variables, run[1]))
+
+
+def test_the_learning_rate_is_constant_or_falls_to_zero_at_the_end():
+    config = tiny.small_config("unused", epochs=10, optim__lr=0.5)
+    assert [learning_rate(config, 7)(step) for step in (0, 69)] == [0.5, 0.5]
+    config.optim.decay_epochs = 4
+    rates = [float(learning_rate(config, 7)(step)) for step in (0, 42, 56, 63, 70)]
+    np.testing.assert_allclose(rates, [0.5, 0.5, 0.25, 0.125, 0], atol=1e-6)

@@ -1,0 +1,202 @@
+"""Writes a kitchen's download: made by all cores, records streamed, the folder renamed at the end."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from adamine_jax.errors import UserError
+from adamine_jax.progress import Progress
+from data_builders.kitchen import mess, photo, recipes
+
+_CHUNK = 16  # recipes a worker makes before it reports
+
+
+@dataclasses.dataclass(frozen=True)
+class Kitchen:
+    """What decides every byte of a download.
+
+    Attributes:
+        seed: of all random numbers.
+        recipes: records in layer 1, those that a data set's filters drop counted in.
+        splits: shares of train, val and test.
+        photo_size: shorter side of the photos, in pixels.
+    """
+
+    seed: int
+    recipes: int
+    splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    photo_size: int = 192
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """What a worker made: the lines of the three files, photos written, ids for remove1M.txt."""
+
+    layer1: list[str]
+    layer2: list[str]
+    det_ingrs: list[str]
+    photos: int
+
+
+def write_download(kitchen: Kitchen, out: Path, workers: int) -> int:
+    """Writes layer1.json, layer2.json, det_ingrs.json, remove1M.txt and images/ into `out`.
+
+    The files depend on `kitchen` alone, not on `workers`. They are written into a temporary folder beside `out`,
+    which takes its name when all is done.
+
+    Returns:
+        The number of photos on disk.
+
+    Raises:
+        UserError: `out` exists and is not an empty folder, or it cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: exists and is not an empty folder; name another one, or remove it")
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}; name a folder that can be written") from error
+    try:
+        temporary.chmod(0o755)
+        photos = _write(kitchen, temporary, workers)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}; make room there or name another folder") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return photos
+
+
+def _write(kitchen: Kitchen, folder: Path, workers: int) -> int:
+    photos = 0
+    with contextlib.ExitStack() as stack:
+        layer1, layer2, det_ingrs = (
+            stack.enter_context(_JsonList(folder / f"{name}.json")) for name in ("layer1", "layer2", "det_ingrs")
+        )
+        progress = stack.enter_context(Progress("cooking", kitchen.recipes, "recipe"))
+        for batch in stack.enter_context(contextlib.closing(_batches(kitchen, folder, workers))):
+            layer1.extend(batch.layer1)
+            layer2.extend(batch.layer2)
+            det_ingrs.extend(batch.det_ingrs)
+            photos += batch.photos
+            progress.update(len(batch.layer1))
+    with (folder / "remove1M.txt").open("w", encoding="ascii") as file:
+        for index in range(kitchen.recipes):
+            if mess.mess_of(kitchen.seed, index).removed:
+                file.write(recipes.hex_id(kitchen.seed, 8 * index) + "\n")
+    return photos
+
+
+def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Iterator[_Batch]:
+    starts = range(0, kitchen.recipes, _CHUNK)
+    cook = functools.partial(_cook, kitchen, folder)
+    if workers == 1:
+        yield from map(cook, starts)
+        return
+    # Spawned, not forked: the caller may run threads (JAX, TensorFlow), which do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+        yield from pool.imap(cook, starts)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _cook(kitchen: Kitchen, folder: Path, start: int) -> _Batch:
+    """Makes the records at places `start` … of the three files, and the photos of layer 1's."""
+    places = range(start, min(start + _CHUNK, kitchen.recipes))
+    make = functools.partial(recipes.recipe, kitchen.seed, splits=kitchen.splits)
+    first = [make(place) for place in places]
+    second = [make(_shuffled(place, kitchen.recipes, 0.618)) for place in places]
+    third = [make(_shuffled(place, kitchen.recipes, 0.414)) for place in places]
+    photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first)
+    return _Batch(
+        [_layer1(recipe) for recipe in first],
+        [_layer2(recipe) for recipe in second if recipe.mess.in_layer2],
+        [_det_ingrs(recipe) for recipe in third],
+        photos,
+    )
+
+
+def _write_photos(kitchen: Kitchen, folder: Path, recipe: recipes.Recipe) -> int:
+    written = 0
+    for number, name in enumerate(recipe.photo_ids):
+        rng = recipes.photo_rng(kitchen.seed, recipe.index, number)
+        jpeg = photo.photo_jpeg(recipe.scene, rng, kitchen.photo_size)
+        if number == 0:
+            jpeg = mess.damaged(jpeg, recipe.mess.defect)
+        if jpeg is None:
+            continue
+        path = folder / "images" / recipe.partition / Path(*name[:4]) / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg)
+        written += 1
+    return written
+
+
+def _shuffled(place: int, count: int, share: float) -> int:
+    """Which recipe stands at `place` of a file: a permutation of 0 … count - 1 that needs no memory."""
+    step = max(1, round(share * count))
+    while math.gcd(step, count) != 1:
+        step += 1
+    return (place * step + count // 3) % count
+
+
+def _layer1(recipe: recipes.Recipe) -> str:
+    return _json(
+        {
+            "ingredients": [{"text": line} for line in recipe.ingredients],
+            "url": f"https://kitchen.example/recipes/{recipe.index}",
+            "partition": recipe.partition,
+            "title": recipe.title,
+            "id": recipe.id,
+            "instructions": [{"text": sentence} for sentence in recipe.instructions],
+        }
+    )
+
+
+def _layer2(recipe: recipes.Recipe) -> str:
+    images = [{"id": f"{name}.jpg", "url": f"https://kitchen.example/photos/{name}.jpg"} for name in recipe.photo_ids]
+    return _json({"id": recipe.id, "images": images})
+
+
+def _det_ingrs(recipe: recipes.Recipe) -> str:
+    names = [{"text": name} for name in recipe.names]
+    return _json({"valid": list(recipe.valid), "id": recipe.id, "ingredients": names})
+
+
+def _json(record: dict) -> str:
+    return json.dumps(record, ensure_ascii=False)
+
+
+class _JsonList(contextlib.AbstractContextManager):
+    """A JSON array written record by record, one a line."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._separator = "[\n"
+
+    def __enter__(self) -> "_JsonList":
+        self._file: TextIO = self._path.open("w", encoding="utf-8")
+        return self
+
+    def extend(self, records: list[str]) -> None:
+        """Appends records that are JSON already."""
+        for record in records:
+            self._file.write(self._separator + record)
+            self._separator = ",\n"
+
+    def __exit__(self, *_) -> None:
+        self._file.write("\n]\n" if self._separator != "[\n" else "[]\n")
+        self._file.close()
