@@ -31,18 +31,29 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
 
-quickstart: setup
-	$(BIN)/python -m data_builders.kitchen --out $(RUN)/download --recipes 4200 --seed 1
+# Run again, it goes on where it was interrupted: each command leaves its result whole or not at all.
+$(RUN)/download: | setup
+	$(BIN)/python -m data_builders.kitchen --out $(RUN)/download --recipes 4200 --seed 1 --splits 0.83,0.05,0.12
+
+quickstart: setup $(RUN)/download
 	$(BIN)/python -m data_builders.recipe1m --source $(RUN)/download --out $(RUN)/data --word-dim 64
 	$(BIN)/python -m adamine_jax.main --config configs/quickstart.py --workdir $(RUN)/run --config.data.dir=$(RUN)/data
+	@echo
+	@echo "Look at $(RUN)/run/figures/: curves.png, top5_recipe_to_photo.png, top5_photo_to_recipe.png"
+	@echo "Next:"
+	@echo "  . $(VENV)/bin/activate"
+	@echo "  python -m data_builders.kitchen --out $(RUN)/download --contact-sheet $(RUN)/sheet.png   # what the dishes look like"
+	@echo "  python -m adamine_jax.evaluate --workdir $(RUN)/run --split val                          # scores of another split"
+	@echo "  python -m adamine_jax.figures --workdir $(RUN)/run --queries 6 --seed 3                  # other queries"
+	@echo "  the README: the same with Recipe1M, or with recipes of your own"
 
 test: setup-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 test-all: setup-dev
-	$(BIN)/python -m pytest -n auto -m ''
+	$(BIN)/python -m pytest -n auto --dist loadscope -m ''
 
 lint: setup-dev
 	$(BIN)/python -m ruff check .

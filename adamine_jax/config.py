@@ -105,6 +105,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "data.image_size": _integer(32),
     "model.max_sentences": _integer(1),
     "model.max_words": _integer(1),
+    "model.word_norm": _number("above 0"),
     "loss.margin": _number("from 0"),
     "loss.strategies": (
         f"a tuple of different ones of {', '.join(STRATEGIES)}",

@@ -116,7 +116,7 @@ class _Run:
             print(f"going on from step {step} of {self.directory}", flush=True)
             like = jax.eval_shape(lambda: create_state(config, variables(), self.mesh))
             return checkpoints.restore(step, like, self.mesh)
-        first = variables(self.dataset.word_vectors())
+        first = variables(config.model.word_norm * self.dataset.word_vectors())
         if config.model.image.weights:
             first = load_image_weights(config.model.image.weights, first)
         elif config.unfreeze_epoch > 0:

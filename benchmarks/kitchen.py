@@ -1,7 +1,7 @@
 """What a model needs to read on the kitchen: three seeds of the quickstart, its ablations, chance and linear maps.
 
     make quickstart
-    python benchmarks/kitchen.py --data quickstart/data --download quickstart/download --out runs/kitchen
+    python -m benchmarks.kitchen --data quickstart/data --download quickstart/download --out runs/kitchen
 
 The claim: AdaMine learns to match photos and recipes, and does worse without the ingredients, without the instructions
 or on other recipes' photos, so that each of the three tells something of its own. Every run is a command of its own;
@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks import kitchen_linear
 from benchmarks.machine import describe_machine
 
 RUNS = {
@@ -60,8 +59,6 @@ def main() -> None:
 
 def linear_maps(download: Path) -> list[float]:
     """MedR, R@1 and R@10 of both directions of the linear baseline."""
-    from benchmarks import kitchen_linear
-
     train, val, test = kitchen_linear.load(download)
     _, weights = kitchen_linear.fit(train, val, epochs=40, seed=0)
     directions = kitchen_linear.retrieval(*kitchen_linear.embed(weights, test)).values()
@@ -73,7 +70,7 @@ def page(rows: list[tuple], pairs: int) -> str:
     lines = [
         "# The kitchen: what a model needs to read",
         "",
-        f"`python benchmarks/kitchen.py`, {pairs} test pairs of `make quickstart`. {describe_machine()}",
+        f"`python -m benchmarks.kitchen`, {pairs} test pairs of `make quickstart`. {describe_machine()}",
         "",
         "| | image → recipe: MedR | R@1 | R@10 | recipe → image: MedR | R@1 | R@10 |",
         "|---|---|---|---|---|---|---|",

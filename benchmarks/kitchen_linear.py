@@ -1,6 +1,6 @@
 """How far colours and words alone go on the kitchen: two linear maps, a colour histogram against a bag of ingredients.
 
-    python benchmarks/kitchen_linear.py --data DIR
+    python -m benchmarks.kitchen_linear --data DIR
 
 The claim behind it: a model that sees neither shapes nor instructions finds at most half as many recipes among its
 first ten answers as AdaMine does. Both maps are trained with the adaptive-mining instance loss (Carvalho et al. 2018),

@@ -41,6 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.max_sentences = 20  # sentences kept of a recipe
     config.model.max_words = 48  # words kept of a sentence
     config.model.word_dim = 300  # of the word vectors; None = as long as the data set's
+    config.model.word_norm = 1.0  # length of the word vectors at first; small LSTMs learn sooner from longer ones
     config.model.word_vectors = "shared"  # one table for ingredients and instructions, or 'separate' ones
     config.model.ingredient_hidden = 300  # of each direction of the ingredient LSTM
     config.model.sentence_hidden = 1024  # of the LSTM over the words of a sentence

@@ -10,7 +10,7 @@ def get_config():
     """Returns the base configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
     config = adamine.get_config()
     config.batch_size = 64
-    config.epochs = 20
+    config.epochs = 16
     config.unfreeze_epoch = 0  # nothing is pre-trained
 
     config.data.resize = 104
@@ -21,6 +21,7 @@ def get_config():
     config.model.image.width = 16
     config.model.max_sentences = 8
     config.model.max_words = 14
+    config.model.word_norm = 4.0  # small LSTMs learn little from vectors of length one in so short a time
     config.model.word_dim = None  # that of the data set's word vectors
     config.model.ingredient_hidden = 64
     config.model.sentence_hidden = 64
