@@ -10,7 +10,7 @@ def get_config():
     """Returns the base configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
     config = adamine.get_config()
     config.batch_size = 64
-    config.epochs = 16
+    config.epochs = 18
     config.unfreeze_epoch = 0  # nothing is pre-trained
 
     config.data.resize = 104
