@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ml_collections
@@ -57,6 +58,9 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"config.loss.weights has {len(config.loss.weights)} numbers for {len(config.loss.strategies)} strategies: "
             "takes one for each of config.loss.strategies"
         )
+    weights = config.model.image.weights
+    if weights and not Path(weights).is_file():
+        raise UserError(f"config.model.image.weights = {weights}: no such file; `import_weights` writes one")
     if config.model.instructions == "vectors":
         raise UserError(
             "config.model.instructions = 'vectors': the data set holds no sentence vectors; take 'words' or 'none'"

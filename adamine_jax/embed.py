@@ -19,13 +19,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; an older gallery is replaced")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="best by validation, or last")
     parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
     flags = parser.parse_args(arguments)
 
     out = flags.out
     if out.exists() and not (out / "items.jsonl").exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not a gallery; take another folder")
-    trained = workdir.load(flags.workdir, flags.data_dir)
+    trained = workdir.load(flags.workdir, flags.data_dir, flags.checkpoint)
     index = load_index(trained.open_dataset().shards(flags.split))
     if not len(index):
         raise UserError(f"{trained.config.data.dir}: has no {flags.split} split to embed")

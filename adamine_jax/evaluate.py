@@ -19,12 +19,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--protocols", help="1k, 10k, full or PAIRSxDRAWS, with commas; default: those of the run")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="best by validation, or last")
     parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
     flags = parser.parse_args(arguments)
 
     if flags.protocols is not None:
         parse_protocols(flags.protocols)  # a mistake in it is told before anything is loaded
-    trained = workdir.load(flags.workdir, flags.data_dir)
+    trained = workdir.load(flags.workdir, flags.data_dir, flags.checkpoint)
     protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
     report.evaluate_split(trained, flags.workdir, flags.split, protocols)
 

@@ -97,7 +97,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A workdir's model at its best checkpoint, ready to embed.
+    """A workdir's model at one of its checkpoints, ready to embed.
 
     Attributes:
         config: of the run.
@@ -135,12 +135,13 @@ class Trained:
         return dataset
 
 
-def load(workdir: Path, data_dir: str | None = None) -> Trained:
-    """Loads the best checkpoint of a workdir.
+def load(workdir: Path, data_dir: str | None = None, checkpoint: str = "best") -> Trained:
+    """Loads a checkpoint of a workdir.
 
     Args:
         workdir: of the run.
         data_dir: where the data set is now, if not where it was in training.
+        checkpoint: 'best' by validation, or 'last'.
 
     Raises:
         UserError: the folder is not a workdir, or holds no checkpoint yet.
@@ -159,7 +160,9 @@ def load(workdir: Path, data_dir: str | None = None) -> Trained:
     )
     folder = workdir / "checkpoints"
     checkpoints = Checkpoints(workdir, read_only=True) if folder.is_dir() else None
-    step = checkpoints.best_step() if checkpoints else None
+    step = None
+    if checkpoints:
+        step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
     if step is None:
         raise UserError(f"{workdir}: holds no checkpoint yet; train it with `python -m adamine_jax.main`")
     variables = checkpoints.restore_model(step, like, mesh)

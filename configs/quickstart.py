@@ -28,5 +28,6 @@ def get_config():
     config.model.instruction_hidden = 128
 
     config.optim.lr = 1e-3
+    config.optim.decay_epochs = 6
     config.eval.protocols = ("full",)
     return config

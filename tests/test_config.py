@@ -30,6 +30,7 @@ def test_presets_are_accepted(preset):
         ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),
         ("eval.protocols", ("2k",), r"config.eval.protocols = \['2k'\]: takes"),
         ("model.instructions", "vectors", r"holds no sentence vectors"),
+        ("model.image.weights", "no.safetensors", r"config.model.image.weights = no.safetensors: no such file"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(field, value, message):

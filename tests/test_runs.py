@@ -27,13 +27,7 @@ def losses(directory):
 
 def parameters(directory, data_dir):
     """The last checkpoint, whatever was best."""
-    from adamine_jax.checkpoints import Checkpoints
-
-    trained = workdir.load(directory, str(data_dir))
-    checkpoints = Checkpoints(directory, read_only=True)
-    variables = checkpoints.restore_model(checkpoints.latest_step(), trained.variables, make_mesh())
-    checkpoints.close()
-    return jax.device_get(variables)
+    return jax.device_get(workdir.load(directory, str(data_dir), checkpoint="last").variables)
 
 
 def assert_same_bits(one, other):
