@@ -64,15 +64,9 @@ class Checkpoints:
             state: to save; it may be donated to the next step as soon as this returns.
             metrics: of its validation, with `r1`; None for a checkpoint within an epoch.
         """
-        step = int(state.step)
-        if step in self._manager.all_steps():
-            if metrics is None or self._manager.metrics(step) is not None:
-                return
-            self._manager.wait_until_finished()
-            self._manager.delete(step)  # it was saved before its validation; now it has a score
         fields = vars(state)
         self._manager.save(
-            step,
+            int(state.step),
             args=ocp.args.Composite(
                 model=ocp.args.StandardSave({name: fields[name] for name in MODEL_FIELDS}),
                 training=ocp.args.StandardSave({name: fields[name] for name in fields if name not in MODEL_FIELDS}),

@@ -139,15 +139,16 @@ class _Run:
             data=config.data,
             model=config.model,
         )
-        start = time.monotonic()
+        start, last_step = time.monotonic(), (epoch + 1) * self.steps_per_epoch
         for step, batch in enumerate(pipeline.to_devices(batches, self.mesh), start=first_step + 1):
             state = self.train_step(state, batch, frozen=epoch < config.unfreeze_epoch)
             note = ""
-            if step % config.train.log_every_steps == 0 or step == (epoch + 1) * self.steps_per_epoch:
+            if step % config.train.log_every_steps == 0 or step == last_step:
                 state, means = self.log_train(epoch, state, log)
                 note = f"epoch {epoch + 1}, loss {means['loss']:.4f}, bad pairs {means['bad_pairs']:.2f}"
             progress.update(note=note)
-            if config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0:
+            # The epoch's last state is saved with its validation: a run must not go on from there without one.
+            if config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0 and step < last_step:
                 checkpoints.save(state)
         rate = len(rows_left) * config.batch_size / (time.monotonic() - start)
         scores = self.validate(state, epoch)
@@ -236,7 +237,8 @@ def _peak_memory() -> dict[str, float]:
 
 
 def _epoch_line(epoch: int, epochs: int, note: str, rate: float, scores: dict[str, float]) -> str:
-    line = f"epoch {epoch + 1}/{epochs}: {note.partition(', ')[2]}, {rate:.0f} pairs/s"
+    memory = max(_peak_memory().values())
+    line = f"epoch {epoch + 1}/{epochs}: {note.partition(', ')[2]}, {rate:.0f} pairs/s, peak memory {memory:.1f} GiB"
     if scores:
         r10 = np.mean([scores[f"r10_{direction}"] for direction in DIRECTIONS])
         medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])

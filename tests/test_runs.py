@@ -90,7 +90,7 @@ train.train(config, directory)
 
 def run_until_killed(data_dir, directory, where="never", count=1):
     environment = os.environ | {
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
     }
@@ -115,7 +115,8 @@ def undisturbed(tiny_data, tmp_path_factory):
     ("where", "count"),
     [
         ("during a save", 1),
-        ("before a line", 6),
+        ("before a line", 8),  # the last validation; a checkpoint is due at its step
+        pytest.param("before a line", 6, marks=pytest.mark.slow),
         pytest.param("after a line", 4, marks=pytest.mark.slow),
         pytest.param("before a save", 2, marks=pytest.mark.slow),
         pytest.param("during a save", 2, marks=pytest.mark.slow),
