@@ -2,8 +2,8 @@
 
 import os
 
-# Before JAX and TensorFlow start. Eight devices: the same code runs on one of them or on all. No optimisation: tiny nets
-# take longer to compile than to run.
+# Before JAX and TensorFlow start. Eight devices: the same code runs on one of them or on all. No optimisation: tiny
+# nets take longer to compile than to run.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
