@@ -9,6 +9,7 @@ from configs import adamine
 def get_config():
     """Returns the base configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
     config = adamine.get_config()
+    config.seed = 1
     config.batch_size = 64
     config.epochs = 18
     config.unfreeze_epoch = 0  # nothing is pre-trained
