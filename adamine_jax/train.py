@@ -139,11 +139,12 @@ class _Run:
             data=config.data,
             model=config.model,
         )
-        start, last_step = time.monotonic(), (epoch + 1) * self.steps_per_epoch
+        start, before = time.monotonic(), epoch * self.steps_per_epoch
+        last_step = before + self.steps_per_epoch
         for step, batch in enumerate(pipeline.to_devices(batches, self.mesh), start=first_step + 1):
             state = self.train_step(state, batch, frozen=epoch < config.unfreeze_epoch)
             note = ""
-            if step % config.train.log_every_steps == 0 or step == last_step:
+            if (step - before) % config.train.log_every_steps == 0 or step == last_step:
                 state, means = self.log_train(epoch, state, log)
                 note = f"epoch {epoch + 1}, loss {means['loss']:.4f}, bad pairs {means['bad_pairs']:.2f}"
             progress.update(note=note)

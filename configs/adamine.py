@@ -65,7 +65,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint.keep = 2  # last ones kept, beside the best
 
     config.train = ml_collections.ConfigDict()
-    config.train.log_every_steps = 50  # a line in metrics.jsonl
+    config.train.log_every_steps = 50  # a line in metrics.jsonl, and one at the end of an epoch
     config.train.nonfinite_streak = 10  # stop after so many steps in a row with a non-finite loss or gradient
 
     config.eval = ml_collections.ConfigDict()
