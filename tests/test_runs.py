@@ -82,7 +82,7 @@ elif where == "during a save":  # it goes on in the background
 elif where == "before a rename":
     os.replace = killed_at_call(os.replace)
 elif where == "before the test":
-    report.run_test = killed_at_call(report.test_best)
+    report.run_test = killed_at_call(report.run_test)
 config = tiny.small_config(data_dir, epochs=2, checkpoint__every_steps=4)
 train.train(config, directory)
 """
