@@ -1,4 +1,4 @@
-"""Cosine distances between two batches of embeddings."""
+"""Cosine similarities between batches of embeddings; a distance is 1 − similarity."""
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +24,20 @@ def normalize(x: jax.Array) -> jax.Array:
     return jnp.where(is_zero, 0.0, x * jax.lax.rsqrt(jnp.where(is_zero, 1.0, square)))
 
 
-def cosine_distances(x: jax.Array, y: jax.Array) -> jax.Array:
-    """d(x_i, y_j) = 1 − cos(x_i, y_j), every pair.
+def similarities(x: jax.Array, y: jax.Array) -> jax.Array:
+    """cos(x_i, y_j), every pair.
 
     Args:
         x: (B, D) rows of unit norm.
         y: (C, D) rows of unit norm.
 
     Returns:
-        (B, C) in [0, 2]. Computed at the highest matmul precision: on a TPU or a TF32 GPU the default one
+        (B, C) in [−1, 1]. Computed at the highest matmul precision: on a TPU or a TF32 GPU the default one
         moves similarities by 1e-3, as much as a margin's worth of ranks.
     """
-    return 1.0 - jnp.matmul(x, y.T, precision="highest")
+    return jnp.matmul(x, y.T, precision="highest")
+
+
+def row_similarities(x: jax.Array, y: jax.Array) -> jax.Array:
+    """cos(x_i, y_i), row by row: (B, D) and (B, D) rows of unit norm to (B,)."""
+    return jnp.sum(x * y, axis=-1)

@@ -1,8 +1,8 @@
 """Instance and semantic triplet losses with adaptive mining (Carvalho et al., SIGIR 2018, section 3).
 
-A strategy is written as in the published comparison: IRR has an image as anchor, its recipe as positive and
-other recipes as negatives; a leading S makes it semantic, positives and negatives then come from the classes.
-Every function here is a pure function of the global batch: sums and counts stay apart until one last division.
+A strategy is written as in the published comparison: IRR has an image as anchor, its recipe as positive and other
+recipes as negatives; a leading S makes it semantic, positives and negatives then come from the classes. Sums and counts
+stay apart until one last division, over the global batch.
 """
 
 from typing import NamedTuple
@@ -10,105 +10,167 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from adamine_jax.losses import anchors
+from adamine_jax.losses.distances import row_similarities
+from adamine_jax.losses.hinge import Blocks, Triplets, hinge
+from adamine_jax.losses.loops import sum_over
+from adamine_jax.losses.mining import mine, mined_costs
+
 INSTANCE_STRATEGIES = ("IRR", "RII", "IRI", "RIR")
 SEMANTIC_STRATEGIES = ("SIRR", "SRII", "SIII", "SRRR")
 AGGREGATIONS = ("mean", "valid")
+SAMPLINGS = ("hardest", "semi_hard", "random")
 
-BACKGROUND = 0
-"""The class of items without a class; they take no part in semantic triplets."""
+LARGEST_KEPT = 8192
+"""Batches up to which similarities are kept for the backward pass: 256 MiB of them."""
+KEPT_BLOCK = 2**21  # entries at a time: 8 MiB, which stay in a processor's cache
+RECOMPUTED_BLOCK = 1024  # columns at a time
+
+ROUNDING = 1e-6
+"""By which a semi-hard negative must be farther than the positive: the same photo twice in a batch must not be."""
+
+
+class Pairs(NamedTuple):
+    """A batch.
+
+    Attributes:
+        embeddings: {'I': photos (B, D), 'R': recipes (B, D)}, rows of unit norm.
+        classes: {'I': (B,), 'R': (B,)} int, 0 = background.
+        matched: (B,) bool, whether image and recipe of a row belong together.
+    """
+
+    embeddings: dict[str, jax.Array]
+    classes: dict[str, jax.Array]
+    matched: jax.Array
 
 
 class Costs(NamedTuple):
-    """The triplets of one strategy, a row an anchor.
+    """What the triplets of one strategy cost; a sum of such triples is the costs of all their triplets.
 
     Attributes:
-        cost: (B, C) hinge costs, not below 0.
-        kept: (B, C) bool, the entries that count; a cost that is not kept means nothing.
+        total: () sum of the costs.
+        active: () number of those that are not zero.
+        entries: () number of all that count.
     """
 
-    cost: jax.Array
-    kept: jax.Array
+    total: jax.Array
+    active: jax.Array
+    entries: jax.Array
 
 
-def instance_costs(positive: jax.Array, negative: jax.Array, matched: jax.Array, margin: float) -> Costs:
-    """relu(d(anchor_i, its match) − d(anchor_i, candidate_j) + margin) over matched pairs.
-
-    The diagonal is an entry with cost 0, as published: it counts in the mean and in `bad_pairs`.
+def strategy_costs(config, pairs: Pairs, key: jax.Array | None = None) -> dict[str, Costs]:
+    """Costs of each configured strategy.
 
     Args:
-        positive: (B,) distance of each anchor to its match.
-        negative: (B, B) distances of anchors (rows) to candidates.
-        matched: (B,) bool, whether image and recipe of a row belong together; the others take no part.
-        margin: of the hinge, in cosine distance.
+        config: `config.loss`; reads `strategies`, `margin`, `sampling`, `num_negatives`, `semantic_positives`,
+            `semantic_negatives` and `block`. Strategies that are not triplets are passed over.
+        pairs: the global batch.
+        key: of random sampling.
     """
-    cost = jax.nn.relu(positive[:, None] - negative + margin)
-    diagonal = jnp.eye(len(positive), dtype=bool)
-    return Costs(jnp.where(diagonal, 0.0, cost), matched[:, None] & matched[None, :])
+    instance = [strategy for strategy in config.strategies if strategy in INSTANCE_STRATEGIES]
+    semantic = [strategy for strategy in config.strategies if strategy in SEMANTIC_STRATEGIES]
+    if config.semantic_positives == "first" or not semantic:
+        return _costs(config, instance + semantic, pairs, 0, key)
 
+    def of_nth_positive(nth, pairs, key):
+        return _costs(config, semantic, pairs, nth, None if key is None else jax.random.fold_in(key, nth))
 
-def semantic_costs(
-    positive: jax.Array,
-    negative: jax.Array,
-    anchor_class: jax.Array,
-    positive_class: jax.Array,
-    negative_class: jax.Array,
-    margin: float,
-) -> Costs:
-    """relu(d(anchor_i, positive) − d(anchor_i, negative_j) + margin) over the classes.
-
-    The positive is the first other item of the anchor's class in batch order. The negatives are the first m
-    items of other classes, m being the smallest number of negatives that any anchor of the batch has, so that
-    frequent classes weigh no less than rare ones. An anchor whose class stands alone has no positive and is
-    left out (the published code crashes).
-
-    Args:
-        positive: (B, B) distances of anchors to the candidates for the positive.
-        negative: (B, B) distances of anchors to the candidates for negatives.
-        anchor_class: (B,) int, 0 = background.
-        positive_class: (B,) int, of the candidates for the positive.
-        negative_class: (B,) int, of the candidates for negatives.
-        margin: of the hinge, in cosine distance.
-    """
-    classed = anchor_class != BACKGROUND
-    others = ~jnp.eye(len(anchor_class), dtype=bool)
-    is_positive = classed[:, None] & (anchor_class[:, None] == positive_class[None, :]) & others
-    has_positive = is_positive.any(axis=1)
-    first = jnp.argmax(is_positive, axis=1)
-    to_positive = jnp.take_along_axis(positive, first[:, None], axis=1)
-
-    is_negative = (
-        classed[:, None]
-        & (negative_class[None, :] != BACKGROUND)
-        & (anchor_class[:, None] != negative_class[None, :])
-        & others
-    )
-    count = jnp.cumsum(is_negative, axis=1)
-    smallest = jnp.min(jnp.where(classed, count[:, -1], len(classed)))
-    kept = is_negative & (count <= smallest) & has_positive[:, None]
-    return Costs(jax.nn.relu(to_positive - negative + margin), kept)
-
-
-def hardest(costs: Costs, num_negatives: int) -> Costs:
-    """Keeps the `num_negatives` largest costs of each anchor; all of them where it has no more than that."""
-    num_negatives = min(num_negatives, costs.cost.shape[1])
-    cost, index = jax.lax.top_k(jnp.where(costs.kept, costs.cost, -1.0), num_negatives)
-    return Costs(cost, jnp.take_along_axis(costs.kept, index, axis=1))
+    most = jnp.zeros((), jnp.int32)
+    for strategy in semantic:
+        classes = anchors.sort_by_class(pairs.classes[strategy[1]], pairs.classes[strategy[2]])
+        most = jnp.maximum(most, jnp.max(classes.others))
+    return _costs(config, instance, pairs, 0, key) | sum_over(of_nth_positive, most, pairs, key)
 
 
 def aggregate(costs: Costs, aggregation: str) -> tuple[jax.Array, jax.Array]:
-    """Reduces the triplets of a strategy to one number.
+    """Reduces the costs of a strategy to one number.
 
     Args:
-        costs: the triplets.
-        aggregation: 'mean' divides their sum by the entries kept, 'valid' (adaptive mining) by those that are
-            not zero, so that triplets which are already satisfied do not dilute the gradient.
+        costs: of its triplets.
+        aggregation: 'mean' divides their sum by all entries that count, 'valid' (adaptive mining) by those that are not
+            zero, so that triplets which are already satisfied do not dilute the gradient.
 
     Returns:
         (loss, bad_pairs), scalars: the loss is 0, with a zero gradient, where nothing is left; bad_pairs is the
-        fraction of the entries kept that are exactly 0.
+        fraction of the entries that are exactly 0.
     """
-    cost = jnp.where(costs.kept, costs.cost, 0.0)
-    kept = jnp.sum(costs.kept, dtype=cost.dtype)
-    active = jnp.sum(cost > 0, dtype=cost.dtype)
-    count = active if aggregation == "valid" else kept
-    return jnp.sum(cost) / jnp.maximum(count, 1), (kept - active) / jnp.maximum(kept, 1)
+    total, active, entries = costs
+    count = active if aggregation == "valid" else entries
+    return total / jnp.maximum(count, 1), (entries - active) / jnp.maximum(entries, 1)
+
+
+def _costs(config, strategies: list[str], pairs: Pairs, nth, key) -> dict[str, Costs]:
+    """Costs of strategies, the semantic ones with the nth other item of a class as the positive."""
+    triplets = {strategy: _triplets(config, strategy, pairs, nth) for strategy in strategies}
+    if config.num_negatives is not None:
+        return {
+            strategy: _mined(config, strategy, of_strategy, pairs, _key_of(config, strategy, key))
+            for strategy, of_strategy in triplets.items()
+        }
+    costs = {}
+    for x, y in (("I", "R"), ("I", "I"), ("R", "R")):
+        # Strategies whose anchors and negatives are on either side of one matrix share it.
+        sharing = [strategy for strategy in strategies if {strategy[-3], strategy[-1]} == {x, y}]
+        if sharing:
+            results = hinge(
+                _blocks(config, len(pairs.matched)),
+                tuple(strategy[-3] == x for strategy in sharing),
+                pairs.embeddings[x],
+                pairs.embeddings[y],
+                tuple(triplets[strategy] for strategy in sharing),
+            )
+            for strategy, (sums, counts) in zip(sharing, results, strict=True):
+                costs[strategy] = _total(config, sums, counts, triplets[strategy].anchors.entries)
+    return costs
+
+
+def _triplets(config, strategy: str, pairs: Pairs, nth) -> Triplets:
+    anchor, positive, negative = strategy[-3:]
+    embeddings, dtype = pairs.embeddings[anchor], pairs.embeddings[anchor].dtype
+    if strategy in INSTANCE_STRATEGIES:
+        of_anchors, candidates = anchors.instance(pairs.matched, dtype)
+        to_positive = row_similarities(embeddings, pairs.embeddings[positive])
+    else:
+        of_anchors, candidates = anchors.semantic(
+            pairs.classes[anchor],
+            pairs.classes[negative],
+            nth=nth,
+            fewest=config.semantic_negatives == "smallest",
+            dtype=dtype,
+        )
+        to_positive = row_similarities(embeddings, pairs.embeddings[positive][of_anchors.positive])
+    ceiling = jax.lax.stop_gradient(to_positive - ROUNDING) if config.sampling == "semi_hard" else None
+    return Triplets(to_positive - config.margin, ceiling, of_anchors, candidates)
+
+
+def _mined(config, strategy: str, triplets: Triplets, pairs: Pairs, key) -> Costs:
+    """Costs of the k hardest or of k random negatives of each anchor."""
+    embeddings = pairs.embeddings[strategy[-3]], pairs.embeddings[strategy[-1]]
+    size = _blocks(config, len(pairs.matched)).size
+    index, chosen = mine(*embeddings, triplets, config.num_negatives, size, key)
+    sums, counts = mined_costs(*embeddings, triplets.threshold, index, chosen)
+    return _total(config, sums, counts, jnp.minimum(triplets.anchors.entries, config.num_negatives))
+
+
+def _total(config, sums: jax.Array, counts: jax.Array, entries: jax.Array) -> Costs:
+    """Adds up what was found for each anchor: sums (B,), counts (B,) int32 and entries (B,)."""
+    active = jnp.sum(counts.astype(sums.dtype))  # as integers they would overflow from 46,341 pairs on
+    # What is not semi-hard is not an entry at all.
+    return Costs(jnp.sum(sums), active, active if config.sampling == "semi_hard" else jnp.sum(entries))
+
+
+def _key_of(config, strategy: str, key: jax.Array | None) -> jax.Array | None:
+    if config.sampling != "random":
+        return None
+    if key is None:
+        raise ValueError("loss.sampling = 'random' needs a key")
+    return jax.random.fold_in(key, (INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES).index(strategy))
+
+
+def _blocks(config, batch: int) -> Blocks:
+    """`loss.block`, or what suits the size of the batch."""
+    if config.block:
+        return Blocks(min(config.block, batch), keep=config.block >= batch)
+    if batch <= LARGEST_KEPT:
+        return Blocks(min(KEPT_BLOCK // batch, batch), keep=True)
+    return Blocks(RECOMPUTED_BLOCK, keep=False)

@@ -1,4 +1,10 @@
-"""The loss is a function of the global batch: its gradient must not know how many devices there are."""
+"""The loss is a function of the global batch: its gradient must not know how many devices or processes there are."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,33 +15,98 @@ from adamine_jax.devices import make_mesh
 from adamine_jax.losses import total_loss
 from configs import adamine
 
-
-def gradients(image, recipe, class_id, match, count):
-    mesh = make_mesh(jax.devices()[:count])
-    sharded = NamedSharding(mesh, PartitionSpec("data"))
-    arrays = [jax.device_put(array, sharded) for array in (image, recipe, class_id, match)]
-
-    @jax.jit
-    def loss_and_gradients(*arrays):
-        def loss(image, recipe):
-            return total_loss(adamine.get_config().loss, image, recipe, *arrays[2:])[0]
-
-        return jax.value_and_grad(loss, argnums=(0, 1))(*arrays[:2])
-
-    return jax.device_get(loss_and_gradients(*arrays))
+LOSSES = {
+    "adamine": {},
+    "in blocks": {"block": 16},
+    "three hardest, in blocks": {"num_negatives": 3, "block": 16},
+    "random": {"num_negatives": 3, "sampling": "random"},
+    "all positives": {"semantic_positives": "all", "semantic_negatives": "all"},
+    "lifted": {"strategies": ("LIFT",), "weights": (1.0,)},
+    "pairwise_plus": {"name": "pairwise_plus"},
+}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_one_device_and_eight_give_the_same_gradients(seed):
+def batch(seed):
     rng = np.random.default_rng(seed)
     image, recipe = rng.normal(size=(2, 64, 32)).astype(np.float32)
     recipe += 2 * image
     class_id = rng.integers(0, 6, 64).astype(np.int32)
     match = np.where(rng.random(64) < 0.9, 1.0, -1.0).astype(np.float32)
+    return image, recipe, class_id, match
 
-    loss, one = gradients(image, recipe, class_id, match, 1)
-    loss_of_eight, eight = gradients(image, recipe, class_id, match, 8)
-    assert loss > 0
-    np.testing.assert_allclose(loss, loss_of_eight, rtol=1e-6)
-    for side, other in zip(one, eight, strict=True):
-        assert np.abs(side - other).max() / np.abs(side).max() <= 1e-5
+
+def loss_and_gradients(arrays, mesh, fields):
+    """Loss and gradients of a batch that lies on a mesh, both replicated over it."""
+    config = adamine.get_config().loss
+    config.update(fields)
+
+    def loss(image, recipe, class_id, match):
+        return total_loss(config, image, recipe, class_id, match, key=jax.random.key(0))[0]
+
+    replicated = NamedSharding(mesh, PartitionSpec())
+    compute = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), out_shardings=replicated)
+    return jax.device_get(compute(*arrays))
+
+
+def on_devices(count, seed, fields):
+    mesh = make_mesh(jax.devices()[:count])
+    sharded = NamedSharding(mesh, PartitionSpec("data"))
+    return loss_and_gradients([jax.device_put(array, sharded) for array in batch(seed)], mesh, fields)
+
+
+def assert_same(one, other):
+    assert one[0] > 0
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-6)
+    for side, other_side in zip(one[1], other[1], strict=True):
+        assert np.abs(side - other_side).max() / np.abs(side).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_device_and_eight_give_the_same_gradients(name):
+    assert_same(on_devices(1, 0, LOSSES[name]), on_devices(8, 0, LOSSES[name]))
+
+
+PROCESS = """
+import sys
+import jax, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+address, process, out = sys.argv[1:]
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(address, num_processes=2, process_id=int(process))
+assert (jax.process_count(), len(jax.local_devices()), len(jax.devices())) == (2, 2, 4)
+from adamine_jax.devices import local_rows, make_mesh
+from tests.losses.test_devices import LOSSES, batch, loss_and_gradients
+mesh = make_mesh()
+sharded = NamedSharding(mesh, PartitionSpec("data"))
+found = {}
+for name in ("adamine", "in blocks", "three hardest, in blocks"):
+    arrays = [jax.make_array_from_process_local_data(sharded, array[local_rows(64)]) for array in batch(0)]
+    loss, (image, recipe) = loss_and_gradients(arrays, mesh, LOSSES[name])
+    found |= {f"{name}/loss": loss, f"{name}/image": image, f"{name}/recipe": recipe}
+np.savez(out, **found)
+"""
+
+
+def test_two_processes_of_two_devices_give_the_same_gradients_as_one_device(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, address, str(number), str(tmp_path / f"{number}.npz")],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    for number in range(2):
+        found = np.load(tmp_path / f"{number}.npz")
+        for name in ("adamine", "in blocks", "three hardest, in blocks"):
+            other = found[f"{name}/loss"], (found[f"{name}/image"], found[f"{name}/recipe"])
+            assert_same(on_devices(1, 0, LOSSES[name]), other)

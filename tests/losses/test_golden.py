@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 
 from adamine_jax.losses import total_loss
+from configs import adamine
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "criterion.npz")
 
@@ -29,24 +29,34 @@ CASES = {
     "IRI_RIR": unweighted("IRI", "RIR"),
     "SIII_SRRR": unweighted("SIII", "SRRR"),
     "_".join(ALL_EIGHT): unweighted(*ALL_EIGHT),
+    "lifted": unweighted("LIFT") | {"lifted_published_scale": True},
+    "pairwise": {"name": "pairwise", "margin": 0.0},  # published code never read its 0.1
+    "pairwise_plus": {"name": "pairwise_plus"},
 }
 
 
+@pytest.mark.parametrize("block", [0, 5])
 @pytest.mark.parametrize("batch", [12, 40])
 @pytest.mark.parametrize("case", CASES)
-def test_losses_bad_pairs_and_gradients_equal_the_published_ones(case, batch):
+def test_losses_bad_pairs_and_gradients_equal_the_published_ones(case, batch, block):
     prefix = f"{case}_{batch}/"
     golden = {key.removeprefix(prefix): GOLDEN[key] for key in GOLDEN.files if key.startswith(prefix)}
-    config = ml_collections.ConfigDict({"margin": 0.3, "num_negatives": None} | CASES[case])
+    config = adamine.get_config().loss
+    config.update(CASES[case] | {"block": block})
+    class_id = golden.get("class_id", np.zeros(batch, int))
 
     def loss(image, recipe):
-        return total_loss(config, image, recipe, golden["class_id"], golden["match"])
+        return total_loss(config, image, recipe, class_id, golden["match"])
 
-    (_, metrics), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(golden["image"], golden["recipe"])
+    loss_and_gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    (_, metrics), gradients = loss_and_gradients(golden["image"], golden["recipe"])
 
     reported = {key for key in golden if key.startswith(("loss", "bad_pairs"))}
-    assert reported == set(metrics)
+    assert reported <= set(metrics)
     for key in reported:
         np.testing.assert_allclose(metrics[key], golden[key], rtol=1e-5, atol=1e-6, err_msg=key)
     for side, gradient in zip(("image", "recipe"), gradients, strict=True):
-        np.testing.assert_allclose(gradient, golden[f"grad_{side}"], rtol=1e-5, atol=1e-6, err_msg=side)
+        expected = golden[f"grad_{side}"]
+        # LIFT's gradients reach 129; there the published float32 numbers are themselves 4e-5 off what float64 gives.
+        atol = 1e-6 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=atol, err_msg=side)

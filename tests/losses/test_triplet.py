@@ -1,118 +1,131 @@
-"""The losses against plain Python loops, and at their edges."""
+"""Triplet losses against plain Python loops, and at their edges; the whole form and the blockwise one alike."""
+
+import functools
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.losses import total_loss
+from adamine_jax.losses import metric_names, total_loss
 from adamine_jax.losses.distances import normalize
-
-MARGIN = 0.3
-
-
-def distance(x, y):
-    return 1 - np.dot(x, y) / (np.linalg.norm(x) * np.linalg.norm(y))
-
-
-def naive(strategy, image, recipe, class_id, match, num_negatives, aggregation):
-    """(loss, bad_pairs) of one strategy, entry by entry as the definition reads."""
-    of = {"I": image, "R": recipe}
-    anchor, positive, negative = (of[letter] for letter in strategy[-3:])
-    everyone = range(len(image))
-    rows = []
-    if strategy.startswith("S"):
-        negatives = {
-            i: [j for j in everyone if class_id[j] not in (0, class_id[i])] for i in everyone if class_id[i] != 0
-        }
-        fewest = min(map(len, negatives.values()), default=0)
-        for i, others in negatives.items():
-            same = [j for j in everyone if class_id[j] == class_id[i] and j != i]
-            if same:
-                to_positive = distance(anchor[i], positive[same[0]])
-                rows.append([max(0, to_positive - distance(anchor[i], negative[j]) + MARGIN) for j in others[:fewest]])
-    else:
-        matched = [i for i in everyone if match[i] > 0]
-        for i in matched:
-            to_match = distance(anchor[i], positive[i])
-            costs = [max(0, to_match - distance(anchor[i], negative[j]) + MARGIN) for j in matched]
-            costs[matched.index(i)] = 0
-            rows.append(costs)
-    if num_negatives:
-        rows = [sorted(row, reverse=True)[:num_negatives] for row in rows]
-    entries = np.array([cost for row in rows for cost in row])
-    kept = len(entries) if aggregation == "mean" else np.sum(entries > 0)
-    if not len(entries):
-        return 0.0, 0.0
-    return (entries.sum() / kept if kept else 0.0), np.mean(entries == 0)
-
+from configs import adamine
+from tests.losses import naive
 
 STRATEGIES = ("IRR", "RII", "IRI", "RIR", "SIRR", "SRII", "SIII", "SRRR")
 
+OPTIONS = {
+    "adaptive mining": {},
+    "mean": {"aggregation": "mean"},
+    "hardest": {"num_negatives": 1, "aggregation": "mean"},
+    "three hardest": {"num_negatives": 3},
+    "more than there are": {"num_negatives": 50, "aggregation": "mean"},
+    "semi-hard": {"sampling": "semi_hard"},
+    "two semi-hard": {"sampling": "semi_hard", "num_negatives": 2},
+    "all negatives": {"semantic_negatives": "all"},
+    "all positives": {"semantic_positives": "all"},
+    "all of both, three hardest": {"semantic_positives": "all", "semantic_negatives": "all", "num_negatives": 3},
+}
 
-@settings(max_examples=30, deadline=None)
-@given(
-    size=st.sampled_from([2, 5, 9]),
-    classes=st.sampled_from([0, 1, 2, 9]),
-    mismatched=st.sampled_from([0, 0.5, 1]),
-    num_negatives=st.sampled_from([None, 1, 3, 50]),
-    aggregation=st.sampled_from(["valid", "mean"]),
-    seed=st.integers(0, 10**6),
-)
-def test_every_strategy_equals_a_plain_loop(size, classes, mismatched, num_negatives, aggregation, seed):
-    rng = np.random.default_rng(seed)
+
+def config_of(strategies=STRATEGIES, **fields):
+    config = adamine.get_config().loss
+    config.update({"strategies": strategies, "weights": (0.5,) * len(strategies)} | fields)
+    return config
+
+
+@functools.cache
+def compiled(fields):
+    config = config_of(**dict(fields))
+
+    def loss(image, recipe, recipe_class, match, image_class, key):
+        return total_loss(config, image, recipe, recipe_class, match, image_class_id=image_class, key=key)
+
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+
+
+def run(image, recipe, recipe_class, match, image_class=None, key=None, **fields):
+    """((loss, metrics), (gradient of the images, of the recipes))."""
+    image_class = recipe_class if image_class is None else image_class
+    return compiled(tuple(sorted(fields.items())))(image, recipe, recipe_class, match, image_class, key)
+
+
+@st.composite
+def batches(draw, mismatched=(0, 0.5, 1)):
+    """Random batches: classes standing alone, none, one for all; every pair matched, some, or none."""
+    size = draw(st.sampled_from([2, 9]))
+    classes = draw(st.sampled_from([0, 1, 2, 4, 9]))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     image, recipe = rng.normal(size=(2, size, 4)).astype(np.float32)
-    class_id = rng.integers(0, classes + 1, size)
-    match = np.where(rng.random(size) < mismatched, -1, 1)
-    config = ml_collections.ConfigDict(
-        {
-            "strategies": STRATEGIES,
-            "weights": tuple(0.5 for _ in STRATEGIES),
-            "margin": MARGIN,
-            "num_negatives": num_negatives,
-            "aggregation": aggregation,
-        }
-    )
-    loss, metrics = total_loss(config, image, recipe, class_id, match)
-    expected = {s: naive(s, image, recipe, class_id, match, num_negatives, aggregation) for s in STRATEGIES}
-    for strategy, (value, bad_pairs) in expected.items():
-        np.testing.assert_allclose(metrics[f"loss_{strategy}"], 0.5 * value, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(metrics[f"bad_pairs_{strategy}"], bad_pairs, atol=1e-6)
-    np.testing.assert_allclose(loss, np.mean([0.5 * value for value, _ in expected.values()]), rtol=1e-4, atol=1e-6)
+    recipe_class = rng.integers(draw(st.sampled_from([0, 1])) if classes else 0, classes + 1, size)
+    match = np.where(rng.random(size) < draw(st.sampled_from(mismatched)), -1, 1)
+    image_class = np.where(match > 0, recipe_class, rng.permutation(recipe_class))
+    return image, recipe, recipe_class, match, image_class
 
 
-def adamine(**changes):
-    config = {"strategies": STRATEGIES, "weights": (1.0,) * 8, "margin": MARGIN, "num_negatives": None}
-    return ml_collections.ConfigDict(config | {"aggregation": "valid"} | changes)
+@pytest.mark.parametrize("block", [0, 4])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_strategy_equals_a_plain_loop(name, block):
+    @settings(max_examples=25, deadline=None)
+    @given(batches())
+    def check(batch):
+        (loss, metrics), gradients = run(*batch, block=block, **OPTIONS[name])
+        expected = {strategy: naive.triplet(strategy, *batch, **OPTIONS[name]) for strategy in STRATEGIES}
+        for strategy, (value, bad_pairs) in expected.items():
+            np.testing.assert_allclose(metrics[f"loss_{strategy}"], 0.5 * value, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(metrics[f"bad_pairs_{strategy}"], bad_pairs, atol=1e-6)
+        mean = np.mean([0.5 * value for value, _ in expected.values()])
+        np.testing.assert_allclose(loss, mean, rtol=1e-4, atol=1e-6)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+        if mean == 0:
+            assert not np.any(gradients)
+
+    check()
 
 
-def loss_and_gradients(image, recipe, class_id, match, config=None):
-    def loss(image, recipe):
-        return total_loss(config or adamine(), image, recipe, class_id, match)[0]
+@pytest.mark.parametrize("block", [0, 4])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_gradients_equal_differences_of_the_plain_loop(name, block):
+    rng = np.random.default_rng(5)
+    image, recipe = rng.normal(size=(2, 9, 4)).astype(np.float32)
+    recipe_class = np.array([1, 1, 0, 2, 2, 2, 3, 0, 1])
+    match = np.array([1, 1, 1, -1, 1, 1, 1, 1, 1])
+    batch = (recipe_class, match)
+    _, gradients = run(image, recipe, *batch, block=block, **OPTIONS[name])
 
-    return jax.value_and_grad(loss, argnums=(0, 1))(image, recipe)
+    def loss(embeddings):
+        return np.mean([0.5 * naive.triplet(s, *embeddings, *batch, **OPTIONS[name])[0] for s in STRATEGIES])
+
+    wide, step = np.stack([image, recipe]).astype(np.float64), 1e-6
+    for _ in range(5):  # along random directions: an entry at a time would say no more
+        direction = rng.normal(size=wide.shape)
+        difference = (loss(wide + step * direction) - loss(wide - step * direction)) / (2 * step)
+        np.testing.assert_allclose(np.sum(np.stack(gradients) * direction), difference, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("class_id", "match"),
-    [
-        ([0, 0, 0, 0], [-1, -1, -1, -1]),  # nothing takes part
-        ([1, 2, 3, 4], [1, -1, -1, -1]),  # one pair, every class alone
-    ],
-)
-def test_with_nothing_left_the_loss_and_its_gradient_are_zero(class_id, match):
-    image, recipe = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
-    loss, gradients = loss_and_gradients(image, recipe, np.array(class_id), np.array(match))
-    assert loss == 0
-    assert not np.any(gradients[0])
-    assert not np.any(gradients[1])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_permuted_batch_permutes_the_gradients(name):
+    # Where the definition allows it: the first positive and the first negatives depend on the order.
+    strategies = STRATEGIES if "all" in name.split()[0] and "both" in name else STRATEGIES[:4]
+
+    @settings(max_examples=10, deadline=None)
+    @given(batches(), st.integers(0, 10**6))
+    def check(batch, seed):
+        order = np.random.default_rng(seed).permutation(len(batch[0]))
+        (loss, _), gradients = run(*batch, strategies=strategies, **OPTIONS[name])
+        (permuted_loss, _), permuted = run(*(array[order] for array in batch), strategies=strategies, **OPTIONS[name])
+        np.testing.assert_allclose(permuted_loss, loss, rtol=1e-5, atol=1e-7)
+        for side, permuted_side in zip(gradients, permuted, strict=True):
+            np.testing.assert_allclose(permuted_side, side[order], rtol=1e-4, atol=1e-6)
+
+    check()
 
 
 @pytest.mark.parametrize("kind", ["duplicates", "zeros", "tiny", "bfloat16"])
-def test_degenerate_embeddings_give_finite_losses_and_gradients(kind):
-    image, recipe = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_degenerate_embeddings_give_finite_losses_and_gradients(name, kind):
+    image, recipe = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
     if kind == "duplicates":
         image[:] = recipe[:] = image[0]
     elif kind == "zeros":
@@ -121,30 +134,92 @@ def test_degenerate_embeddings_give_finite_losses_and_gradients(kind):
         image[2] = 1e-30
     else:
         image, recipe = image.astype(jax.numpy.bfloat16), recipe.astype(jax.numpy.bfloat16)
-    loss, gradients = loss_and_gradients(image, recipe, np.array([0, 1, 1, 2, 2, 3]), np.ones(6))
+    (loss, _), gradients = run(image, recipe, np.array([0, 1, 1, 2, 2, 3, 0, 0, 2]), np.ones(9), **OPTIONS[name])
     assert np.isfinite(loss)
-    assert loss > 0
+    if not (kind == "duplicates" and "semi-hard" in name):  # then nothing is farther than the positive
+        assert loss > 0
     for gradient in gradients:
+        assert gradient.dtype == image.dtype
         assert np.isfinite(gradient.astype(np.float32)).all()
         if kind == "zeros":
             assert np.abs(gradient).max() < 10
+
+
+@pytest.mark.parametrize("name", ["adaptive mining", "hardest"])
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_embedding_that_is_not_finite_shows_in_the_loss(name, side):
+    embeddings = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
+    embeddings[side, 4, 1] = np.nan
+    (loss, _), _ = run(*embeddings, np.array([0, 1, 1, 2, 2, 3, 0, 0, 2]), np.ones(9), **OPTIONS[name])
+    assert np.isnan(loss)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if "positives" not in name])
+@pytest.mark.parametrize("block", [1, 16])
+def test_blocks_of_any_size_give_the_same_numbers(name, block):
+    rng = np.random.default_rng(3)
+    image, recipe = rng.normal(size=(2, 40, 8)).astype(np.float32)
+    image[11], recipe[30] = image[3], recipe[2]  # of equally hard negatives the first is taken
+    batch = image, recipe, rng.integers(0, 6, 40), np.where(rng.random(40) < 0.9, 1, -1)
+    (loss, metrics), gradients = run(*batch, **OPTIONS[name])
+    (in_blocks, metrics_in_blocks), gradients_in_blocks = run(*batch, block=block, **OPTIONS[name])
+    np.testing.assert_allclose(in_blocks, loss, rtol=1e-6)
+    for metric, value in metrics.items():
+        np.testing.assert_allclose(metrics_in_blocks[metric], value, rtol=1e-6, atol=1e-7, err_msg=metric)
+    for side, side_in_blocks in zip(gradients, gradients_in_blocks, strict=True):
+        np.testing.assert_allclose(side_in_blocks, side, rtol=1e-4, atol=1e-7)
+
+
+def test_random_negatives_are_drawn_alike_in_every_form_and_anew_with_every_key():
+    rng = np.random.default_rng(3)
+    image, recipe = rng.normal(size=(2, 40, 8)).astype(np.float32)
+    batch = image, recipe, rng.integers(0, 6, 40), np.ones(40)
+
+    def loss(seed, **fields):
+        (value, _), _ = run(*batch, key=jax.random.key(seed), sampling="random", **fields)
+        return float(value)
+
+    whole = loss(0, num_negatives=3)
+    np.testing.assert_allclose(loss(0, num_negatives=3, block=7), whole, rtol=1e-6)
+    assert loss(1, num_negatives=3) != whole
+    everything = run(*batch)[0][0]
+    np.testing.assert_allclose(loss(2, num_negatives=100), everything, rtol=1e-6)
+    np.testing.assert_allclose(np.mean([loss(s, num_negatives=3) for s in range(40)]), everything, rtol=0.03)
+
+
+def test_random_sampling_without_a_key_is_refused():
+    config = config_of(sampling="random", num_negatives=2)
+    with pytest.raises(ValueError, match="needs a key"):
+        total_loss(config, *np.ones((2, 2, 3), np.float32), np.zeros(2, int), np.ones(2))
 
 
 def test_a_mismatched_photo_carries_its_own_class_in_semantic_triplets():
     rng = np.random.default_rng(1)
     image, recipe = rng.normal(size=(2, 5, 4)).astype(np.float32)
     of_recipe, of_image = np.array([1, 1, 2, 2, 0]), np.array([1, 2, 2, 1, 2])
-    config = adamine(strategies=("SIRR",), weights=(1.0,))
-    _, metrics = total_loss(config, image, recipe, of_recipe, np.ones(5), image_class_id=of_image)
+    (_, metrics), _ = run(image, recipe, of_recipe, np.ones(5), of_image, strategies=("SIRR",))
 
     costs = []
-    negatives = {i: [j for j in range(5) if j != i and of_recipe[j] not in (0, of_image[i])] for i in range(5)}
+    negatives = {i: [j for j in range(5) if of_recipe[j] not in (0, of_image[i])] for i in range(5)}
     fewest = min(map(len, negatives.values()))
     for i in range(5):
         same = [j for j in range(5) if j != i and of_recipe[j] == of_image[i]]
-        to_positive = distance(image[i], recipe[same[0]])
-        costs += [max(0, to_positive - distance(image[i], recipe[j]) + MARGIN) for j in negatives[i][:fewest]]
-    np.testing.assert_allclose(metrics["loss_SIRR"], np.sum(costs) / np.sum(np.array(costs) > 0), rtol=1e-5)
+        to_positive = naive.distance(image[i], recipe[same[0]])
+        costs += [max(0, to_positive - naive.distance(image[i], recipe[j]) + 0.3) for j in negatives[i][:fewest]]
+    np.testing.assert_allclose(2 * metrics["loss_SIRR"], np.sum(costs) / np.sum(np.array(costs) > 0), rtol=1e-5)
+
+
+def test_the_metrics_are_those_that_are_promised():
+    batch = np.eye(2, 3, dtype=np.float32), np.ones((2, 3), np.float32), np.zeros(2, int), np.ones(2)
+    logits = {f"{side}_logits": np.zeros((2, 4), np.float32) for side in ("image", "recipe")}
+    for fields in (
+        {},
+        {"strategies": ("LIFT", "IRR")},
+        {"name": "pairwise"},
+        {"name": "pairwise_plus", "classifier_weight": 0.01},
+    ):
+        config = config_of(**fields)
+        assert set(total_loss(config, *batch, **logits)[1]) == set(metric_names(config))
 
 
 def test_a_zero_row_stays_zero_when_normalised():
