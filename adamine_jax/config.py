@@ -10,7 +10,8 @@ import ml_collections
 from absl import flags
 
 from adamine_jax.errors import UserError
-from adamine_jax.losses.triplet import AGGREGATIONS, INSTANCE_STRATEGIES, SEMANTIC_STRATEGIES
+from adamine_jax.losses.total import NAMES, STRATEGIES
+from adamine_jax.losses.triplet import AGGREGATIONS, SAMPLINGS
 from adamine_jax.retrieval.protocols import parse_protocols
 from configs import adamine
 
@@ -53,17 +54,32 @@ def check(config: ml_collections.ConfigDict) -> None:
     size, resize = config.data.image_size, config.data.resize
     if size > resize:
         raise UserError(f"config.data.image_size = {size}: takes at most config.data.resize = {resize}")
-    if len(config.loss.weights) != len(config.loss.strategies):
-        raise UserError(
-            f"config.loss.weights has {len(config.loss.weights)} numbers for {len(config.loss.strategies)} strategies: "
-            "takes one for each of config.loss.strategies"
-        )
+    _check_loss(config)
     weights = config.model.image.weights
     if weights and not Path(weights).is_file():
         raise UserError(f"config.model.image.weights = {weights}: no such file; `import_weights` writes one")
     if config.model.instructions == "vectors":
         raise UserError(
             "config.model.instructions = 'vectors': the data set holds no sentence vectors; take 'words' or 'none'"
+        )
+
+
+def _check_loss(config: ml_collections.ConfigDict) -> None:
+    """Refuses a loss that contradicts itself."""
+    loss, mismatch = config.loss, config.data.mismatch
+    if len(loss.weights) != len(loss.strategies):
+        raise UserError(
+            f"config.loss.weights has {len(loss.weights)} numbers for {len(loss.strategies)} strategies: "
+            "takes one for each of config.loss.strategies"
+        )
+    if loss.sampling == "random" and loss.num_negatives is None:
+        raise UserError("config.loss.sampling = 'random': takes a config.loss.num_negatives, how many to draw")
+    if loss.name == "triplet" and mismatch == 1:
+        raise UserError("config.data.mismatch = 1: leaves no matched pair for triplets; takes a number below 1")
+    if loss.name != "triplet" and mismatch == 0:
+        raise UserError(
+            f"config.loss.name = {loss.name!r}: needs mismatched pairs, or all embeddings become one; "
+            "takes a config.data.mismatch above 0 (0.8 as published)"
         )
 
 
@@ -98,7 +114,13 @@ def _is_protocol(value) -> bool:
     return True
 
 
-STRATEGIES = INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES
+def _one_of(choices: tuple[str, ...]) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {', '.join(choices)}", lambda v: v in choices
+
+
+def _share(high: float) -> tuple[str, Callable[[Any], bool]]:
+    return f"a number from 0 to {high}", lambda v: _is_number(v) and 0 <= v <= high
+
 
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _integer(0),
@@ -110,7 +132,10 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "model.max_sentences": _integer(1),
     "model.max_words": _integer(1),
     "model.word_norm": _number("above 0"),
+    "data.mismatch": _share(1),
+    "loss.name": _one_of(NAMES),
     "loss.margin": _number("from 0"),
+    "loss.negative_margin": _number("from 0"),
     "loss.strategies": (
         f"a tuple of different ones of {', '.join(STRATEGIES)}",
         lambda v: len(v) > 0 and set(v) <= set(STRATEGIES) and len(set(v)) == len(v),
@@ -118,9 +143,14 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "loss.weights": ("numbers from 0", lambda v: all(_is_number(w) and w >= 0 for w in v)),
     "loss.num_negatives": (
         "None (all) or a whole number from 1",
-        lambda v: v is None or (isinstance(v, int) and v >= 1),
+        lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and v >= 1),
     ),
-    "loss.aggregation": (f"one of {', '.join(AGGREGATIONS)}", lambda v: v in AGGREGATIONS),
+    "loss.sampling": _one_of(SAMPLINGS),
+    "loss.aggregation": _one_of(AGGREGATIONS),
+    "loss.semantic_positives": _one_of(("first", "all")),
+    "loss.semantic_negatives": _one_of(("smallest", "all")),
+    "loss.classifier_weight": _share(0.5),
+    "loss.block": _integer(0),
     "optim.lr": _number("above 0"),
     "optim.decay_epochs": _integer(0),
     "optim.clip_norm": _number("above 0"),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adamine_jax.losses import total_loss
+from adamine_jax import losses
 from adamine_jax.models.adamine import AdaMine
 
 Tree = Any
@@ -77,8 +77,7 @@ def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
 
 def metric_names(config) -> tuple[str, ...]:
     """The metrics of a training step: those of the loss and the gradient's norm."""
-    each = [f"{name}_{strategy}" for strategy in config.loss.strategies for name in ("loss", "bad_pairs")]
-    return ("loss", "bad_pairs", *each, "grad_norm")
+    return (*losses.metric_names(config.loss), "grad_norm")
 
 
 def create_state(config, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
@@ -134,15 +133,28 @@ def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) ->
         trained = {name: group for name, group in groups.items() if not (frozen and name == "image")}
 
         def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[dict, Tree]]:
+            params = merge_groups(groups | trained)
             (image, recipe), updated = model.apply(
-                {"params": merge_groups(groups | trained), "batch_stats": state.batch_stats},
+                {"params": params, "batch_stats": state.batch_stats},
                 batch,
                 train=True,
                 use_running_average=frozen and config.freeze_batch_stats,
                 mutable=["batch_stats"],
             )
-            match = jnp.ones(len(image))
-            loss, metrics = total_loss(config.loss, image, recipe, batch["class_id"], match)
+            logits = {}
+            if config.loss.classifier_weight:
+                classify = functools.partial(model.apply, {"params": params}, method="classify")
+                logits = {"image_logits": classify(image), "recipe_logits": classify(recipe)}
+            loss, metrics = losses.total_loss(
+                config.loss,
+                image,
+                recipe,
+                batch["class_id"],
+                batch["match"],
+                image_class_id=batch["image_class_id"],
+                key=jax.random.fold_in(jax.random.key(config.seed), state.step),
+                **logits,
+            )
             return loss, (metrics, updated["batch_stats"])
 
         (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)

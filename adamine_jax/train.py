@@ -21,6 +21,7 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.plan import batch_shares, epoch_plan
 from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.losses.triplet import SEMANTIC_STRATEGIES
 from adamine_jax.metrics_log import MetricsLog
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.progress import Progress
@@ -50,7 +51,8 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
     devices.check_batch_size(config.batch_size, mesh)
     dataset = open_dataset(config.data.dir, config.data.name)
     config = _with_word_dim(config, dataset)
-    model = build_model(config.model, table_rows=dataset.table_rows)
+    num_classes = len(dataset.class_names) if config.loss.classifier_weight else None
+    model = build_model(config.model, table_rows=dataset.table_rows, num_classes=num_classes)
     splits = {split: load_index(dataset.shards(split)) for split in ("train", "val", "test")}
     _check_splits(config, dataset, splits)
 
@@ -210,11 +212,24 @@ def _check_splits(config: ml_collections.ConfigDict, dataset: Dataset, splits: d
     """Says what the splits lack.
 
     Raises:
-        UserError: training is impossible.
+        UserError: training is impossible, or the loss needs classes and the records have none.
     """
     labels = splits["train"].class_id
     pairs, singles = batch_shares(labels, config.batch_size)
-    semantic = any(strategy.startswith("S") for strategy in config.loss.strategies)
+    semantic = config.loss.name == "triplet" and any(
+        strategy in SEMANTIC_STRATEGIES for strategy in config.loss.strategies
+    )
+    if not splits["train"].has_classes and (semantic or config.loss.classifier_weight):
+        needs = "config.loss.strategies has semantic ones" if semantic else "config.loss.classifier_weight is not 0"
+        raise UserError(
+            f"{dataset.folder}: its records have no class_id, but {needs}; take instance strategies alone "
+            "(configs/adamine_ins.py), or convert it again with classes"
+        )
+    if config.loss.classifier_weight and len(dataset.class_names) < 2:
+        raise UserError(
+            f"{dataset.folder}: has no class but the background, so config.loss.classifier_weight must be 0; "
+            "convert it with lower thresholds (--class-min-train) or take configs/adamine_ins.py"
+        )
     if semantic and not pairs:
         print(
             f"{dataset.folder}: {np.sum(labels != 0)} of {len(labels)} train recipes have a class, too few for "

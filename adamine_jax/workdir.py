@@ -152,7 +152,8 @@ def load(workdir: Path, data_dir: str | None = None, checkpoint: str = "best") -
     described = _read_json(workdir / "dataset.json")
     words = tuple(described["words"])
     mesh = make_mesh()
-    model = build_model(config.model, table_rows=len(words) + 3)
+    num_classes = len(described["class_names"]) if config.loss.classifier_weight else None
+    model = build_model(config.model, table_rows=len(words) + 3, num_classes=num_classes)
     like = jax.eval_shape(
         lambda: init_variables(
             model, jax.random.key(0), image_size=config.data.image_size, max_words=config.model.max_words

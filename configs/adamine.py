@@ -26,6 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.resize = 256  # pixels of a photo's shorter side before the crop
     config.data.image_size = 224  # pixels of the crop: random in training, central in evaluation
     config.data.flip = False  # mirror half of the training photos (not published)
+    config.data.mismatch = 0.0  # share of the training pairs that get another recipe's photo; for the pairwise losses
     config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must end at chance
 
     config.model = ml_collections.ConfigDict()
@@ -49,11 +50,24 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.instruction_lstm_over_padding = False  # True: as published, for its weights
 
     config.loss = ml_collections.ConfigDict()
-    config.loss.margin = 0.3  # in cosine distance
-    config.loss.strategies = ("IRR", "RII", "SIRR", "SRII")  # anchor, positive, negative; S = semantic
+    config.loss.name = "triplet"  # or 'pairwise' (cosine embedding loss), 'pairwise_plus' (margins on both sides)
+    config.loss.margin = (
+        0.3  # in cosine distance; of matched pairs in 'pairwise_plus', in cosine similarity in 'pairwise'
+    )
+    config.loss.negative_margin = 0.9  # of mismatched pairs in 'pairwise_plus', in cosine distance
+    config.loss.strategies = ("IRR", "RII", "SIRR", "SRII")  # anchor, positive, negative; S = semantic; or 'LIFT'
     config.loss.weights = (1.0, 1.0, 0.1, 0.1)  # one a strategy
-    config.loss.num_negatives = config_dict.placeholder(int)  # the hardest of each anchor; None = all
+    config.loss.sampling = "hardest"  # which negatives an anchor keeps: 'hardest', 'semi_hard' or 'random' ones
+    config.loss.num_negatives = config_dict.placeholder(int)  # how many of these; None = all
     config.loss.aggregation = "valid"  # average over non-zero costs (adaptive mining), or 'mean' over all
+    config.loss.semantic_positives = "first"  # the first other item of the anchor's class, or 'all' of them
+    config.loss.semantic_negatives = "smallest"  # as many as the anchor with the fewest has, or 'all'
+    config.loss.lifted_published_scale = False  # True: 'LIFT' times N², the published code's slip
+    config.loss.classifier_weight = 0.0  # w in (1 − 2w) · retrieval + w · CE(image) + w · CE(recipe); 0 = no classifier
+    config.loss.keep_background = False  # True: recipes without a class are a class to the classifier
+    config.loss.block = (
+        0  # candidates compared at a time: memory grows with batch_size · block; 0 = what suits its size
+    )
 
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 1e-4  # of both Adam groups

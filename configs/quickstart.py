@@ -1,14 +1,16 @@
 """A small AdaMine that learns the procedural kitchen on two CPU cores in a few minutes.
 
-make quickstart
+    make quickstart
+
+Another preset's loss on the same model: `--config configs/quickstart.py:vse_pp`.
 """
 
-from configs import adamine
+import importlib
 
 
-def get_config():
-    """Returns the base configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
-    config = adamine.get_config()
+def get_config(preset: str = "adamine"):
+    """Returns a preset's configuration with a narrow ResNet-18, small LSTMs and a higher learning rate."""
+    config = importlib.import_module(f"configs.{preset}").get_config()
     config.seed = 1
     config.batch_size = 64
     config.epochs = 18

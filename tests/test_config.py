@@ -1,5 +1,8 @@
 """Every mistake in a configuration gets one line that names the field and what it takes."""
 
+import importlib
+from pathlib import Path
+
 import ml_collections
 import pytest
 
@@ -8,10 +11,16 @@ from adamine_jax import main
 from adamine_jax.errors import UserError
 from configs import adamine, quickstart
 
+PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
-@pytest.mark.parametrize("preset", [adamine, quickstart])
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_accepted(preset):
-    configuration.check(preset.get_config())
+    config = importlib.import_module(f"configs.{preset}").get_config()
+    configuration.check(config)
+    if preset != "quickstart":
+        configuration.check(quickstart.get_config(preset))
+        assert quickstart.get_config(preset).loss == config.loss
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,17 @@ def test_presets_are_accepted(preset):
         ("loss.strategies", ("IRR", "IRR"), r"different ones"),
         ("loss.weights", (1.0,), r"config.loss.weights has 1 numbers for 4 strategies"),
         ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: takes None \(all\) or a whole number from 1"),
+        ("loss.num_negatives", True, r"config.loss.num_negatives = True: takes None"),
+        ("loss.name", "triplets", r"config.loss.name = 'triplets': takes one of triplet, pairwise, pairwise_plus"),
+        ("loss.name", "pairwise", r"needs mismatched pairs.*takes a config.data.mismatch above 0"),
+        ("loss.sampling", "random", r"config.loss.sampling = 'random': takes a config.loss.num_negatives"),
+        ("loss.sampling", "easy", r"config.loss.sampling = 'easy': takes one of hardest, semi_hard, random"),
+        ("loss.semantic_positives", "none", r"takes one of first, all"),
+        ("loss.semantic_negatives", "first", r"takes one of smallest, all"),
+        ("loss.classifier_weight", 0.7, r"config.loss.classifier_weight = 0.7: takes a number from 0 to 0.5"),
+        ("loss.block", -1, r"config.loss.block = -1: takes a whole number from 0"),
+        ("data.mismatch", 1, r"config.data.mismatch = 1: leaves no matched pair for triplets"),
+        ("data.mismatch", 80.0, r"config.data.mismatch = 80.0: takes a number from 0 to 1"),
         ("loss.aggregation", "sum", r"config.loss.aggregation = 'sum': takes one of mean, valid"),
         ("optim.lr", 0.0, r"config.optim.lr = 0.0: takes a number above 0"),
         ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),

@@ -33,6 +33,8 @@ def batch(seed, image_value=None):
         "words": np.pad(rng.integers(2, ROWS, (8, 3, 6)), ((0, 0), (0, 17), (0, 0))).astype(np.int32),
         "num_sentences": np.full(8, 3, np.int32),
         "class_id": np.array([1, 1, 2, 2, 0, 0, 0, 0], np.int32),
+        "image_class_id": np.array([1, 1, 2, 2, 0, 0, 0, 0], np.int32),
+        "match": np.ones(8, np.int32),
     }
 
 

@@ -48,7 +48,7 @@ def _recipe(features) -> Recipe:
     return Recipe(
         id=texts("id")[0],
         title=texts("title")[0],
-        class_id=features["class_id"].int64_list.value[0],
+        class_id=next(iter(features["class_id"].int64_list.value), 0),
         ingredients=texts("ingredients"),
         instructions=texts("instructions"),
         photo=features["images"].bytes_list.value[0],

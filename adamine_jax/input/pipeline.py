@@ -16,7 +16,7 @@ from adamine_jax.input.records import RecordIndex, RecordReader
 _ragged = functools.partial(tf.io.RaggedFeature, row_splits_dtype=tf.int64)
 
 FEATURES = {
-    "class_id": tf.io.FixedLenFeature([], tf.int64),
+    "class_id": tf.io.FixedLenFeature([], tf.int64, default_value=0),
     "ingredient_ids": _ragged(tf.int64),
     "word_ids": _ragged(tf.int64),
     "sentence_lengths": _ragged(tf.int64),
@@ -25,7 +25,8 @@ FEATURES = {
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, `ingredients` (B, 20) int32, `words` (B, S, W) int32, `num_sentences` (B,) int32 ≤ S,
-`class_id` (B,) int32, `record` (B,) int64: the record numbers."""
+`class_id` (B,) int32, `record` (B,) int64: the record numbers. In training also `match` (B,) int32, +1, or −1 where the
+photo is another recipe's, and `image_class_id` (B,) int32, the photo's class."""
 
 
 def train_batches(
@@ -42,24 +43,38 @@ def train_batches(
         first_step: number of the first of them, counted from the start of training.
         rows: this process's rows of the global batch.
         seed: of the run.
-        data: `config.data`; reads `image_size`, `resize`, `flip` and `shuffle_photos`.
+        data: `config.data`; reads `image_size`, `resize`, `flip`, `mismatch` and `shuffle_photos`.
         model: `config.model`; reads `max_sentences` and `max_words`.
 
     Yields:
         Batches of host arrays; see `Batch`.
     """
     batch_size = plan.shape[1]
+    lender_of = _lenders(index, seed, data)
 
-    def draw(numbers: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        uniform = tf.random.stateless_uniform((batch_size, 4), seed=tf.stack([tf.cast(seed, tf.int64), step]))
-        return numbers, uniform[rows]
+    def draw(numbers: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        key = tf.stack([tf.cast(seed, tf.int64), step])
+        uniform = tf.random.stateless_uniform((batch_size, 4), seed=key)[rows]
+        lenders = numbers if lender_of is None else tf.gather(tf.constant(lender_of), numbers)
+        if data.mismatch:
+            whether, which = (tf.random.experimental.stateless_fold_in(key, number) for number in (1, 2))
+            is_mismatched = tf.random.stateless_uniform((batch_size,), whether)[rows] < data.mismatch
+            ahead = tf.random.stateless_uniform((batch_size,), which, 1, len(index), tf.int64)[rows]
+            lenders = tf.where(is_mismatched, (numbers + ahead) % len(index), lenders)  # never the recipe itself
+        return numbers, lenders, uniform
 
     def crop(jpeg: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         return images.random_crop(jpeg, uniform[1:], resize=data.resize, size=data.image_size, flip=data.flip)
 
     steps = np.arange(first_step, first_step + len(plan), dtype=np.int64)
     batches = tf.data.Dataset.from_tensor_slices((plan[:, rows].astype(np.int64), steps)).map(draw)
-    yield from _read(index, batches, crop, model, photo_of=_other_recipes_photos(index, seed, data))
+    lent = bool(data.mismatch) or data.shuffle_photos
+    for batch in _read(index, batches, crop, model, lent):
+        lenders = batch.pop("lender")
+        is_own = batch["record"] == lenders if data.mismatch else np.ones(len(lenders), bool)
+        batch["match"] = np.where(is_own, 1, -1).astype(np.int32)
+        batch["image_class_id"] = np.where(is_own, batch["class_id"], index.class_id[lenders]).astype(np.int32)
+        yield batch
 
 
 def evaluation_batches(
@@ -86,17 +101,23 @@ def evaluation_batches(
     def crop(jpeg: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
         return images.center_crop(jpeg, resize=data.resize, size=data.image_size)
 
-    batches = tf.data.Dataset.from_tensor_slices((padded[:, rows].astype(np.int64), first_photo))
-    yield from _read(index, batches, crop, model)
+    numbers = padded[:, rows].astype(np.int64)
+    batches = tf.data.Dataset.from_tensor_slices((numbers, numbers, first_photo))
+    for batch in _read(index, batches, crop, model):
+        del batch["lender"]
+        yield batch
 
 
-def _other_recipes_photos(index: RecordIndex, seed: int, data) -> np.ndarray | None:
+def _lenders(index: RecordIndex, seed: int, data) -> np.ndarray | None:
     """With `data.shuffle_photos`, (N,) the record that lends each record its photos: the control experiment."""
     return np.random.default_rng([seed, len(index)]).permutation(len(index)) if data.shuffle_photos else None
 
 
-def _read(index: RecordIndex, batches: tf.data.Dataset, crop, model, photo_of=None) -> Iterator[Batch]:
-    """Reads, parses, decodes and crops batches of ((B,) record numbers, (B, 4) uniform draws)."""
+def _read(index: RecordIndex, batches: tf.data.Dataset, crop, model, lent: bool = False) -> Iterator[Batch]:
+    """Reads, parses, decodes and crops batches of ((B,) record numbers, (B,) lenders, (B, 4) uniform draws).
+
+    The photos are those of the lenders, which are the records themselves unless `lent`.
+    """
     reader = RecordReader(index)
     errors: list[UserError] = []
 
@@ -107,12 +128,13 @@ def _read(index: RecordIndex, batches: tf.data.Dataset, crop, model, photo_of=No
             errors.append(error)  # TensorFlow would hand on a traceback as text
             raise
 
-    def parse(numbers: tf.Tensor, uniform: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    def parse(
+        numbers: tf.Tensor, lenders: tf.Tensor, uniform: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         payloads = tf.ensure_shape(tf.numpy_function(read, [numbers], tf.string), numbers.shape)
         recipe = tf.io.parse_example(payloads, FEATURES)
         photos = recipe["images"]
-        if photo_of is not None:
-            lenders = tf.gather(tf.constant(photo_of), numbers)
+        if lent:
             payloads = tf.ensure_shape(tf.numpy_function(read, [lenders], tf.string), numbers.shape)
             photos = tf.io.parse_example(payloads, FEATURES)["images"]
         count = tf.cast(photos.row_lengths(), tf.float32)
@@ -128,6 +150,7 @@ def _read(index: RecordIndex, batches: tf.data.Dataset, crop, model, photo_of=No
             ),
             "class_id": tf.cast(recipe["class_id"], tf.int32),
             "record": numbers,
+            "lender": lenders,
         }
         return batch, jpegs, uniform
 

@@ -24,6 +24,10 @@ HEADER_BYTES = 12
 FOOTER_BYTES = 4
 
 
+Row = tuple[int, int, bytes, int | None]
+"""A record's first byte, its length, the recipe's id and its class, None where the record has no such field."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RecordIndex:
     """Where each record of a split lies, in the order of the shards.
@@ -35,6 +39,7 @@ class RecordIndex:
         length: (N,) int64, bytes of the payload.
         ids: (N,) recipe ids, bytes.
         class_id: (N,) int32, 0 = background.
+        has_classes: () bool, whether the records have a class field at all; without it all are background.
     """
 
     shards: tuple[Path, ...]
@@ -43,6 +48,7 @@ class RecordIndex:
     length: np.ndarray
     ids: np.ndarray
     class_id: np.ndarray
+    has_classes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -50,6 +56,9 @@ class RecordIndex:
     def sorted_by_id(self) -> np.ndarray:
         """(N,) int64 record numbers in the order of the ids: the order of every evaluation."""
         return np.argsort(self.ids, kind="stable")
+
+
+ARRAYS = tuple(field.name for field in dataclasses.fields(RecordIndex) if field.name != "shards")
 
 
 def load_index(shards: Sequence[Path]) -> RecordIndex:
@@ -70,12 +79,11 @@ def load_index(shards: Sequence[Path]) -> RecordIndex:
         try:
             with open(cache, "rb") as file, np.load(file) as arrays:
                 if np.array_equal(arrays["stamp"], stamp):
-                    fields = ("shard", "offset", "length", "ids", "class_id")
-                    return RecordIndex(shards, **{field: arrays[field] for field in fields})
+                    return RecordIndex(shards, **{field: arrays[field] for field in ARRAYS})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             pass  # not an index, or one of another version: build it again
     index = build_index(shards)
-    arrays = {field.name: getattr(index, field.name) for field in dataclasses.fields(index) if field.name != "shards"}
+    arrays = {name: getattr(index, name) for name in ARRAYS}
     try:
         with files.written_whole(cache) as aside:
             np.savez(aside, stamp=stamp, **arrays)
@@ -88,7 +96,7 @@ def build_index(shards: Sequence[Path]) -> RecordIndex:
     """Reads every record of the shards once; see `load_index`."""
     with Progress("indexing the records", len(shards), "shard") as progress, ThreadPoolExecutor() as pool:
 
-        def scan_shard(path: Path) -> list[tuple[int, int, bytes, int]]:
+        def scan_shard(path: Path) -> list[Row]:
             rows = list(scan(path))
             progress.update()
             return rows
@@ -96,7 +104,7 @@ def build_index(shards: Sequence[Path]) -> RecordIndex:
         return _index_of(tuple(shards), list(pool.map(scan_shard, shards)))
 
 
-def _index_of(shards: tuple[Path, ...], rows_of_shards: list[list[tuple[int, int, bytes, int]]]) -> RecordIndex:
+def _index_of(shards: tuple[Path, ...], rows_of_shards: list[list[Row]]) -> RecordIndex:
     rows = [row for rows in rows_of_shards for row in rows]
     return RecordIndex(
         shards=shards,
@@ -104,12 +112,13 @@ def _index_of(shards: tuple[Path, ...], rows_of_shards: list[list[tuple[int, int
         offset=np.array([row[0] for row in rows], np.int64),
         length=np.array([row[1] for row in rows], np.int64),
         ids=np.array([row[2] for row in rows], np.bytes_),
-        class_id=np.array([row[3] for row in rows], np.int32),
+        class_id=np.array([row[3] or 0 for row in rows], np.int32),
+        has_classes=np.array(all(row[3] is not None for row in rows)),
     )
 
 
-def scan(path: Path) -> Iterator[tuple[int, int, bytes, int]]:
-    """Yields (offset, length, recipe id, class) of each record of a shard, in order.
+def scan(path: Path) -> Iterator[Row]:
+    """Yields the row of each record of a shard, in order.
 
     Raises:
         UserError: the file ends inside a record, or a checksum is wrong.
@@ -126,8 +135,8 @@ def scan(path: Path) -> Iterator[tuple[int, int, bytes, int]]:
             payload, footer = file.read(length), file.read(FOOTER_BYTES)
             check(payload, footer, length, where)
             example = tf.train.Example.FromString(payload).features.feature
-            identifier, label = example["id"].bytes_list.value[0], example["class_id"].int64_list.value[0]
-            yield offset + HEADER_BYTES, length, identifier, label
+            labels = example["class_id"].int64_list.value
+            yield offset + HEADER_BYTES, length, example["id"].bytes_list.value[0], labels[0] if labels else None
             offset += HEADER_BYTES + length + FOOTER_BYTES
 
 

@@ -21,6 +21,7 @@ _STRATEGIES = {
     "RIR": (style.PURPLE, "-"),
     "SIII": (style.YELLOW, "--"),
     "SRRR": (style.GREY, "--"),
+    "LIFT": (style.VERMILION, "-"),
 }
 _OTHER = (style.GREEN, "-.")
 _RECALLS = {"r1": (style.BLUE, "R@1"), "r5": (style.VERMILION, "R@5"), "r10": (style.GREEN, "R@10")}
@@ -72,7 +73,7 @@ def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None)
 
 def _draw_loss(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     axes.set_title("Training loss")
-    for name in _strategies(train, "loss_"):
+    for name in _strategies(train, "bad_pairs_"):
         color, dash = _STRATEGIES.get(name, _OTHER)
         axes.plot(*_series(train, f"loss_{name}", knots), color=color, linestyle=dash, label=name)
     axes.plot(*_series(train, "loss", knots), color=style.BLACK, linewidth=1.2, label="total")
@@ -88,10 +89,10 @@ def _draw_mining(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     for name in names:
         color, dash = _STRATEGIES.get(name, _OTHER)
         axes.plot(*_series(train, f"bad_pairs_{name}", knots), color=color, linestyle=dash, label=name)
-    if names:
-        _legend(axes, train)
-    else:
-        _note(axes, "no triplets are reported")
+    if not names:  # pairwise losses have no strategies
+        axes.plot(*_series(train, "bad_pairs", knots), color=style.BLACK, label="pairs")
+        axes.set_title("Pairs that cost nothing")
+    _legend(axes, train)
 
 
 def _draw_recall(axes: Axes, val: list[dict], knots: np.ndarray) -> None:

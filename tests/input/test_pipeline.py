@@ -138,6 +138,25 @@ def test_shuffled_photos_belong_to_other_recipes(index, examples):
     assert own <= 4  # a permutation of 48 has one fixed point on average
 
 
+def test_mismatched_pairs_get_a_photo_and_a_class_of_another_recipe(index, examples):
+    plan = epoch_plan(index.class_id, 0, 0, 8)
+    first, *_ = train_batches(index, plan, data=data_config(mismatch=0.8))
+    for row, number in enumerate(first["record"]):
+        fits = [n for n, example in enumerate(examples) if closest_photo(first["image"][row], example)[1] < 1]
+        assert (number in fits) == (first["match"][row] > 0)
+        assert first["image_class_id"][row] in index.class_id[fits]
+    batches = train_batches(index, np.concatenate([plan] * 4), data=data_config(mismatch=0.8))
+    assert {match for batch in batches for match in batch["match"]} == {-1, 1}
+    share = np.mean([np.mean(batch["match"] < 0) for batch in batches])
+    np.testing.assert_allclose(share, 0.8, atol=0.08)  # of 192 pairs
+
+
+def test_without_mismatch_every_pair_is_a_match(index):
+    for batch in train_batches(index, epoch_plan(index.class_id, 0, 0, 8)):
+        assert (batch["match"] == 1).all()
+        np.testing.assert_array_equal(batch["image_class_id"], batch["class_id"])
+
+
 @pytest.mark.parametrize("count", [1, 8])
 def test_global_batches_lie_on_the_mesh_in_the_order_of_their_rows(index, count):
     mesh = make_mesh(jax.devices()[:count])

@@ -1,0 +1,16 @@
+"""Instance triplets and a classifier in place of semantic triplets (the paper's AdaMine_ins+cls).
+
+    python -m adamine_jax.main --config configs/adamine_ins_cls.py --workdir runs/adamine_ins_cls \
+        --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
+"""
+
+from configs import adamine
+
+
+def get_config():
+    """Returns the base configuration with another loss."""
+    config = adamine.get_config()
+    config.loss.strategies = ("IRR", "RII")
+    config.loss.weights = (1.0, 1.0)
+    config.loss.classifier_weight = 0.01
+    return config
