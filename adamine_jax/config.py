@@ -114,8 +114,8 @@ def _is_protocol(value) -> bool:
     return True
 
 
-def _one_of(choices: tuple[str, ...]) -> tuple[str, Callable[[Any], bool]]:
-    return f"one of {', '.join(choices)}", lambda v: v in choices
+def _one_of(choices: tuple[str | bool, ...]) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {', '.join(map(str, choices))}", lambda v: v in choices
 
 
 def _share(high: float) -> tuple[str, Callable[[Any], bool]]:
@@ -151,6 +151,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "loss.semantic_negatives": _one_of(("smallest", "all")),
     "loss.classifier_weight": _share(0.5),
     "loss.block": _integer(0),
+    "loss.keep_background": _one_of((True, False)),
+    "loss.lifted_published_scale": _one_of((True, False)),
     "optim.lr": _number("above 0"),
     "optim.decay_epochs": _integer(0),
     "optim.clip_norm": _number("above 0"),
@@ -177,13 +179,13 @@ def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> li
     Returns:
         `field (stored → given)` for each of them.
     """
-    given = flatten(config)
-    return [
-        f"{field} ({stored.get(field)!r} → {given.get(field)!r})"
-        for field in sorted(given.keys() | stored.keys())
-        if stored.get(field) != given.get(field)
-        and (not field.startswith(MAY_CHANGE) or (field == "epochs" and config.optim.decay_epochs))
-    ]
+    given, changed = flatten(config), []
+    for field in sorted(given.keys() | stored.keys()):
+        decays = field == "epochs" and config.optim.decay_epochs
+        if stored.get(field) != given.get(field) and (decays or not field.startswith(MAY_CHANGE)):
+            reason = ", towards the end of which the learning rate falls" if decays else ""
+            changed.append(f"{field} ({stored.get(field)!r} → {given.get(field)!r}{reason})")
+    return changed
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
@@ -209,6 +211,11 @@ def parse_flags(argv: list[str]) -> list[str]:
     """
     try:
         return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        field = error.flagname
+        known = [name for name in flatten(adamine.get_config()) if name == field or name.endswith(f".{field}")]
+        hint = f"; fields are set as --config.{known[0]}=…" if known else "; see --help"
+        raise UserError(f"--{field}: no such flag{hint}") from None
     except flags.Error as error:
         raise UserError(str(error)) from None
     except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field

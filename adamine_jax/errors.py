@@ -1,6 +1,8 @@
 """Mistakes in input, told to the person at the keyboard in one line instead of a traceback."""
 
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -31,6 +33,11 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+            # Ends as a program without a handler would. An ordinary exit would tear down what other threads still
+            # use: a compilation that goes on crashes it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
             return 130
 
     return wrapped

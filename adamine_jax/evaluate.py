@@ -17,9 +17,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, evaluates, prints the table."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument("--protocols", help="1k, 10k, full or PAIRSxDRAWS, with commas; default: those of the run")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="best by validation, or last")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
+    )
     parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
     flags = parser.parse_args(arguments)
 

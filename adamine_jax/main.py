@@ -1,7 +1,12 @@
-"""Trains a model. This file is short on purpose: the loop is in `train.py`, the fields are in `configs/adamine.py`.
+"""Trains a model, validates each epoch, and tests the best checkpoint; run again, it goes on.
 
 python -m adamine_jax.main --config configs/adamine.py --workdir runs/a [--config.section.field=value ...]
+
+  --config FILE                   a file of configs/; configs/adamine.py documents every field
+  --config.section.field=value    sets one of its fields
+  --workdir DIR                   folder of the run: metrics, checkpoints, scores and pictures
 """
+# This file is short on purpose: the loop is in `train.py`.
 
 import sys
 
@@ -30,13 +35,24 @@ def main() -> None:
             )
     if not isinstance(CONFIG.value, ml_collections.ConfigDict):
         raise UserError(
-            "--config: no such file, or its get_config() does not return a ConfigDict; try configs/adamine.py"
+            f"--config {_config_file()}: no such file, or its get_config() does not return a ConfigDict; "
+            "try configs/adamine.py"
         )
     if len(arguments) > 1:
         raise UserError(f"{arguments[1]}: not a flag; fields are set as --config.section.field=value")
     from adamine_jax.train import train  # after the flags, so that a mistake in them is told at once
 
     train(CONFIG.value, WORKDIR.value)
+
+
+def _config_file() -> str:
+    """What was given as --config."""
+    for argument, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        if argument.lstrip("-") == "config":
+            return after
+        if argument.lstrip("-").startswith("config="):
+            return argument.partition("=")[2]
+    return ""
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Progress:
         self._line_seconds = line_seconds
         self._start = self._last_line = time.monotonic()
         self._note = ""
+        self._printed: tuple[int, str] | None = None  # what the last plain line said
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm.tqdm(desc=description, total=total, unit=unit, initial=initial, dynamic_ncols=True)
@@ -68,11 +69,11 @@ class Progress:
         """Ends the bar, or prints the last plain line."""
         if self._bar is not None:
             self._bar.close()
-        elif time.monotonic() - self._start >= WORTH_A_LINE:
+        elif time.monotonic() - self._start >= WORTH_A_LINE and self._printed != (self._done, self._note):
             self._print_line()
 
     def _print_line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._printed = time.monotonic(), (self._done, self._note)
         seconds = self._last_line - self._start
         rate = (self._done - self._initial) / max(seconds, 1e-9)
         of_total = f"/{self._total}" if self._total is not None else ""

@@ -231,9 +231,10 @@ def _check_splits(config: ml_collections.ConfigDict, dataset: Dataset, splits: d
             "convert it with lower thresholds (--class-min-train) or take configs/adamine_ins.py"
         )
     if semantic and not pairs:
+        classed = np.sum(labels != 0)
         print(
-            f"{dataset.folder}: {np.sum(labels != 0)} of {len(labels)} train recipes have a class, too few for "
-            "same-class pairs in every batch; the semantic losses will mostly be 0",
+            f"{dataset.folder}: {classed} of {len(labels)} train recipes have a class, too few for same-class pairs in "
+            f"every batch; the semantic losses will {'mostly ' if classed else ''}be 0",
             flush=True,
         )
     elif semantic and not singles:

@@ -43,18 +43,24 @@ def main() -> None:
     rows = []
     for name, fields in RUNS.items():
         workdir = flags.out / name.replace(" ", "_").replace(",", "")
-        if not (workdir / "figures" / "top5_photo_to_recipe.png").exists():  # the last thing that a run writes
-            command = [sys.executable, "-m", "adamine_jax.main", "--config=configs/quickstart.py"]
-            command += [f"--workdir={workdir}", f"--config.data.dir={flags.data}", *fields]
-            subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
-        results = json.loads((workdir / "eval_test.json").read_text())["full"]
-        scores = [results[direction][metric]["mean"] for direction in DIRECTIONS for metric in ("medr", "r1", "r10")]
+        scores, pairs = scores_of(
+            workdir, ["--config=configs/quickstart.py", f"--config.data.dir={flags.data}", *fields]
+        )
         rows.append((name, *scores))
-        pairs = results["pairs"]
     rows.append(("linear maps: colours, ingredients", *linear_maps(flags.download)))
     rows.append(("chance", *2 * ((pairs + 1) / 2, 100 / pairs, 1000 / pairs)))
     flags.results.write_text(page(rows, pairs), encoding="utf-8")
     print(flags.results.read_text(encoding="utf-8"))
+
+
+def scores_of(workdir: Path, arguments: list[str]) -> tuple[list[float], int]:
+    """MedR, R@1 and R@10 of both directions, and the number of test pairs; trains where that has not been done."""
+    if not (workdir / "figures" / "top5_photo_to_recipe.png").exists():  # the last thing that a run writes
+        command = [sys.executable, "-m", "adamine_jax.main", f"--workdir={workdir}", *arguments]
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+    results = json.loads((workdir / "eval_test.json").read_text())["full"]
+    scores = [results[direction][metric]["mean"] for direction in DIRECTIONS for metric in ("medr", "r1", "r10")]
+    return scores, results["pairs"]
 
 
 def linear_maps(download: Path) -> list[float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
@@ -114,7 +114,9 @@ def _draw_medr(axes: Axes, val: list[dict], knots: np.ndarray) -> None:
         _note(axes, "no validation yet")
     if np.isfinite(mean).any() and np.nanmax(mean) > 20 * np.nanmin(mean):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())  # its own would write TeX, which is switched off
     else:
         axes.set_ylim(bottom=0)
 

@@ -4,11 +4,13 @@ import itertools
 import json
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from adamine_jax.errors import UserError
 
+_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
 _COLUMNS, _ROWS, _CELL, _CAPTION = 6, 5, 220, 58
 
 
@@ -49,7 +51,7 @@ def _lay(sheet: Image.Image, recipe: dict, picture: Image.Image, place: int) -> 
     draw = ImageDraw.Draw(sheet)
     lines = [recipe["title"], " · ".join(line["text"] for line in recipe["ingredients"])]
     for size, (text, colour) in enumerate(zip(lines, ((30, 26, 22), (110, 104, 98)), strict=True)):
-        font = ImageFont.load_default(13 - 2 * size)
+        font = ImageFont.truetype(_FONT, 13 - 2 * size)
         while draw.textlength(text, font) > _CELL - 12:
             text = text[:-2].rstrip() + "…" if text.endswith("…") else text + "…"
         draw.text((left + 6, top + _CELL - 2 + 17 * size), text, colour, font)

@@ -12,6 +12,9 @@ from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import available_cores
 
+DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only prints what
+would be kept and what not, and why."""
+
 _HELP = {
     "vocab": "word2vec file, .bin or .txt, or a vocab.pkl; without it the download's vocab.bin or vocab.pkl is used, "
     "and without those vectors are trained",
@@ -34,14 +37,17 @@ _HELP = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_builders.recipe1m",
-        description="Converts a download of Recipe1M into sharded TFRecords.",
+        description=DESCRIPTION,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
         "command", nargs="?", choices=("convert", "check"), default="convert", help="check only prints the report"
     )
-    parser.add_argument("--source", type=Path, required=True, help="folder with layer1.json, layer2.json, ...")
-    parser.add_argument("--out", type=Path, help="the collection goes to <out>/recipe1m/<version>/")
+    parser.add_argument(
+        "--source", type=Path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
+    )
+    out = "the collection goes to <out>/recipe1m/<version>/; `check` needs none"
+    parser.add_argument("--out", type=Path, default=argparse.SUPPRESS, help=out)
     parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
     parser.add_argument("--overwrite", action="store_true", help="replace a collection that is there")
     for field in dataclasses.fields(Options):
@@ -69,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             conversion.check()
         print(conversion.report.summary())
         return 0
-    if args.out is None:
+    if "out" not in args:
         raise UserError("--out is missing; give the folder the collection goes to")
     place, summary = build(args.source, args.out, options, workers=args.workers, overwrite=args.overwrite)
     print(f"{summary}\n{place}" if "\n" in summary else f"{place}: {summary}")

@@ -135,11 +135,18 @@ class Conversion:
                 self._keep_recipes(vocabulary.ids, vocabulary.unknown_id, counts, source)
 
     def check(self) -> None:
-        """The same without word vectors and without storing anything but the report's numbers."""
+        """The same without word vectors and without storing anything but the report's numbers.
+
+        Words that are too rare for a vocabulary of its own are told of in the report's notes.
+        """
         with contextlib.closing(self._layers), contextlib.closing(self.report):
             vocabulary = self._given_vocabulary()
             counts = self._read_text(None, count_words=vocabulary is None)
-            known = vocabulary.words if vocabulary else frequent_words(counts.words, self._options)
+            try:
+                known = vocabulary.words if vocabulary else frequent_words(counts.words, self._options)
+            except UserError as error:
+                self.report.notes.append(f"it cannot be converted like this: {error}")
+                known = sorted(counts.words)
             unknown_id = len(known) + words.FIRST_WORD_ID
             self._keep_recipes(number_words(known), unknown_id, counts, "given" if vocabulary else "trained")
 
@@ -262,8 +269,9 @@ class Conversion:
         notes += [f"no recipe of {name} stays" for name in PARTITIONS if name not in self._kept]
         if len(self.class_names) == 1:
             notes.append(
-                f"no class has more than {options.class_min_train} train, {options.class_min_val} val and "
-                f"{options.class_min_test} test recipes: a small collection needs a smaller --class-min-train"
+                f"no class has more than {options.class_min_train} train recipes, at least {options.class_min_val} of "
+                f"val and at least {options.class_min_test} of test: a small collection needs a smaller "
+                "--class-min-train"
             )
 
 

@@ -121,7 +121,7 @@ def frequent_words(counts: Counter[str], options: Options) -> list[str]:
     words.sort(key=lambda word: -counts[word])
     if len(words) < LEAST_WORDS:
         raise UserError(
-            f"only {len(words)} words appear {options.word_min_count} times or more in the train recipes; "
+            f"too few words ({len(words)}) appear {options.word_min_count} times or more in the train recipes; "
             f"a small collection needs a smaller --word-min-count, or --vocab"
         )
     return words

@@ -114,8 +114,13 @@ def test_a_loss_without_triplets_and_a_run_without_validation(tmp_path, drawn):
 
 
 def test_median_ranks_over_decades_are_drawn_on_a_logarithmic_axis(tmp_path, drawn):
-    panels = drawn(written(tmp_path, [val_line(10, 0, 500.0), val_line(20, 1, 5.0)]))
-    assert panels["Validation median rank, from 1"].get_yscale() == "log"
+    for first in (62.0, 500.0):
+        panels = drawn(written(tmp_path, [val_line(10, 0, first), val_line(20, 1, 3.0)]))
+        axes = panels["Validation median rank, from 1"]
+        assert axes.get_yscale() == "log"
+        labels = [text.get_text() for minor in (False, True) for text in axes.get_yticklabels(minor=minor)]
+        assert "10" in labels
+        assert not [label for label in labels if "$" in label]
 
 
 def test_a_number_that_is_missing_is_a_gap(tmp_path, drawn):

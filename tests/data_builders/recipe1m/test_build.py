@@ -278,6 +278,17 @@ def test_check_reports_and_writes_nothing(source, built, tmp_path, capsys, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_check_reports_on_a_collection_too_small_to_be_converted(tmp_path, capsys):
+    download = Download()
+    download.add(1)
+    download.add(2, photos=0)
+    source = download.write(tmp_path / "source")
+    assert run("check", "--source", source) == 0
+    printed = capsys.readouterr().out
+    assert f"no photo listed in layer2.json: {recipe_id(2)}" in printed
+    assert "note: it cannot be converted like this: too few words (0) appear 10 times or more" in printed
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
