@@ -17,7 +17,7 @@ def write_dataset(
     folder: Path,
     recipes: dict[str, int] | None = None,
     *,
-    classes: int = 4,
+    classes: int | None = 4,
     photo_size: tuple[int, int] = (48, 40),
     seed: int = 0,
     words: tuple[str, ...] = WORDS,
@@ -27,7 +27,7 @@ def write_dataset(
     Args:
         folder: to make; what `data.dir` takes.
         recipes: recipes of each split.
-        classes: of the classed half, the background not counted.
+        classes: of the classed half, the background not counted; None = the records have no class field.
         photo_size: (width, height) of the photos.
         seed: of everything random.
         words: of the vocabulary.
@@ -40,9 +40,11 @@ def write_dataset(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.save(version / "word_vectors.npy", vectors)
     (version / "words.txt").write_text("\n".join(words) + "\n")
-    (version / "classes.json").write_text(json.dumps(["background", *(f"class {c}" for c in range(1, classes + 1))]))
+    (version / "classes.json").write_text(
+        json.dumps(["background", *(f"class {c}" for c in range(1, (classes or 0) + 1))])
+    )
     digest = hashlib.sha256(("\n".join(words)).encode() + vectors.tobytes()).hexdigest()
-    metadata = {"vocabulary_digest": digest, "words": len(words), "num_classes": classes + 1}
+    metadata = {"vocabulary_digest": digest, "words": len(words), "num_classes": (classes or 0) + 1}
     (version / "metadata.json").write_text(json.dumps(metadata))
     for split, count in recipes.items():
         shards = min(2, count)
@@ -55,7 +57,7 @@ def write_dataset(
 
 
 def example(
-    rng: np.random.Generator, name: str, number: int, classes: int, photo_size: tuple[int, int], num_words: int
+    rng: np.random.Generator, name: str, number: int, classes: int | None, photo_size: tuple[int, int], num_words: int
 ) -> bytes:
     """One recipe as a serialised tf.Example."""
     sentences = [rng.integers(2, num_words + 3, rng.integers(0, 7)) for _ in range(rng.integers(1, 5))]
@@ -72,11 +74,12 @@ def example(
         "image_ids": [f"{identifier[:-1]}{i}.jpg" for i in range(len(photos))],
     }
     numbers = {
-        "class_id": [1 + number // 2 % classes if number % 2 else 0],
         "ingredient_ids": ingredients,
         "word_ids": np.concatenate(sentences),
         "sentence_lengths": [len(sentence) for sentence in sentences],
     }
+    if classes is not None:
+        numbers["class_id"] = [1 + number // 2 % classes if number % 2 else 0]
     features = {name: _bytes(value.encode() for value in values) for name, values in texts.items()}
     features |= {name: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for name, v in numbers.items()}
     features["images"] = _bytes(photos)

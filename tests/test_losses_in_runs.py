@@ -1,0 +1,36 @@
+"""Runs with the losses that need more than embeddings: mismatched pairs, a classifier, no classes at all."""
+
+import numpy as np
+import pytest
+
+from adamine_jax import workdir
+from adamine_jax.errors import UserError
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.records import load_index
+from adamine_jax.metrics_log import read_metrics
+from adamine_jax.train import train
+from tests import tiny
+
+
+def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data, tmp_path):
+    pairwise = {"loss__name": "pairwise_plus", "loss__classifier_weight": 0.01, "data__mismatch": 0.8}
+    config = tiny.small_config(tiny_data, epochs=1, unfreeze_epoch=0, **pairwise)
+    results = train(config, tmp_path / "run")
+    assert results["full"]["pairs"] == 12  # nothing is mismatched in the test
+    line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
+    combined = 0.98 * line["loss_retrieval"] + 0.01 * (line["loss_class_image"] + line["loss_class_recipe"])
+    np.testing.assert_allclose(line["loss"], combined, rtol=1e-5)
+    classifier = workdir.load(tmp_path / "run").variables["params"]["classifier"]
+    assert classifier["kernel"].shape == (16, 5)
+    assert (tmp_path / "run" / "figures" / "curves.png").stat().st_size > 1000
+
+
+def test_records_without_a_class_field_train_on_instances_alone(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data", classes=None)
+    assert not load_index(open_dataset(data).shards("train")).has_classes
+    with pytest.raises(UserError, match=r"its records have no class_id, but config.loss.strategies has semantic ones"):
+        train(tiny.small_config(data), tmp_path / "refused")
+    instance = {"loss__strategies": ("IRR", "RII"), "loss__weights": (1.0, 1.0)}
+    with pytest.raises(UserError, match=r"no class_id, but config.loss.classifier_weight is not 0"):
+        train(tiny.small_config(data, loss__classifier_weight=0.01, **instance), tmp_path / "refused")
+    assert train(tiny.small_config(data, epochs=1, **instance), tmp_path / "run")["full"]["pairs"] == 12
