@@ -72,10 +72,16 @@ def _check_loss(config: ml_collections.ConfigDict) -> None:
             f"config.loss.weights has {len(loss.weights)} numbers for {len(loss.strategies)} strategies: "
             "takes one for each of config.loss.strategies"
         )
+    if not any(loss.weights):
+        raise UserError("config.loss.weights are all 0: nothing would be learned; takes at least one above 0")
+    if loss.name == "triplet" and loss.margin > 2:
+        raise UserError(f"config.loss.margin = {loss.margin}: takes at most 2, the largest cosine distance there is")
+    if loss.name == "pairwise" and loss.margin > 1:
+        raise UserError(f"config.loss.margin = {loss.margin}: takes at most 1, the largest cosine similarity there is")
     if loss.sampling == "random" and loss.num_negatives is None:
         raise UserError("config.loss.sampling = 'random': takes a config.loss.num_negatives, how many to draw")
-    if loss.name == "triplet" and mismatch == 1:
-        raise UserError("config.data.mismatch = 1: leaves no matched pair for triplets; takes a number below 1")
+    if mismatch == 1:
+        raise UserError("config.data.mismatch = 1: leaves no matched pair to learn from; takes a number below 1")
     if loss.name != "triplet" and mismatch == 0:
         raise UserError(
             f"config.loss.name = {loss.name!r}: needs mismatched pairs, or all embeddings become one; "
@@ -212,10 +218,11 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        field = error.flagname
-        known = [name for name in flatten(adamine.get_config()) if name == field or name.endswith(f".{field}")]
-        hint = f"; fields are set as --config.{known[0]}=…" if known else "; see --help"
-        raise UserError(f"--{field}: no such flag{hint}") from None
+        name = error.flagname
+        known = [field for field in flatten(adamine.get_config()) if field == name or field.endswith(f".{name}")]
+        if known:
+            raise UserError(f"--{name}: no such flag; fields are set as --config.{known[0]}=…") from None
+        raise UserError(str(error)) from None
     except flags.Error as error:
         raise UserError(str(error)) from None
     except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field

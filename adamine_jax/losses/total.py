@@ -49,7 +49,8 @@ def total_loss(
     """
     class_id = jnp.asarray(class_id)
     image_class_id = class_id if image_class_id is None else jnp.asarray(image_class_id)
-    image, recipe = normalize(jnp.asarray(image)), normalize(jnp.asarray(recipe))
+    dtype = jnp.result_type(image, recipe)
+    image, recipe = (normalize(jnp.asarray(side).astype(dtype)) for side in (image, recipe))
     matched = jnp.asarray(match) > 0
     if config.name == "triplet":
         pairs = Pairs({"I": image, "R": recipe}, {"I": image_class_id, "R": class_id}, matched)
