@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draws every figure that can be drawn; what is missing for the others is said in one line each."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.figures", description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--queries", type=_positive, default=4, help="rows of each top-5 picture (default 4)")
+    parser.add_argument("--queries", type=_rows, default=4, help="rows of each top-5 picture (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="draws these rows at random (default 0)")
     options = parser.parse_args(arguments)
     if not options.workdir.is_dir():
@@ -90,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("takes 1 or more")
+def _rows(text: str) -> int:
+    if not 1 <= (number := int(text)) <= 50:
+        raise argparse.ArgumentTypeError("takes 1 to 50")
     return number
 
 

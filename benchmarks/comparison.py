@@ -34,12 +34,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the converted kitchen")
     parser.add_argument("--out", type=Path, required=True, help="folder of the workdirs")
     parser.add_argument("--epochs", type=int, default=18, help="of each run; the last third lowers the learning rate")
+    parser.add_argument("--presets", default=",".join(PRESETS), help="with commas")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "comparison.md")
     flags = parser.parse_args()
 
     lines = []
-    for preset in PRESETS:
+    for preset in flags.presets.split(","):
         arguments = [f"--config=configs/quickstart.py:{preset}", f"--config.data.dir={flags.data}"]
         arguments += [f"--config.seed={flags.seed}", f"--config.epochs={flags.epochs}"]
         arguments += [f"--config.optim.decay_epochs={flags.epochs // 3}"]

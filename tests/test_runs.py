@@ -187,6 +187,12 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 
+def test_a_download_in_place_of_a_data_set_is_refused(tmp_path):
+    (tmp_path / "layer1.json").write_text("[]")
+    with pytest.raises(UserError, match="is a download, not yet converted"):
+        train(tiny.small_config(tmp_path), tmp_path / "run")
+
+
 def test_a_second_run_in_the_same_folder_is_kept_out(tiny_data, tmp_path):
     with (
         workdir.locked(tmp_path / "run"),

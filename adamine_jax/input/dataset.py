@@ -56,6 +56,11 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
     found = sorted(
         path.parent for pattern in patterns for path in directory.glob(pattern) if ".incomplete" not in str(path)
     )
+    if not found and (directory / "layer1.json").exists():
+        raise UserError(
+            f"data.dir = {directory}: is a download, not yet converted; "
+            f"convert it with `python -m data_builders.recipe1m --source {directory} --out data` and give data"
+        )
     if not found:
         raise UserError(
             f"data.dir = {directory}: holds no complete {name} data set; "

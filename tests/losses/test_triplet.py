@@ -122,6 +122,23 @@ def test_a_permuted_batch_permutes_the_gradients(name):
     check()
 
 
+@pytest.mark.parametrize(
+    ("recipe_class", "match"),
+    [
+        ([0] * 9, [-1] * 9),  # nothing takes part
+        ([0] * 9, [1] + [-1] * 8),  # one pair has no negative
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], [-1] * 9),  # every class stands alone
+        ([1] * 9, [-1] * 9),  # one class: no negatives
+    ],
+)
+@pytest.mark.parametrize("block", [0, 4])
+def test_with_nothing_left_the_loss_and_its_gradient_are_zero(recipe_class, match, block):
+    image, recipe = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
+    (loss, _), gradients = run(image, recipe, np.array(recipe_class), np.array(match), block=block)
+    assert loss == 0
+    assert not np.any(gradients)
+
+
 @pytest.mark.parametrize("kind", ["duplicates", "zeros", "tiny", "bfloat16"])
 @pytest.mark.parametrize("name", ["adaptive mining", "mean", "three hardest", "semi-hard", "all positives"])
 def test_degenerate_embeddings_give_finite_losses_and_gradients(name, kind):
