@@ -15,7 +15,15 @@ from adamine_jax.losses.triplet import AGGREGATIONS, SAMPLINGS
 from adamine_jax.retrieval.protocols import parse_protocols
 from configs import adamine
 
-MAY_CHANGE = ("epochs", "data.dir", "checkpoint.", "train.", "eval.", "model.image.weights")
+MAY_CHANGE = (
+    "epochs",
+    "data.dir",
+    "checkpoint.",
+    "train.log_every_steps",
+    "train.nonfinite_streak",
+    "eval.",
+    "model.image.weights",
+)
 """Fields that a resumed run may be given anew: they do not change what the steps already taken have computed. (The
 number of epochs does, where the learning rate falls towards their end.)"""
 
@@ -58,6 +66,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     weights = config.model.image.weights
     if weights and not Path(weights).is_file():
         raise UserError(f"config.model.image.weights = {weights}: no such file; `import_weights` writes one")
+    if config.train.init_from and not Path(config.train.init_from).is_dir():
+        raise UserError(f"config.train.init_from = {config.train.init_from}: no such folder; takes a run's workdir")
+    if config.train.init_from and weights:
+        raise UserError(
+            "config.train.init_from and config.model.image.weights: both give the ResNet its weights; take one"
+        )
     if config.model.instructions == "vectors":
         raise UserError(
             "config.model.instructions = 'vectors': the data set holds no sentence vectors; take 'words' or 'none'"

@@ -16,6 +16,7 @@ from adamine_jax import config as configuration
 from adamine_jax import devices, embedding, report, workdir
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
+from adamine_jax.fine_tuning import init_from
 from adamine_jax.import_weights import load_image_weights
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import Dataset, open_dataset
@@ -119,7 +120,9 @@ class _Run:
             like = jax.eval_shape(lambda: create_state(config, variables(), self.mesh))
             return checkpoints.restore(step, like, self.mesh)
         first = variables(config.model.word_norm * self.dataset.word_vectors())
-        if config.model.image.weights:
+        if config.train.init_from:
+            first = init_from(Path(config.train.init_from), first, self.dataset)
+        elif config.model.image.weights:
             first = load_image_weights(config.model.image.weights, first)
         elif config.unfreeze_epoch > 0:
             print(_RANDOM_RESNET.format(epochs=min(config.unfreeze_epoch, config.epochs)), file=sys.stderr, flush=True)

@@ -79,6 +79,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint.keep = 2  # last ones kept, beside the best
 
     config.train = ml_collections.ConfigDict()
+    config.train.init_from = ""  # workdir of another run whose weights to start from; '' = none
     config.train.log_every_steps = 50  # a line in metrics.jsonl, and one at the end of an epoch
     config.train.nonfinite_streak = 10  # stop after so many steps in a row with a non-finite loss or gradient
 
