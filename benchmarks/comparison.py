@@ -55,7 +55,9 @@ def main() -> None:
         "| | image → recipe: MedR | R@1 | R@10 | recipe → image: MedR | R@1 | R@10 |",
         "|---|---|---|---|---|---|---|",
     ]
+    left = [f"`{preset}`" for preset in PRESETS if preset not in flags.presets.split(",")]
     foot = [
+        *(["", f"Not run: {', '.join(left)}."] if left else []),
         "",
         f"Chance is MedR {(pairs + 1) / 2:.0f} and R@10 {1000 / pairs:.1f} %. One seed's standard error of R@10 is "
         f"about {100 * (0.25 / pairs) ** 0.5:.0f} points. A small model trained for minutes on drawn dishes: the order "
