@@ -148,7 +148,8 @@ def compare(size: int, repeats: int) -> list[str]:
         "",
         f"Beyond the products, {1e3 * (forward - first):.0f} ms go into comparing and summing in the forward pass, "
         f"{1e9 * (forward - first) / size**2:.1f} ns for each entry of the matrix and its four strategies; "
-        f"{1e3 * rest:.0f} ms into the gradient's coefficients, the normalisation and the positives of the classes.",
+        f"{1e3 * rest:.0f} ms (below 0: lost in the noise) into the gradient's coefficients, the normalisation and the "
+        "positives of the classes.",
         "",
     ]
 
