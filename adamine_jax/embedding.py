@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from adamine_jax import devices
 from adamine_jax.input import pipeline
 from adamine_jax.input.records import RecordIndex
-from adamine_jax.models.adamine import AdaMine
+from adamine_jax.models.adamine import AdaMine, embed_recipes
 from adamine_jax.progress import Progress
 
 EmbedStep = Callable[[Any, dict[str, jax.Array]], tuple[jax.Array, jax.Array]]
@@ -20,7 +20,8 @@ def make_embed_step(model: AdaMine, mesh: Mesh) -> EmbedStep:
     """Compiles both towers in evaluation mode: (variables, batch) → ((B, D) photos, (B, D) recipes)."""
 
     def embed(variables, batch):
-        return model.apply(variables, batch, train=False)
+        image = model.apply(variables, batch["image"], train=False, method="embed_images")
+        return image, embed_recipes(model, variables["params"], batch, mesh)
 
     return jax.jit(embed, out_shardings=NamedSharding(mesh, PartitionSpec()))
 

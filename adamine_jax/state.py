@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax import losses
-from adamine_jax.models.adamine import AdaMine
+from adamine_jax.models.adamine import AdaMine, embed_recipes
 
 Tree = Any
 CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
@@ -134,13 +134,15 @@ def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) ->
 
         def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[dict, Tree]]:
             params = merge_groups(groups | trained)
-            (image, recipe), updated = model.apply(
+            image, updated = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
-                batch,
+                batch["image"],
                 train=True,
                 use_running_average=frozen and config.freeze_batch_stats,
                 mutable=["batch_stats"],
+                method="embed_images",
             )
+            recipe = embed_recipes(model, params, batch, mesh)
             logits = {}
             if config.loss.classifier_weight:
                 classify = functools.partial(model.apply, {"params": params}, method="classify")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
 
 from adamine_jax.errors import UserError
@@ -20,6 +21,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_INGREDIENTS = 20
 MAX_SENTENCES = 20
 SENTENCE_VECTOR_DIM = 1024
+
+RECIPE_FIELDS = ("ingredients", "words", "sentence_vectors", "num_sentences")
+"""What the recipe tower reads of a batch."""
 
 # A word table begins with padding and end, and closes with the unknown word.
 FIRST_WORD_ROW = 2
@@ -72,7 +76,7 @@ class AdaMine(nn.Module):
             Photos (B, embedding_dim) and recipes (B, embedding_dim): float32 unit rows (float64 in a float64 model).
         """
         image = self.embed_images(batch["image"], train=train, use_running_average=use_running_average)
-        recipe = self.embed_recipes(batch, train=train)
+        recipe = self.embed_recipes(batch)
         if self.is_initializing() and self.classifier is not None:
             self.classifier(recipe)
         return image, recipe
@@ -93,9 +97,11 @@ class AdaMine(nn.Module):
             use_running_average = not train
         return _head(self.image_tower(images, use_running_average=use_running_average))
 
-    def embed_recipes(self, batch: dict[str, jax.Array], *, train: bool) -> jax.Array:
-        """Embeds recipes, given as `RecipeTower.__call__` takes them, as (B, embedding_dim) unit rows."""
-        del train  # Nothing in this tower knows the difference.
+    def embed_recipes(self, batch: dict[str, jax.Array]) -> jax.Array:
+        """Embeds recipes, given as `RecipeTower.__call__` takes them, as (B, embedding_dim) unit rows.
+
+        The tower computes the same in training and in evaluation. Over a mesh, see the function `embed_recipes`.
+        """
         return _head(self.recipe_tower(batch))
 
     def classify(self, embeddings: jax.Array) -> jax.Array:
@@ -108,6 +114,30 @@ def _head(x: jax.Array) -> jax.Array:
     x = jnp.tanh(x)
     squared_norm = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.maximum(squared_norm, 1e-24))
+
+
+def embed_recipes(model: AdaMine, params: dict[str, Any], batch: dict[str, jax.Array], mesh: Mesh) -> jax.Array:
+    """Embeds recipes over a mesh, each device its own rows: it sorts them by length, and stops at its longest.
+
+    Args:
+        model: both towers.
+        params: its parameters, replicated.
+        batch: as `RecipeTower.__call__` takes it, sharded over 'data'; fields that it does not read may be there.
+        mesh: with the axis 'data'.
+
+    Returns:
+        (B, embedding_dim) unit rows, sharded over 'data'.
+    """
+    fields = {name: batch[name] for name in RECIPE_FIELDS if name in batch}
+    if model.recipe_tower.instruction_lstm_over_padding:
+        fields["num_steps"] = jnp.full_like(batch["num_sentences"], jnp.max(batch["num_sentences"]))
+
+    def embed(recipe_tower: dict[str, Any], fields: dict[str, jax.Array]) -> jax.Array:
+        return model.apply({"params": {"recipe_tower": recipe_tower}}, fields, method="embed_recipes")
+
+    rows = PartitionSpec("data")
+    embed = jax.shard_map(embed, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows, check_vma=False)
+    return embed(params["recipe_tower"], fields)
 
 
 def build_model(config_model: Any, *, table_rows: int, num_classes: int | None = None) -> AdaMine:
@@ -158,6 +188,7 @@ def build_model(config_model: Any, *, table_rows: int, num_classes: int | None =
         instruction_hidden=config.instruction_hidden,
         shared_table=config.word_vectors == "shared",
         instruction_lstm_over_padding=config.instruction_lstm_over_padding,
+        remat=config.remat,
         dtype=dtype,
         param_dtype=param_dtype,
     )

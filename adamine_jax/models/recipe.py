@@ -29,6 +29,7 @@ class RecipeTower(nn.Module):
         shared_table: whether instruction words are looked up in the ingredients' table, or in one of their own.
         instruction_lstm_over_padding: lets the LSTM over the sentences run on, over zero vectors, up to the end of
             the longest recipe of the batch, as the published code does: embeddings then depend on the batch.
+        remat: recomputes the LSTMs' activations in the backward pass instead of keeping them.
         dtype: of the matrix products in the LSTMs.
         param_dtype: of the parameters and of the output.
     """
@@ -43,6 +44,7 @@ class RecipeTower(nn.Module):
     instruction_hidden: int = 1024
     shared_table: bool = True
     instruction_lstm_over_padding: bool = False
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -50,13 +52,13 @@ class RecipeTower(nn.Module):
         if self.ingredients or self.instructions == "words":
             self.table = self._word_table("table")
         if self.ingredients:
-            self.ingredient_lstm = BidirectionalLSTM(self.ingredient_hidden, self.param_dtype)
+            self.ingredient_lstm = BidirectionalLSTM(self.ingredient_hidden, self.remat, self.param_dtype)
         if self.instructions == "words":
             if self.ingredients and not self.shared_table:
                 self.instruction_table = self._word_table("instruction_table")
-            self.sentence_lstm = LSTM(self.sentence_hidden, param_dtype=self.param_dtype)
+            self.sentence_lstm = LSTM(self.sentence_hidden, False, self.remat, self.param_dtype)
         if self.instructions != "none":
-            self.instruction_lstm = LSTM(self.instruction_hidden, param_dtype=self.param_dtype)
+            self.instruction_lstm = LSTM(self.instruction_hidden, False, self.remat, self.param_dtype)
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: dict[str, jax.Array]) -> jax.Array:
@@ -66,7 +68,8 @@ class RecipeTower(nn.Module):
             batch: `ingredients` (B, 20) ids, 0 = padding at the end; for 'words' `words` (B, 20, W) ids, 0 = padding
                 at the end of each sentence; for 'vectors' `sentence_vectors` (B, 20, 1024); for both of these
                 `num_sentences` (B,). A sentence without words is a zero vector and still a step. What belongs to a
-                part that is switched off is not read.
+                part that is switched off is not read. `num_steps` (B,), for `instruction_lstm_over_padding` where
+                the batch is only a part of the whole one: its longest recipe's sentences.
 
         Returns:
             (B, embedding_dim) of `param_dtype`.
@@ -75,9 +78,9 @@ class RecipeTower(nn.Module):
         if self.ingredients:
             parts.append(self.embed_ingredients(batch["ingredients"]))
         if self.instructions == "words":
-            parts.append(self.embed_sentences(self.embed_words(batch["words"]), batch["num_sentences"]))
+            parts.append(self.embed_sentences(self.embed_words(batch["words"]), **_sentences(batch)))
         elif self.instructions == "vectors":
-            parts.append(self.embed_sentences(batch["sentence_vectors"], batch["num_sentences"]))
+            parts.append(self.embed_sentences(batch["sentence_vectors"], **_sentences(batch)))
         return self.fc(jnp.concatenate(parts, axis=-1))
 
     def embed_ingredients(self, ids: jax.Array) -> jax.Array:
@@ -92,12 +95,14 @@ class RecipeTower(nn.Module):
         vectors = self._look_up(self.instruction_table if own_table else self.table, ids)
         return self.sentence_lstm(vectors, jnp.sum(ids != 0, axis=-1)).reshape(batch, sentences, -1)
 
-    def embed_sentences(self, vectors: jax.Array, num_sentences: jax.Array) -> jax.Array:
+    def embed_sentences(
+        self, vectors: jax.Array, num_sentences: jax.Array, num_steps: jax.Array | None = None
+    ) -> jax.Array:
         """Maps sentence vectors (B, S, D) and their numbers (B,) to (B, instruction_hidden)."""
         if self.instruction_lstm_over_padding:
             is_real = jnp.arange(vectors.shape[1]) < num_sentences[:, None]
             vectors = jnp.where(is_real[..., None], vectors, 0)
-            num_sentences = jnp.full_like(num_sentences, jnp.max(num_sentences))
+            num_sentences = jnp.full_like(num_sentences, jnp.max(num_sentences)) if num_steps is None else num_steps
         return self.instruction_lstm(vectors.astype(self.dtype), num_sentences)
 
     def _word_table(self, name: str) -> jax.Array:
@@ -107,3 +112,7 @@ class RecipeTower(nn.Module):
     def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
         # An id outside the table gives NaN, not a neighbour's row: a dataset of another vocabulary must not go unseen.
         return jnp.take(table, ids, axis=0, mode="fill").astype(self.dtype)
+
+
+def _sentences(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: batch[name] for name in ("num_sentences", "num_steps") if name in batch}

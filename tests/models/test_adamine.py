@@ -78,7 +78,7 @@ def test_embeddings_are_float32_unit_rows(model, variables):
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     alone = embed(model, variables, batch["image"], train=False, method="embed_images")
     np.testing.assert_allclose(alone, image, atol=1e-6)
-    np.testing.assert_allclose(embed(model, variables, batch, train=False, method="embed_recipes"), recipe, atol=1e-6)
+    np.testing.assert_allclose(embed(model, variables, batch, method="embed_recipes"), recipe, atol=1e-6)
 
 
 def test_photos_are_normalised_inside_whatever_their_dtype(model, variables):

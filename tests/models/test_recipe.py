@@ -10,8 +10,8 @@ import pytest
 from adamine_jax.interop.adamine_torch import recipe_tower_from_state_dict
 from adamine_jax.models.adamine import AdaMine, ImageTower
 from adamine_jax.models.linear import Linear
-from adamine_jax.models.lstm import lstm_final_state
 from adamine_jax.models.recipe import RecipeTower
+from adamine_jax.models.recurrence import lstm_final_state
 from adamine_jax.models.resnet import ResNet
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
@@ -77,7 +77,7 @@ def test_published_weights_give_the_published_numbers(over_padding, name):
     np.testing.assert_allclose(instructions, GOLDEN[f"instructions_feature_{name}"], atol=1e-5)
 
     model = AdaMine(ImageTower(ResNet(18), Linear(20)), tower)
-    embedding = model.apply({"params": {"recipe_tower": params}}, batch, train=False, method="embed_recipes")
+    embedding = model.apply({"params": {"recipe_tower": params}}, batch, method="embed_recipes")
     np.testing.assert_allclose(embedding, GOLDEN[f"embedding_{name}"], atol=1e-5)
 
 

@@ -1,0 +1,111 @@
+"""The LSTM's grouped loops and their written-out gradient, against a plain scan over every step and JAX's gradient."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adamine_jax.models import recurrence
+
+ROWS, STEPS, WIDTH, HIDDEN = 150, 7, 3, 4
+"""Rows of two groups, the second one not full."""
+
+
+def plain_final_state(inputs, lengths, input_kernel, recurrent_kernel, bias, reverse):
+    """Every step of every row, the padding masked; JAX differentiates it."""
+
+    def step(state, x):
+        h, c = state
+        x, t = x
+        i, f, g, o = jnp.split(x @ input_kernel + h @ recurrent_kernel + bias, 4, axis=-1)
+        new_c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        new_h = jax.nn.sigmoid(o) * jnp.tanh(new_c)
+        real = (t < lengths)[:, None]
+        return (jnp.where(real, new_h, h), jnp.where(real, new_c, c)), None
+
+    zeros = jnp.zeros((len(inputs), len(recurrent_kernel)))
+    (h, _), _ = jax.lax.scan(
+        step, (zeros, zeros), (inputs.swapaxes(0, 1), jnp.arange(inputs.shape[1])), reverse=reverse
+    )
+    return h
+
+
+def case(seed, longest=STEPS):
+    rng = np.random.default_rng(seed)
+    shapes = [(ROWS, STEPS, WIDTH), (WIDTH, 4 * HIDDEN), (HIDDEN, 4 * HIDDEN), (4 * HIDDEN,)]
+    inputs, *kernels = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return inputs, kernels, rng.integers(0, longest + 1, ROWS), rng.standard_normal((ROWS, HIDDEN)).astype(np.float32)
+
+
+def compiled(function):
+    """(states, gradients of Σ states · weights by inputs and kernels)."""
+
+    def run(inputs, kernels, lengths, weights):
+        states, pull = jax.vjp(lambda inputs, kernels: function(inputs, lengths, *kernels), inputs, kernels)
+        return states, pull(weights)
+
+    return jax.jit(run)
+
+
+OURS = {
+    (reverse, remat): compiled(functools.partial(recurrence.lstm_final_state, reverse=reverse, remat=remat))
+    for reverse in (False, True)
+    for remat in (False, True)
+}
+PLAIN = {reverse: compiled(functools.partial(plain_final_state, reverse=reverse)) for reverse in (False, True)}
+
+
+def assert_same(ours, plain):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, float(np.abs(b).max())))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), longest=st.integers(0, STEPS), reverse=st.booleans(), remat=st.booleans())
+def test_states_and_gradients_equal_those_of_a_plain_scan(seed, longest, reverse, remat):
+    inputs, kernels, lengths, weights = case(seed, longest)
+    arguments = (inputs, kernels, lengths, weights)
+    assert_same(OURS[reverse, remat](*arguments), PLAIN[reverse](*arguments))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("longest", [1, 2, STEPS])
+def test_activations_that_were_not_kept_are_computed_again(monkeypatch, longest, reverse):
+    """With room for a quarter of the steps, short batches fit and long ones do not."""
+    monkeypatch.setattr(recurrence, "KEPT_BYTES", 0)
+    monkeypatch.setattr(recurrence, "GROUP_ROWS", {"cpu": 9})  # 16 groups of 10, so a quarter is 28 of 112 steps
+    monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_ROWS", 40)
+    arguments = case(0, longest)
+    steps = sum(np.sort(arguments[2])[::-1][::10])
+    assert (steps <= 28) == (longest < STEPS)
+    ours = compiled(functools.partial(recurrence.lstm_final_state, reverse=reverse))
+    assert_same(ours(*arguments), PLAIN[reverse](*arguments))
+
+
+def test_the_loops_stop_at_the_longest_real_sequence(monkeypatch):
+    """The steps that are run, counted: 2 for a group whose longest row has 2 of 7, none for an empty group."""
+    runs = []
+
+    def counted(gates):
+        jax.debug.callback(lambda: runs.append(1))
+        return jax.lax.tanh(gates)
+
+    monkeypatch.setattr(recurrence.jnp, "tanh", counted)
+    inputs, kernels, _, _ = case(0)
+    lengths = np.zeros(ROWS, int)
+    lengths[[3, 80]] = 1, 2
+    jax.block_until_ready(recurrence.lstm_final_state(inputs, lengths, *kernels))
+    jax.effects_barrier()
+    assert len(runs) == 2 * 2  # tanh(g) and tanh(c) in each step
+
+
+def test_gradients_in_bfloat16_are_close():
+    inputs, kernels, lengths, weights = case(1)
+    exact = OURS[False, False](inputs, kernels, lengths, weights)
+    rounded = OURS[False, False](jnp.asarray(inputs, jnp.bfloat16), kernels, lengths, weights)
+    for a, b in zip(jax.tree.leaves(rounded), jax.tree.leaves(exact), strict=True):
+        assert np.linalg.norm(np.asarray(a, np.float32) - b) < 0.03 * np.linalg.norm(b)
