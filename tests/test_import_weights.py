@@ -96,3 +96,19 @@ def test_a_missing_folder_is_one_line(tmp_path, source, capsys):
     out = tmp_path / "no" / "ours.safetensors"
     assert main(["--from", "torchvision", "--file", str(source), "--out", str(out)]) == 2
     assert "there is no such folder to write ours.safetensors into" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "message"),
+    [
+        ("torchvision", ["--workdir", "w"], "--workdir: --from torchvision does not take it; takes --out"),
+        ("torchvision", ["--out", "o", "--data", "d"], "--data: --from torchvision does not take it; takes --out"),
+        ("torchvision", [], "--out is missing: --from torchvision needs it, the .safetensors file to write"),
+        ("adamine", ["--out", "o"], "--out: --from adamine does not take it; takes --data and --workdir"),
+        ("adamine", ["--workdir", "w"], "--data is missing: --from adamine needs it, a data set converted with"),
+        ("im2recipe", ["--data", "d"], "--workdir is missing: --from im2recipe needs it, the folder to make"),
+    ],
+)
+def test_each_source_has_its_own_flags(source, flags, message, capsys):
+    assert main(["--from", source, "--file", "f.safetensors", *flags]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")

@@ -1,22 +1,22 @@
-"""Recipe towers trained by the published PyTorch code, in its names."""
+"""Recipe towers trained by published PyTorch code, in its names."""
 
 from typing import Any
 
 import numpy as np
 
 from adamine_jax.errors import UserError
+from adamine_jax.interop.published_names import ADAMINE, Names
 
-PREFIX = "recipe_embedding."
 
-
-def recipe_tower_from_state_dict(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+def recipe_tower_from_state_dict(tensors: dict[str, np.ndarray], names: Names = ADAMINE) -> dict[str, Any]:
     """Converts the recipe tower of a published state dict, whose instructions are sentence vectors.
 
     PyTorch's two LSTM biases are summed: they never act but together. The word table is taken as it is; its rows are
-    those of the vocabulary that it was trained with.
+    those of the vocabulary that it was trained with. The linear layer reads ingredients, then instructions.
 
     Args:
         tensors: arrays by the names of the published state dict, `recipe_embedding.rnn_ingrs.weight_ih_l0` and so on.
+        names: of the code base that saved it.
 
     Returns:
         Parameters of `models.recipe.RecipeTower` with instructions 'vectors'.
@@ -26,9 +26,9 @@ def recipe_tower_from_state_dict(tensors: dict[str, np.ndarray]) -> dict[str, An
     """
 
     def tensor(name: str) -> np.ndarray:
-        if PREFIX + name not in tensors:
-            raise UserError(f"{PREFIX}{name} is missing: not the state dict of a published AdaMine")
-        return np.asarray(tensors[PREFIX + name], np.float32)
+        if name not in tensors:
+            raise UserError(f"{name} is missing: not the state dict of a published {names.title}")
+        return np.asarray(tensors[name], np.float32)
 
     def lstm(name: str, suffix: str = "") -> dict[str, np.ndarray]:
         return {
@@ -37,9 +37,16 @@ def recipe_tower_from_state_dict(tensors: dict[str, np.ndarray]) -> dict[str, An
             "bias": tensor(f"{name}.bias_ih_l0{suffix}") + tensor(f"{name}.bias_hh_l0{suffix}"),
         }
 
+    instruction_lstm = lstm(names.instruction_lstm)
+    kernel = tensor(f"{names.recipe_fc}.weight").T
+    if names.instructions_first:
+        kernel = np.roll(kernel, -len(instruction_lstm["recurrent_kernel"]), axis=0)
     return {
-        "table": tensor("emb_ingrs.weight"),
-        "ingredient_lstm": {"forward": lstm("rnn_ingrs"), "backward": lstm("rnn_ingrs", "_reverse")},
-        "instruction_lstm": lstm("rnn_instrs"),
-        "fc": {"kernel": tensor("fc.weight").T, "bias": tensor("fc.bias")},
+        "table": tensor(f"{names.words}.weight"),
+        "ingredient_lstm": {
+            "forward": lstm(names.ingredient_lstm),
+            "backward": lstm(names.ingredient_lstm, "_reverse"),
+        },
+        "instruction_lstm": instruction_lstm,
+        "fc": {"kernel": kernel, "bias": tensor(f"{names.recipe_fc}.bias")},
     }

@@ -3,25 +3,23 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 
 from adamine_jax.errors import UserError
+from adamine_jax.interop.state_dicts import listed, read_state_dict, tensor_fault
 from adamine_jax.models.resnet import LAYOUTS, Layout, ResNet
 
 Tree = dict[str, Any]
 
-TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 CLASSIFIER = ("fc.weight", "fc.bias")
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-_LISTED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +48,7 @@ def read_torchvision(path: Path) -> ResNetWeights:
     Raises:
         UserError: the file cannot be read, or is not the state dict of a ResNet.
     """
-    path = Path(path)
-    tensors = read_torch_file(path) if path.suffix in TORCH_SUFFIXES else read_safetensors(path)[0]
-    return from_state_dict(tensors, where=str(path))
+    return from_state_dict(read_state_dict(path), where=str(path))
 
 
 def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state dict") -> ResNetWeights:
@@ -71,66 +67,42 @@ def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state d
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     dropped = tuple(name for name in CLASSIFIER if name in tensors)
     tensors = {name: array for name, array in tensors.items() if name not in CLASSIFIER}
-    depth, width = _depth_and_width(tensors, where)
-    expected = abstract_variables(depth, width)
-    by_name = {torchvision_name(path): (path, leaf.shape) for path, leaf in leaves_with_names(expected)}
-
-    faults = [f"{name} is missing" for name in by_name if name not in tensors]
-    faults += [f"{name} does not belong" for name in tensors if name not in by_name]
-    variables: Tree = {}
-    for name, (path, shape) in by_name.items():
-        if name not in tensors:
-            continue
-        array = _to_ours(tensors[name])
-        if array.shape != shape:
-            wanted = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
-            faults.append(f"{name} is {_by(tensors[name].shape)} instead of {_by(wanted)}")
-        elif not np.isfinite(array).all():
-            faults.append(f"{name} has values that are not finite")
-        else:
-            put_leaf(variables, path, array)
+    depth, width = depth_and_width(tensors, where)
+    variables, faults = convert(tensors, depth, width)
     if faults:
         raise UserError(f"{where}: not the weights of a ResNet-{depth} of width {width}: {listed(faults)}")
     return ResNetWeights(depth, width, variables, dropped)
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads the tensors of a `.safetensors` file and its metadata.
+def convert(
+    tensors: dict[str, np.ndarray], depth: int, width: int, rename: Callable[[str], str] = str
+) -> tuple[Tree, list[str]]:
+    """Arranges torchvision's tensors as ours.
 
-    Raises:
-        UserError: there is no such file, or it is damaged or something else.
+    Args:
+        tensors: arrays by torchvision's names.
+        depth: of the ResNet.
+        width: channels of its first stage.
+        rename: from torchvision's name of a tensor to the one in the file, for the faults.
+
+    Returns:
+        {'params', 'batch_stats'} of `models.resnet.ResNet`, and what is missing, left over, misshapen or not finite.
     """
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a readable .safetensors file ({error}); copy or download it again") from None
-
-
-def read_torch_file(path: Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a state dict that `torch.save` wrote. Nothing in the file is executed.
-
-    Raises:
-        UserError: PyTorch is not installed, there is no such file, or it holds something else.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
-    try:
-        import torch
-    except ImportError:
-        raise UserError(
-            f"{path}: reading .pth files needs PyTorch: pip install 'adamine-jax[torch]', or convert to .safetensors"
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # PyTorch raises a dozen different classes for a file that is damaged or not its own.
-        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
-        raise UserError(f"{path}: not a readable PyTorch file ({reason}); copy or download it again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dict (names to tensors); save model.state_dict() alone")
-    return {name: value.float().numpy() for name, value in state.items()}
+    by_name = {
+        torchvision_name(path): (path, leaf.shape) for path, leaf in leaves_with_names(abstract_variables(depth, width))
+    }
+    faults = [f"{rename(name)} is missing" for name in by_name if name not in tensors]
+    faults += [f"{rename(name)} does not belong" for name in tensors if name not in by_name]
+    variables: Tree = {}
+    for name, (path, shape) in by_name.items():
+        if name not in tensors:
+            continue
+        wanted = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
+        if fault := tensor_fault(rename(name), tensors[name], wanted):
+            faults.append(fault)
+        else:
+            put_leaf(variables, path, _to_ours(tensors[name]))
+    return variables, faults
 
 
 def abstract_variables(depth: int, width: int) -> Tree:
@@ -178,19 +150,16 @@ def put_leaf(tree: Tree, path: tuple[str, ...], leaf: Any) -> None:
     tree[last] = leaf
 
 
-def listed(faults: list[str]) -> str:
-    """The first faults, and how many more there are."""
-    more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
-    return f"{', '.join(faults[:_LISTED])}{more}"
+def depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, int]:
+    """Depth and width of the ResNet that has these tensors, by torchvision's names.
 
+    Args:
+        tensors: arrays by name.
+        where: the file's name, for errors.
 
-def _to_ours(array: np.ndarray) -> np.ndarray:
-    """Convolution kernels from (F, C, k, k) to (k, k, C, F); all in float32."""
-    array = np.asarray(array, np.float32)
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
-
-
-def _depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, int]:
+    Raises:
+        UserError: they are those of another network.
+    """
     stem = tensors.get("conv1.weight")
     if stem is None or stem.ndim != 4:
         raise UserError(
@@ -206,5 +175,7 @@ def _depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, i
     return depth, stem.shape[0]
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "a single number"
+def _to_ours(array: np.ndarray) -> np.ndarray:
+    """Convolution kernels from (F, C, k, k) to (k, k, C, F); all in float32."""
+    array = np.asarray(array, np.float32)
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,0 +1,75 @@
+"""Writes a trained model as one .safetensors file.
+
+python -m adamine_jax.export_weights --workdir runs/a --out model.safetensors
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from adamine_jax import config as configuration
+from adamine_jax import workdir
+from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.files import written_whole
+from adamine_jax.import_weights import FORMAT
+from adamine_jax.interop.torchvision import leaves_with_names
+
+
+def export_weights(trained: workdir.Trained, path: Path) -> int:
+    """Writes a model's parameters and BatchNorm statistics, whole or not at all.
+
+    A tensor is called after its place in the model's variables, `params/recipe_tower/fc/kernel`. The metadata say
+    {format: adamine_jax, step, config (as `config.json` holds it), vocabulary_digest}.
+
+    Args:
+        trained: the model.
+        path: of the .safetensors file.
+
+    Returns:
+        How many parameters the model has.
+    """
+    variables = jax.device_get(trained.variables)
+    tensors = {"/".join(names): np.ascontiguousarray(leaf) for names, leaf in leaves_with_names(variables)}
+    metadata = {
+        "format": FORMAT,
+        "step": str(trained.step),
+        "config": configuration.to_json(trained.config),
+        "vocabulary_digest": trained.vocabulary_digest,
+    }
+    with written_whole(path) as aside:
+        safetensors.numpy.save_file(tensors, aside, metadata)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@one_line_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m adamine_jax.export_weights", description=__doc__.split("\n")[0])
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
+    )
+    args = parser.parse_args(argv)
+    if args.out.suffix != ".safetensors":
+        raise UserError(f"--out {args.out}: takes a name that ends in .safetensors")
+    if not args.out.parent.is_dir():
+        raise UserError(f"{args.out.parent}: there is no such folder to write {args.out.name} into")
+    trained = workdir.load(args.workdir, checkpoint=args.checkpoint)
+    parameters = export_weights(trained, args.out)
+    print(f"{args.out}: the model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
+    if trained.model.image_tower.resnet is not None:
+        image = trained.config.model.image
+        print(
+            f"its ResNet alone: --config.model.image.depth={image.depth} --config.model.image.width={image.width} "
+            f"--config.model.image.weights={args.out}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

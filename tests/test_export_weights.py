@@ -1,0 +1,102 @@
+"""A workdir's model as one file, and the ResNet in it as another model's."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from adamine_jax import config as configuration
+from adamine_jax import workdir
+from adamine_jax.errors import UserError
+from adamine_jax.export_weights import main
+from adamine_jax.import_weights import load_image_weights, read_image_weights
+from adamine_jax.import_weights import main as import_main
+from tests.interop.published_code import STATES
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data, tmp_path_factory):
+    """The workdir of an imported model; a trained one is no different."""
+    folder = tmp_path_factory.mktemp("export")
+    safetensors.numpy.save_file(STATES["im2recipe"](), folder / "m.safetensors")
+    arguments = ["--file", folder / "m.safetensors", "--data", tiny_data, "--workdir", folder / "run"]
+    assert import_main(["--from", "im2recipe", *map(str, arguments)]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """Its export."""
+    out = run.parent / "out" / "model.safetensors"
+    out.parent.mkdir()
+    assert main(["--workdir", str(run), "--out", str(out)]) == 0
+    assert [path.name for path in out.parent.iterdir()] == ["model.safetensors"]
+    return out
+
+
+def test_every_array_is_there_under_its_path(run, exported):
+    trained = workdir.load(run)
+    tensors = safetensors.numpy.load_file(exported)
+    variables = jax.device_get(trained.variables)
+    assert len(tensors) == len(jax.tree.leaves(variables))
+    for path, leaf in jax.tree.leaves_with_path(variables):
+        np.testing.assert_array_equal(tensors["/".join(entry.key for entry in path)], leaf)
+    assert "batch_stats/image_tower/resnet/layer4_1/bn2/var" in tensors
+
+
+def test_the_metadata_say_what_it_is(run, exported):
+    with safetensors.safe_open(exported, framework="np") as file:
+        metadata = file.metadata()
+    stored = json.loads((run / "dataset.json").read_text())
+    assert metadata.keys() == {"format", "step", "config", "vocabulary_digest"}
+    assert (metadata["format"], metadata["step"]) == ("adamine_jax", "0")
+    assert metadata["vocabulary_digest"] == stored["vocabulary_digest"]
+    config = configuration.from_dict(json.loads(metadata["config"]))
+    assert configuration.flatten(config) == configuration.flatten(workdir.load_config(run))
+
+
+def test_a_model_takes_the_resnet_out_of_it(run, exported):
+    before = jax.device_get(workdir.load(run).variables)
+    zeros = jax.tree.map(np.zeros_like, before)
+    loaded = load_image_weights(exported, zeros)
+    for collection in ("params", "batch_stats"):
+        resnets = (variables[collection]["image_tower"]["resnet"] for variables in (loaded, before))
+        jax.tree.map(np.testing.assert_array_equal, *resnets)
+    assert not loaded["params"]["image_tower"]["fc"]["kernel"].any()
+    assert loaded["params"]["recipe_tower"] is zeros["params"]["recipe_tower"]
+
+
+@pytest.mark.parametrize("without", ["resnet", "conv1"])
+def test_a_file_without_a_whole_resnet_is_refused(exported, tmp_path, without):
+    tensors = {name: array for name, array in safetensors.numpy.load_file(exported).items() if without not in name}
+    safetensors.numpy.save_file(tensors, tmp_path / "m.safetensors", {"format": "adamine_jax"})
+    with pytest.raises(UserError, match="holds no whole ResNet"):
+        read_image_weights(tmp_path / "m.safetensors")
+
+
+def test_what_it_prints(run, exported, capsys):
+    assert main(["--workdir", str(run), "--out", str(exported), "--checkpoint", "last"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{exported}: the model of {run} at step 0, " in printed
+    assert (
+        f"--config.model.image.depth=18 --config.model.image.width=2 --config.model.image.weights={exported}" in printed
+    )
+
+
+@pytest.mark.parametrize(
+    ("workdir_name", "out", "message"),
+    [
+        ("run", "model.pth", "takes a name that ends in .safetensors"),
+        ("run", "no/m.safetensors", "there is no such folder to write m.safetensors into"),
+        ("elsewhere", "m.safetensors", "is not a workdir"),
+    ],
+)
+def test_mistakes_are_one_line(run, tmp_path, workdir_name, out, message, capsys):
+    assert main(["--workdir", str(run.parent / workdir_name), "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
