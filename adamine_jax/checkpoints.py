@@ -24,12 +24,13 @@ class Checkpoints:
     Args:
         workdir: of the run.
         keep: last checkpoints kept, beside the best.
+        best_by: the score of a validation by which a checkpoint is the best.
         read_only: to look at a run that may be going on: nothing is made, nothing half-written is cleared away.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2, read_only: bool = False):
+    def __init__(self, workdir: Path, keep: int = 2, best_by: str = "r1", read_only: bool = False):
         def score(metrics: dict[str, float]) -> float:
-            return metrics["r1"]
+            return metrics[best_by]
 
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
@@ -53,7 +54,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The step of the highest validation R@1; the last one where none was validated; None where there is none."""
+        """The step of the best validation; the last one where none was validated; None where there is none."""
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
@@ -62,7 +63,7 @@ class Checkpoints:
 
         Args:
             state: to save; it may be donated to the next step as soon as this returns.
-            metrics: of its validation, with `r1`; None for a checkpoint within an epoch.
+            metrics: of its validation, `best_by` among them; None for a checkpoint within an epoch.
         """
         fields = vars(state)
         self._manager.save(

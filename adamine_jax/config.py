@@ -18,6 +18,8 @@ from configs import adamine
 MAY_CHANGE = (
     "epochs",
     "data.dir",
+    "data.image_features",
+    "data.sentence_vectors",
     "checkpoint.",
     "train.log_every_steps",
     "train.nonfinite_streak",
@@ -72,9 +74,34 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             "config.train.init_from and config.model.image.weights: both give the ResNet its weights; take one"
         )
-    if config.model.instructions == "vectors":
+    _check_vectors(config)
+
+
+def _check_vectors(config: ml_collections.ConfigDict) -> None:
+    """Refuses vectors that nothing reads, and readers without vectors."""
+    data, model = config.data, config.model
+    if data.image_features and model.image.weights:
         raise UserError(
-            "config.model.instructions = 'vectors': the data set holds no sentence vectors; take 'words' or 'none'"
+            "config.data.image_features and config.model.image.weights: there is no ResNet beside features; take one"
+        )
+    if model.image.feature_dim and not data.image_features:
+        raise UserError(
+            f"config.model.image.feature_dim = {model.image.feature_dim}: needs a config.data.image_features"
+        )
+    if config.cache_frozen_features and (data.image_features or not config.unfreeze_epoch):
+        reason = "there is no ResNet beside config.data.image_features"
+        if not data.image_features:
+            reason = "the ResNet is never frozen with config.unfreeze_epoch = 0"
+        raise UserError(f"config.cache_frozen_features = {config.cache_frozen_features}: {reason}; takes 0")
+    if model.instructions == "vectors" and not data.sentence_vectors:
+        raise UserError(
+            "config.model.instructions = 'vectors': needs a config.data.sentence_vectors, the file with them; or take "
+            "'words' or 'none'"
+        )
+    if data.sentence_vectors and model.instructions != "vectors":
+        raise UserError(
+            f"config.data.sentence_vectors = {data.sentence_vectors}: nothing reads it; "
+            "takes config.model.instructions = 'vectors' beside it"
         )
 
 
@@ -147,11 +174,13 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "batch_size": _integer(2),
     "epochs": _integer(0),
     "unfreeze_epoch": _integer(0),
+    "cache_frozen_features": _integer(0),
     "data.resize": _integer(1),
     "data.image_size": _integer(32),
     "model.max_sentences": _integer(1),
     "model.max_words": _integer(1),
     "model.word_norm": _number("above 0"),
+    "model.forget_bias": _number("from 0"),
     "data.mismatch": _share(1),
     "loss.name": _one_of(NAMES),
     "loss.margin": _number("from 0"),
@@ -178,6 +207,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optim.clip_norm": _number("above 0"),
     "checkpoint.every_steps": _integer(0),
     "checkpoint.keep": _integer(1),
+    "checkpoint.best_by": _one_of(("r1", "rsum")),
     "train.log_every_steps": _integer(1),
     "train.nonfinite_streak": _integer(1),
     "eval.batch_size": _integer(1),

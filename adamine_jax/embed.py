@@ -16,19 +16,15 @@ from adamine_jax.input.records import load_index
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, embeds, writes the gallery."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.embed", description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    workdir.add_flags(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; an older gallery is replaced")
-    parser.add_argument(
-        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
-    )
-    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
     flags = parser.parse_args(arguments)
 
     out = flags.out
     if out.exists() and not (out / "items.jsonl").exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not a gallery; take another folder")
-    trained = workdir.load(flags.workdir, flags.data_dir, flags.checkpoint)
+    trained = workdir.load_from_flags(flags)
     index = load_index(trained.open_dataset().shards(flags.split))
     if not len(index):
         raise UserError(f"{trained.config.data.dir}: has no {flags.split} split to embed")

@@ -1,6 +1,7 @@
 """Embeds whole splits: every recipe and its first photo, nothing dropped, in the order of the ids."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax import devices
 from adamine_jax.input import pipeline
+from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models.adamine import AdaMine, embed_recipes
 from adamine_jax.progress import Progress
@@ -26,8 +28,41 @@ def make_embed_step(model: AdaMine, mesh: Mesh) -> EmbedStep:
     return jax.jit(embed, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
+def split_batches(
+    index: RecordIndex, config, mesh: Mesh, vectors: Vectors | None = None, times: int = 1
+) -> Generator[dict[str, jax.Array], None, None]:
+    """All records of a split in the order of their ids, as `pipeline.evaluation_batches` gives them, on the mesh.
+
+    Args:
+        index: of the split.
+        config: of the run.
+        mesh: to put them on.
+        vectors: of the split, if not those that the configuration names.
+        times: how often to go through the split.
+    """
+    numbers = index.sorted_by_id()
+    batch_size = _batch_size(index, config, mesh)
+    batches = pipeline.evaluation_batches(
+        index,
+        numbers,
+        batch_size=batch_size,
+        rows=devices.local_rows(batch_size),
+        data=config.data,
+        model=config.model,
+        vectors=vectors or open_vectors(config, index),
+        times=times,
+    )
+    return pipeline.to_devices(batches, mesh)
+
+
 def embed_split(
-    embed_step: EmbedStep, variables: dict[str, Any], index: RecordIndex, config, mesh: Mesh, description: str
+    embed_step: EmbedStep,
+    variables: dict[str, Any],
+    index: RecordIndex,
+    config,
+    mesh: Mesh,
+    description: str,
+    batches: Iterator[dict[str, jax.Array]] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeds all records of a split.
 
@@ -38,25 +73,22 @@ def embed_split(
         config: of the run.
         mesh: that the step was compiled for.
         description: of the progress bar.
+        batches: of `split_batches`, which one pass over the split is taken from; None = new ones.
 
     Returns:
         (image (N, D), recipe (N, D)) float32 unit rows; row i belongs to record `index.sorted_by_id()[i]`.
     """
-    numbers = index.sorted_by_id()
-    # A split smaller than a batch is not padded to all of it; powers of two let splits share a compiled step.
-    batch_size = devices.round_up(min(config.eval.batch_size, 1 << (len(numbers) - 1).bit_length()), mesh)
-    batches = pipeline.evaluation_batches(
-        index,
-        numbers,
-        batch_size=batch_size,
-        rows=devices.local_rows(batch_size),
-        data=config.data,
-        model=config.model,
-    )
+    batches = split_batches(index, config, mesh) if batches is None else batches
+    batch_size = _batch_size(index, config, mesh)
     pairs = []
-    with Progress(description, len(numbers), "pair") as progress:
-        for batch in pipeline.to_devices(batches, mesh):
+    with Progress(description, len(index), "pair") as progress:
+        for batch in itertools.islice(batches, -(-len(index) // batch_size)):
             pairs.append(jax.device_get(embed_step(variables, batch)))
-            progress.update(min(batch_size, len(numbers) - batch_size * (len(pairs) - 1)))
-    image, recipe = (np.concatenate(side)[: len(numbers)].astype(np.float32) for side in zip(*pairs, strict=True))
+            progress.update(min(batch_size, len(index) - batch_size * (len(pairs) - 1)))
+    image, recipe = (np.concatenate(side)[: len(index)].astype(np.float32) for side in zip(*pairs, strict=True))
     return image, recipe
+
+
+def _batch_size(index: RecordIndex, config, mesh: Mesh) -> int:
+    """A split smaller than a batch is not padded to all of it; powers of two let splits share a compiled step."""
+    return devices.round_up(min(config.eval.batch_size, 1 << (len(index) - 1).bit_length()), mesh)

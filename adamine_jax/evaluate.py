@@ -5,7 +5,6 @@ python -m adamine_jax.evaluate --workdir runs/a --split test --protocols 1k,10k,
 
 import argparse
 import sys
-from pathlib import Path
 
 from adamine_jax import report, workdir
 from adamine_jax.errors import one_line_errors
@@ -16,18 +15,14 @@ from adamine_jax.retrieval.protocols import parse_protocols
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, evaluates, prints the table."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.evaluate", description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    workdir.add_flags(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument("--protocols", help="1k, 10k, full or PAIRSxDRAWS, with commas; default: those of the run")
-    parser.add_argument(
-        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
-    )
-    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
     flags = parser.parse_args(arguments)
 
     if flags.protocols is not None:
         parse_protocols(flags.protocols)  # a mistake in it is told before anything is loaded
-    trained = workdir.load(flags.workdir, flags.data_dir, flags.checkpoint)
+    trained = workdir.load_from_flags(flags)
     protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
     report.evaluate_split(trained, flags.workdir, flags.split, protocols)
 

@@ -57,19 +57,18 @@ def write_split_gallery(
     write_gallery(folder, image, recipe, recipes, trained.class_names)
 
 
-def run_test(directory: Path, data_dir: str | None = None) -> dict[str, dict]:
+def run_test(directory: Path) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
 
     Args:
         directory: the workdir.
-        data_dir: where the data set is now, if not where it was in training.
 
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
     if read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
-    trained = workdir.load(directory, data_dir)
+    trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")
         return {}

@@ -42,15 +42,20 @@ class TrainState:
 
 
 def split_groups(params: Tree) -> dict[str, Tree]:
-    """The optimiser's groups: 'image' is the ResNet, 'recipe' everything else, the image tower's head included."""
+    """The optimiser's groups: 'image' is the ResNet, 'recipe' everything else, the image tower's head included.
+
+    Without a ResNet, which features stand in for, 'image' is empty.
+    """
     image_tower = dict(params["image_tower"])
-    resnet = image_tower.pop("resnet")
+    resnet = image_tower.pop("resnet", {})
     return {"image": resnet, "recipe": {**params, "image_tower": image_tower}}
 
 
 def merge_groups(groups: dict[str, Tree]) -> Tree:
     """The inverse of `split_groups`."""
     recipe = groups["recipe"]
+    if not groups["image"]:
+        return recipe
     return {**recipe, "image_tower": {**recipe["image_tower"], "resnet": groups["image"]}}
 
 
@@ -157,7 +162,7 @@ def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) ->
                 key=jax.random.fold_in(jax.random.key(config.seed), state.step),
                 **logits,
             )
-            return loss, (metrics, updated["batch_stats"])
+            return loss, (metrics, updated.get("batch_stats", state.batch_stats))
 
         (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
         norm = optax.tree.norm(gradients)

@@ -16,11 +16,12 @@ from adamine_jax import config as configuration
 from adamine_jax import devices, embedding, report, workdir
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
+from adamine_jax.feed import Feed
 from adamine_jax.fine_tuning import init_from
 from adamine_jax.import_weights import load_image_weights
-from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import Dataset, open_dataset
-from adamine_jax.input.plan import batch_shares, epoch_plan
+from adamine_jax.input.features import read_matrix
+from adamine_jax.input.plan import batch_shares
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.losses.triplet import SEMANTIC_STRATEGIES
 from adamine_jax.metrics_log import MetricsLog
@@ -51,7 +52,7 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
     mesh = mesh or devices.make_mesh()
     devices.check_batch_size(config.batch_size, mesh)
     dataset = open_dataset(config.data.dir, config.data.name)
-    config = _with_word_dim(config, dataset)
+    config = _with_dims(config, dataset)
     num_classes = len(dataset.class_names) if config.loss.classifier_weight else None
     model = build_model(config.model, table_rows=dataset.table_rows, num_classes=num_classes)
     splits = {split: load_index(dataset.shards(split)) for split in ("train", "val", "test")}
@@ -61,7 +62,10 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
     with workdir.locked(directory):
         workdir.claim(directory, config, dataset, splits["train"])
         _Run(config, directory, dataset, splits, model, mesh).finish()
-        return report.run_test(directory, data_dir=config.data.dir)
+        return report.run_test(directory)
+
+
+RECALLS = ("r1", "r5", "r10")
 
 
 @dataclasses.dataclass
@@ -76,18 +80,15 @@ class _Run:
     mesh: Mesh
 
     def __post_init__(self):
-        self.steps_per_epoch = len(self.plan(0))
+        self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh)
+        self.steps_per_epoch = self.feed.steps_per_epoch
         rate = learning_rate(self.config, self.steps_per_epoch)
         self.train_step = make_train_step(self.model, self.config, self.mesh, rate)
         self.embed_step = embedding.make_embed_step(self.model, self.mesh)
 
-    def plan(self, epoch: int) -> np.ndarray:
-        """(steps, B) record numbers of an epoch; the number of steps is the same in every epoch."""
-        return epoch_plan(self.splits["train"].class_id, self.config.seed, epoch, self.config.batch_size)
-
     def finish(self) -> None:
         """Trains from the last checkpoint, or from the start, to the last epoch."""
-        checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep)
+        checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep, self.config.checkpoint.best_by)
         last_step = self.config.epochs * self.steps_per_epoch
         state = self.first_state(checkpoints)
         done = int(state.step)
@@ -99,6 +100,7 @@ class _Run:
                 for epoch in range(done // self.steps_per_epoch, self.config.epochs):
                     state = self.train_epoch(epoch, state, log, checkpoints, progress)
         finally:
+            self.feed.close()
             checkpoints.close()
             log.close()
 
@@ -112,6 +114,8 @@ class _Run:
                 jax.random.key(config.seed),
                 image_size=config.data.image_size,
                 max_words=config.model.max_words,
+                feature_dim=config.model.image.feature_dim,
+                sentence_dim=config.model.sentence_dim,
                 word_vectors=word_vectors,
             )
 
@@ -124,7 +128,7 @@ class _Run:
             first = init_from(Path(config.train.init_from), first, self.dataset)
         elif config.model.image.weights:
             first = load_image_weights(config.model.image.weights, first)
-        elif config.unfreeze_epoch > 0:
+        elif config.unfreeze_epoch > 0 and not config.data.image_features:
             print(_RANDOM_RESNET.format(epochs=min(config.unfreeze_epoch, config.epochs)), file=sys.stderr, flush=True)
         return create_state(config, first, self.mesh)
 
@@ -134,20 +138,12 @@ class _Run:
         """Trains on what is left of an epoch, then validates and saves."""
         config = self.config
         first_step = int(state.step)
-        rows_left = self.plan(epoch)[first_step - epoch * self.steps_per_epoch :]
-        batches = pipeline.train_batches(
-            self.splits["train"],
-            rows_left,
-            first_step=first_step,
-            rows=devices.local_rows(config.batch_size),
-            seed=config.seed,
-            data=config.data,
-            model=config.model,
-        )
+        frozen = self.feed.is_frozen(epoch)
+        batches = self.feed.train_batches(epoch, state)
         start, before = time.monotonic(), epoch * self.steps_per_epoch
         last_step = before + self.steps_per_epoch
-        for step, batch in enumerate(pipeline.to_devices(batches, self.mesh), start=first_step + 1):
-            state = self.train_step(state, batch, frozen=epoch < config.unfreeze_epoch)
+        for step, batch in enumerate(batches, start=first_step + 1):
+            state = self.train_step(state, batch, frozen=frozen)
             note = ""
             if (step - before) % config.train.log_every_steps == 0 or step == last_step:
                 state, means = self.log_train(epoch, state, log)
@@ -156,12 +152,13 @@ class _Run:
             # The epoch's last state is saved with its validation: a run must not go on from there without one.
             if config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0 and step < last_step:
                 checkpoints.save(state)
-        rate = len(rows_left) * config.batch_size / (time.monotonic() - start)
+        rate = (last_step - first_step) * config.batch_size / (time.monotonic() - start)
         scores = self.validate(state, epoch)
         if scores:
             log.write(int(state.step), epoch, "val", scores)
         progress.print(_epoch_line(epoch, config.epochs, note, rate, scores))
-        checkpoints.save(state, {"r1": scores["r1"]} if scores else None)
+        best_by = config.checkpoint.best_by
+        checkpoints.save(state, {best_by: scores[best_by]} if scores else None)
         return state
 
     def log_train(self, epoch: int, state: TrainState, log: MetricsLog) -> tuple[TrainState, dict[str, float]]:
@@ -178,13 +175,22 @@ class _Run:
         return dataclasses.replace(state, sums=zero_sums(self.config, state.params, self.mesh)), means
 
     def validate(self, state: TrainState, epoch: int) -> dict[str, float]:
-        """Recalls and median ranks on the validation split, empty where there is none."""
+        """Recalls and median ranks on the validation split, empty where there is none.
+
+        `r1` is the mean of both directions, `rsum` R@1 + R@5 + R@10 likewise.
+        """
         index = self.splits["val"]
         if not len(index):
             return {}
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         image, recipe = embedding.embed_split(
-            self.embed_step, variables, index, self.config, self.mesh, f"validating epoch {epoch + 1}"
+            self.embed_step,
+            variables,
+            index,
+            self.config,
+            self.mesh,
+            f"validating epoch {epoch + 1}",
+            self.feed.val_batches(),
         )
         protocol = "full" if len(index) <= LARGEST_FULL_VALIDATION else "1k"
         ids = [identifier.decode() for identifier in index.ids[index.sorted_by_id()]]
@@ -192,9 +198,10 @@ class _Run:
         scores = {
             f"{metric}_{direction}": results[direction][metric]["mean"]
             for direction in DIRECTIONS
-            for metric in ("medr", "r1", "r5", "r10")
+            for metric in ("medr", *RECALLS)
         }
-        return scores | {"r1": float(np.mean([results[direction]["r1"]["mean"] for direction in DIRECTIONS]))}
+        recalls = [np.mean([scores[f"{recall}_{direction}"] for direction in DIRECTIONS]) for recall in RECALLS]
+        return scores | {"r1": float(recalls[0]), "rsum": float(sum(recalls))}
 
 
 _RANDOM_RESNET = (
@@ -203,11 +210,16 @@ _RANDOM_RESNET = (
 )
 
 
-def _with_word_dim(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
-    """Fills in a `model.word_dim` of None: as long as the data set's vectors."""
+def _with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
+    """Fills in how long the vectors are that the run is given: those of words (None), photos and sentences."""
     config = config.copy_and_resolve_references()
     if config.model.word_dim is None:
         config.model.word_dim = int(dataset.word_vectors().shape[1])
+    if config.data.image_features:
+        matrix = read_matrix("data.image_features", config.data.image_features)
+        config.model.image.feature_dim = matrix.values.shape[1]
+    if config.data.sentence_vectors:
+        config.model.sentence_dim = read_matrix("data.sentence_vectors", config.data.sentence_vectors).values.shape[1]
     return config
 
 

@@ -1,5 +1,6 @@
 """A run's folder: which configuration and which vocabulary it belongs to, and the model it has learned."""
 
+import argparse
 import dataclasses
 import fcntl
 import hashlib
@@ -135,20 +136,36 @@ class Trained:
         return dataset
 
 
-def load(workdir: Path, data_dir: str | None = None, checkpoint: str = "best") -> Trained:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a command that loads a workdir; `load_from_flags` reads them."""
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
+    )
+    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
+    parser.add_argument("--image-features", help="the photos' features, if the model reads them and they have moved")
+    parser.add_argument("--sentence-vectors", help="the sentences' vectors, likewise")
+
+
+def load_from_flags(flags: argparse.Namespace) -> Trained:
+    """Loads what `add_flags` asked for; see `load`."""
+    data = {"dir": flags.data_dir, "image_features": flags.image_features, "sentence_vectors": flags.sentence_vectors}
+    return load(flags.workdir, flags.checkpoint, {name: value for name, value in data.items() if value is not None})
+
+
+def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = None) -> Trained:
     """Loads a checkpoint of a workdir.
 
     Args:
         workdir: of the run.
-        data_dir: where the data set is now, if not where it was in training.
         checkpoint: 'best' by validation, or 'last'.
+        data: fields of `config.data` that are no longer as they were in training: where things lie now.
 
     Raises:
         UserError: the folder is not a workdir, or holds no checkpoint yet.
     """
     config = load_config(workdir)
-    if data_dir is not None:
-        config.data.dir = data_dir
+    config.data.update(data or {})
     described = _read_json(workdir / "dataset.json")
     words = tuple(described["words"])
     mesh = make_mesh()
@@ -156,11 +173,16 @@ def load(workdir: Path, data_dir: str | None = None, checkpoint: str = "best") -
     model = build_model(config.model, table_rows=len(words) + 3, num_classes=num_classes)
     like = jax.eval_shape(
         lambda: init_variables(
-            model, jax.random.key(0), image_size=config.data.image_size, max_words=config.model.max_words
+            model,
+            jax.random.key(0),
+            image_size=config.data.image_size,
+            max_words=config.model.max_words,
+            feature_dim=config.model.image.feature_dim,
+            sentence_dim=config.model.sentence_dim,
         )
     )
     folder = workdir / "checkpoints"
-    checkpoints = Checkpoints(workdir, read_only=True) if folder.is_dir() else None
+    checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True) if folder.is_dir() else None
     step = None
     if checkpoints:
         step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()

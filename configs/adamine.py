@@ -20,6 +20,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.unfreeze_epoch = 20  # the ResNet learns from this epoch on; 0 = from the start, ≥ epochs = never
     config.freeze_batch_stats = False  # True: BatchNorm keeps its stored statistics while the ResNet is frozen
 
+    config.cache_frozen_features = (
+        0  # crops of a photo whose features are kept while the ResNet is frozen; 0 = none are
+    )
+
     config.data = ml_collections.ConfigDict()
     config.data.name = "recipe1m"  # name of the TFDS data set
     config.data.dir = "data"  # the --out of `python -m data_builders.recipe1m`
@@ -27,6 +31,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.image_size = 224  # pixels of the crop: random in training, central in evaluation
     config.data.flip = False  # mirror half of the training photos (not published)
     config.data.mismatch = 0.0  # share of the training pairs that get another recipe's photo; for the pairwise losses
+    config.data.image_features = ""  # matrix of another encoder's features of the photos, in place of the ResNet
+    config.data.sentence_vectors = ""  # matrix of the sentences' vectors, for model.instructions = 'vectors'
     config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must end at chance
 
     config.model = ml_collections.ConfigDict()
@@ -36,9 +42,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.image = ml_collections.ConfigDict()
     config.model.image.depth = 101  # ResNet 18, 34, 50, 101 or 152
     config.model.image.width = 64  # channels of its first stage; 64 = standard, small ones for CPUs
+    config.model.image.feature_dim = 0  # length of data.image_features, filled in from the file
     config.model.image.weights = ""  # file written by `python -m adamine_jax.import_weights`; '' = random
     config.model.ingredients = True  # False: recipes without their ingredients
-    config.model.instructions = "words"  # 'words', or 'none': recipes without their instructions
+    config.model.instructions = "words"  # 'words', 'vectors' (given ones, as published) or 'none': no instructions
+    config.model.sentence_dim = 1024  # length of data.sentence_vectors, filled in from the file
     config.model.max_sentences = 20  # sentences kept of a recipe
     config.model.max_words = 48  # words kept of a sentence
     config.model.word_dim = 300  # of the word vectors; None = as long as the data set's
@@ -47,6 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.ingredient_hidden = 300  # of each direction of the ingredient LSTM
     config.model.sentence_hidden = 1024  # of the LSTM over the words of a sentence
     config.model.instruction_hidden = 1024  # of the LSTM over the sentences
+    config.model.forget_bias = 0.0  # of the LSTMs' forget gates at first; 2 to 4 = a longer memory, for small data
     config.model.instruction_lstm_over_padding = False  # True: as published, for its weights
 
     config.loss = ml_collections.ConfigDict()
@@ -77,6 +86,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_steps = 0  # also save within an epoch, every so many steps; 0 = at its end only
     config.checkpoint.keep = 2  # last ones kept, beside the best
+    config.checkpoint.best_by = "r1"  # the best by validation R@1, or by 'rsum', R@1 + R@5 + R@10: less noise if small
 
     config.train = ml_collections.ConfigDict()
     config.train.init_from = ""  # workdir of another run whose weights to start from; '' = none

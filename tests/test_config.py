@@ -51,7 +51,7 @@ def test_presets_are_accepted(preset):
         ("optim.lr", 0.0, r"config.optim.lr = 0.0: takes a number above 0"),
         ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),
         ("eval.protocols", ("2k",), r"config.eval.protocols = \['2k'\]: takes"),
-        ("model.instructions", "vectors", r"holds no sentence vectors"),
+        ("model.instructions", "vectors", r"needs a config.data.sentence_vectors"),
         ("model.image.weights", "no.safetensors", r"config.model.image.weights = no.safetensors: no such file"),
     ],
 )

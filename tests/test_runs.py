@@ -27,7 +27,7 @@ def losses(directory):
 
 def parameters(directory, data_dir):
     """The last checkpoint, whatever was best."""
-    return jax.device_get(workdir.load(directory, str(data_dir), checkpoint="last").variables)
+    return jax.device_get(workdir.load(directory, checkpoint="last", data={"dir": str(data_dir)}).variables)
 
 
 def assert_same_bits(one, other):
@@ -167,7 +167,7 @@ def test_another_vocabulary_is_refused(undisturbed, tmp_path):
     with pytest.raises(UserError, match="built with another vocabulary"):
         train(config, undisturbed)
     with pytest.raises(UserError, match="built with another vocabulary"):
-        workdir.load(undisturbed, str(other)).open_dataset()
+        workdir.load(undisturbed, data={"dir": str(other)}).open_dataset()
 
 
 def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):

@@ -62,7 +62,8 @@ def _window(jpeg: tf.Tensor, resized: tf.Tensor, offset: tf.Tensor, resize: int,
 
     # The smallest decoded size that is still not below what is asked for.
     shorter = tf.reduce_min(full)
-    branch = tf.argmax([shorter // ratio >= resize or ratio == 1 for ratio in DECODE_RATIOS], output_type=tf.int32)
+    *smaller, _ = [shorter // ratio >= resize for ratio in DECODE_RATIOS]
+    branch = tf.argmax([*smaller, True], output_type=tf.int32)
     resampled = [lambda ratio=ratio: resample(ratio) for ratio in DECODE_RATIOS]
     crop = tf.cond(tf.reduce_all(full == resized), cut, lambda: tf.switch_case(branch, resampled))
     return tf.ensure_shape(crop, (size, size, 3))

@@ -24,8 +24,9 @@ HEADER_BYTES = 12
 FOOTER_BYTES = 4
 
 
-Row = tuple[int, int, bytes, int | None]
-"""A record's first byte, its length, the recipe's id and its class, None where the record has no such field."""
+Row = tuple[int, int, bytes, int | None, list[bytes]]
+"""A record's first byte, its length, the recipe's id, its class (None where the record has no such field) and the ids
+of its photos."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,8 @@ class RecordIndex:
         ids: (N,) recipe ids, bytes.
         class_id: (N,) int32, 0 = background.
         has_classes: () bool, whether the records have a class field at all; without it all are background.
+        first_photo: (N + 1,) int64, number of each record's first photo among those of all records, and their total.
+        photo_ids: (P,) ids of the photos, bytes; empty ones where the records have none.
     """
 
     shards: tuple[Path, ...]
@@ -49,6 +52,8 @@ class RecordIndex:
     ids: np.ndarray
     class_id: np.ndarray
     has_classes: np.ndarray
+    first_photo: np.ndarray
+    photo_ids: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -114,6 +119,8 @@ def _index_of(shards: tuple[Path, ...], rows_of_shards: list[list[Row]]) -> Reco
         ids=np.array([row[2] for row in rows], np.bytes_),
         class_id=np.array([row[3] or 0 for row in rows], np.int32),
         has_classes=np.array(all(row[3] is not None for row in rows)),
+        first_photo=np.cumsum([0, *(len(row[4]) for row in rows)], dtype=np.int64),
+        photo_ids=np.array([photo for row in rows for photo in row[4]], np.bytes_),
     )
 
 
@@ -136,7 +143,11 @@ def scan(path: Path) -> Iterator[Row]:
             check(payload, footer, length, where)
             example = tf.train.Example.FromString(payload).features.feature
             labels = example["class_id"].int64_list.value
-            yield offset + HEADER_BYTES, length, example["id"].bytes_list.value[0], labels[0] if labels else None
+            photos, photo_ids = len(example["images"].bytes_list.value), list(example["image_ids"].bytes_list.value)
+            if len(photo_ids) != photos:
+                photo_ids = [b""] * photos
+            identifier = example["id"].bytes_list.value[0]
+            yield offset + HEADER_BYTES, length, identifier, labels[0] if labels else None, photo_ids
             offset += HEADER_BYTES + length + FOOTER_BYTES
 
 

@@ -20,7 +20,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_INGREDIENTS = 20
 MAX_SENTENCES = 20
-SENTENCE_VECTOR_DIM = 1024
 
 RECIPE_FIELDS = ("ingredients", "words", "sentence_vectors", "num_sentences")
 """What the recipe tower reads of a batch."""
@@ -30,20 +29,29 @@ FIRST_WORD_ROW = 2
 
 
 class ImageTower(nn.Module):
-    """A ResNet and a linear layer.
+    """A ResNet and a linear layer, or the linear layer alone, over features of another encoder.
 
     Attributes:
-        resnet: its parameters are `resnet`, the *image* group of the optimiser.
+        resnet: its parameters are `resnet`, the *image* group of the optimiser; None where all photos are features.
         fc: its parameters are `fc`, which belong to the *recipe* group, being new.
     """
 
-    resnet: ResNet
+    resnet: ResNet | None
     fc: Linear
 
     def __call__(self, images: jax.Array, *, use_running_average: bool) -> jax.Array:
-        """Embeds (B, S, S, 3) photos of values 0..255 as (B, embedding_dim), before tanh and normalisation."""
+        """Embeds photos as (B, embedding_dim), before tanh and normalisation.
+
+        Args:
+            images: (B, S, S, 3) of values 0..255; or (B, F) features, which go to the linear layer as they are.
+            use_running_average: of BatchNorm.
+        """
+        return self.fc(images if images.ndim == 2 else self.features(images, use_running_average=use_running_average))
+
+    def features(self, images: jax.Array, *, use_running_average: bool) -> jax.Array:
+        """The ResNet's pooled features (B, F) of (B, S, S, 3) photos."""
         mean, std = (255 * jnp.array(value, self.resnet.param_dtype) for value in (IMAGENET_MEAN, IMAGENET_STD))
-        return self.fc(self.resnet((images - mean) / std, use_running_average=use_running_average))
+        return self.resnet((images - mean) / std, use_running_average=use_running_average)
 
 
 class AdaMine(nn.Module):
@@ -86,7 +94,7 @@ class AdaMine(nn.Module):
 
         Args:
             images: (B, S, S, 3) RGB, uint8 or floating, of values 0..255; normalised here by ImageNet's mean and
-                standard deviation.
+                standard deviation. Or (B, F) features: see `ImageTower`.
             train: as in `__call__`.
             use_running_average: as in `__call__`.
 
@@ -96,6 +104,10 @@ class AdaMine(nn.Module):
         if use_running_average is None:
             use_running_average = not train
         return _head(self.image_tower(images, use_running_average=use_running_average))
+
+    def image_features(self, images: jax.Array) -> jax.Array:
+        """The ResNet's pooled features (B, F) of (B, S, S, 3) photos, with BatchNorm's stored statistics."""
+        return self.image_tower.features(images, use_running_average=True)
 
     def embed_recipes(self, batch: dict[str, jax.Array]) -> jax.Array:
         """Embeds recipes, given as `RecipeTower.__call__` takes them, as (B, embedding_dim) unit rows.
@@ -168,15 +180,18 @@ def build_model(config_model: Any, *, table_rows: int, num_classes: int | None =
     ):
         _check_positive(name, config[name])
     _check_positive("image.width", config.image.width)
+    _check_positive("sentence_dim", config.sentence_dim)
+    if config.image.feature_dim:
+        _check_positive("image.feature_dim", config.image.feature_dim)
     if not config.ingredients and instructions == "none":
         raise UserError(
             "model.ingredients = False and model.instructions = 'none': a recipe needs one of the two parts; "
             "switch ingredients on, or set instructions to 'words' or 'vectors'"
         )
-    image_tower = ImageTower(
-        ResNet(config.image.depth, config.image.width, config.remat, dtype, param_dtype),
-        Linear(config.embedding_dim, param_dtype),
-    )
+    resnet = None
+    if not config.image.feature_dim:
+        resnet = ResNet(config.image.depth, config.image.width, config.remat, dtype, param_dtype)
+    image_tower = ImageTower(resnet, Linear(config.embedding_dim, param_dtype))
     recipe_tower = RecipeTower(
         embedding_dim=config.embedding_dim,
         table_rows=table_rows,
@@ -189,6 +204,7 @@ def build_model(config_model: Any, *, table_rows: int, num_classes: int | None =
         shared_table=config.word_vectors == "shared",
         instruction_lstm_over_padding=config.instruction_lstm_over_padding,
         remat=config.remat,
+        forget_bias=config.forget_bias,
         dtype=dtype,
         param_dtype=param_dtype,
     )
@@ -196,7 +212,14 @@ def build_model(config_model: Any, *, table_rows: int, num_classes: int | None =
 
 
 def init_variables(
-    model: AdaMine, rng: jax.Array, *, image_size: int, max_words: int, word_vectors: np.ndarray | None = None
+    model: AdaMine,
+    rng: jax.Array,
+    *,
+    image_size: int,
+    max_words: int,
+    feature_dim: int = 0,
+    sentence_dim: int = 1024,
+    word_vectors: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Draws a model's initial variables.
 
@@ -205,24 +228,26 @@ def init_variables(
         rng: a PRNG key; the same key gives the same values.
         image_size: S, the side of a photo.
         max_words: W, the words of a sentence.
+        feature_dim: F, length of the features that stand in for photos; 0 = photos.
+        sentence_dim: length of given sentence vectors.
         word_vectors: (V, word_dim), put into rows 2..V + 1 of every word table. Row 0 is zero; rows 1 and V + 2, and
             all of them where this is None, are random of expected norm one.
 
     Returns:
-        {'params': …, 'batch_stats': …}, see `AdaMine`.
+        {'params': …, 'batch_stats': …}, see `AdaMine`; no statistics where there is no ResNet.
 
     Raises:
         UserError: the word vectors do not fit the tables.
     """
     batch = {
-        "image": jnp.zeros((1, image_size, image_size, 3), jnp.uint8),
+        "image": jnp.zeros((1, feature_dim)) if feature_dim else jnp.zeros((1, image_size, image_size, 3), jnp.uint8),
         "ingredients": jnp.zeros((1, MAX_INGREDIENTS), jnp.int32),
         "words": jnp.zeros((1, MAX_SENTENCES, max_words), jnp.int32),
-        "sentence_vectors": jnp.zeros((1, MAX_SENTENCES, SENTENCE_VECTOR_DIM), jnp.float32),
+        "sentence_vectors": jnp.zeros((1, MAX_SENTENCES, sentence_dim), jnp.float32),
         "num_sentences": jnp.zeros((1,), jnp.int32),
     }
     # Under jit the embeddings, which nobody asked for, are never computed.
-    variables = jax.jit(functools.partial(model.init, train=False))(rng, batch)
+    variables = {"batch_stats": {}, **jax.jit(functools.partial(model.init, train=False))(rng, batch)}
     if word_vectors is None:
         return variables
     recipe_tower = dict(variables["params"]["recipe_tower"])

@@ -21,19 +21,21 @@ class LSTM(nn.Module):
         hidden: H.
         reverse: reads backwards.
         remat: recomputes activations in the backward pass instead of keeping them.
+        forget_bias: see `initial.lstm_bias`.
         param_dtype: of `input_kernel` (D, 4H), `recurrent_kernel` (H, 4H), `bias` (4H,).
     """
 
     hidden: int
     reverse: bool = False
     remat: bool = False
+    forget_bias: float = 0.0
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
         """Maps (B, T, D) and lengths (B,) to the final hidden state (B, hidden)."""
         bound = 1 / math.sqrt(self.hidden)
-        kernel_init, bias_init = initial.uniform(bound), initial.sum_of_two_uniforms(bound)
+        kernel_init, bias_init = initial.uniform(bound), initial.lstm_bias(bound, self.forget_bias)
         gates = 4 * self.hidden
         return lstm_final_state(
             inputs,
@@ -51,17 +53,19 @@ class BidirectionalLSTM(nn.Module):
 
     Attributes:
         hidden: H of each direction.
-        remat: as in `LSTM`.
+        remat, forget_bias: as in `LSTM`.
         param_dtype: of the parameters.
     """
 
     hidden: int
     remat: bool = False
+    forget_bias: float = 0.0
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
         """Maps (B, T, D) and lengths (B,) to (B, 2·hidden)."""
-        forward = LSTM(self.hidden, False, self.remat, self.param_dtype, name="forward")
-        backward = LSTM(self.hidden, True, self.remat, self.param_dtype, name="backward")
+        options = {"remat": self.remat, "forget_bias": self.forget_bias, "param_dtype": self.param_dtype}
+        forward = LSTM(self.hidden, **options, name="forward")
+        backward = LSTM(self.hidden, reverse=True, **options, name="backward")
         return jnp.concatenate([forward(inputs, lengths), backward(inputs, lengths)], axis=-1)

@@ -30,6 +30,7 @@ class RecipeTower(nn.Module):
         instruction_lstm_over_padding: lets the LSTM over the sentences run on, over zero vectors, up to the end of
             the longest recipe of the batch, as the published code does: embeddings then depend on the batch.
         remat: recomputes the LSTMs' activations in the backward pass instead of keeping them.
+        forget_bias: of the LSTMs at first, see `initial.lstm_bias`.
         dtype: of the matrix products in the LSTMs.
         param_dtype: of the parameters and of the output.
     """
@@ -45,20 +46,22 @@ class RecipeTower(nn.Module):
     shared_table: bool = True
     instruction_lstm_over_padding: bool = False
     remat: bool = False
+    forget_bias: float = 0.0
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
     def setup(self):
         if self.ingredients or self.instructions == "words":
             self.table = self._word_table("table")
+        options = {"remat": self.remat, "forget_bias": self.forget_bias, "param_dtype": self.param_dtype}
         if self.ingredients:
-            self.ingredient_lstm = BidirectionalLSTM(self.ingredient_hidden, self.remat, self.param_dtype)
+            self.ingredient_lstm = BidirectionalLSTM(self.ingredient_hidden, **options)
         if self.instructions == "words":
             if self.ingredients and not self.shared_table:
                 self.instruction_table = self._word_table("instruction_table")
-            self.sentence_lstm = LSTM(self.sentence_hidden, False, self.remat, self.param_dtype)
+            self.sentence_lstm = LSTM(self.sentence_hidden, **options)
         if self.instructions != "none":
-            self.instruction_lstm = LSTM(self.instruction_hidden, False, self.remat, self.param_dtype)
+            self.instruction_lstm = LSTM(self.instruction_hidden, **options)
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: dict[str, jax.Array]) -> jax.Array:

@@ -153,10 +153,14 @@ def _backward(reverse, remat, residuals, cotangent):
         _, kept = _run(schedule, grouped, kernel, bias, reverse, first, again, kept)
         return kept, _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients)
 
-    zeros = (jnp.zeros_like(grouped), jnp.zeros(kernel.shape, bias.dtype), jnp.zeros_like(bias))
+    zeros = (
+        jnp.zeros((grouped.shape[0] * grouped.shape[1], *grouped.shape[2:]), grouped.dtype),
+        jnp.zeros(kernel.shape, bias.dtype),
+        jnp.zeros_like(bias),
+    )
     pieces = jnp.where(fits, 1, len(schedule.steps))
     _, (of_inputs, of_kernel, of_bias) = jax.lax.fori_loop(0, pieces, piece, (kept, zeros))
-    of_inputs = jnp.swapaxes(of_inputs, 1, 2).reshape(-1, *inputs.shape[1:])
+    of_inputs = jnp.swapaxes(of_inputs.reshape(grouped.shape), 1, 2).reshape(-1, *inputs.shape[1:])
     inverse = jnp.argsort(schedule.order.reshape(-1)[: len(inputs)])
     return of_inputs[inverse], None, of_kernel.astype(kernel.dtype), of_bias
 
@@ -214,13 +218,14 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
         reverse: see `lstm_final_state`.
         first, last: as given to `_run`.
         cotangent: (G, n, H) of the states.
-        gradients: of the grouped inputs (G, T, n, D), the kernel and the bias.
+        gradients: of the grouped inputs (G·T, n, D), the kernel and the bias.
 
     Returns:
         The three gradients.
     """
     dtype, cell_dtype = kept.operand.dtype, kept.cell.dtype
     rows, hidden = kept.cell.shape[1:]
+    steps = len(gradients[0]) // len(schedule.steps)
     width = len(kernel) - hidden
     chunk = _chunk(rows)
     chunks = -(-(last - first) // chunk)
@@ -244,8 +249,9 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
         ]
         of_gates = jnp.where(is_real, jnp.concatenate(of_gates, axis=-1), 0).astype(dtype)
         of_operand = jax.lax.dot_general(of_gates, kernel, (((1,), (1,)), ((), ())), preferred_element_type=cell_dtype)
-        of_x = of_operand[:, :width].astype(dtype)[None, None]
-        of_inputs = jax.lax.dynamic_update_slice(of_inputs, of_x, (group, position, 0, 0))
+        of_inputs = jax.lax.dynamic_update_index_in_dim(
+            of_inputs, of_operand[:, :width].astype(dtype), group * steps + position, 0
+        )
         dh = of_operand[:, width:] + jnp.where(is_real, 0, dh)
         dc = jnp.where(is_real, through_c * f, dc)
         return (dh, dc, of_inputs), of_gates

@@ -16,7 +16,7 @@ VECTORS = np.random.default_rng(0).standard_normal((WORDS, 5)).astype(np.float32
 def small_config(**changes):
     config = ml_collections.ConfigDict(
         {
-            "image": {"depth": 18, "width": 4, "weights": ""},
+            "image": {"depth": 18, "width": 4, "weights": "", "feature_dim": 0},
             "embedding_dim": 6,
             "ingredients": True,
             "instructions": "words",
@@ -29,6 +29,8 @@ def small_config(**changes):
             "sentence_hidden": 5,
             "instruction_hidden": 3,
             "instruction_lstm_over_padding": False,
+            "forget_bias": 0.0,
+            "sentence_dim": 1024,
         },
         convert_dict=True,
     )

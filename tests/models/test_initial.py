@@ -12,7 +12,7 @@ from adamine_jax.models import initial
     ("init", "std", "largest"),
     [
         (initial.uniform(0.3), 0.3 / np.sqrt(3), 0.3),
-        (initial.sum_of_two_uniforms(0.3), 0.3 * np.sqrt(2 / 3), 0.6),
+        (initial.lstm_bias(0.3, 0.0), 0.3 * np.sqrt(2 / 3), 0.6),
     ],
 )
 def test_uniform_values_have_pytorchs_spread(init, std, largest):
@@ -26,3 +26,8 @@ def test_word_tables_have_rows_of_norm_one_and_zeros_for_padding():
     table = np.asarray(initial.word_table(jax.random.key(0), (100, 200), jnp.float32))
     np.testing.assert_array_equal(table[0], 0)
     np.testing.assert_allclose(np.linalg.norm(table[1:], axis=1), 1, atol=0.25)
+
+
+def test_the_forget_bias_is_added_to_the_second_quarter():
+    values, plain = (initial.lstm_bias(0.1, forget)(jax.random.key(0), (40,), jnp.float32) for forget in (3.0, 0.0))
+    np.testing.assert_allclose(values - plain, np.repeat([0.0, 3.0, 0.0, 0.0], 10), atol=1e-6)

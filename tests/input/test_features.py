@@ -1,0 +1,176 @@
+"""Vectors of other encoders: each photo and sentence gets its own row, and files that do not fit are refused."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from adamine_jax.errors import UserError
+from adamine_jax.input import features, pipeline
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.plan import epoch_plan
+from adamine_jax.input.records import load_index
+from tests import tiny
+
+FEATURES, SENTENCE_DIM = 5, 3
+
+
+@pytest.fixture(scope="module")
+def index(tiny_data):
+    return load_index(open_dataset(tiny_data).shards("train"))
+
+
+@pytest.fixture
+def files(index, tmp_path):
+    """(matrix, its path): a row a photo, shuffled, the ids without `.jpg`, and rows of photos that nobody asks for."""
+    rng = np.random.default_rng(0)
+    ids = [photo.decode().removesuffix(".jpg") for photo in index.photo_ids] + ["someone", "else"]
+    ids = [ids[place] for place in rng.permutation(len(ids))]
+    values = rng.standard_normal((len(ids), FEATURES)).astype(np.float16)
+    np.save(tmp_path / "photos.npy", values)
+    (tmp_path / "photos.txt").write_text("\n".join(ids) + "\n")
+    return dict(zip(ids, values.astype(np.float32), strict=True)), tmp_path / "photos.npy"
+
+
+def config(**fields):
+    if "data__image_features" in fields:
+        fields["model__image__feature_dim"] = FEATURES
+    return tiny.small_config("unused", model__sentence_dim=SENTENCE_DIM, **fields)
+
+
+def first_photos(index, records):
+    return [index.photo_ids[index.first_photo[record]].decode().removesuffix(".jpg") for record in records]
+
+
+def test_the_index_counts_the_photos_of_each_record(index, tiny_data):
+    import tensorflow as tf
+
+    shards = [str(path) for path in open_dataset(tiny_data).shards("train")]
+    ids = [
+        list(tf.train.Example.FromString(record.numpy()).features.feature["image_ids"].bytes_list.value)
+        for record in tf.data.TFRecordDataset(shards)
+    ]
+    np.testing.assert_array_equal(np.diff(index.first_photo), [len(photos) for photos in ids])
+    assert list(index.photo_ids) == [photo for photos in ids for photo in photos]
+
+
+def test_evaluation_reads_the_row_of_the_first_photo(index, files):
+    by_id, path = files
+    settings = config(data__image_features=str(path))
+    vectors = features.open_vectors(settings, index)
+    (batch,) = pipeline.evaluation_batches(
+        index,
+        np.arange(8),
+        batch_size=8,
+        rows=slice(None),
+        data=settings.data,
+        model=settings.model,
+        vectors=vectors,
+    )
+    assert batch["image"].dtype == np.float32
+    np.testing.assert_array_equal(batch["image"], [by_id[photo] for photo in first_photos(index, range(8))])
+
+
+def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, files):
+    by_id, path = files
+    settings = config(data__image_features=str(path))
+    plan = np.concatenate([epoch_plan(index.class_id, 0, epoch, 8) for epoch in range(6)])
+    batches = pipeline.train_batches(
+        index,
+        plan,
+        first_step=0,
+        rows=slice(None),
+        seed=0,
+        data=settings.data,
+        model=settings.model,
+        vectors=features.open_vectors(settings, index),
+    )
+    seen = {}
+    for batch in batches:
+        for record, row in zip(batch["record"], batch["image"], strict=True):
+            seen.setdefault(record, set()).add(row.tobytes())
+    all_rows = {
+        record: {
+            by_id[photo.decode().removesuffix(".jpg")].tobytes()
+            for photo in index.photo_ids[index.first_photo[record] : index.first_photo[record + 1]]
+        }
+        for record in seen
+    }
+    assert all(seen[record] <= all_rows[record] for record in seen)
+    assert sum(map(len, seen.values())) > 1.4 * len(seen)  # not the first ones alone
+
+
+def test_sentence_vectors_lie_in_their_recipes_order_and_end_at_its_end(index, tmp_path):
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 5, len(index))
+    order = rng.permutation(len(index))
+    ids = [index.ids[record].decode() for record in order for _ in range(counts[record])]
+    values = rng.standard_normal((len(ids), SENTENCE_DIM)).astype(np.float32)
+    safetensors.numpy.save_file({"anything": values}, tmp_path / "sentences.safetensors")
+    (tmp_path / "sentences.txt").write_text("\n".join(ids))
+    settings = config(data__sentence_vectors=str(tmp_path / "sentences.safetensors"), model__max_sentences=3)
+    batches = pipeline.evaluation_batches(
+        index,
+        np.arange(len(index)),
+        batch_size=8,
+        rows=slice(None),
+        data=settings.data,
+        model=settings.model,
+        vectors=features.open_vectors(settings, index),
+    )
+    for batch in batches:
+        for row, record in enumerate(batch["record"]):
+            own = [v for v, identifier in zip(values, ids, strict=True) if identifier == index.ids[record].decode()][:3]
+            assert batch["num_sentences"][row] == len(own)
+            np.testing.assert_array_equal(batch["sentence_vectors"][row, : len(own)], np.reshape(own, (-1, 3)))
+            np.testing.assert_array_equal(batch["sentence_vectors"][row, len(own) :], 0)
+
+
+def write(path, values, ids):
+    np.save(path, values)
+    path.with_suffix(".txt").write_text("\n".join(ids))
+    return str(path)
+
+
+def test_files_that_do_not_fit_are_refused_in_one_line(index, files, tmp_path):
+    _, path = files
+    ids = path.with_suffix(".txt").read_text().split()
+    values = np.load(path)
+
+    def refused(match, file, field="image_features"):
+        with pytest.raises(UserError, match=match) as error:
+            features.open_vectors(config(**{f"data__{field}": str(file)}), index)
+        assert "\n" not in str(error.value)
+
+    refused("takes a .npy or .safetensors file", tmp_path / "x.csv")
+    refused("nothing.npy is missing", tmp_path / "nothing.npy")
+    alone = tmp_path / "alone.npy"
+    np.save(alone, values)
+    refused("alone.txt is missing", alone)
+    refused("ids for the", write(tmp_path / "short.npy", values, ids[1:]))
+    refused("takes floating numbers", write(tmp_path / "whole.npy", values.astype(int), ids))
+    refused("is there twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
+    gone = ids.index(index.photo_ids[0].decode().removesuffix(".jpg"))
+    some = [place for place in range(len(ids)) if place != gone]
+    refused(
+        f"has no row for 1 of {len(index.photo_ids)} photos .*of recipe {index.ids[0].decode()}",
+        write(tmp_path / "gone.npy", values[some], [ids[place] for place in some]),
+    )
+    broken = tmp_path / "broken.npy"
+    broken.write_bytes(path.read_bytes()[:90])
+    broken.with_suffix(".txt").write_text("\n".join(ids))
+    refused("cannot be read", broken)
+    refused(
+        "none of the 48 recipes",
+        write(tmp_path / "foreign.npy", values[:, :SENTENCE_DIM], [f"x{name}" for name in ids]),
+        "sentence_vectors",
+    )
+
+
+def test_a_row_that_is_not_finite_is_named(index, files, tmp_path):
+    _, path = files
+    values = np.load(path)
+    values[:] = np.nan
+    np.save(path, values)
+    vectors = features.open_vectors(config(data__image_features=str(path)), index)
+    with pytest.raises(UserError, match=r"row \d+ .* not finite"):
+        vectors.photos(np.arange(3), np.zeros(3))
