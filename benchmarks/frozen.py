@@ -1,0 +1,93 @@
+"""The frozen phase with and without cached features: one training step of the paper's model, two kinds of instructions.
+
+    python -m benchmarks.frozen
+
+Every figure is the median of several steps on a batch that is there already; the contenders take turns.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamine_jax import devices
+from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.state import create_state, learning_rate, make_train_step
+from benchmarks.machine import describe_machine
+from configs import adamine
+
+RESULTS = Path(__file__).parent / "results" / "frozen.md"
+WORDS = 5000
+
+
+def batch(size: int, config) -> dict[str, np.ndarray]:
+    """Recipes of 8 sentences of 13 words and 9 ingredients on average, and photos."""
+    rng = np.random.default_rng(0)
+    sentences = np.clip(rng.poisson(8, size), 1, 20)
+    words = rng.integers(2, WORDS, (size, 20, config.model.max_words))
+    lengths = np.clip(np.round(rng.gamma(4, 13 / 4, (size, 20))), 1, config.model.max_words)
+    words *= np.arange(config.model.max_words) < lengths[..., None]
+    words *= (np.arange(20) < sentences[:, None])[..., None]
+    ingredients = rng.integers(2, WORDS, (size, 20)) * (np.arange(20) < np.clip(rng.poisson(9, size), 1, 20)[:, None])
+    return {
+        "image": rng.integers(0, 256, (size, 224, 224, 3), dtype=np.uint8),
+        "ingredients": ingredients.astype(np.int32),
+        "words": words.astype(np.int32),
+        "sentence_vectors": rng.normal(size=(size, 20, 1024)).astype(np.float32),
+        "num_sentences": sentences.astype(np.int32),
+        "class_id": np.zeros(size, np.int32),
+        "image_class_id": np.zeros(size, np.int32),
+        "match": np.ones(size, np.int32),
+    }
+
+
+def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
+    """Median seconds of a step that computes the features, and of one that is given them."""
+    config = adamine.get_config()
+    config.model.instructions = instructions
+    mesh = devices.make_mesh()
+    model = build_model(config.model, table_rows=WORDS + 3)
+    variables = init_variables(model, jax.random.key(0), image_size=64, max_words=config.model.max_words)
+    step = make_train_step(model, config, mesh, learning_rate(config, 100))
+    state = create_state(config, variables, mesh)
+    photos = {name: jnp.asarray(rows) for name, rows in batch(size, config).items()}
+    features = photos | {"image": jnp.ones((size, 2048))}
+    times: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(repeats + 1):
+        for number, given in enumerate((photos, features)):
+            start = time.perf_counter()
+            state = jax.block_until_ready(step(state, given, frozen=True))
+            times[number].append(time.perf_counter() - start)
+    return tuple(float(np.median(values[1:])) for values in times.values())
+
+
+def main() -> None:
+    """Measures and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    flags = parser.parse_args()
+    lines = [
+        "# The frozen phase, with and without cached features",
+        "",
+        f"`python -m benchmarks.frozen`, ResNet-101 at 224 px, batch {flags.batch}, float32. {describe_machine()}",
+        "",
+        "| instructions | pairs/s, features computed | pairs/s, cached | ratio |",
+        "|---|---|---|---|",
+    ]
+    for instructions in ("words", "vectors"):
+        computed, cached = seconds(flags.batch, instructions, flags.repeats)
+        lines.append(
+            f"| {instructions} | {flags.batch / computed:.1f} | {flags.batch / cached:.1f} | {computed / cached:.1f} |"
+        )
+        print(lines[-1], flush=True)
+    lines += ["", "Steps alone: the cached phase also spares the decoding of photos."]
+    flags.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
