@@ -59,6 +59,20 @@ def merge_groups(groups: dict[str, Tree]) -> Tree:
     return {**recipe, "image_tower": {**recipe["image_tower"], "resnet": groups["image"]}}
 
 
+def copies(params: Tree) -> Tree:
+    """How many parameters of PyTorch's each leaf is: 2 for an LSTM's bias, 1 otherwise.
+
+    PyTorch's LSTMs have two biases that only ever act as their sum, which is what is kept here. Both get the same
+    gradient: both count in its norm, and under Adam their sum moves twice as far as one of them.
+    """
+
+    def count(path: tuple[Any, ...], _: jax.Array) -> int:
+        names = [entry.key for entry in path]
+        return 2 if names[-1] == "bias" and any(name.endswith("_lstm") for name in names) else 1
+
+    return jax.tree_util.tree_map_with_path(count, params)
+
+
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
 """Of either group; the learning rate, which counts the steps of training and not those of a group, comes after it."""
 
@@ -165,14 +179,16 @@ def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) ->
             return loss, (metrics, updated.get("batch_stats", state.batch_stats))
 
         (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        norm = optax.tree.norm(gradients)
+        counts = copies(gradients)
+        norm = optax.tree.norm(jax.tree.map(lambda g, n: g * n**0.5, gradients, counts))
         scale = jnp.minimum(1.0, config.optim.clip_norm / (norm + CLIP_EPSILON))
         gradients = jax.tree.map(lambda g: g * scale, gradients)
 
         opt_state = dict(state.opt_state)
         for name, group in trained.items():
             updates, opt_state[name] = ADAM.update(gradients[name], state.opt_state[name])
-            groups[name] = optax.apply_updates(group, optax.tree.scale(-rate(state.step), updates))
+            updates = jax.tree.map(lambda u, n: -rate(state.step) * n * u, updates, counts[name])
+            groups[name] = optax.apply_updates(group, updates)
 
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         metrics = metrics | {"grad_norm": norm}

@@ -53,20 +53,29 @@ def gradients_of(config, model, state, step_batch):
     return jax.device_get(jax.jit(jax.grad(loss))(state.params))
 
 
-def adam(params, gradients, moments, count, lr):
-    """One Adam update of flat lists of arrays, as Kingma and Ba write it."""
+def two_biases(group):
+    """2 for each leaf that stands for the sum of an LSTM's two biases in PyTorch, 1 for the others."""
+    paths = [[entry.key for entry in path] for path, _ in jax.tree.leaves_with_path(group)]
+    is_lstm = [any("lstm" in name for name in path) and path[-1] == "bias" for path in paths]
+    return [1 + lstm for lstm in is_lstm]
+
+
+def adam(params, gradients, moments, count, lr, copies):
+    """One Adam update of flat lists of arrays, as Kingma and Ba write it; each of the two biases makes it."""
     new_params, new_moments = [], []
-    for p, g, (m, v) in zip(params, gradients, moments, strict=True):
+    for p, g, (m, v), n in zip(params, gradients, moments, copies, strict=True):
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         step = lr * (m / (1 - 0.9**count)) / (np.sqrt(v / (1 - 0.999**count)) + 1e-8)
-        new_params.append(p - step)
+        new_params.append(p - n * step)
         new_moments.append((m, v))
     return new_params, new_moments
 
 
-def clip(groups, norm):
-    leaves = [leaf for group in groups for leaf in group]
-    total = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in leaves))
+def clip(groups, copies, norm):
+    leaves = [
+        (leaf, n) for group, counts in zip(groups, copies, strict=True) for leaf, n in zip(group, counts, strict=True)
+    ]
+    total = np.sqrt(sum(n * np.sum(np.square(leaf, dtype=np.float64)) for leaf, n in leaves))
     assert total > norm  # otherwise this test would not see the clipping
     return [[leaf * norm / total for leaf in group] for group in groups]
 
@@ -81,12 +90,15 @@ def test_frozen_then_unfrozen_steps_equal_adam_written_out(run):
         trained = ["recipe"] if frozen else ["image", "recipe"]
         before = copy(state)
         groups = split_groups(gradients_of(config, model, before, batch(number)))
-        clipped = clip([jax.tree.leaves(groups[name]) for name in trained], config.optim.clip_norm)
-        for name, gradients in zip(trained, clipped, strict=True):
+        copies = [two_biases(groups[name]) for name in trained]
+        clipped = clip([jax.tree.leaves(groups[name]) for name in trained], copies, config.optim.clip_norm)
+        for name, gradients, of_each in zip(trained, clipped, copies, strict=True):
             counts[name] += 1
             # Each step is checked from the true state before it, so that rounding does not add up.
             start = jax.tree.leaves(split_groups(before.params)[name])
-            expected[name], moments[name] = adam(start, gradients, moments[name], counts[name], config.optim.lr)
+            expected[name], moments[name] = adam(
+                start, gradients, moments[name], counts[name], config.optim.lr, of_each
+            )
         state = train_step(state, batch(number), frozen=frozen)
         for name, group in split_groups(copy(state).params).items():
             for leaf, should_be in zip(jax.tree.leaves(group), expected[name], strict=True):
