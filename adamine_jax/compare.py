@@ -97,7 +97,8 @@ def _training(run: Run) -> list[str]:
     scored = [line for line in run.validations if isinstance(line.get("r1"), int | float)]
     if not scored:
         return [f"{trained}/{epochs}", _ABSENT, _ABSENT]
-    best = max(scored, key=lambda line: line["r1"])
+    best_by = run.config.get("checkpoint.best_by", "r1")
+    best = max(scored, key=lambda line: line.get(best_by, line["r1"]))
     return [f"{trained}/{epochs}", f"{best['r1']:.1f}", str(best["epoch"] + 1)]
 
 

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax import devices, embedding, frozen_features
+from adamine_jax import devices, embedding
+from adamine_jax.frozen_features import FrozenResNet
 from adamine_jax.input import pipeline
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.plan import epoch_plan
@@ -99,14 +100,11 @@ class Feed:
     def _frozen(self, state: TrainState) -> dict[str, Vectors]:
         """What the frozen ResNet sees, computed once, in place of the photos."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        crops = {"train": frozen_features.random_crops, "val": frozen_features.central_crops}
+        resnet = FrozenResNet(self._directory, self._config, self._model, variables, self._mesh)
         frozen = dict(self._vectors)
-        for split, features in crops.items():
+        for split, features in (("train", resnet.random_crops), ("val", resnet.central_crops)):
             if len(self._splits[split]):
-                photos = features(
-                    self._directory, self._config, self._splits[split], self._model, variables, self._mesh
-                )
-                frozen[split] = dataclasses.replace(frozen[split], photos=photos)
+                frozen[split] = dataclasses.replace(frozen[split], photos=features(self._splits[split]))
         return frozen
 
 

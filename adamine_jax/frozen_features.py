@@ -4,8 +4,9 @@ Its pooled features are stored beside the run as float16, `frozen_features/<ResN
 with BatchNorm's stored statistics, for a fixed number of crops of each photo; see docs/features.md.
 """
 
+import dataclasses
 import hashlib
-import shutil
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,109 +30,122 @@ _BATCHES_BETWEEN_NOTES = 16
 """After so many batches what is done is written to disk and counted; an interrupted computation goes on from there."""
 
 
-def random_crops(
-    workdir: Path, config, index: RecordIndex, model: AdaMine, variables: dict[str, Any], mesh: Mesh
-) -> PhotoFeatures:
-    """Features of `cache_frozen_features` random crops of every training photo, computed now or by an earlier call.
+@dataclasses.dataclass(frozen=True)
+class FrozenResNet:
+    """The ResNet of a run that does not learn yet.
 
-    Args:
-        workdir: of the run.
+    Attributes:
+        workdir: of the run, below which the features are stored.
         config: of the run.
-        index: of the train split.
         model: both towers.
         variables: {'params', 'batch_stats'}, replicated over `mesh`.
         mesh: with the axis 'data'.
-
-    Raises:
-        UserError: the disk has no room for them, or a photo cannot be read.
     """
-    photos = len(index.photo_ids)
-    rows = np.arange(photos * config.cache_frozen_features).reshape(photos, -1)
-    draws = np.random.default_rng([config.seed, photos]).random((rows.size, 3), np.float32)
-    numbers = np.repeat(np.arange(photos), config.cache_frozen_features)
-    return _stored(workdir, "train", config, index, model, variables, mesh, numbers, draws, rows)
 
+    workdir: Path
+    config: Any
+    model: AdaMine
+    variables: dict[str, Any]
+    mesh: Mesh
 
-def central_crops(
-    workdir: Path, config, index: RecordIndex, model: AdaMine, variables: dict[str, Any], mesh: Mesh
-) -> PhotoFeatures:
-    """Features of the central crop of each validation recipe's first photo; see `random_crops`."""
-    numbers = index.first_photo[:-1]
-    rows = np.zeros((len(index.photo_ids), 1), np.int64)
-    rows[numbers, 0] = np.arange(len(numbers))
-    return _stored(workdir, "val", config, index, model, variables, mesh, numbers, None, rows)
+    def random_crops(self, index: RecordIndex) -> PhotoFeatures:
+        """Features of `cache_frozen_features` random crops of each photo of the train split, computed once.
 
+        Raises:
+            UserError: the disk has no room for them, or a photo cannot be read.
+        """
+        photos, crops = len(index.photo_ids), self.config.cache_frozen_features
+        draws = np.random.default_rng([self.config.seed, photos]).random((photos * crops, 3), np.float32)
+        path = self._stored("train", index, np.repeat(np.arange(photos), crops), draws)
+        rows = np.arange(photos * crops).reshape(photos, crops)
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path))
 
-def _stored(workdir, split, config, index, model, variables, mesh, numbers, draws, rows) -> PhotoFeatures:
-    folder = workdir / FOLDER / _digest(variables)
-    path = folder / f"{split}.npy"
-    if not path.exists():
-        shape = (len(numbers), feature_dim(config.model.image.depth, config.model.image.width))
-        _check_room(workdir, shape, path)
-        folder.mkdir(parents=True, exist_ok=True)
+    def central_crops(self, index: RecordIndex) -> PhotoFeatures:
+        """Features of the central crop of each validation recipe's first photo; see `random_crops`."""
+        first = index.first_photo[:-1]
+        path = self._stored("val", index, first, None)
+        rows = np.zeros((len(index.photo_ids), 1), np.int64)
+        rows[first, 0] = np.arange(len(first))  # validation asks for no others
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path))
+
+    def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
+        """The file with the features of these photos' crops, (N, F), made where it is missing."""
+        path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
+        if path.exists():
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = self.config.model.image
+        shape = (len(photos), feature_dim(image.depth, image.width))
+        unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
+        done = int(note.read_text()) if note.exists() and unfinished.exists() else 0
         try:
-            _compute(path, shape, config, index, model, variables, mesh, numbers, draws)
+            features = _open(unfinished, shape, is_new=not done)
+            self._compute(features, done, note, index, photos, draws, split)
         except OSError as error:
+            size = shape[0] * shape[1] * DTYPE.itemsize / 2**30
             raise UserError(
-                f"{path}: cannot be written ({error.strerror}); make room, and start the run again"
+                f"{path}: {size:.1f} GiB cannot be written ({error.strerror}); make room and start the run again, or "
+                "take a lower config.cache_frozen_features (0 = none) in another workdir"
             ) from None
-    return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path))
+        unfinished.rename(path)
+        note.unlink(missing_ok=True)
+        return path
 
-
-def _compute(path, shape, config, index, model, variables, mesh, numbers, draws) -> None:
-    unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
-    done = int(note.read_text()) if note.exists() and unfinished.exists() else 0
-    mode = "r+" if done else "w+"
-    stored = np.lib.format.open_memmap(unfinished, mode, DTYPE, shape)
-    batch_size = devices.round_up(min(config.eval.batch_size, shape[0]), mesh)
-    batches = pipeline.photo_batches(
-        index,
-        numbers[done:],
-        None if draws is None else draws[done:],
-        batch_size=batch_size,
-        rows=devices.local_rows(batch_size),
-        data=config.data,
-    )
-    description = f"features of the frozen ResNet, {path.stem}"
-    with Progress(description, shape[0], "crop", initial=done) as progress:
-        for number, features in enumerate(_features(model, variables, mesh, batches), start=1):
-            count = min(batch_size, shape[0] - done)
-            stored[done : done + count] = features[:count]
-            done += count
-            progress.update(count)
-            if number % _BATCHES_BETWEEN_NOTES == 0:
-                stored.flush()
-                files.write_text(note, str(done))
-    stored.flush()
-    del stored
-    unfinished.rename(path)
-    note.unlink(missing_ok=True)
-
-
-def _features(model: AdaMine, variables, mesh: Mesh, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    @jax.jit
-    def embed(variables, images):
-        features = model.apply(variables, images, method="image_features")
-        return jax.lax.with_sharding_constraint(features, NamedSharding(mesh, PartitionSpec()))
-
-    for batch in pipeline.to_devices(({"image": images} for images in batches), mesh):
-        yield np.asarray(embed(variables, batch["image"])).astype(DTYPE)
-
-
-def _digest(variables: dict[str, Any]) -> str:
-    """Of the ResNet: other weights have other features."""
-    digest = hashlib.sha256()
-    for collection in ("params", "batch_stats"):
-        for leaf in jax.tree.leaves(variables[collection]["image_tower"]["resnet"]):
-            digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _check_room(workdir: Path, shape: tuple[int, int], path: Path) -> None:
-    """Looks before hours of work whether their result would fit."""
-    needed, free = shape[0] * shape[1] * DTYPE.itemsize, shutil.disk_usage(workdir).free
-    if needed > free and not path.with_suffix(".unfinished").exists():
-        raise UserError(
-            f"{path}: {shape[0]:,} crops need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
-            "take a lower config.cache_frozen_features, 0 for none, or another workdir"
+    def _compute(
+        self,
+        features: np.memmap,
+        done: int,
+        note: Path,
+        index: RecordIndex,
+        photos: np.ndarray,
+        draws: np.ndarray | None,
+        split: str,
+    ) -> None:
+        """Fills the rows of `features` (N, F) from `done` on, and notes from time to time how far it is."""
+        batch_size = devices.round_up(min(self.config.eval.batch_size, len(photos)), self.mesh)
+        batches = pipeline.photo_batches(
+            index,
+            photos[done:],
+            None if draws is None else draws[done:],
+            batch_size=batch_size,
+            rows=devices.local_rows(batch_size),
+            data=self.config.data,
         )
+        with Progress(f"features of the frozen ResNet, {split}", len(photos), "crop", initial=done) as progress:
+            for number, batch in enumerate(self._features(batches), start=1):
+                count = min(batch_size, len(photos) - done)
+                features[done : done + count] = batch[:count]
+                done += count
+                progress.update(count)
+                if number % _BATCHES_BETWEEN_NOTES == 0:
+                    features.flush()
+                    files.write_text(note, str(done))
+        features.flush()
+
+    def _features(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """(B, S, S, 3) photos to (B, F) features, batch by batch."""
+
+        @jax.jit
+        def embed(variables, images):
+            features = self.model.apply(variables, images, method="image_features")
+            return jax.lax.with_sharding_constraint(features, NamedSharding(self.mesh, PartitionSpec()))
+
+        for batch in pipeline.to_devices(({"image": images} for images in batches), self.mesh):
+            yield np.asarray(embed(self.variables, batch["image"])).astype(DTYPE)
+
+    def _digest(self) -> str:
+        """Of the ResNet: other weights have other features."""
+        digest = hashlib.sha256()
+        for collection in ("params", "batch_stats"):
+            for leaf in jax.tree.leaves(self.variables[collection]["image_tower"]["resnet"]):
+                digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def _open(path: Path, shape: tuple[int, int], is_new: bool) -> np.memmap:
+    """The matrix on disk, which has all its room from the start: a mapped page without any would kill the process."""
+    features = np.lib.format.open_memmap(path, "w+" if is_new else "r+", DTYPE, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return features

@@ -155,9 +155,6 @@ def _print_summary(
 
 def _print_next(config: ml_collections.ConfigDict, directory: Path, dataset: Dataset) -> None:
     if not config.data.sentence_vectors:
-        print(
-            f"before it can be evaluated, name the file of sentence vectors as data.sentence_vectors in "
-            f"{directory / 'config.json'}, or import again with --sentence-vectors FILE"
-        )
+        print("it reads sentence vectors: evaluate and embed take their file as --sentence-vectors FILE")
     split = next((split for split in ("test", "val", "train") if dataset.shards(split)), "test")
     print(f"next: python -m adamine_jax.evaluate --workdir {directory} --split {split}")

@@ -15,33 +15,13 @@ import numpy as np
 
 from adamine_jax import devices
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.models.resnet import feature_dim
 from adamine_jax.state import create_state, learning_rate, make_train_step
+from benchmarks.batches import TABLE_ROWS, pairs
 from benchmarks.machine import describe_machine
 from configs import adamine
 
 RESULTS = Path(__file__).parent / "results" / "frozen.md"
-WORDS = 5000
-
-
-def batch(size: int, config) -> dict[str, np.ndarray]:
-    """Recipes of 8 sentences of 13 words and 9 ingredients on average, and photos."""
-    rng = np.random.default_rng(0)
-    sentences = np.clip(rng.poisson(8, size), 1, 20)
-    words = rng.integers(2, WORDS, (size, 20, config.model.max_words))
-    lengths = np.clip(np.round(rng.gamma(4, 13 / 4, (size, 20))), 1, config.model.max_words)
-    words *= np.arange(config.model.max_words) < lengths[..., None]
-    words *= (np.arange(20) < sentences[:, None])[..., None]
-    ingredients = rng.integers(2, WORDS, (size, 20)) * (np.arange(20) < np.clip(rng.poisson(9, size), 1, 20)[:, None])
-    return {
-        "image": rng.integers(0, 256, (size, 224, 224, 3), dtype=np.uint8),
-        "ingredients": ingredients.astype(np.int32),
-        "words": words.astype(np.int32),
-        "sentence_vectors": rng.normal(size=(size, 20, 1024)).astype(np.float32),
-        "num_sentences": sentences.astype(np.int32),
-        "class_id": np.zeros(size, np.int32),
-        "image_class_id": np.zeros(size, np.int32),
-        "match": np.ones(size, np.int32),
-    }
 
 
 def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
@@ -49,12 +29,13 @@ def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
     config = adamine.get_config()
     config.model.instructions = instructions
     mesh = devices.make_mesh()
-    model = build_model(config.model, table_rows=WORDS + 3)
+    model = build_model(config.model, table_rows=TABLE_ROWS)
     variables = init_variables(model, jax.random.key(0), image_size=64, max_words=config.model.max_words)
     step = make_train_step(model, config, mesh, learning_rate(config, 100))
     state = create_state(config, variables, mesh)
-    photos = {name: jnp.asarray(rows) for name, rows in batch(size, config).items()}
-    features = photos | {"image": jnp.ones((size, 2048))}
+    photos = jax.tree.map(jnp.asarray, pairs(size))
+    photos["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.sentence_dim))
+    features = photos | {"image": jnp.ones((size, feature_dim(config.model.image.depth)))}
     times: dict[int, list[float]] = {0: [], 1: []}
     for _ in range(repeats + 1):
         for number, given in enumerate((photos, features)):
@@ -67,7 +48,7 @@ def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     flags = parser.parse_args()

@@ -29,47 +29,16 @@ from adamine_jax.devices import make_mesh
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.state import create_state, learning_rate, make_train_step
 from benchmarks import thunks
+from benchmarks.batches import SIZE, TABLE_ROWS, pairs, recipes
 from benchmarks.losses import medians
 from benchmarks.machine import describe_machine
 from configs import adamine
 
 RESULTS = Path(__file__).parent / "results" / "towers.md"
-TABLE_ROWS = 30_000  # about Recipe1M's words
-SIZE = 224
 MATMUL = 2048
 TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "embedding_dim")
 ON_GPU = jax.default_backend() == "gpu"
 CORES = len(os.sched_getaffinity(0))  # XLA takes as many threads
-
-
-def recipes(size: int, max_words: int = 48) -> dict[str, np.ndarray]:
-    """Texts as long as Recipe1M's: on average 8 sentences of 13 words and 9 ingredients, at most 20 of 48, and 20."""
-    rng = np.random.default_rng(0)
-
-    def lengths(mean, most, *shape):
-        return np.clip(rng.gamma(3, mean / 3, shape).round(), 1, most).astype(np.int32)
-
-    def ids(lengths, most):
-        drawn = rng.integers(2, TABLE_ROWS, (*lengths.shape, most), dtype=np.int32)
-        return np.where(np.arange(most) < lengths[..., None], drawn, 0)
-
-    num_sentences = lengths(8, 20, size)
-    num_words = np.where(np.arange(20) < num_sentences[:, None], lengths(13, max_words, size, 20), 0)
-    return {
-        "ingredients": ids(lengths(9, 20, size), 20),
-        "words": ids(num_words, max_words),
-        "num_sentences": num_sentences,
-    }
-
-
-def pairs(size: int) -> dict[str, np.ndarray]:
-    """A batch of pairs: random photos, `recipes`, and half of them in same-class pairs."""
-    rng = np.random.default_rng(1)
-    class_id = np.zeros(size, np.int32)
-    class_id[: size // 4 * 2] = np.repeat(1 + np.arange(size // 4), 2)
-    photos = rng.integers(0, 256, (size, SIZE, SIZE, 3), dtype=np.uint8)
-    others = {"class_id": class_id, "image_class_id": class_id, "match": np.ones(size, np.int32)}
-    return {"image": photos, **recipes(size), **others}
 
 
 def model_of(options: argparse.Namespace) -> tuple[AdaMine, object, dict]:

@@ -1,6 +1,8 @@
 """Runs on another encoder's features, on given sentence vectors, and on the cached features of a frozen ResNet."""
 
+import errno
 import json
+import os
 
 import jax
 import numpy as np
@@ -128,7 +130,7 @@ def test_the_resnet_stands_still_while_cached_then_learns(cached_run, tiny_data,
 def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, tmp_path, monkeypatch):
     directory, config = cached_run
     monkeypatch.setattr(frozen_features, "_BATCHES_BETWEEN_NOTES", 1)
-    whole = frozen_features._features
+    whole = frozen_features.FrozenResNet._features
     seen = []
 
     def interrupted(*arguments):
@@ -142,10 +144,10 @@ def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, 
             seen.append(len(features))
             yield features
 
-    monkeypatch.setattr(frozen_features, "_features", interrupted)
+    monkeypatch.setattr(frozen_features.FrozenResNet, "_features", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tmp_path / "run", one_device())
-    monkeypatch.setattr(frozen_features, "_features", counted)
+    monkeypatch.setattr(frozen_features.FrozenResNet, "_features", counted)
     train.train(config, tmp_path / "run", one_device())
     (expected,) = (directory / frozen_features.FOLDER).glob("*/train.npy")
     (stored,) = (tmp_path / "run" / frozen_features.FOLDER).glob("*/train.npy")
@@ -153,6 +155,15 @@ def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, 
     crops = len(np.load(expected))
     assert sum(seen[:-2]) < crops - 2 * config.eval.batch_size  # three batches were not computed again; two are of val
     jax.tree.map(np.testing.assert_array_equal, leaves(tmp_path / "run"), leaves(directory))
+
+
+def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
+    def full(descriptor, offset, length):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(frozen_features.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"train.npy: .* GiB cannot be written \(No space left on device\)"):
+        train.train(tiny.small_config(tiny_data, **CACHED), tmp_path / "run", one_device())
 
 
 @pytest.mark.parametrize(

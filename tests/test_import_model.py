@@ -47,7 +47,7 @@ def test_a_workdir_holds_the_model(tmp_path, tiny_data, source, capsys):
     assert "words: 40 vectors of 5 (rows 40 to 42 are zeros)" in printed
     assert "classifier: 5 classes" in printed
     assert ("convnet.resnet.fc.bias (the ImageNet classifier)" in printed) == (source == "adamine")
-    assert "name the file of sentence vectors as data.sentence_vectors" in printed
+    assert "take their file as --sentence-vectors FILE" in printed
     assert f"python -m adamine_jax.evaluate --workdir {tmp_path / 'run'} --split test" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "run"]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "dataset.json"]
@@ -105,7 +105,7 @@ def test_the_workdir_can_be_evaluated(tmp_path, tiny_data, capsys):
     vectors = write_sentence_vectors(tmp_path / "vectors.npy", tiny_data, SMALL["sentence_dim"])
     status = import_state(tmp_path, tiny_data, "adamine", STATES["adamine"](), "--sentence-vectors", vectors)
     assert status == 0
-    assert "data.sentence_vectors" not in capsys.readouterr().out
+    assert "sentence-vectors FILE" not in capsys.readouterr().out
     assert evaluate.main(["--workdir", str(tmp_path / "run"), "--protocols", "full"]) == 0
     assert "test split, checkpoint of step 0" in capsys.readouterr().out
     results = json.loads((tmp_path / "run" / "eval_test.json").read_text())

@@ -1,26 +1,20 @@
-import fcntl
+"""What a build writes, and what `check` says of it."""
+
 import io
 import json
-import os
 import pickle
-import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from data_builders.recipe1m.__main__ import main
-from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.options import Options
 from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
+from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 
-# Small word vectors, so that a build takes no time.
-FEW_WORDS = ("--word-min-count", "1", "--word-dim", "8", "--word-epochs", "1")
 KEPT = {"train": [1, 2, 3, 4, 12], "val": [5], "test": [6]}
 DROPPED = {
     7: "20 instructions",
@@ -29,50 +23,6 @@ DROPPED = {
     10: "none of its",
     11: "listed in remove1M",
 }
-
-
-def planted() -> Download:
-    """Recipes on the right and on the wrong side of each rule."""
-    download = Download()
-    download.add(1, title="Apple pie", photos=3)
-    download.add(2, title="Apple pie again", instructions=[{"text": "Stir."}] * 19)
-    download.add(3, title="Plain 'pie'")
-    download.add(4, photos=7)
-    download.add(5, "val", title="My apple pie")
-    download.add(6, "test", title="Apple pies", instructions=[])
-    download.add(7, instructions=[{"text": "Stir."}] * 20)
-    download.add(8)
-    download.add(9, photos=0)
-    download.add(10, photos=2)
-    download.add(11)
-    download.add(12, title="  crème \t brûlée ☕ ")
-    many = [f"thing {n}" for n in range(19)]
-    download.detect(recipe_id(4), [*many[:18], many[0]])  # 18 ingredients and the end mark: kept
-    download.detect(recipe_id(8), many)
-    download.detect(recipe_id(12), [])
-    download.removed = [recipe_id(12), recipe_id(11)]
-    download.photos["train", photo_id(1000)] = b"<html>"
-    del download.photos["train", photo_id(1001)]
-    download.photos["train", photo_id(101)] = download.photos["train", photo_id(101)][:200]
-    download.layer1.append(download.layer1[0] | {"title": "again"})
-    download.layer1.append({"id": "../../etc/", "title": "escape"})
-    return download
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return planted().write(tmp_path_factory.mktemp("download"))
-
-
-def run(*arguments) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def built(source, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    assert run("--source", source, "--out", out, "--class-min-train", "1", *FEW_WORDS) == 0
-    return out / "recipe1m" / "1.0.0"
 
 
 def test_the_rules_keep_what_they_keep_and_name_the_rest(built):
@@ -173,100 +123,6 @@ def test_two_builds_give_the_same_bytes(source, built, tmp_path):
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
-def test_built_again_it_is_left_alone(source, built, capsys):
-    before = {path.name: path.stat().st_mtime_ns for path in built.iterdir()}
-    assert run("--source", source, "--out", built.parents[1], "--class-min-train", "1", *FEW_WORDS) == 0
-    assert capsys.readouterr().out == f"{built}: already built\n"
-    assert {path.name: path.stat().st_mtime_ns for path in built.iterdir()} == before
-
-
-def test_another_collection_is_replaced_only_when_told(source, built, tmp_path, capsys):
-    out = tmp_path / "out"
-    shutil.copytree(built.parents[1], out)
-    same = ("--source", source, "--out", out, *FEW_WORDS)
-    assert run(*same, "--class-min-train", "2") == 2
-    error = capsys.readouterr().err
-    assert "class_min_train was 1, is now 2" in error
-    assert "--overwrite" in error
-    assert len(error.splitlines()) == 1
-    changed = planted()
-    changed.layer1[0]["title"] = "Pear pie"
-    assert run("--source", changed.write(tmp_path / "changed"), *same[2:], "--class-min-train", "1") == 2
-    assert "layer1.json is another file" in capsys.readouterr().err
-    assert run(*same, "--class-min-train", "2", "--overwrite", "--resize", "24") == 0
-    place = out / "recipe1m" / "1.0.0"
-    assert json.loads((place / "metadata.json").read_text())["options"]["resize"] == 24
-    assert Image.open(io.BytesIO(read_records(place, "val")[0]["images"][0])).size == (32, 24)
-    assert [path.name for path in out.iterdir()] == ["recipe1m"]
-
-
-def test_a_folder_of_someone_else_is_not_touched(source, tmp_path, capsys):
-    (tmp_path / "recipe1m" / "1.0.0").mkdir(parents=True)
-    assert run("--source", source, "--out", tmp_path) == 2
-    assert "is no collection of this command" in capsys.readouterr().err
-
-
-def test_a_build_that_fails_leaves_what_was_there(source, built, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    shutil.copytree(built.parents[1], out)
-    before = (out / "recipe1m" / "1.0.0" / "dataset_info.json").read_bytes()
-    examples = Conversion.examples
-
-    def fails(self, partition):
-        for number, example in enumerate(examples(self, partition)):
-            if number == 2:
-                raise RuntimeError("in the middle")
-            yield example
-
-    monkeypatch.setattr(Conversion, "examples", fails)
-    with pytest.raises(RuntimeError, match="in the middle"):
-        run("--source", source, "--out", out, "--overwrite", *FEW_WORDS)
-    assert [path.name for path in out.iterdir()] == ["recipe1m"]
-    assert (out / "recipe1m" / "1.0.0" / "dataset_info.json").read_bytes() == before
-
-
-def test_a_killed_build_is_not_taken_for_a_collection(tmp_path, source):
-    out = tmp_path / "out"
-    # Stops in the middle of the photos, and waits there to be killed.
-    program = (
-        "import sys, threading\n"
-        "from data_builders.recipe1m import photos\n"
-        "from data_builders.recipe1m.__main__ import main\n"
-        "load, calls = photos.load_photo, []\n"
-        "def slow(*args):\n"
-        "    calls.append(args)\n"
-        "    if len(calls) == 6:\n"
-        "        print('half way', file=sys.__stdout__, flush=True)\n"
-        "        threading.Event().wait()\n"
-        "    return load(*args)\n"
-        "photos.load_photo = slow\n"
-        "main(sys.argv[1:])\n"
-    )
-    arguments = ["--source", source, "--out", out, "--workers", "1", *FEW_WORDS]
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=Path(__file__).parents[3],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout.readline() == b"half way\n"
-        process.send_signal(signal.SIGKILL)
-    assert not (out / "recipe1m").exists()
-    assert (out / ".recipe1m.incomplete").is_dir()
-    assert run(*arguments) == 0
-    assert [path.name for path in out.iterdir()] == ["recipe1m"]
-
-
-def test_two_builds_in_one_place_do_not_meet(source, tmp_path, capsys):
-    workplace = tmp_path / ".recipe1m.incomplete"
-    workplace.mkdir()
-    handle = os.open(workplace, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    assert run("--source", source, "--out", tmp_path, *FEW_WORDS) == 2
-    assert "another build is writing" in capsys.readouterr().err
-    os.close(handle)
-
-
 def test_check_reports_and_writes_nothing(source, built, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("check", "--source", source, "--class-min-train", "1", *FEW_WORDS) == 0
@@ -287,44 +143,6 @@ def test_check_reports_on_a_collection_too_small_to_be_converted(tmp_path, capsy
     printed = capsys.readouterr().out
     assert f"no photo listed in layer2.json: {recipe_id(2)}" in printed
     assert "note: it cannot be converted like this: too few words (0) appear 10 times or more" in printed
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda folder: shutil.rmtree(folder), "there is no such folder"),
-        (lambda folder: (folder / "layer2.json").unlink(), "layer2.json is missing"),
-        (lambda folder: (folder / "layer1.json").write_text('[{"id": "a", '), "broken JSON at byte 13"),
-        (lambda folder: shutil.rmtree(folder / "images"), "no photo can be read"),
-        (lambda folder: (folder / "layer2.json").write_text("[]"), "no recipe of"),
-        (lambda folder: (folder / "vocab.bin").write_text("no"), "vocab.bin: a word2vec file starts"),
-    ],
-)
-def test_a_download_that_cannot_be_used_is_one_line(tmp_path, capsys, change, message):
-    folder = planted().write(tmp_path / "download")
-    change(folder)
-    assert run("--source", folder, "--out", tmp_path / "out", *FEW_WORDS) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert not (tmp_path / "out" / "recipe1m").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--word-min-count", "1000"), "a small collection needs a smaller --word-min-count"),
-        (("--resize", "0"), "resize is 0"),
-        (("--images-per-recipe", "0"), "images_per_recipe is 0"),
-        (("--workers", "0"), "--workers is 0"),
-        (("--vocab", "absent.bin"), "there is no such file"),
-    ],
-)
-def test_options_that_make_no_sense_are_one_line(source, tmp_path, capsys, flags, message):
-    assert run("--source", source, "--out", tmp_path / "out", *FEW_WORDS, *flags) == 2
-    assert message in capsys.readouterr().err
-    assert run("--source", source) == 2
-    assert "--out is missing" in capsys.readouterr().err
 
 
 def test_a_given_vocabulary_is_used(tmp_path):

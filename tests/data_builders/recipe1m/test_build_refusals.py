@@ -1,0 +1,45 @@
+"""Downloads and options that cannot be used."""
+
+import shutil
+
+import pytest
+
+from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "there is no such folder"),
+        (lambda folder: (folder / "layer2.json").unlink(), "layer2.json is missing"),
+        (lambda folder: (folder / "layer1.json").write_text('[{"id": "a", '), "broken JSON at byte 13"),
+        (lambda folder: shutil.rmtree(folder / "images"), "no photo can be read"),
+        (lambda folder: (folder / "layer2.json").write_text("[]"), "no recipe of"),
+        (lambda folder: (folder / "vocab.bin").write_text("no"), "vocab.bin: a word2vec file starts"),
+    ],
+)
+def test_a_download_that_cannot_be_used_is_one_line(tmp_path, capsys, change, message):
+    folder = planted().write(tmp_path / "download")
+    change(folder)
+    assert run("--source", folder, "--out", tmp_path / "out", *FEW_WORDS) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out" / "recipe1m").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--word-min-count", "1000"), "a small collection needs a smaller --word-min-count"),
+        (("--resize", "0"), "resize is 0"),
+        (("--images-per-recipe", "0"), "images_per_recipe is 0"),
+        (("--workers", "0"), "--workers is 0"),
+        (("--vocab", "absent.bin"), "there is no such file"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(source, tmp_path, capsys, flags, message):
+    assert run("--source", source, "--out", tmp_path / "out", *FEW_WORDS, *flags) == 2
+    assert message in capsys.readouterr().err
+    assert run("--source", source) == 2
+    assert "--out is missing" in capsys.readouterr().err
