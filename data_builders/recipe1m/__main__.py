@@ -9,7 +9,7 @@ from pathlib import Path
 from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.conversion import Conversion
-from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
 from data_builders.recipe1m.photos import available_cores
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only prints what
@@ -25,6 +25,8 @@ _HELP = {
     "class_bigrams": "how many of the most frequent bigrams of the titles are tried as classes",
     "max_classes": "stop the bigrams after this many classes",
     "word_min_count": "a trained vocabulary has the words that appear this often; small collections need less",
+    "unknown_ingredients": "what becomes of a detected name that the vocabulary lacks: dropped, as published, or "
+    "read as its words, which small collections need",
     "word_dim": "length of a trained word vector",
     "word_window": "words to each side that word2vec predicts",
     "word_epochs": "passes of word2vec over the text",
@@ -56,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(
                 flag, action=argparse.BooleanOptionalAction, default=field.default, help=_HELP[field.name]
             )
+        elif field.name == "unknown_ingredients":
+            parser.add_argument(flag, choices=UNKNOWN_INGREDIENTS, default=field.default, help=_HELP[field.name])
         else:
             kind = int if isinstance(field.default, int) else Path
             parser.add_argument(flag, type=kind, default=field.default, help=_HELP[field.name])

@@ -106,6 +106,7 @@ class Conversion:
 
     def __init__(self, source: Path, options: Options, folder: Path, workers: int):
         self._source, self._options, self._folder, self._workers = source, options, folder, workers
+        self._split_names = options.unknown_ingredients == "words"
         path = classes_file(source, options)
         self._classes = load_classes(path) if path else None
         self._layers = Layers(source)
@@ -175,7 +176,9 @@ class Conversion:
                 counts.bigrams.add(recipe.title)
                 if not count_words:
                     continue
-                for sentence in words.training_sentences(recipe.names, recipe.valid, recipe.instructions):
+                for sentence in words.training_sentences(
+                    recipe.names, recipe.valid, recipe.instructions, split_names=self._split_names
+                ):
                     counts.words.update(sentence)
                     if file and sentence:
                         file.write(" ".join(sentence) + "\n")
@@ -218,6 +221,8 @@ class Conversion:
             if reason := filters.reason_to_drop(recipe, ingredient_ids, removed):
                 yield _Dropped(recipe, reason)
                 continue
+            if self._split_names:  # after the filter: the words of a name do not make a recipe longer
+                ingredient_ids = words.ingredient_ids(recipe.names, ids, split_unknown=True)
             undetected += not recipe.names
             sentences = [
                 words.word_ids(words.instruction_words(line, recipe.names, recipe.valid), ids, unknown_id)

@@ -29,7 +29,9 @@ def differences(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         if there.get("source", {}).get(name) != wanted["source"].get(name):
             found.append(f"{name} is another file")
     for name in sorted({*there.get("options", {}), *wanted["options"]}):
-        old, new = there.get("options", {}).get(name), wanted["options"].get(name)
+        # A collection from before an option was there was made with what is its default now.
+        old = there.get("options", {}).get(name, getattr(Options, name, None))
+        new = wanted["options"].get(name)
         if old != new:
             found.append(f"{name} was {old}, is now {new}")
     return found

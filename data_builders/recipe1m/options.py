@@ -5,6 +5,8 @@ from pathlib import Path
 
 from adamine_jax.errors import UserError
 
+UNKNOWN_INGREDIENTS = ("drop", "words")
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -20,6 +22,9 @@ class Options:
         class_bigrams: how many of the most frequent bigrams of the titles are tried as classes.
         max_classes: the bigrams stop after this many classes; the Food-101 names are tried beyond it.
         word_min_count: a trained vocabulary holds the words that appear at least this often.
+        unknown_ingredients: what becomes of a detected name that the vocabulary lacks: "drop", as published, or
+            "words": it is read as its single words, which the training of word vectors then sees as well. What a small
+            collection needs, where most names appear once or twice.
         word_dim: length of a trained word vector.
         word_window: words on each side that a trained word vector is to predict.
         word_epochs: passes over the text when training word vectors.
@@ -36,6 +41,7 @@ class Options:
     class_bigrams: int = 2000
     max_classes: int = 1000
     word_min_count: int = 10
+    unknown_ingredients: str = "drop"
     word_dim: int = 300
     word_window: int = 10
     word_epochs: int = 10
@@ -49,5 +55,7 @@ class Options:
             value = getattr(self, field.name)
             if type(field.default) is int and value < least.get(field.name, 0):
                 raise UserError(f"{field.name} is {value}; it takes {least.get(field.name, 0)} or more")
+        if self.unknown_ingredients not in UNKNOWN_INGREDIENTS:
+            raise UserError(f"unknown_ingredients is {self.unknown_ingredients!r}; it takes 'drop' or 'words'")
         if self.resize < 1:
             raise UserError(f"resize is {self.resize}; it takes a number of pixels, 1 or more")

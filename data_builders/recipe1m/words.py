@@ -29,24 +29,42 @@ def instruction_words(line: str, names: Sequence[str], valid: Sequence[bool]) ->
     return _PUNCTUATION.sub(r" \1 ", line).split()
 
 
-def training_sentences(names: Sequence[str], valid: Sequence[bool], instructions: Sequence[str]) -> list[list[str]]:
+def training_sentences(
+    names: Sequence[str], valid: Sequence[bool], instructions: Sequence[str], *, split_names: bool = False
+) -> list[list[str]]:
     """What word2vec reads of a recipe: its ingredients as one sentence, then each instruction.
 
     So an ingredient's word gets its vector both from the company of other ingredients and from its use in the text.
     Names with white space other than the blank could never be one word of a text file, and are left out.
+
+    Args:
+        names: detected names.
+        valid: whether the detector was sure of each.
+        instructions: their texts.
+        split_names: the words of a name of several follow it, see `ingredient_ids`.
     """
-    ingredients = [word for name in names if len((word := ingredient_word(name)).split()) == 1]
+    ingredients = []
+    for name in names:
+        if len((word := ingredient_word(name)).split()) == 1:
+            ingredients.append(word)
+        if split_names and len(parts := name.split()) > 1:
+            ingredients += parts
     return [ingredients, *(instruction_words(line, names, valid) for line in instructions)]
 
 
-def ingredient_ids(names: Sequence[str], ids: Mapping[str, int]) -> list[int]:
+def ingredient_ids(names: Sequence[str], ids: Mapping[str, int], *, split_unknown: bool = False) -> list[int]:
     """Ids of the ingredients the vocabulary knows, each once, in order of first appearance; `END_ID` ends the list.
 
     Args:
         names: detected names, whether the detector was sure or not.
         ids: word -> id.
+        split_unknown: reads a name that is unknown as its words ("key lime juice" as "key", "lime", "juice"), of
+            which those that are known count; else it is left out.
     """
-    known = (ids.get(ingredient_word(name)) for name in names)
+    known = []
+    for name in names:
+        word_id = ids.get(ingredient_word(name))
+        known += [ids.get(word) for word in name.split()] if split_unknown and word_id is None else [word_id]
     return [*dict.fromkeys(word_id for word_id in known if word_id is not None), END_ID]
 
 

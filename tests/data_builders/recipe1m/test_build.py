@@ -172,3 +172,26 @@ def test_given_classes_are_used(tmp_path):
     found = {r["id"][0].decode(): r["class_id"][0] for kept in KEPT for r in read_records(place, kept)}
     assert {identity for identity, class_id in found.items() if class_id} == {recipe_id(1), recipe_id(5)}
     assert (found[recipe_id(1)], found[recipe_id(5)]) == (2, 1)
+
+
+def test_names_that_the_vocabulary_lacks_can_be_read_as_their_words(tmp_path):
+    download = Download()
+    for number, partition in enumerate(["train", "train", "train", "val", "test"], start=1):
+        download.add(number, partition, instructions=[{"text": "Shake the thing well."}])
+        download.detect(recipe_id(number), ["lime juice", f"{number}th fresh lime"])
+    long = [f"lime{n} lime juice {n}" for n in range(18)]  # 18 names, nearly all words of them known
+    download.detect(recipe_id(2), long)
+    source = download.write(tmp_path / "source")
+    ids = {}
+    for choice in ("drop", "words"):
+        out = tmp_path / choice
+        flags = ("--word-min-count", "2", "--word-dim", "8", "--word-epochs", "1", "--unknown-ingredients", choice)
+        assert run("--source", source, "--out", out, *flags) == 0
+        folder = out / "recipe1m" / "1.0.0"
+        words = ["", "</i>", *(folder / "words.txt").read_text().split("\n")[:-1]]
+        records = read_records(folder, "train")
+        assert len(records) == 3
+        ids[choice] = {record["id"][0].decode(): [words[i] for i in record["ingredient_ids"]] for record in records}
+    assert ids["drop"][recipe_id(3)] == ["lime_juice", "</i>"]
+    assert ids["words"][recipe_id(3)] == ["lime_juice", "fresh", "lime", "</i>"]
+    assert ids["words"][recipe_id(2)] == ["lime", "juice", "</i>"]

@@ -45,6 +45,20 @@ def test_another_collection_is_replaced_only_when_told(source, built, tmp_path, 
     assert [path.name for path in out.iterdir()] == ["recipe1m"]
 
 
+def test_a_collection_from_before_an_option_is_known_again(source, built, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(built.parents[1], out)
+    place = out / "recipe1m" / "1.0.0" / "metadata.json"
+    metadata = json.loads(place.read_text())
+    del metadata["options"]["unknown_ingredients"]
+    place.write_text(json.dumps(metadata))
+    same = ("--source", source, "--out", out, "--class-min-train", "1", *FEW_WORDS)
+    assert run(*same) == 0
+    assert "already built" in capsys.readouterr().out
+    assert run(*same, "--unknown-ingredients", "words") == 2
+    assert "unknown_ingredients was drop, is now words" in capsys.readouterr().err
+
+
 def test_a_folder_of_someone_else_is_not_touched(source, tmp_path, capsys):
     (tmp_path / "recipe1m" / "1.0.0").mkdir(parents=True)
     assert run("--source", source, "--out", tmp_path) == 2

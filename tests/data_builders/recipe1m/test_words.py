@@ -48,6 +48,13 @@ def test_two_names_with_one_id_count_once():
     assert ingredient_ids(["olive oil", "olive_oil"], {"olive_oil": 7}) == [7, 1]
 
 
+def test_an_unknown_name_can_be_read_as_its_words():
+    ids = {"olive_oil": 7, "salt": 2, "olive": 3, "lime": 5, "juice": 4}
+    names = ["fresh  lime juice", "olive oil", "gold", "orange juice", "lime"]
+    assert ingredient_ids(names, ids) == [7, 5, 1]
+    assert ingredient_ids(names, ids, split_unknown=True) == [5, 4, 7, 1]
+
+
 def test_unknown_words_have_the_last_id():
     assert word_ids(["a", "b", "a"], {"a": 2}, 3) == [2, 3, 2]
 
@@ -57,3 +64,8 @@ def test_word2vec_reads_ingredients_and_instructions():
         ["olive oil", "salt", "tab\there", ""], [True, False, True, True], ["Warm olive oil."]
     )
     assert sentences == [["olive_oil", "salt"], ["Warm", "olive_oil", "."]]
+
+
+def test_word2vec_can_read_the_words_of_a_name_too():
+    sentences = training_sentences(["olive oil", "salt", "tab\there"], [True] * 3, ["Warm."], split_names=True)
+    assert sentences == [["olive_oil", "olive", "oil", "salt", "tab", "here"], ["Warm", "."]]

@@ -1,0 +1,34 @@
+"""Towers for a few hundred to a few thousand recipes, on features of another encoder: seconds to minutes on a CPU.
+
+    python -m data_builders.recipe1m --source DIR --out data \
+        --word-min-count 3 --word-dim 100 --unknown-ingredients words
+    python -m adamine_jax.main --config configs/features.py --workdir runs/mine \
+        --config.data.dir=data --config.data.image_features=features.npy
+
+docs/features.md says what the file holds, and which of these settings matter.
+"""
+
+from configs import adamine
+
+
+def get_config():
+    """Returns the configuration: small LSTMs with a long memory, few epochs, a falling learning rate."""
+    config = adamine.get_config()
+    config.seed = 1
+    config.batch_size = 128
+    config.epochs = 10  # a small collection is memorised after them
+    config.unfreeze_epoch = 0  # there is no ResNet
+
+    config.model.embedding_dim = 512
+    config.model.word_norm = 4.0
+    config.model.forget_bias = 4.0  # an LSTM starts as a slow average of its words
+    config.model.word_dim = None  # that of the data set's word vectors
+    config.model.ingredient_hidden = 128
+    config.model.sentence_hidden = 128
+    config.model.instruction_hidden = 256
+
+    config.optim.lr = 1e-3
+    config.optim.decay_epochs = 10
+    config.checkpoint.best_by = "rsum"  # R@1 of some dozens of validation pairs is mostly noise
+    config.eval.protocols = ("full",)
+    return config
