@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.kitchen import scores_of
 from benchmarks.machine import describe_machine
+from benchmarks.scores import chance, scores_of, scores_table
 
 CONVERSION = ("--word-min-count=3", "--word-dim=100")
 SEEDS = (1, 2, 3)
@@ -48,8 +48,8 @@ def main() -> None:
             arguments.append(f"--config.data.image_features={flags.features.resolve()}")
             numbers, pairs = scores_of(out / f"{name.replace(' ', '_')}_{seed}", arguments)
             scores.append(numbers)
-        rows.append((name, np.mean(scores, axis=0)))
-    rows.append(("chance", 2 * ((pairs + 1) / 2, 100 / pairs, 1000 / pairs)))
+        rows.append((name, *np.mean(scores, axis=0)))
+    rows.append(("chance", *chance(pairs)))
     flags.results.write_text(page(rows, pairs), encoding="utf-8")
     print(flags.results.read_text(encoding="utf-8"))
 
@@ -61,11 +61,7 @@ def page(rows: list[tuple], pairs: int) -> str:
         "",
         f"`python -m benchmarks.drinks`, {pairs} test pairs, mean of {len(SEEDS)} seeds. {describe_machine()}",
         "",
-        "| | image → recipe: MedR | R@1 | R@10 | recipe → image: MedR | R@1 | R@10 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [f"| {name} | " + " | ".join(f"{score:.1f}" for score in scores) + " |" for name, scores in rows]
-    lines += [
+        *scores_table(rows),
         "",
         "R@K in percent, MedR from 1. One seed's standard error of R@10 is about "
         f"{100 * np.sqrt(0.21 / pairs):.0f} points.",

@@ -9,15 +9,13 @@ this one goes on where it was interrupted.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import kitchen_linear
 from benchmarks.machine import describe_machine
+from benchmarks.scores import chance, scores_of, scores_table
 
 RUNS = {
     "AdaMine, seed 1": ["--config.seed=1"],
@@ -28,7 +26,6 @@ RUNS = {
     "photos of other recipes": ["--config.seed=1", "--config.data.shuffle_photos=True"],
     "untrained": ["--config.seed=1", "--config.epochs=0"],
 }
-DIRECTIONS = ("image_to_recipe", "recipe_to_image")
 
 
 def main() -> None:
@@ -48,19 +45,9 @@ def main() -> None:
         )
         rows.append((name, *scores))
     rows.append(("linear maps: colours, ingredients", *linear_maps(flags.download)))
-    rows.append(("chance", *2 * ((pairs + 1) / 2, 100 / pairs, 1000 / pairs)))
+    rows.append(("chance", *chance(pairs)))
     flags.results.write_text(page(rows, pairs), encoding="utf-8")
     print(flags.results.read_text(encoding="utf-8"))
-
-
-def scores_of(workdir: Path, arguments: list[str]) -> tuple[list[float], int]:
-    """MedR, R@1 and R@10 of both directions, and the number of test pairs; trains where that has not been done."""
-    if not (workdir / "figures" / "top5_photo_to_recipe.png").exists():  # the last thing that a run writes
-        command = [sys.executable, "-m", "adamine_jax.main", f"--workdir={workdir}", *arguments]
-        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
-    results = json.loads((workdir / "eval_test.json").read_text())["full"]
-    scores = [results[direction][metric]["mean"] for direction in DIRECTIONS for metric in ("medr", "r1", "r10")]
-    return scores, results["pairs"]
 
 
 def linear_maps(download: Path) -> list[float]:
@@ -78,10 +65,8 @@ def page(rows: list[tuple], pairs: int) -> str:
         "",
         f"`python -m benchmarks.kitchen`, {pairs} test pairs of `make quickstart`. {describe_machine()}",
         "",
-        "| | image → recipe: MedR | R@1 | R@10 | recipe → image: MedR | R@1 | R@10 |",
-        "|---|---|---|---|---|---|---|",
+        *scores_table(rows),
     ]
-    lines += [f"| {name} | " + " | ".join(f"{score:.1f}" for score in scores) + " |" for name, *scores in rows]
     r10 = np.mean([[row[3], row[6]] for row in rows[:3]])
     lines += [
         "",

@@ -15,6 +15,7 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
 from adamine_jax.models.adamine import build_model, init_variables
+from configs.features import get_config
 from tests import tiny
 
 
@@ -38,6 +39,18 @@ def one_device():
 
 def leaves(directory, checkpoint="last"):
     return jax.device_get(workdir.load(directory, checkpoint=checkpoint).variables)
+
+
+def test_the_preset_for_small_collections_runs(tiny_data, feature_files, tmp_path):
+    config = get_config()
+    config.data.dir, config.data.image_features = str(tiny_data), str(feature_files[0])
+    config.batch_size, config.epochs, config.optim.decay_epochs = 8, 1, 1
+    results = train.train(config, tmp_path / "run", one_device())
+    assert set(results) == {"full"}
+    params = leaves(tmp_path / "run")["params"]
+    assert params["image_tower"]["fc"]["kernel"].shape == (20, 512)
+    assert params["recipe_tower"]["fc"]["kernel"].shape == (2 * 128 + 256, 512)
+    assert np.isfinite(params["recipe_tower"]["fc"]["kernel"]).all()
 
 
 def test_a_run_without_pixels_trains_resumes_and_is_evaluated(tiny_data, feature_files, tmp_path):

@@ -176,11 +176,12 @@ def test_given_classes_are_used(tmp_path):
 
 def test_names_that_the_vocabulary_lacks_can_be_read_as_their_words(tmp_path):
     download = Download()
-    for number, partition in enumerate(["train", "train", "train", "val", "test"], start=1):
+    for number, partition in enumerate(["train"] * 4 + ["val", "test"], start=1):
         download.add(number, partition, instructions=[{"text": "Shake the thing well."}])
         download.detect(recipe_id(number), ["lime juice", f"{number}th fresh lime"])
-    long = [f"lime{n} lime juice {n}" for n in range(18)]  # 18 names, nearly all words of them known
-    download.detect(recipe_id(2), long)
+    # 12 names that appear once, of 24 words that appear twice: as words they are more than the filter lets pass.
+    download.detect(recipe_id(1), [f"w{2 * n} w{2 * n + 1}" for n in range(12)])
+    download.detect(recipe_id(2), [f"w{2 * n + 1} w{(2 * n + 2) % 24}" for n in range(12)])
     source = download.write(tmp_path / "source")
     ids = {}
     for choice in ("drop", "words"):
@@ -190,8 +191,9 @@ def test_names_that_the_vocabulary_lacks_can_be_read_as_their_words(tmp_path):
         folder = out / "recipe1m" / "1.0.0"
         words = ["", "</i>", *(folder / "words.txt").read_text().split("\n")[:-1]]
         records = read_records(folder, "train")
-        assert len(records) == 3
+        assert len(records) == 4
         ids[choice] = {record["id"][0].decode(): [words[i] for i in record["ingredient_ids"]] for record in records}
     assert ids["drop"][recipe_id(3)] == ["lime_juice", "</i>"]
     assert ids["words"][recipe_id(3)] == ["lime_juice", "fresh", "lime", "</i>"]
-    assert ids["words"][recipe_id(2)] == ["lime", "juice", "</i>"]
+    assert ids["drop"][recipe_id(1)] == ["</i>"]
+    assert ids["words"][recipe_id(1)] == [*(f"w{n}" for n in range(24)), "</i>"]
