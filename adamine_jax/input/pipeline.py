@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import os
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
@@ -229,8 +230,8 @@ def _read(
     dataset = batches.map(parse, num_parallel_calls=2)
     if vectors.photos is None:
         rows = batches.element_spec.numbers.shape[0]
-        dataset = dataset.unbatch().map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(rows, drop_remainder=True)
-    dataset = dataset.prefetch(2)
+        dataset = dataset.unbatch().map(decode, num_parallel_calls=os.cpu_count()).batch(rows, drop_remainder=True)
+    dataset = dataset.prefetch(2).with_options(_untuned())
     try:
         for batch in dataset.as_numpy_iterator():
             if vectors.photos is not None:
@@ -249,6 +250,13 @@ def _read(
     finally:
         del dataset
         reader.close()
+
+
+def _untuned() -> tf.data.Options:
+    """Without autotuning: at its end a data set would wait for the tuner, which sleeps up to a minute at a time."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _texts(recipe: dict[str, tf.RaggedTensor | tf.Tensor], model) -> dict[str, tf.Tensor]:
