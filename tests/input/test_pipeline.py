@@ -121,6 +121,18 @@ def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(in
         assert np.abs(crop - first[4:36, 8:40]).max() <= 3
 
 
+def test_the_end_of_the_data_waits_for_no_tuner(index, monkeypatch):
+    # tf.data's autotuner sleeps up to a minute at a time, and a data set that it tunes ends when it wakes.
+    read = []
+    iterate = tf.data.Dataset.as_numpy_iterator
+    monkeypatch.setattr(
+        tf.data.Dataset, "as_numpy_iterator", lambda self: read.append(self.options()) or iterate(self), raising=True
+    )
+    train_batches(index, epoch_plan(index.class_id, 0, 0, 8))
+    list(pipeline.evaluation_batches(index, np.arange(4), batch_size=2, rows=slice(2), data=data_config(), model=MODEL))
+    assert [options.autotune.enabled for options in read] == [False, False]
+
+
 def _columns(batches):
     columns = {}
     for batch in batches:
