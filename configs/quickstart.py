@@ -13,7 +13,7 @@ def get_config(preset: str = "adamine"):
     config = importlib.import_module(f"configs.{preset}").get_config()
     config.seed = 1
     config.batch_size = 64
-    config.epochs = 11
+    config.epochs = 13
     config.unfreeze_epoch = 0  # nothing is pre-trained
 
     config.data.resize = 104
@@ -32,6 +32,6 @@ def get_config(preset: str = "adamine"):
     config.model.instruction_hidden = 128
 
     config.optim.lr = 1e-3
-    config.optim.decay_epochs = 5
+    config.optim.decay_epochs = 6
     config.eval.protocols = ("full",)
     return config

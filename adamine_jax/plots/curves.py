@@ -77,7 +77,7 @@ def _draw_loss(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
         color, dash = _STRATEGIES.get(name, _OTHER)
         axes.plot(*_series(train, f"loss_{name}", knots), color=color, linestyle=dash, label=name)
     axes.plot(*_series(train, "loss", knots), color=style.BLACK, linewidth=1.2, label="total")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # head-room for the legend
     _legend(axes, train)
 
 
