@@ -6,7 +6,7 @@
 
 On a CPU: training step, image tower in inference, text tower in training, time to the first step, and what the
 compiler loses. On a GPU the training step alone, beside `torch.compile` under autocast. Times are medians of several
-runs, taken in turns in one process, so that noise meets all of them alike.
+runs, taken in turns, so that noise meets all of them alike.
 """
 
 import argparse
@@ -18,144 +18,73 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Before JAX starts: PyTorch needs its part of a GPU's memory.
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamine_jax.devices import make_mesh
-from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.state import create_state, learning_rate, make_train_step
-from benchmarks import thunks
-from benchmarks.batches import SIZE, TABLE_ROWS, pairs, recipes
+from benchmarks import contenders, thunks
+from benchmarks.batches import SIZE, recipes
 from benchmarks.losses import medians
 from benchmarks.machine import describe_machine
+from benchmarks.tower_runs import CORES, MATMUL, ON_GPU, model_of, our_step, resnet_flops, torch_batch, torch_model
 from configs import adamine
 
 RESULTS = Path(__file__).parent / "results" / "towers.md"
-MATMUL = 2048
-TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "embedding_dim")
-ON_GPU = jax.default_backend() == "gpu"
-CORES = len(os.sched_getaffinity(0))  # XLA takes as many threads
-
-
-def model_of(options: argparse.Namespace) -> tuple[AdaMine, object, dict]:
-    """Our model, the configuration and initial variables: the paper's preset, in bfloat16 on a GPU."""
-    config = adamine.get_config()
-    config.model.image.depth = options.depth
-    config.model.dtype = "bfloat16" if ON_GPU else "float32"
-    model = build_model(config.model, table_rows=TABLE_ROWS)
-    variables = init_variables(model, jax.random.key(0), image_size=SIZE, max_words=config.model.max_words)
-    return model, config, variables
-
-
-def torch_model(options: argparse.Namespace):
-    """The same model in PyTorch, on the GPU if there is one."""
-    import torch
-
-    from benchmarks.peers import torch_towers
-
-    torch.manual_seed(0)
-    config = adamine.get_config().model
-    text = torch_towers.TextTower(TABLE_ROWS, **{name: config[name] for name in TEXT_SIZES})
-    return torch_towers.AdaMine(options.depth, text).to("cuda" if ON_GPU else "cpu")
-
-
-def torch_batch(batch: dict[str, np.ndarray]) -> tuple[dict, tuple]:
-    """A batch as tensors, and what the PyTorch text tower takes of it."""
-    import torch
-
-    from benchmarks.peers.torch_towers import Lengths
-
-    tensors = {name: torch.tensor(array, device="cuda" if ON_GPU else "cpu") for name, array in batch.items()}
-    fields = [tensors[name] for name in ("ingredients", "words", "num_sentences")]
-    return tensors, (*fields, Lengths(*fields))
-
-
-def our_step(size: int, options: argparse.Namespace) -> Callable[[], None]:
-    """A training step with nothing frozen."""
-    model, config, variables = model_of(options)
-    mesh = make_mesh(jax.devices()[:1])
-    step = make_train_step(model, config, mesh, learning_rate(config, 100))
-    batch = jax.tree.map(jnp.asarray, pairs(size))
-    state = create_state(config, variables, mesh)
-
-    def run() -> None:
-        nonlocal state
-        state = jax.block_until_ready(step(state, batch, frozen=False))
-
-    return run
-
-
-def torch_step(size: int, options: argparse.Namespace, compiled: bool = False) -> Callable[[], None]:
-    """The same in PyTorch, under autocast to bfloat16 on a GPU."""
-    import torch
-
-    from benchmarks.peers import torch_criterion
-
-    model = torch_model(options)
-    embed_images = torch.compile(model.embed_images) if compiled else model.embed_images
-    batch, fields = torch_batch(pairs(size))
-    adam = torch.optim.Adam(model.parameters(), lr=1e-4, fused=ON_GPU)
-
-    def run() -> None:
-        with torch.autocast("cuda", torch.bfloat16, enabled=ON_GPU):
-            image, recipe = embed_images(batch["image"]), model.embed_recipes(*fields)
-        loss = torch_criterion.adamine(image.float(), recipe.float(), batch["class_id"].long())
-        adam.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 8.0)
-        adam.step()
-        if ON_GPU:
-            torch.cuda.synchronize()
-
-    return run
+LIMIT = "one product of matrices"
 
 
 def training(options: argparse.Namespace, size: int) -> list[str]:
     """Section: the step of the whole model."""
-    runs = {"ours": our_step(size, options), "PyTorch": torch_step(size, options)}
+    runs = {"ours": "our_step", "PyTorch": "torch_step", LIMIT: "product"}
     if ON_GPU:
-        runs["PyTorch, torch.compile"] = torch_step(size, options, compiled=True)
-    seconds = medians(runs, options.repeats)
+        runs["PyTorch, torch.compile"] = "compiled_torch_step"
     title = f"Training step: ResNet-{options.depth} at {SIZE} px, text tower, loss, clipping, Adam; batch {size}"
-    return table(title, size, seconds, goal=None if ON_GPU else 0.6)
+    text = text_flops(adamine.get_config().model, recipes(size))
+    flops = 3 * size * resnet_flops(options.depth) + text
+    return table(title, size, in_turns(runs, options, size), flops, goal=None if ON_GPU else 0.6)
 
 
 def inference(options: argparse.Namespace, size: int) -> list[str]:
     """Section: the image tower, BatchNorm with stored statistics."""
-    import torch
-
-    model, _, variables = model_of(options)
-    photos = pairs(size)["image"]
-    embed = jax.jit(lambda v, x: model.apply(v, x, train=False, method="embed_images"))
-    ours_photos = jnp.asarray(photos)
-    theirs, theirs_photos = torch_model(options).eval(), torch.tensor(photos)
-
-    @torch.inference_mode()
-    def in_torch() -> None:
-        theirs.embed_images(theirs_photos)
-
-    runs = {"ours": lambda: jax.block_until_ready(embed(variables, ours_photos)), "PyTorch": in_torch}
+    seconds = in_turns({"ours": "our_inference", "PyTorch": "torch_inference", LIMIT: "product"}, options, size)
     title = f"Inference: ResNet-{options.depth} at {SIZE} px; batch {size}"
-    return table(title, size, medians(runs, options.repeats), goal=0.9)
+    return table(title, size, seconds, size * resnet_flops(options.depth), goal=0.9)
 
 
-def table(title: str, size: int, seconds: dict[str, float], goal: float | None) -> list[str]:
-    """Seconds and pairs per second, and ours as a multiple of PyTorch's throughput."""
-    lines = [f"### {title}", "", "| | s | pairs/s | throughput, PyTorch = 1 |", "|---|---:|---:|---:|"]
+def in_turns(runs: dict[str, str], options: argparse.Namespace, size: int) -> dict[str, float]:
+    """Median seconds of runs of `benchmarks.tower_runs`."""
+    line = [sys.executable, "-m", "benchmarks.tower_runs", f"--batch={size}", f"--depth={options.depth}"]
+    commands = {name: [*line, f"--run={run}"] for name, run in runs.items()}
+    return contenders.medians(commands, options.repeats, together=not ON_GPU)  # one at a time has a GPU's memory
+
+
+def table(title: str, size: int, seconds: dict[str, float], flops: float, goal: float | None) -> list[str]:
+    """Seconds and pairs per second, ours as a multiple of PyTorch's throughput, and how near the limit each is."""
+    rate = 2 * MATMUL**3 / seconds[LIMIT]
+    lines = [
+        f"### {title}",
+        "",
+        "| | s | pairs/s | throughput, PyTorch = 1 | of the limit |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for name, value in seconds.items():
-        lines.append(f"| {name} | {value:.3f} | {size / value:,.2f} | {seconds['PyTorch'] / value:.2f} |")
-    return [*lines, "", *([f"Goal: {goal}.", ""] if goal else [])]
+        if name != LIMIT:
+            ratio = f"{seconds['PyTorch'] / value:.2f}"
+            lines.append(f"| {name} | {value:.3f} | {size / value:,.2f} | {ratio} | {flops / rate / value:.0%} |")
+    return [
+        *lines,
+        "",
+        f"The limit: the products are {flops / 1e9:,.0f} GFLOP, and one of {MATMUL} × {MATMUL} matrices runs at "
+        f"{rate / 1e9:,.0f} GFLOP/s in the same run, {flops / rate:.3f} s.{f' Goal: {goal}.' if goal else ''}",
+        "",
+    ]
 
 
 def text(options: argparse.Namespace) -> list[str]:
     """Section: the text tower, forward and backward."""
     from benchmarks.peers import padded_lstm
 
-    model, config, variables = model_of(options)
+    model, config, variables = model_of(options.depth)
     size, small = options.text_batch, options.padded_batch
     batch = recipes(size, config.model.max_words)
     params = variables["params"]["recipe_tower"]
@@ -169,7 +98,7 @@ def text(options: argparse.Namespace) -> list[str]:
     def ours(params, fields):
         return model.recipe_tower.apply({"params": params}, fields)
 
-    tower = torch_model(options).text
+    tower = torch_model(options.depth).text
     _, fields = torch_batch(batch)
 
     def in_torch() -> None:
@@ -260,7 +189,7 @@ def first_step(size: int, options: argparse.Namespace) -> list[str]:
 
 def steps(size: int, options: argparse.Namespace) -> None:
     """Two training steps, with a line after each."""
-    run = our_step(size, options)
+    run = our_step(size, options.depth)
     for number in range(2):
         run()
         print(number, flush=True)

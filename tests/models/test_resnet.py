@@ -145,3 +145,21 @@ def test_initial_values():
     norm = variables["params"]["layer3_0"]["bn2"] | variables["batch_stats"]["layer3_0"]["bn2"]
     for name, wanted in {"scale": 1, "bias": 0, "mean": 0, "var": 1}.items():
         np.testing.assert_array_equal(norm[name], np.full(64, wanted))
+
+
+def test_relu_of_a_sum_is_relu_of_the_sum():
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(64, 128)), 0).astype(np.float32)
+    y = rng.normal(size=x.shape).astype(np.float32)
+    y[:8] = -x[:8]  # a sum of zero, where PyTorch's ReLU has no gradient
+    y[8:16] = np.nextafter(-x[8:16], 1)
+    cotangent = rng.normal(size=x.shape).astype(np.float32)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        arrays = [jnp.asarray(array, dtype) for array in (x, y)]
+        out, backward = jax.vjp(resnet.relu_of_sum, *arrays)
+        wanted, wanted_backward = jax.vjp(lambda a, b: jax.nn.relu(a + b), *arrays)
+        np.testing.assert_array_equal(out, wanted)
+        for one, other in zip(
+            backward(cotangent.astype(out.dtype)), wanted_backward(cotangent.astype(out.dtype)), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)

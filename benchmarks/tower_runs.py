@@ -1,0 +1,173 @@
+"""Steps and inference of the whole model, ours and PyTorch's: the contenders of `benchmarks.towers`.
+
+    python -m benchmarks.tower_runs --run our_step --batch 8
+
+serves one of them to `benchmarks.contenders`.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+
+# Before JAX starts: PyTorch needs its part of a GPU's memory.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamine_jax.devices import make_mesh
+from adamine_jax.models.adamine import AdaMine, build_model, init_variables
+from adamine_jax.models.resnet import LAYOUTS
+from adamine_jax.state import create_state, learning_rate, make_train_step
+from benchmarks.batches import SIZE, TABLE_ROWS, pairs
+from benchmarks.contenders import serve
+from configs import adamine
+
+TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "embedding_dim")
+ON_GPU = jax.default_backend() == "gpu"
+MATMUL = 8192 if ON_GPU else 2048
+CORES = len(os.sched_getaffinity(0))  # XLA takes as many threads
+
+
+def model_of(depth: int) -> tuple[AdaMine, object, dict]:
+    """Our model, the configuration and initial variables: the paper's preset, in bfloat16 on a GPU."""
+    config = adamine.get_config()
+    config.model.image.depth = depth
+    config.model.dtype = "bfloat16" if ON_GPU else "float32"
+    model = build_model(config.model, table_rows=TABLE_ROWS)
+    variables = init_variables(model, jax.random.key(0), image_size=SIZE, max_words=config.model.max_words)
+    return model, config, variables
+
+
+def torch_model(depth: int):
+    """The same model in PyTorch, on the GPU if there is one."""
+    import torch
+
+    from benchmarks.peers import torch_towers
+
+    torch.manual_seed(0)
+    config = adamine.get_config().model
+    text = torch_towers.TextTower(TABLE_ROWS, **{name: config[name] for name in TEXT_SIZES})
+    return torch_towers.AdaMine(depth, text).to("cuda" if ON_GPU else "cpu")
+
+
+def torch_batch(batch: dict[str, np.ndarray]) -> tuple[dict, tuple]:
+    """A batch as tensors, and what the PyTorch text tower takes of it."""
+    import torch
+
+    from benchmarks.peers.torch_towers import Lengths
+
+    tensors = {name: torch.tensor(array, device="cuda" if ON_GPU else "cpu") for name, array in batch.items()}
+    fields = [tensors[name] for name in ("ingredients", "words", "num_sentences")]
+    return tensors, (*fields, Lengths(*fields))
+
+
+def our_step(size: int, depth: int) -> Callable[[], None]:
+    """A training step with nothing frozen."""
+    model, config, variables = model_of(depth)
+    mesh = make_mesh(jax.devices()[:1])
+    step = make_train_step(model, config, mesh, learning_rate(config, 100))
+    batch = jax.tree.map(jnp.asarray, pairs(size))
+    state = create_state(config, variables, mesh)
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(step(state, batch, frozen=False))
+
+    return run
+
+
+def torch_step(size: int, depth: int, compiled: bool = False) -> Callable[[], None]:
+    """The same in PyTorch, under autocast to bfloat16 on a GPU."""
+    import torch
+
+    from benchmarks.peers import torch_criterion
+
+    model = torch_model(depth)
+    embed_images = torch.compile(model.embed_images) if compiled else model.embed_images
+    batch, fields = torch_batch(pairs(size))
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4, fused=ON_GPU)
+
+    def run() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=ON_GPU):
+            image, recipe = embed_images(batch["image"]), model.embed_recipes(*fields)
+        loss = torch_criterion.adamine(image.float(), recipe.float(), batch["class_id"].long())
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 8.0)
+        adam.step()
+        if ON_GPU:
+            torch.cuda.synchronize()
+
+    return run
+
+
+def compiled_torch_step(size: int, depth: int) -> Callable[[], None]:
+    """`torch_step` with the image tower through `torch.compile`."""
+    return torch_step(size, depth, compiled=True)
+
+
+def our_inference(size: int, depth: int) -> Callable[[], None]:
+    """The image tower, BatchNorm with stored statistics."""
+    model, _, variables = model_of(depth)
+    photos = jnp.asarray(pairs(size)["image"])
+    embed = jax.jit(lambda v, x: model.apply(v, x, train=False, method="embed_images"))
+    return lambda: jax.block_until_ready(embed(variables, photos))
+
+
+def torch_inference(size: int, depth: int) -> Callable[[], None]:
+    """The same in PyTorch."""
+    import torch
+
+    model, photos = torch_model(depth).eval(), torch.tensor(pairs(size)["image"])
+
+    @torch.inference_mode()
+    def run() -> None:
+        model.embed_images(photos)
+
+    return run
+
+
+def product(size: int, depth: int) -> Callable[[], None]:
+    """One product of matrices, for the rate that bounds all of the above."""
+    matrix = jnp.ones((MATMUL, MATMUL), jnp.bfloat16 if ON_GPU else jnp.float32)
+    multiply = jax.jit(lambda x: x @ x)
+    return lambda: jax.block_until_ready(multiply(matrix))
+
+
+def resnet_flops(depth: int) -> int:
+    """Multiplications and additions of one photo's convolutions, forward, in a ResNet of bottlenecks."""
+    layout, side, channels = LAYOUTS[depth], SIZE // 4, 64
+    total = (SIZE // 2) ** 2 * 64 * 7 * 7 * 3
+    for stage, blocks in enumerate(layout.blocks):
+        features = 64 * 2**stage
+        for block in range(blocks):
+            out = side // 2 if stage and not block else side
+            total += side**2 * channels * features + out**2 * features * (9 * features + 4 * features)
+            total += out**2 * channels * 4 * features if not block else 0
+            side, channels = out, 4 * features
+    return 2 * total
+
+
+RUNS = {
+    run.__name__: run for run in (our_step, torch_step, compiled_torch_step, our_inference, torch_inference, product)
+}
+
+
+def main() -> None:
+    """Serves one of the runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", choices=RUNS, required=True)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--depth", type=int, default=101)
+    options = parser.parse_args()
+    if "torch" in options.run and not ON_GPU:
+        import torch
+
+        torch.set_num_threads(CORES)
+    serve(RUNS[options.run](options.batch, options.depth))
+
+
+if __name__ == "__main__":
+    main()
