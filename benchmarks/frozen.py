@@ -6,17 +6,18 @@ Every figure is the median of several steps on a batch that is there already; th
 """
 
 import argparse
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adamine_jax import devices
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.resnet import feature_dim
 from adamine_jax.state import create_state, learning_rate, make_train_step
+from benchmarks import contenders
 from benchmarks.batches import TABLE_ROWS, pairs
 from benchmarks.machine import describe_machine
 from configs import adamine
@@ -24,8 +25,8 @@ from configs import adamine
 RESULTS = Path(__file__).parent / "results" / "frozen.md"
 
 
-def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
-    """Median seconds of a step that computes the features, and of one that is given them."""
+def frozen_step(size: int, instructions: str, cached: bool) -> Callable[[], None]:
+    """A training step that computes the features of the photos, or is given them."""
     config = adamine.get_config()
     config.model.instructions = instructions
     mesh = devices.make_mesh()
@@ -33,37 +34,46 @@ def seconds(size: int, instructions: str, repeats: int) -> tuple[float, float]:
     variables = init_variables(model, jax.random.key(0), image_size=64, max_words=config.model.max_words)
     step = make_train_step(model, config, mesh, learning_rate(config, 100))
     state = create_state(config, variables, mesh)
-    photos = jax.tree.map(jnp.asarray, pairs(size))
-    photos["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.sentence_dim))
-    features = photos | {"image": jnp.ones((size, feature_dim(config.model.image.depth)))}
-    times: dict[int, list[float]] = {0: [], 1: []}
-    for _ in range(repeats + 1):
-        for number, given in enumerate((photos, features)):
-            start = time.perf_counter()
-            state = jax.block_until_ready(step(state, given, frozen=True))
-            times[number].append(time.perf_counter() - start)
-    return tuple(float(np.median(values[1:])) for values in times.values())
+    batch = jax.tree.map(jnp.asarray, pairs(size))
+    batch["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.sentence_dim))
+    if cached:
+        batch["image"] = jnp.ones((size, feature_dim(config.model.image.depth)))
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(step(state, batch, frozen=True))
+
+    return run
 
 
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     flags = parser.parse_args()
+    if flags.serve:
+        instructions, source = flags.serve
+        contenders.serve(frozen_step(flags.batch, instructions, source == "cached"))
+        return
     lines = [
         "# The frozen phase, with and without cached features",
         "",
-        f"`python -m benchmarks.frozen`, ResNet-101 at 224 px, batch {flags.batch}, float32. {describe_machine()}",
+        f"`python -m benchmarks.frozen`, ResNet-101 at 224 px, batch {flags.batch}, float32; medians of "
+        f"{flags.repeats} steps. {describe_machine()}",
         "",
-        "| instructions | pairs/s, features computed | pairs/s, cached | ratio |",
-        "|---|---|---|---|",
+        "| instructions | goal | pairs/s, features computed | pairs/s, cached | ratio |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for instructions in ("words", "vectors"):
-        computed, cached = seconds(flags.batch, instructions, flags.repeats)
+    for instructions, goal in (("words", 4), ("vectors", 20)):
+        line = [sys.executable, "-m", "benchmarks.frozen", f"--batch={flags.batch}", "--serve", instructions]
+        seconds = contenders.medians({s: [*line, s] for s in ("computed", "cached")}, flags.repeats)
+        computed, cached = seconds["computed"], seconds["cached"]
         lines.append(
-            f"| {instructions} | {flags.batch / computed:.1f} | {flags.batch / cached:.1f} | {computed / cached:.1f} |"
+            f"| {instructions} | {goal} | {flags.batch / computed:.1f} | {flags.batch / cached:.1f} "
+            f"| {computed / cached:.1f} |"
         )
         print(lines[-1], flush=True)
     lines += ["", "Steps alone: the cached phase also spares the decoding of photos."]

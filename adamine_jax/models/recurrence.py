@@ -11,10 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-MAX_GROUPS = 16
-GROUP_ROWS = {"cpu": 64}
+MAX_GROUPS = 24
+GROUP_ROWS = {"cpu": 24}
 ACCELERATOR_ROWS = 512
-"""Rows that a group has at least, or its products are not worth their overhead: measured on a CPU (32 to 512 rows were
+"""Rows that a group has at least, or its products are not worth their overhead: measured on a CPU (16 to 512 rows were
 tried), assumed elsewhere."""
 
 WEIGHT_GRADIENT_ROWS = 1024
