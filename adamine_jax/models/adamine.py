@@ -147,6 +147,8 @@ def embed_recipes(model: AdaMine, params: dict[str, Any], batch: dict[str, jax.A
     def embed(recipe_tower: dict[str, Any], fields: dict[str, jax.Array]) -> jax.Array:
         return model.apply({"params": {"recipe_tower": recipe_tower}}, fields, method="embed_recipes")
 
+    if mesh.size == 1:  # there shard_map would copy all gradients
+        return embed(params["recipe_tower"], fields)
     rows = PartitionSpec("data")
     embed = jax.shard_map(embed, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows, check_vma=False)
     return embed(params["recipe_tower"], fields)

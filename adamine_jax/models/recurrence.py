@@ -231,11 +231,8 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
     chunk = _chunk(rows)
     chunks = -(-(last - first) // chunk)
 
-    def step(carry, k):
-        dh, dc, of_inputs = carry
-        is_step, k = k < last, jnp.minimum(k, last - 1)  # a chunk may be longer than what is left
+    def step(k, dh, dc, of_inputs):
         group, number, position, is_real = schedule.at(k, reverse)
-        is_real &= is_step
         is_end = number == schedule.steps[group] - 1
         dh, dc = jnp.where(is_end, cotangent[group], dh), jnp.where(is_end, 0, dc)
         i, f, g, o = jnp.split(kept.gates[k - first].astype(cell_dtype), 4, axis=-1)
@@ -255,22 +252,32 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
         )
         dh = of_operand[:, width:] + jnp.where(is_real, 0, dh)
         dc = jnp.where(is_real, through_c * f, dc)
-        return (dh, dc, of_inputs), of_gates
+        return dh, dc, of_inputs, of_gates
 
     def backward_chunk(number, carry):
-        state, of_kernel, of_bias = carry
+        state, of_gates, of_kernel, of_bias = carry
         offset = (chunks - 1 - number) * chunk
-        k = first + offset + jnp.arange(chunk)
-        state, of_gates = jax.lax.scan(step, state, k, reverse=True)
-        operand = jax.lax.dynamic_slice_in_dim(kept.operand, offset, chunk)
-        operand = jnp.where((k < last)[:, None, None], operand, 0)  # nothing was ever written there
+        count = jnp.minimum(chunk, last - first - offset)
+
+        def backward_step(number, carry):
+            state, of_gates = carry
+            place = count - 1 - number
+            *state, new = step(first + offset + place, *state)
+            return tuple(state), jax.lax.dynamic_update_index_in_dim(of_gates, new, place, 0)
+
+        state, of_gates = jax.lax.fori_loop(0, count, backward_step, (state, of_gates))
+        # The last chunk may be longer than what there is. Behind it nothing was ever written into `kept`.
+        is_step = (jnp.arange(chunk) < count)[:, None, None]
+        operand = jnp.where(is_step, jax.lax.dynamic_slice_in_dim(kept.operand, offset, chunk), 0)
         of_kernel += jnp.einsum("krc,krg->cg", operand, of_gates, preferred_element_type=cell_dtype)
-        return state, of_kernel, of_bias + jnp.sum(of_gates.astype(cell_dtype), axis=(0, 1))
+        of_bias += jnp.sum(jnp.where(is_step, of_gates, 0).astype(cell_dtype), axis=(0, 1))
+        return state, of_gates, of_kernel, of_bias
 
     of_inputs, of_kernel, of_bias = gradients
     zeros = jnp.zeros((rows, hidden), cell_dtype)
-    (_, _, of_inputs), of_kernel, of_bias = jax.lax.fori_loop(
-        0, chunks, backward_chunk, ((zeros, zeros, of_inputs), of_kernel, of_bias)
+    of_gates = jnp.zeros((chunk, rows, 4 * hidden), dtype)
+    (_, _, of_inputs), _, of_kernel, of_bias = jax.lax.fori_loop(
+        0, chunks, backward_chunk, ((zeros, zeros, of_inputs), of_gates, of_kernel, of_bias)
     )
     return of_inputs, of_kernel, of_bias
 
