@@ -28,11 +28,12 @@ def main(arguments: list[str] | None = None) -> None:
         ("photo-size", flags.photo_size, 32),
         ("workers", flags.workers, 1),
         ("seed", flags.seed, 0),
+        ("with-photos", 0 if flags.with_photos is None else flags.with_photos, 0),
     ):
         if value < least:
             raise UserError(f"--{name} {value}: must be at least {least}")
     start = time.monotonic()
-    kitchen = Kitchen(flags.seed, flags.recipes, _splits(flags.splits), flags.photo_size)
+    kitchen = Kitchen(flags.seed, flags.recipes, _splits(flags.splits), flags.photo_size, flags.with_photos)
     photos = write_download(kitchen, flags.out, flags.workers)
     seconds = time.monotonic() - start
     print(f"wrote {flags.recipes} recipes and {photos} photos to {flags.out} in {format_seconds(seconds)}")
@@ -47,6 +48,7 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="everything is drawn from it")
     parser.add_argument("--splits", default="0.7,0.15,0.15", help="shares of train, val and test")
     parser.add_argument("--photo-size", type=int, default=192, help="shorter side of the photos, in pixels")
+    parser.add_argument("--with-photos", type=int, help="so many of the recipes have photos, the first ones; all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; changes no byte")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="picture the download in --out instead")
     return parser.parse_args(arguments)

@@ -30,12 +30,14 @@ class Kitchen:
         recipes: records in layer 1, those that a data set's filters drop counted in.
         splits: shares of train, val and test.
         photo_size: shorter side of the photos, in pixels.
+        with_photos: recipes that may have photos, the first ones; None: all.
     """
 
     seed: int
     recipes: int
     splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
     photo_size: int = 192
+    with_photos: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +119,17 @@ def _cook(kitchen: Kitchen, folder: Path, start: int) -> _Batch:
     """Makes the records at places `start` … of the three files, and the photos of layer 1's."""
     places = range(start, min(start + _CHUNK, kitchen.recipes))
     make = functools.partial(recipes.recipe, kitchen.seed, splits=kitchen.splits)
+
+    def is_shown(recipe: recipes.Recipe) -> bool:
+        return kitchen.with_photos is None or recipe.index < kitchen.with_photos
+
     first = [make(place) for place in places]
     second = [make(_shuffled(place, kitchen.recipes, 0.618)) for place in places]
     third = [make(_shuffled(place, kitchen.recipes, 0.414)) for place in places]
-    photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first)
+    photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first if is_shown(recipe))
     return _Batch(
         [_layer1(recipe) for recipe in first],
-        [_layer2(recipe) for recipe in second if recipe.mess.in_layer2],
+        [_layer2(recipe) for recipe in second if recipe.mess.in_layer2 and is_shown(recipe)],
         [_det_ingrs(recipe) for recipe in third],
         photos,
     )

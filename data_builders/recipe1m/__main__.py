@@ -32,6 +32,9 @@ _HELP = {
     "word_epochs": "passes of word2vec over the text",
     "images_per_recipe": "use at most this many photos of a recipe, the first ones",
     "resize": "shorter side of a stored photo, in pixels; smaller ones are not enlarged",
+    "without_photos": "keep recipes without a usable photo too, as a split of their own, text",
+    "partitions": "those to convert, with commas; classes made from titles need all three",
+    "limit": "read only so many records of layer1.json, the first ones; 0 = all",
     "published_split": "keep the first id of remove1M.txt, as the published split does",
 }
 
@@ -50,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     out = "the collection goes to <out>/recipe1m/<version>/; `check` needs none"
     parser.add_argument("--out", type=Path, default=argparse.SUPPRESS, help=out)
-    parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=available_cores(),
+        help="processes that read the text, and threads that decode photos",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a collection that is there")
     for field in dataclasses.fields(Options):
         flag = f"--{field.name.replace('_', '-')}"
@@ -61,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         elif field.name == "unknown_ingredients":
             parser.add_argument(flag, choices=UNKNOWN_INGREDIENTS, default=field.default, help=_HELP[field.name])
         else:
-            kind = int if isinstance(field.default, int) else Path
+            kind = Path if field.default is None else type(field.default)
             parser.add_argument(flag, type=kind, default=field.default, help=_HELP[field.name])
     return parser
 

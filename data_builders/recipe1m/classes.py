@@ -43,9 +43,9 @@ class BigramCounter:
         self._counts: collections.Counter[tuple[str, str]] = collections.Counter()
         self._last: list[str] = []
 
-    def add(self, title: str) -> None:
-        """Appends a title to the stream."""
-        tokens = self._last + title_tokens(title)
+    def add(self, tokens: list[str]) -> None:
+        """Appends a title, given as its tokens, to the stream."""
+        tokens = self._last + tokens
         self._counts.update(itertools.pairwise(tokens))
         self._last = tokens[-1:]
 
@@ -108,3 +108,9 @@ def name_classes(
     for name in food101:
         try_name(name)
     return names, class_ids
+
+
+def class_of_title(title: str, names: Sequence[str]) -> int:
+    """The first class whose name a title contains, as for the recipes that the classes were made from; or 0."""
+    lowered = title.lower()
+    return next((class_id for class_id, name in enumerate(names) if class_id and name in lowered), 0)

@@ -1,31 +1,36 @@
 """The passes over a download: read its text, keep what the rules keep, name the classes, hand out the records.
 
-1. Text: the train recipes' sentences go to a file and their words and the titles' bigrams are counted.
-2. Between: the vocabulary is loaded, or trained on that file.
-3. Recipes: each is filtered, its photos are decoded and made small, and what stays goes to a spool on disk.
-4. Classes are named from the bigrams and the titles that stayed; the records come back from the spool.
+1. Words, where no vocabulary is given: the train recipes' sentences go to a file, and word2vec reads it.
+2. Recipes: each is filtered, its photos are decoded and made small, and what stays goes to a spool on disk; the
+   bigrams of the train titles are counted.
+3. Classes are named from the bigrams and the titles that stayed; the records come back from the spool.
+
+The text is read by several processes, block by block, see `text_pass`; photos are decoded by threads of this one.
 """
 
 import collections
 import contextlib
 import hashlib
+import itertools
+import tempfile
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from adamine_jax.errors import UserError
-from adamine_jax.progress import track
+from adamine_jax.progress import Progress, track
 from data_builders.recipe1m import filters, photos, words
-from data_builders.recipe1m.classes import BigramCounter, food101_names, name_classes
-from data_builders.recipe1m.layers import PARTITIONS, Layers, Recipe, Unusable
+from data_builders.recipe1m.classes import BigramCounter, class_of_title, food101_names, name_classes
+from data_builders.recipe1m.json_blocks import Block
+from data_builders.recipe1m.layers import Layers, Seen, Unusable
 from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.spool import Spool
+from data_builders.recipe1m.text_pass import Decide, Dropped, Encoded, ReadWords
 from data_builders.recipe1m.vocabulary import (
     Vocabulary,
     frequent_words,
@@ -33,6 +38,9 @@ from data_builders.recipe1m.vocabulary import (
     number_words,
     train_vocabulary,
 )
+from data_builders.recipe1m.workers import Workers
+
+T = TypeVar("T")
 
 # The files of a download that decide what comes out, besides the photos.
 _TEXT_FILES = (*Layers.FILES, "remove1M.txt", "food101_classes_renamed.txt")
@@ -64,29 +72,11 @@ def _first_there(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-@dataclass
-class _TextCounts:
-    words: collections.Counter[str] = field(default_factory=collections.Counter)
-    bigrams: BigramCounter = field(default_factory=BigramCounter)
-    records: int = 0
+SMALL_TEXT = 32 << 20
+"""Bytes of text below which starting processes takes longer than the reading."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Dropped:
-    """A record that is left out without a look at its photos."""
-
-    record: Recipe | Unusable
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """A recipe that passed the filter, its words as ids."""
-
-    recipe: Recipe
-    ingredient_ids: list[int]
-    sentences: list[list[int]]
-    unknown_names: int
+TEXT = "text"
+"""The split of the recipes without photos."""
 
 
 class Conversion:
@@ -96,7 +86,7 @@ class Conversion:
         source: the download's folder.
         options: what to do.
         folder: where to put temporary files, and the lists of what was left out.
-        workers: threads that decode photos.
+        workers: processes that read the text, and threads that decode photos.
 
     Attributes:
         report: what happened.
@@ -109,11 +99,12 @@ class Conversion:
         self._split_names = options.unknown_ingredients == "words"
         path = classes_file(source, options)
         self._classes = load_classes(path) if path else None
-        self._layers = Layers(source)
+        Layers.check_files(source)
+        size = sum((source / name).stat().st_size for name in Layers.FILES)
+        self._text_workers = workers if size > SMALL_TEXT else 1
         self._spool: Spool | None = None
         self._kept: dict[str, list[int]] = {}
         self.report = Report(folder / "dropped.tsv")
-        self.report.notes += self._layers.notes
         self.class_names: list[str] = []
         self.vocabulary: Vocabulary | None = None
 
@@ -123,33 +114,35 @@ class Conversion:
         Raises:
             UserError: the download cannot be used, or no recipe of it stays.
         """
-        with contextlib.closing(self._layers), contextlib.closing(self.report):
+        with self._reading() as layers:
             vocabulary, source = self._given_vocabulary(), "given"
-            sentences = self._folder / "sentences.txt"
-            counts = self._read_text(sentences, count_words=vocabulary is None)
             if vocabulary is None:
-                vocabulary, source = train_vocabulary(sentences, counts.words, self._options), "trained"
-            sentences.unlink()
+                sentences = self._folder / "sentences.txt"
+                counts = self._read_words(layers, sentences)
+                vocabulary, source = train_vocabulary(sentences, counts, self._options), "trained"
+                sentences.unlink()
             self.vocabulary = vocabulary
             self._spool = Spool(self._folder / "spool")
             with contextlib.closing(self._spool):
-                self._keep_recipes(vocabulary.ids, vocabulary.unknown_id, counts, source)
+                self._keep_recipes(layers, vocabulary.ids, vocabulary.unknown_id, source)
 
     def check(self) -> None:
         """The same without word vectors and without storing anything but the report's numbers.
 
         Words that are too rare for a vocabulary of its own are told of in the report's notes.
         """
-        with contextlib.closing(self._layers), contextlib.closing(self.report):
-            vocabulary = self._given_vocabulary()
-            counts = self._read_text(None, count_words=vocabulary is None)
-            try:
-                known = vocabulary.words if vocabulary else frequent_words(counts.words, self._options)
-            except UserError as error:
-                self.report.notes.append(f"it cannot be converted like this: {error}")
-                known = sorted(counts.words)
-            unknown_id = len(known) + words.FIRST_WORD_ID
-            self._keep_recipes(number_words(known), unknown_id, counts, "given" if vocabulary else "trained")
+        with self._reading() as layers:
+            vocabulary, source = self._given_vocabulary(), "given"
+            if vocabulary:
+                known = vocabulary.words
+            else:
+                counts, source = self._read_words(layers, None), "trained"
+                try:
+                    known = frequent_words(counts, self._options)
+                except UserError as error:
+                    self.report.notes.append(f"it cannot be converted like this: {error}")
+                    known = sorted(counts)
+            self._keep_recipes(layers, number_words(known), len(known) + words.FIRST_WORD_ID, source)
 
     def examples(self, partition: str) -> Iterator[dict[str, Any]]:
         """The records of a partition, once; see the builder for their fields."""
@@ -165,97 +158,122 @@ class Conversion:
         path = vocabulary_file(self._source, self._options)
         return load_vocabulary(path) if path else None
 
-    def _read_text(self, sentences: Path | None, *, count_words: bool) -> _TextCounts:
-        """The first pass: counts, and writes the train recipes' sentences, if their words matter, into a file."""
-        counts = _TextCounts()
-        with sentences.open("w", encoding="utf-8", newline="\n") if sentences else contextlib.nullcontext() as file:
-            for recipe in track(self._layers.records(), "text", unit="recipe"):
-                counts.records += 1
-                if isinstance(recipe, Unusable) or recipe.partition != "train":
-                    continue
-                counts.bigrams.add(recipe.title)
-                if not count_words:
-                    continue
-                for sentence in words.training_sentences(
-                    recipe.names, recipe.valid, recipe.instructions, split_names=self._split_names
-                ):
-                    counts.words.update(sentence)
-                    if file and sentence:
-                        file.write(" ".join(sentence) + "\n")
-        return counts
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Layers]:
+        with (
+            contextlib.closing(self.report),
+            tempfile.TemporaryDirectory(dir=self._folder) as folder,
+            Workers(self._text_workers, Path(folder)) as self._processes,
+        ):
+            layers = Layers(self._source, Path(folder), self._processes.map)
+            self.report.notes += layers.notes
+            with contextlib.closing(layers):
+                yield layers
 
-    def _keep_recipes(self, ids: dict[str, int], unknown_id: int, counts: _TextCounts, vocabulary_source: str) -> None:
+    def _read(self, layers: Layers, task: Callable[[Block], T], what: str) -> Iterator[T]:
+        """What `task` gives for each block that is to be read, with progress in recipes."""
+        limit = self._options.limit
+        blocks = [block for block in layers.blocks if not limit or block.number <= limit]
+        total = sum(block.records for block in blocks)
+        with Progress(what, min(limit or total, total), "recipe") as progress:
+            for block, result in zip(blocks, self._processes.map(task, blocks), strict=True):
+                yield result
+                progress.update(min(block.records, (limit or total) - block.number + 1))
+
+    def _read_words(self, layers: Layers, sentences: Path | None) -> collections.Counter[str]:
+        """The first pass: counts the train recipes' words, and writes their sentences into a file."""
+        counts: collections.Counter[str] = collections.Counter()
+        seen, number = Seen(), 0
+        task = ReadWords(layers, self._split_names)
+        with sentences.open("w", encoding="utf-8", newline="\n") if sentences else contextlib.nullcontext() as file:
+            for lines, of_block in self._read(layers, task, "words"):
+                counts.update(of_block)
+                for record, text in lines:
+                    number += 1
+                    if isinstance(seen.check(record, number), Unusable) or self._is_beyond(number):
+                        counts.subtract(text.split())
+                    elif file:
+                        file.write(text)
+        return +counts
+
+    def _is_beyond(self, number: int) -> bool:
+        return 0 < self._options.limit < number
+
+    def _keep_recipes(self, layers: Layers, ids: dict[str, int], unknown_id: int, vocabulary_source: str) -> None:
         """The second pass: filters, reads photos, fills the spool, and names the classes of what stays."""
+        options, bigrams = self._options, BigramCounter()
         kept: list[tuple[str, str, str]] = []
         root = photos.image_root(self._source)
+        removed = filters.read_removed(self._source, options.published_split)
+        partitions = options.wanted_partitions
+        task = Decide(layers, ids, unknown_id, removed, partitions, options.without_photos, self._split_names)
 
-        def load(encoded: _Encoded) -> list[photos.Photo]:
-            listed = encoded.recipe.images[: self._options.images_per_recipe]
-            return [photos.load_photo(root, encoded.recipe.partition, name, self._options.resize) for name in listed]
+        def load(encoded: Encoded) -> list[photos.Photo]:
+            listed = encoded.recipe.images[: options.images_per_recipe]
+            return [photos.load_photo(root, encoded.recipe.partition, name, options.resize) for name in listed]
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
-            decisions = self._decide(ids, unknown_id, counts.records)
-            for decision, loaded in photos.map_in_order(
-                load, decisions, self._workers, lambda decision: isinstance(decision, _Encoded)
+            for fate, loaded in photos.map_in_order(
+                load, self._fates(layers, task, bigrams), self._workers, lambda fate: isinstance(fate, Encoded)
             ):
-                if isinstance(decision, _Dropped):
-                    self.report.drop(decision.record, decision.reason)
-                elif self._keep(decision, loaded, unknown_id):
-                    kept.append((decision.recipe.partition, decision.recipe.title, decision.recipe.id))
-        if not kept:
+                if isinstance(fate, Dropped):
+                    self.report.drop(fate.record, fate.reason)
+                elif split := self._keep(fate, loaded, unknown_id):
+                    kept.append((split, fate.recipe.title, fate.recipe.id))
+        if all(split == TEXT for split, _, _ in kept):
             raise self._nothing_stays(root)
-        self._name_classes(counts.bigrams, kept)
+        self._name_classes(bigrams, kept)
         self.report.set_vocabulary(vocabulary_source, unknown_id - words.FIRST_WORD_ID)
         assert self.report.adds_up(), "a record was counted twice or not at all"
 
-    def _decide(self, ids: dict[str, int], unknown_id: int, total: int) -> Iterator[_Encoded | _Dropped]:
-        """What the text alone decides about each record, in order."""
-        removed = filters.read_removed(self._source, self._options.published_split)
-        undetected = 0
-        for recipe in track(self._layers.records(), "recipes and photos", total, "recipe"):
-            if isinstance(recipe, Unusable):
-                yield _Dropped(recipe, recipe.reason)
-                continue
-            ingredient_ids = words.ingredient_ids(recipe.names, ids)
-            if reason := filters.reason_to_drop(recipe, ingredient_ids, removed):
-                yield _Dropped(recipe, reason)
-                continue
-            if self._split_names:  # after the filter: the words of a name do not make a recipe longer
-                ingredient_ids = words.ingredient_ids(recipe.names, ids, split_unknown=True)
-            undetected += not recipe.names
-            sentences = [
-                words.word_ids(words.instruction_words(line, recipe.names, recipe.valid), ids, unknown_id)
-                for line in recipe.instructions
-            ]
-            unknown_names = sum(words.ingredient_word(name) not in ids for name in recipe.names)
-            yield _Encoded(recipe, ingredient_ids, sentences, unknown_names)
+    def _fates(self, layers: Layers, task: Decide, bigrams: BigramCounter) -> Iterator[Encoded | Dropped]:
+        """What the text alone decides about each record, in order; counts the bigrams of the train titles."""
+        seen, number, undetected = Seen(), 0, 0
+        for decisions in self._read(layers, task, "recipes and photos"):
+            for decision in decisions:
+                number += 1
+                if self._is_beyond(number):
+                    continue
+                fate = decision.fate
+                named = fate.recipe if isinstance(fate, Encoded) else fate.record
+                if isinstance(named, Unusable) or isinstance(repeated := seen.check(named, number), Unusable):
+                    record = named if isinstance(named, Unusable) else repeated
+                    yield Dropped(record, record.reason)
+                    continue
+                if decision.tokens:
+                    bigrams.add(decision.tokens)
+                undetected += isinstance(fate, Encoded) and not fate.recipe.names
+                yield fate
         if undetected:
             self.report.notes.append(f"{undetected} recipes with a photo have no ingredient in det_ingrs.json")
 
-    def _keep(self, encoded: _Encoded, loaded: list[photos.Photo], unknown_id: int) -> bool:
-        """Puts a recipe with its readable photos into the spool; returns whether it has any."""
+    def _keep(self, encoded: Encoded, loaded: list[photos.Photo], unknown_id: int) -> str | None:
+        """Puts a recipe with its readable photos into the spool; returns its split, None: it has none."""
         recipe, report = encoded.recipe, self.report
         readable = [photo for photo in loaded if photo.jpeg is not None]
         report.photos_beyond[recipe.partition] += len(recipe.images) - len(loaded)
         for photo in loaded:
             if photo.jpeg is None:
                 report.photo_problem(recipe, photo)
-        if not readable:
+        if not readable and not self._options.without_photos:
             report.drop(recipe, filters.NO_READABLE_PHOTO)
-            return False
+            return None
+        split = recipe.partition if readable else TEXT
         word_ids = [word for sentence in encoded.sentences for word in sentence]
         report.keep(recipe, len(readable))
         report.count_unknown(len(word_ids), word_ids.count(unknown_id), len(recipe.names), encoded.unknown_names)
         if self._spool:
-            self._spool.add(recipe.partition, _record(encoded, word_ids, readable), [photo.jpeg for photo in readable])
-        return True
+            self._spool.add(split, _record(encoded, word_ids, readable), [photo.jpeg for photo in readable])
+        return split
 
     def _nothing_stays(self, root: Path) -> UserError:
         if self.report.photo_problems:
             problems = ", ".join(f"{group.counts.total()} {kind}" for kind, group in self.report.photo_problems.items())
             return UserError(f"no photo can be read ({problems}); they are looked for as {photos.photo_pattern(root)}")
         reasons = {reason: group.counts.total() for reason, group in self.report.dropped.items()}
+        if not reasons:
+            return UserError(f"no recipe of {self._source} has a photo; layer2.json lists them")
         most = max(reasons, key=reasons.get)
         return UserError(f"no recipe of {self._source} stays; {reasons[most]} are left out for this reason: {most}")
 
@@ -266,12 +284,21 @@ class Conversion:
             self.class_names, class_of = self._classes
             class_ids = np.array([class_of.get(recipe_id, 0) for recipe_id in ids], np.int64)
         else:
-            self.class_names, class_ids = name_classes(
-                bigrams.most_common(options.class_bigrams), food101_names(self._source), titles, partitions, options
+            # Recipes without photos get the classes that the others make.
+            makes = np.array(partitions) != TEXT
+            class_ids = np.zeros(len(titles), np.int64)
+            self.class_names, class_ids[makes] = name_classes(
+                bigrams.most_common(options.class_bigrams),
+                food101_names(self._source),
+                list(itertools.compress(titles, makes)),
+                list(itertools.compress(partitions, makes)),
+                options,
             )
+            for row in np.flatnonzero(~makes):
+                class_ids[row] = class_of_title(titles[row], self.class_names)
         self.report.set_classes(self.class_names, class_ids, partitions)
         self._kept = {name: class_ids[np.array(partitions) == name].tolist() for name in dict.fromkeys(partitions)}
-        notes += [f"no recipe of {name} stays" for name in PARTITIONS if name not in self._kept]
+        notes += [f"no recipe of {name} stays" for name in options.wanted_partitions if name not in self._kept]
         if len(self.class_names) == 1:
             notes.append(
                 f"no class has more than {options.class_min_train} train recipes, at least {options.class_min_val} of "
@@ -280,7 +307,7 @@ class Conversion:
             )
 
 
-def _record(encoded: _Encoded, flat: list[int], readable: list[photos.Photo]) -> dict[str, Any]:
+def _record(encoded: Encoded, flat: list[int], readable: list[photos.Photo]) -> dict[str, Any]:
     recipe = encoded.recipe
     return {
         "id": recipe.id,

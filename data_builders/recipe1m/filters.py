@@ -12,6 +12,7 @@ REMOVED = "listed in remove1M.txt"
 NO_PHOTO_LISTED = "no photo listed in layer2.json"
 MANY_INSTRUCTIONS = f"{INSTRUCTION_LIMIT} instructions or more"
 MANY_INGREDIENTS = f"{INGREDIENT_LIMIT} ingredient ids or more, the end mark counted"
+NOT_ASKED_FOR = "in a partition that --partitions leaves out"
 NO_READABLE_PHOTO = "none of its photos can be read"
 
 
@@ -30,11 +31,20 @@ def read_removed(source: Path, published_split: bool) -> frozenset[str]:
     return frozenset(ids[1:] if published_split else ids)
 
 
-def reason_to_drop(recipe: Recipe, ingredient_ids: list[int], removed: frozenset[str]) -> str | None:
-    """The first reason to leave a recipe out before its photos are looked at; None when its text is all right."""
+def reason_to_drop(
+    recipe: Recipe, ingredient_ids: list[int], removed: frozenset[str], without_photos: bool = False
+) -> str | None:
+    """The first reason to leave a recipe out before its photos are looked at; None when its text is all right.
+
+    Args:
+        recipe: to be judged.
+        ingredient_ids: its ingredients.
+        removed: see `read_removed`.
+        without_photos: a recipe needs none.
+    """
     if recipe.id in removed:
         return REMOVED
-    if not recipe.images:
+    if not recipe.images and not without_photos:
         return NO_PHOTO_LISTED
     if len(recipe.instructions) >= INSTRUCTION_LIMIT:
         return MANY_INSTRUCTIONS

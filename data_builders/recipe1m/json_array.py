@@ -1,15 +1,11 @@
-"""Reads a JSON list of any length record by record, and says where in the file each record stands."""
+"""Reads a JSON list of any length record by record, and says where in the file each record or mistake stands."""
 
 import codecs
 import json
-import os
 import re
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, BinaryIO, NamedTuple
 
 from adamine_jax.errors import UserError
 
@@ -42,34 +38,52 @@ def read_array(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[Placed]:
         UserError: the file is not one JSON list in UTF-8; the message gives file, byte and what is wrong there.
     """
     with path.open("rb") as file:
-        text = _Text(file, path, chunk_bytes)
-        if text.next_char() != "[":
-            raise text.error("expected a list of records, starting with [")
+        yield from read_list(file, path, chunk_bytes)
+
+
+def read_list(file: BinaryIO, path: Path, chunk_bytes: int, *, byte: int = 0, number: int = 1) -> Iterator[Placed]:
+    """`read_array` of a file that is open, or of a piece of one: a list of its own that starts at byte `byte`.
+
+    Args:
+        file: to read from.
+        path: its name, for messages.
+        chunk_bytes: how much is read at a time.
+        byte: where in `path` the list starts.
+        number: of its first record.
+    """
+    text = _Text(file, path, chunk_bytes, byte, number)
+    if text.next_char() != "[":
+        raise text.error("expected a list of records, starting with [")
+    text.take_char()
+    if text.next_char() == "]":
         text.take_char()
-        if text.next_char() == "]":
+    else:
+        while True:
+            yield text.next_value()
+            separator = text.next_char()
+            if separator not in (",", "]"):
+                raise text.error("expected a comma or the closing ] after a record")
             text.take_char()
-        else:
-            while True:
-                yield text.next_value()
-                separator = text.next_char()
-                if separator not in (",", "]"):
-                    raise text.error("expected a comma or the closing ] after a record")
-                text.take_char()
-                if separator == "]":
-                    break
-        if text.next_char():
-            raise text.error("there is more text after the closing ] of the list")
+            if separator == "]":
+                break
+    if text.next_char():
+        raise text.error("there is more text after the closing ] of the list")
+
+
+def loads(text: bytes) -> Any:
+    """The value of a JSON text; raises a `ValueError` for what is none."""
+    return _DECODER.decode(text.decode())
 
 
 class _Text:
     """A window on the text of a file, moved on as its records are read."""
 
-    def __init__(self, file, path: Path, chunk_bytes: int):
+    def __init__(self, file: BinaryIO, path: Path, chunk_bytes: int, byte: int, number: int):
         self._file, self._path, self._chunk_bytes = file, path, chunk_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._buffer, self._position = "", 0
-        self._byte = 0  # where in the file the character at `_position` starts
-        self._read_bytes, self._ended, self._records = 0, False, 0
+        self._byte = byte  # where in the file the character at `_position` starts
+        self._read_bytes, self._ended, self._records = byte, False, number - 1
 
     def next_char(self) -> str:
         """Skips white space; returns the character there without taking it, or "" at the end of the file."""
@@ -140,53 +154,6 @@ class _Text:
             self._take(1)
         self._read_bytes += len(chunk)
         return True
-
-
-class ArrayIndex:
-    """Finds the records of a JSON list by their id: 24 bytes of memory a record, whatever its length.
-
-    Args:
-        path: the file.
-        keys: gives the integer key of a record's value, or None for one that cannot be found by any id.
-
-    Attributes:
-        unusable: records without a key.
-        repeated: records whose key an earlier record has; the earliest is the one that is found.
-    """
-
-    def __init__(self, path: Path, keys: Callable[[Any], int | None]):
-        self._path = path
-        key, offset, length = array("Q"), array("Q"), array("Q")
-        self.unusable = 0
-        for record in read_array(path):
-            record_key = keys(record.value)
-            if record_key is None:
-                self.unusable += 1
-                continue
-            key.append(record_key)
-            offset.append(record.offset)
-            length.append(record.length)
-        order = np.argsort(np.asarray(key, np.uint64), kind="stable")
-        self._keys = np.asarray(key, np.uint64)[order]
-        self._offsets = np.asarray(offset, np.uint64)[order]
-        self._lengths = np.asarray(length, np.uint64)[order]
-        self.repeated = int(np.sum(self._keys[1:] == self._keys[:-1]))
-        self._file = path.open("rb")
-
-    def find(self, key: int) -> Any | None:
-        """The value of the first record with this key, read from the file; None where there is none."""
-        row = int(np.searchsorted(self._keys, np.uint64(key)))
-        if row == len(self._keys) or self._keys[row] != key:
-            return None
-        text = os.pread(self._file.fileno(), int(self._lengths[row]), int(self._offsets[row]))
-        try:
-            return _DECODER.decode(text.decode())
-        except ValueError:
-            raise UserError(f"{self._path} was changed while it was being read; run again") from None
-
-    def close(self) -> None:
-        """Closes the file; nothing can be found any more."""
-        self._file.close()
 
 
 def _utf8_length(text: str) -> int:

@@ -1,18 +1,20 @@
 """The three layers of a download, joined by id into recipes.
 
-`layer1.json` leads: its records are read one by one, in its order. `layer2.json` (photos) and `det_ingrs.json`
+`layer1.json` leads: its records are read block by block, in its order. `layer2.json` (photos) and `det_ingrs.json`
 (detected ingredient names) may be in any order; an index of where each record stands is made first.
 """
 
-import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.json_array import ArrayIndex, read_array
+from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks
+from data_builders.recipe1m.json_index import ArrayIndex
+
+T = TypeVar("T")
 
 PARTITIONS = ("train", "val", "test")
 
@@ -64,29 +66,39 @@ class _BadField(Exception):
 
 
 class Layers:
-    """The text of a download.
+    """The text of a download; other processes may be handed it.
 
     Args:
         source: the folder that holds layer1.json, layer2.json and det_ingrs.json.
+        folder: a place to keep where each record stands; None: that is held in memory.
+        run: does the reading, see `ArrayIndex`.
 
     Attributes:
+        blocks: the blocks of layer 1.
         notes: what is odd about layer 2 and det_ingrs.json, each a sentence.
 
     Raises:
-        UserError: a file is missing, or is not a JSON list.
+        UserError: a file is missing, or is not a JSON list; layer 1 is an empty one.
     """
 
     FILES = ("layer1.json", "layer2.json", "det_ingrs.json")
 
-    def __init__(self, source: Path):
+    def __init__(
+        self,
+        source: Path,
+        folder: Path | None = None,
+        run: Callable[[Callable, Iterable[Block]], Iterator] = map,
+    ):
         self.check_files(source)
         self._layer1 = source / "layer1.json"
-        with contextlib.ExitStack() as files:
-            self._photos = files.enter_context(contextlib.closing(ArrayIndex(source / "layer2.json", _key)))
-            self._names = files.enter_context(contextlib.closing(ArrayIndex(source / "det_ingrs.json", _key)))
-            self._files = files.pop_all()
+        self.blocks = list(read_blocks(self._layer1))
+        if not self.blocks:
+            raise UserError(f"{self._layer1}: the list is empty; it should hold the recipes")
         self.notes = []
-        for name, index in (("layer2.json", self._photos), ("det_ingrs.json", self._names)):
+        self._indices = {}
+        for name in self.FILES[1:]:
+            store = folder / f"{name}.npy" if folder else None
+            index = self._indices[name] = ArrayIndex(source / name, record_key, store, run)
             if index.unusable:
                 self.notes.append(f"{name}: {index.unusable} records without a usable id were passed over")
             if index.repeated:
@@ -102,33 +114,31 @@ class Layers:
                 raise UserError(f"{source / name} is missing; a download has {', '.join(cls.FILES)} and images/")
 
     def records(self) -> Iterator[Recipe | Unusable]:
-        """Yields what each record of layer 1 is, in order.
+        """Yields what each record of layer 1 is, in order."""
+        seen = Seen()
+        for block in self.blocks:
+            for number, record in enumerate(self.read(block), start=block.number):
+                yield seen.check(record, number)
 
-        Raises:
-            UserError: layer 1 is not a JSON list, or is an empty one.
-        """
-        seen: set[int] = set()
-        number = 0
-        for number, (offset, _, value) in enumerate(read_array(self._layer1), start=1):
+    def read(self, block: Block) -> list["Recipe | Unusable"]:
+        """What each record of a block of layer 1 is, but for records that repeat an id, see `Seen`."""
+        found = []
+        for number, (offset, _, value) in enumerate(read_block(self._layer1, block), start=block.number):
             try:
-                recipe = self._join(value)
-                if (key := int(recipe.id, 16)) in seen:
-                    raise _BadField("id appears a second time")
-                seen.add(key)
-                yield recipe
+                found.append(self._join(value))
             except _BadField as problem:
-                yield Unusable(_describe(value, number, offset), _partition(value), str(problem))
-        if not number:
-            raise UserError(f"{self._layer1}: the list is empty; it should hold the recipes")
+                found.append(Unusable(_describe(value, number, offset), _partition(value), str(problem)))
+        return found
 
     def close(self) -> None:
         """Closes the files."""
-        self._files.close()
+        for index in self._indices.values():
+            index.close()
 
     def _join(self, record: Any) -> Recipe:
         if not isinstance(record, dict):
             raise _BadField("the record is not an object")
-        key = _key(record)
+        key = record_key(record)
         if key is None:
             raise _BadField("id is not 10 hex digits")
         if _partition(record) == "unknown":
@@ -139,14 +149,14 @@ class Layers:
         ingredients = _texts(record.get("ingredients"), "ingredients are not a list of texts")
         instructions = _texts(record.get("instructions"), "instructions are not a list of texts")
         names, valid, images = [], [], []
-        if (detected := self._names.find(key)) is not None:
+        if (detected := self._indices["det_ingrs.json"].find(key)) is not None:
             names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
             valid = detected.get("valid")
             if not isinstance(valid, list) or not all(isinstance(flag, bool) for flag in valid):
                 raise _BadField("det_ingrs.json: valid is not a list of true and false")
             if len(valid) != len(names):
                 raise _BadField("det_ingrs.json: valid and ingredients differ in length")
-        if (listed := self._photos.find(key)) is not None:
+        if (listed := self._indices["layer2.json"].find(key)) is not None:
             photos = listed.get("images")
             if not isinstance(photos, list):
                 raise _BadField("layer2.json: images are not a list")
@@ -154,7 +164,29 @@ class Layers:
         return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
 
 
-def _key(record: Any) -> int | None:
+class Seen:
+    """Finds records that repeat the id of an earlier one."""
+
+    def __init__(self):
+        self._ids: set[int] = set()
+
+    def check(self, record: T, number: int) -> T | Unusable:
+        """The record itself the first time its id comes.
+
+        Args:
+            record: one with an id, a title and a partition, or an `Unusable`.
+            number: its place in layer 1, from 1.
+        """
+        if isinstance(record, Unusable):
+            return record
+        if (key := int(record.id, 16)) in self._ids:
+            name = f"record {number} {record.id!r} {record.title!r}"
+            return Unusable(name, record.partition, "id appears a second time")
+        self._ids.add(key)
+        return record
+
+
+def record_key(record: Any) -> int | None:
     """The id of a record as a number, None when it has no usable one."""
     text = record.get("id") if isinstance(record, dict) else None
     return int(text, 16) if isinstance(text, str) and _RECIPE_ID.fullmatch(text) else None

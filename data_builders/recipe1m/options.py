@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from adamine_jax.errors import UserError
+from data_builders.recipe1m.layers import PARTITIONS
 
 UNKNOWN_INGREDIENTS = ("drop", "words")
 
@@ -30,6 +31,10 @@ class Options:
         word_epochs: passes over the text when training word vectors.
         images_per_recipe: photos of a recipe that are used: the first ones listed.
         resize: shorter side of a stored photo in pixels; smaller photos are not enlarged.
+        without_photos: recipes without a photo that can be used are kept as well, in a split of their own, "text".
+        partitions: those to convert, with commas. Words are learnt from train even so; classes that are made from the
+            titles need all three.
+        limit: read only so many records of layer 1, the first ones; 0: all.
         published_split: keep the first id of `remove1M.txt`, as the published code does by accident.
     """
 
@@ -47,6 +52,9 @@ class Options:
     word_epochs: int = 10
     images_per_recipe: int = 5
     resize: int = 256
+    without_photos: bool = False
+    partitions: str = ",".join(PARTITIONS)
+    limit: int = 0
     published_split: bool = True
 
     def __post_init__(self):
@@ -57,5 +65,12 @@ class Options:
                 raise UserError(f"{field.name} is {value}; it takes {least.get(field.name, 0)} or more")
         if self.unknown_ingredients not in UNKNOWN_INGREDIENTS:
             raise UserError(f"unknown_ingredients is {self.unknown_ingredients!r}; it takes 'drop' or 'words'")
+        if unknown := {*self.wanted_partitions} - {*PARTITIONS}:
+            raise UserError(f"partitions names {sorted(unknown)[0]!r}; it takes train, val and test, with commas")
         if self.resize < 1:
             raise UserError(f"resize is {self.resize}; it takes a number of pixels, 1 or more")
+
+    @property
+    def wanted_partitions(self) -> tuple[str, ...]:
+        """The partitions to convert."""
+        return tuple(self.partitions.split(","))

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_builders.recipe1m.conversion import Conversion, fingerprint
+from data_builders.recipe1m.conversion import TEXT, Conversion, fingerprint
 from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
@@ -96,7 +96,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         self.summary = conversion.report.summary()
         self._conversion = conversion
-        return {name: self._generate_examples(name) for name in PARTITIONS if name in conversion.partitions()}
+        present = conversion.partitions()
+        return {name: self._generate_examples(name) for name in (*PARTITIONS, TEXT) if name in present}
 
     def _generate_examples(self, partition: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for example in self._conversion.examples(partition):

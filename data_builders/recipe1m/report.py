@@ -10,6 +10,7 @@ import numpy as np
 
 from data_builders.recipe1m.layers import PARTITIONS, Recipe, Unusable
 from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.text_pass import Named
 
 # How many of each kind the report names; `dropped.tsv` names them all.
 NAMED = 10
@@ -44,6 +45,7 @@ class Report:
         self._dropped_file = dropped.open("w", encoding="utf-8") if dropped else None
         self.records: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
+        self.without_photos: Counter[str] = Counter()
         self.dropped: dict[str, Group] = {}
         self.photos_used: Counter[str] = Counter()
         self.photos_beyond: Counter[str] = Counter()
@@ -54,12 +56,12 @@ class Report:
         self.vocabulary = {"source": "", "words": 0}
         self.classes: list[tuple[str, Counter[str]]] = []
 
-    def drop(self, record: Recipe | Unusable, reason: str) -> None:
+    def drop(self, record: Recipe | Named | Unusable, reason: str) -> None:
         """A record that is left out."""
-        if isinstance(record, Recipe):
-            name, identity, title = f"{record.id} {shown(record.title)}", record.id, shown(record.title)
-        else:
+        if isinstance(record, Unusable):
             name, identity, title = shown(record.name), "-", shown(record.name)
+        else:
+            name, identity, title = f"{record.id} {shown(record.title)}", record.id, shown(record.title)
         self.records[record.partition] += 1
         self.dropped.setdefault(reason, Group()).add(record.partition, name)
         self._write("recipe", record.partition, identity, reason, title)
@@ -68,8 +70,10 @@ class Report:
         """A recipe that stays, with this many photos."""
         self.records[recipe.partition] += 1
         self.kept[recipe.partition] += 1
+        self.without_photos[recipe.partition] += not photos
         self.photos_used[recipe.partition] += photos
-        self.photos_per_recipe[photos] += 1
+        if photos:
+            self.photos_per_recipe[photos] += 1
 
     def photo_problem(self, recipe: Recipe, photo: Photo) -> None:
         """A photo that cannot be used."""
@@ -119,6 +123,7 @@ class Report:
         return {
             "records": {"all": self.records.total(), **_columns(self.records)},
             "kept": {"all": self.kept.total(), **_columns(self.kept)},
+            "kept_without_photos": {"all": self.without_photos.total(), **_columns(self.without_photos)},
             "dropped": groups(self.dropped),
             "photos": {
                 "used": self.photos_used.total(),
@@ -141,7 +146,7 @@ class Report:
 
     def as_markdown(self) -> str:
         """The report as a page."""
-        rows = [("records in layer1.json", self.records), ("**kept**", self.kept)]
+        rows = [("records in layer1.json", self.records), ("**kept**", self.kept), *self._text_rows()]
         rows += [(reason, group.counts) for reason, group in _by_size(self.dropped)]
         lines = ["# Recipe1M, converted", "", *_table("recipes", rows), ""]
         lines += ["## Photos", "", f"{self.photos_summary()}.", ""]
@@ -168,7 +173,7 @@ class Report:
 
     def summary(self) -> str:
         """The report in the lines that fit a terminal."""
-        rows = [("records in layer1.json", self.records), ("kept", self.kept)]
+        rows = [("records in layer1.json", self.records), ("kept", self.kept), *self._text_rows()]
         rows += [(f"- {reason}", group.counts) for reason, group in _by_size(self.dropped)]
         columns = [column for column in COLUMNS if self.records[column]]
         width = max(len(name) for name, _ in rows)
@@ -209,6 +214,10 @@ class Report:
             return "none, every kept recipe is background"
         background = self.classes[0][1].total()
         return f"{len(self.classes) - 1:,}; {_share(background, self.kept.total())} of the kept recipes have none"
+
+    def _text_rows(self) -> list[tuple[str, Counter[str]]]:
+        rows = [("kept, of these without photos (the split text)", self.without_photos)]
+        return rows if self.without_photos.total() else []
 
     def _write(self, *fields: str) -> None:
         if self._dropped_file:

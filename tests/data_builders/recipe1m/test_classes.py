@@ -39,7 +39,7 @@ def test_the_stop_words_are_the_well_known_ones():
 def test_bigrams_cross_titles_and_skip_stop_words():
     counter = BigramCounter()
     for title in ("Apple Pie", "Pie of the Apple", "", "Apple Pie"):
-        counter.add(title)
+        counter.add(title_tokens(title))
     # The stream: apple pie pie apple apple pie.
     assert counter.most_common(9) == [("apple", "pie"), ("pie", "pie"), ("pie", "apple"), ("apple", "apple")]
     assert counter.most_common(1) == [("apple", "pie")]
@@ -122,7 +122,7 @@ def test_against_a_walk_written_without_care_for_speed():
     partitions = random.choice(["train", "train", "train", "val", "test"], 300).tolist()
     counter = BigramCounter()
     for title in titles:
-        counter.add(title)
+        counter.add(title_tokens(title))
     stream = " ".join(titles).split()
     counts = Counter(itertools.pairwise(stream))
     expected, taken = ["background"], {}
