@@ -86,7 +86,8 @@ class _Encoded:
     recipe: Recipe
     ingredient_ids: list[int]
     sentences: list[list[int]]
-    unknown_names: int
+    unknown_words: list[str]
+    unknown_names: list[str]
 
 
 class Conversion:
@@ -112,7 +113,7 @@ class Conversion:
         self._layers = Layers(source)
         self._spool: Spool | None = None
         self._kept: dict[str, list[int]] = {}
-        self.report = Report(folder / "dropped.tsv")
+        self.report = Report(folder / "dropped.tsv", options)
         self.report.notes += self._layers.notes
         self.class_names: list[str] = []
         self.vocabulary: Vocabulary | None = None
@@ -201,7 +202,7 @@ class Conversion:
             ):
                 if isinstance(decision, _Dropped):
                     self.report.drop(decision.record, decision.reason)
-                elif self._keep(decision, loaded, unknown_id):
+                elif self._keep(decision, loaded):
                     kept.append((decision.recipe.partition, decision.recipe.title, decision.recipe.id))
         if not kept:
             raise self._nothing_stays(root)
@@ -224,16 +225,15 @@ class Conversion:
             if self._split_names:  # after the filter: the words of a name do not make a recipe longer
                 ingredient_ids = words.ingredient_ids(recipe.names, ids, split_unknown=True)
             undetected += not recipe.names
-            sentences = [
-                words.word_ids(words.instruction_words(line, recipe.names, recipe.valid), ids, unknown_id)
-                for line in recipe.instructions
-            ]
-            unknown_names = sum(words.ingredient_word(name) not in ids for name in recipe.names)
-            yield _Encoded(recipe, ingredient_ids, sentences, unknown_names)
+            lines = [words.instruction_words(line, recipe.names, recipe.valid) for line in recipe.instructions]
+            sentences = [words.word_ids(line, ids, unknown_id) for line in lines]
+            unknown_words = [word for line in lines for word in line if word not in ids]
+            unknown_names = [name for name in recipe.names if words.ingredient_word(name) not in ids]
+            yield _Encoded(recipe, ingredient_ids, sentences, unknown_words, unknown_names)
         if undetected:
             self.report.notes.append(f"{undetected} recipes with a photo have no ingredient in det_ingrs.json")
 
-    def _keep(self, encoded: _Encoded, loaded: list[photos.Photo], unknown_id: int) -> bool:
+    def _keep(self, encoded: _Encoded, loaded: list[photos.Photo]) -> bool:
         """Puts a recipe with its readable photos into the spool; returns whether it has any."""
         recipe, report = encoded.recipe, self.report
         readable = [photo for photo in loaded if photo.jpeg is not None]
@@ -246,7 +246,10 @@ class Conversion:
             return False
         word_ids = [word for sentence in encoded.sentences for word in sentence]
         report.keep(recipe, len(readable))
-        report.count_unknown(len(word_ids), word_ids.count(unknown_id), len(recipe.names), encoded.unknown_names)
+        unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
+        report.count_unknown(len(word_ids), len(unknown_words), len(recipe.names), len(unknown_names))
+        lengths = [len(sentence) for sentence in encoded.sentences]
+        report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
         if self._spool:
             self._spool.add(recipe.partition, _record(encoded, word_ids, readable), [photo.jpeg for photo in readable])
         return True
