@@ -169,7 +169,10 @@ class Report:
                 for kind, found in contents.duplicates.items()
             },
             "classes": {name: _columns(sizes) for name, sizes in self.classes},
-            "sample": [{"partition": sampled.partition, "id": sampled.item.id} for sampled in self.sample],
+            "sample": [
+                {"partition": sampled.partition, "id": sampled.item.id, "class": sampled.item.class_name}
+                for sampled in self.sample
+            ],
             "notes": self.notes,
             "vocabulary": self.vocabulary,
         }

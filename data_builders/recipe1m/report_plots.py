@@ -40,7 +40,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
         _histogram(
             fifth, "Shorter side of a photo, pixels", "photos", {"": report.contents.photo_sides["shorter side"]}
         )
-        _limit(fifth, report.options.resize, "made this\nsmall")
+        _limit(fifth, report.options.resize, "reduced\nto this")
         _ranks(sixth, report)
         return [style.save(figure, folder / "report.png", dpi=150), style.save(figure, folder / "report.svg")]
 
@@ -69,13 +69,14 @@ def _histogram(axes: Axes, title: str, things: str, distributions: dict[str, Dis
             axes.stairs(heights, edges, fill=True, color=style.SKY, label=name)
         else:
             axes.stairs(heights, edges, color=style.VERMILION, linewidth=1.4, label=name)
-    axes.set_xlim(edges[0], edges[-1])
+    few = max(0, 6 - len(edges))  # a single bar would look like a full panel
+    axes.set_xlim(edges[0] - few / 2, edges[-1] + few / 2)
     if highest > edges[-1]:
-        axes.annotate(
-            f"up to {highest:,}", (1, 1), xycoords="axes fraction", ha="right", va="top", fontsize=7.5, color=style.GREY
-        )
+        note = f"up to {highest:,} →"
+        axes.annotate(note, (1, 0.14), xycoords="axes fraction", ha="right", fontsize=7.5, color=style.GREY)
     if len(values) > 1:
-        axes.legend()
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.15)  # head-room for the legend
+        axes.legend(loc="upper right", ncols=2, handlelength=1.4, borderaxespad=0.1)
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, part: float) -> int:

@@ -49,9 +49,9 @@ def test_an_older_report_is_replaced_and_so_is_an_empty_folder(flags, written, t
 
 
 @pytest.mark.parametrize("make", [lambda out: out.write_text(""), lambda out: (out / "photos").mkdir(parents=True)])
-def test_something_else_is_not_replaced(flags, tmp_path, capsys, make):
+def test_something_else_is_not_replaced_and_nothing_is_read_for_it(tmp_path, capsys, make):
     make(tmp_path / "out")
-    assert run(*flags, "--out", tmp_path / "out") == 2
+    assert run("check", "--source", tmp_path / "absent", "--out", tmp_path / "out") == 2
     assert "there is something else than a report" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -108,9 +108,8 @@ def same(distribution, values):
     assert {name: distribution[name] for name in shares} == expected
 
 
-def test_the_mess_has_something_of_everything(download, kept, report):
-    if download.name != "messy":
-        pytest.skip("of the mess alone")
+@pytest.mark.parametrize("download", ["messy"], indirect=True)
+def test_the_mess_has_something_of_everything(report):
     assert report["kept"]["all"] < report["records"]["all"] == 90
     assert min(report["kept"][name] for name in ("train", "val", "test")) >= 5
     nothing = [name for name, entry in report["beyond_the_model"].items() if not entry["count"]]
@@ -191,14 +190,20 @@ def test_duplicates(kept, report, kind):
 
 
 def test_classes(kept, report):
-    left = list(kept)
+    left, class_of = list(kept), {}
     for name, sizes in list(report["classes"].items())[1:]:
         found = [recipe for recipe in left if name in recipe["title"]]
         assert sizes == {place: sum(r["partition"] == place for r in found) for place in ("train", "val", "test")}
         assert min(sizes.values()) >= 1
+        class_of |= {recipe["id"]: name for recipe in found}
         left = [recipe for recipe in left if recipe not in found]
     background = {place: sum(r["partition"] == place for r in left) for place in ("train", "val", "test")}
     assert report["classes"]["background"] == background
+    places = {recipe["id"]: recipe["partition"] for recipe in kept}
+    assert len({entry["id"] for entry in report["sample"]}) == 24
+    for entry in report["sample"]:
+        assert entry["partition"] == places[entry["id"]]
+        assert entry["class"] == class_of.get(entry["id"], "background")
 
 
 def test_the_page_says_what_the_numbers_say(folder, report):
