@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source", type=Path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
     )
-    out = "the collection goes to <out>/recipe1m/<version>/; `check` writes its report there, or only prints it"
+    out = "the collection goes to <out>/recipe1m/<version>/; `check` writes its report to <out> itself, if it is given"
     parser.add_argument("--out", type=Path, default=argparse.SUPPRESS, help=out)
     parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
     parser.add_argument("--overwrite", action="store_true", help="replace a collection that is there")
