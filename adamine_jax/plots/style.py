@@ -53,7 +53,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
 
     Args:
         figure: made without pyplot.
-        path: ends in .png or .svg; its folder is made when absent.
+        path: ends in .png, .svg or .jpg; its folder is made when absent.
         dpi: pixels per inch of a PNG, and of the pictures in an SVG.
 
     Returns:
@@ -62,7 +62,8 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
     path = Path(path)
     kind = path.suffix[1:].lower()
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "jpg": None}[kind]
+    encoder = {"pil_kwargs": {"quality": 90}} if kind == "jpg" else {}
     with written_whole(path) as unfinished:
-        figure.savefig(unfinished, format=kind, dpi=dpi, metadata=metadata)
+        figure.savefig(unfinished, format=kind, dpi=dpi, metadata=metadata, **encoder)
     return path

@@ -3,16 +3,15 @@
 import argparse
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m.build import build
-from data_builders.recipe1m.conversion import Conversion
+from data_builders.recipe1m.check import check
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
 from data_builders.recipe1m.photos import available_cores
 
-DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only prints what
+DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only tells what
 would be kept and what not, and why."""
 
 _HELP = {
@@ -46,12 +45,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "command", nargs="?", choices=("convert", "check"), default="convert", help="check only prints the report"
+        "command", nargs="?", choices=("convert", "check"), default="convert", help="check only reports"
     )
     parser.add_argument(
         "--source", type=Path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
     )
-    out = "the collection goes to <out>/recipe1m/<version>/; `check` needs none"
+    out = "the collection goes to <out>/recipe1m/<version>/; `check` writes its report to <out> itself, if it is given"
     parser.add_argument("--out", type=Path, default=argparse.SUPPRESS, help=out)
     parser.add_argument(
         "--workers",
@@ -82,10 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.workers < 1:
         raise UserError(f"--workers is {args.workers}; it takes 1 or more")
     if args.command == "check":
-        with tempfile.TemporaryDirectory() as folder:
-            conversion = Conversion(args.source, options, Path(folder), args.workers)
-            conversion.check()
-        print(conversion.report.summary())
+        print(check(args.source, options, workers=args.workers, out=getattr(args, "out", None)))
         return 0
     if "out" not in args:
         raise UserError("--out is missing; give the folder the collection goes to")

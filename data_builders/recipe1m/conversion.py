@@ -104,7 +104,7 @@ class Conversion:
         self._text_workers = workers if size > SMALL_TEXT else 1
         self._spool: Spool | None = None
         self._kept: dict[str, list[int]] = {}
-        self.report = Report(folder / "dropped.tsv")
+        self.report = Report(folder / "dropped.tsv", options)
         self.class_names: list[str] = []
         self.vocabulary: Vocabulary | None = None
 
@@ -219,7 +219,7 @@ class Conversion:
             ):
                 if isinstance(fate, Dropped):
                     self.report.drop(fate.record, fate.reason)
-                elif split := self._keep(fate, loaded, unknown_id):
+                elif split := self._keep(fate, loaded):
                     kept.append((split, fate.recipe.title, fate.recipe.id))
         if all(split == TEXT for split, _, _ in kept):
             raise self._nothing_stays(root)
@@ -248,7 +248,7 @@ class Conversion:
         if undetected:
             self.report.notes.append(f"{undetected} recipes with a photo have no ingredient in det_ingrs.json")
 
-    def _keep(self, encoded: Encoded, loaded: list[photos.Photo], unknown_id: int) -> str | None:
+    def _keep(self, encoded: Encoded, loaded: list[photos.Photo]) -> str | None:
         """Puts a recipe with its readable photos into the spool; returns its split, None: it has none."""
         recipe, report = encoded.recipe, self.report
         readable = [photo for photo in loaded if photo.jpeg is not None]
@@ -262,7 +262,10 @@ class Conversion:
         split = recipe.partition if readable else TEXT
         word_ids = [word for sentence in encoded.sentences for word in sentence]
         report.keep(recipe, len(readable))
-        report.count_unknown(len(word_ids), word_ids.count(unknown_id), len(recipe.names), encoded.unknown_names)
+        unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
+        report.count_unknown(len(word_ids), len(unknown_words), len(recipe.names), len(unknown_names))
+        lengths = [len(sentence) for sentence in encoded.sentences]
+        report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
         if self._spool:
             self._spool.add(split, _record(encoded, word_ids, readable), [photo.jpeg for photo in readable])
         return split

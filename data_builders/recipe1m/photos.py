@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from data_builders.recipe1m.duplicates import content_digest
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -38,11 +40,17 @@ class Photo:
         id: as layer 2 has it.
         jpeg: the small JPEG file, or None when the photo cannot be used.
         problem: why it cannot be used.
+        size: width and height in pixels before it was made small, upright.
+        format: of the file it was read from, as Pillow calls it ("JPEG", "PNG", ...).
+        digest: of the small JPEG file.
     """
 
     id: str
     jpeg: bytes | None = None
     problem: str = ""
+    size: tuple[int, int] = (0, 0)
+    format: str = ""
+    digest: int = 0
 
 
 class UnreadablePhotoError(Exception):
@@ -67,19 +75,23 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
     if not path.is_file():
         return Photo(image_id, problem="missing")
     try:
-        return Photo(image_id, small_jpeg(path.read_bytes(), shorter_side))
+        jpeg, size, file_format = reduced(path.read_bytes(), shorter_side)
+        return Photo(image_id, jpeg, size=size, format=file_format, digest=content_digest(jpeg))
     except OSError as error:
         return Photo(image_id, problem=f"cannot be opened ({error.strerror})")
     except UnreadablePhotoError as error:
         return Photo(image_id, problem=str(error))
 
 
-def small_jpeg(data: bytes, shorter_side: int) -> bytes:
+def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
     """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
 
     The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
     become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
     size.
+
+    Returns:
+        The JPEG file; the image's own width and height, upright; and its own format.
 
     Raises:
         UnreadablePhotoError: the data is no image, is cut off anywhere, or has more than `MAX_PIXELS` pixels.
@@ -91,12 +103,13 @@ def small_jpeg(data: bytes, shorter_side: int) -> bytes:
                 raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
             image.load()
             rgb = _to_rgb(_upright(image))
-        scale = shorter_side / min(rgb.size)
+        size, file_format = rgb.size, image.format
+        scale = shorter_side / min(size)
         if scale < 1:
             rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
         small = io.BytesIO()
         rgb.save(small, "JPEG", quality=JPEG_QUALITY)
-        return small.getvalue()
+        return small.getvalue(), size, file_format
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:

@@ -14,6 +14,7 @@ from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.report_files import write_report
 
 # TensorFlow only writes files here; it must not take an accelerator's memory from a training run.
 tf.config.set_visible_devices([], "GPU")
@@ -87,7 +88,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         (folder / "classes.json").write_text(
             json.dumps(conversion.class_names, indent=0, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        conversion.report.write(folder)
+        write_report(conversion.report, folder)
         self.info.metadata.update(
             vocabulary_digest=conversion.vocabulary.digest,
             words=len(conversion.vocabulary.words),

@@ -1,6 +1,6 @@
 """What a conversion kept, what it left out and why: counted, named, and adding up."""
 
-import json
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from data_builders.recipe1m.contents import MOST_FREQUENT, Contents
+from data_builders.recipe1m.duplicates import Shared
 from data_builders.recipe1m.layers import PARTITIONS, Recipe, Unusable
+from data_builders.recipe1m.lengths import QUANTILES, Distribution
+from data_builders.recipe1m.markup import counted, named, share, shown
+from data_builders.recipe1m.metadata import describe
+from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.sample import Sampled
 from data_builders.recipe1m.text_pass import Named
 
 # How many of each kind the report names; `dropped.tsv` names them all.
 NAMED = 10
 COLUMNS = (*PARTITIONS, "unknown")
-LARGEST_CLASSES = 20
-_TITLE_CHARS = 60
 
 
 @dataclass
@@ -39,9 +44,17 @@ class Report:
     Args:
         dropped: a file to write that names everything left out, a line each (kind, partition, id, reason, title,
             divided by tabs); None: nothing is written.
+        options: of the conversion.
+
+    Attributes:
+        contents: what the kept recipes hold.
+        sample: some of them, once there are classes.
     """
 
-    def __init__(self, dropped: Path | None = None):
+    def __init__(self, dropped: Path | None = None, options: Options | None = None):
+        self.options = options or Options()
+        self.contents = Contents()
+        self.sample: list[Sampled] = []
         self._dropped_file = dropped.open("w", encoding="utf-8") if dropped else None
         self.records: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
@@ -100,6 +113,12 @@ class Report:
         for class_id, partition in zip(class_ids.tolist(), partitions, strict=True):
             sizes[class_id][partition] += 1
         self.classes = list(zip(names, sizes, strict=True))
+        self.sample = [
+            dataclasses.replace(
+                sampled, item=dataclasses.replace(sampled.item, class_name=names[class_ids[sampled.position]])
+            )
+            for sampled in self.contents.sample.chosen()
+        ]
 
     def close(self) -> None:
         """Closes the file of names."""
@@ -117,10 +136,12 @@ class Report:
         def groups(of: dict[str, Group]) -> dict[str, Any]:
             return {
                 name: {"count": group.counts.total(), **_columns(group.counts), "first": group.first}
-                for name, group in _by_size(of)
+                for name, group in by_size(of)
             }
 
+        contents = self.contents
         return {
+            "options": describe(self.options, {})["options"],
             "records": {"all": self.records.total(), **_columns(self.records)},
             "kept": {"all": self.kept.total(), **_columns(self.kept)},
             "kept_without_photos": {"all": self.without_photos.total(), **_columns(self.without_photos)},
@@ -132,63 +153,74 @@ class Report:
                 "recipes_by_number_of_photos": {
                     str(n): self.photos_per_recipe[n] for n in sorted(self.photos_per_recipe)
                 },
+                "original_sides": {name: sides.as_json() for name, sides in contents.photo_sides.items()},
+                "smaller_than_resize": self.smaller_photos(),
+                "formats": dict(contents.formats.most_common()),
             },
+            "lengths": {name: lengths.as_json() for name, lengths in contents.lengths.items()},
+            "beyond_the_model": {name: {"count": n, "of": of} for name, (n, of) in contents.beyond().items()},
             "words": {
                 "instruction_words": self.words,
                 "unknown": self.unknown_words,
+                "most_frequent_unknown": dict(contents.words.most_common(MOST_FREQUENT)),
+                "counts_may_be_too_low_by": contents.words.error,
                 "ingredient_names": self.names,
                 "unknown_ingredient_names": self.unknown_names,
+                "most_frequent_unknown_ingredient_names": dict(contents.names.most_common(MOST_FREQUENT)),
+                "name_counts_may_be_too_low_by": contents.names.error,
+            },
+            "duplicates": {
+                kind: {" and ".join(places): dataclasses.asdict(shared) for places, shared in found.items()}
+                for kind, found in contents.duplicates.items()
             },
             "classes": {name: _columns(sizes) for name, sizes in self.classes},
+            "sample": [
+                {"partition": sampled.partition, "id": sampled.item.id, "class": sampled.item.class_name}
+                for sampled in self.sample
+            ],
             "notes": self.notes,
             "vocabulary": self.vocabulary,
         }
 
-    def as_markdown(self) -> str:
-        """The report as a page."""
-        rows = [("records in layer1.json", self.records), ("**kept**", self.kept), *self._text_rows()]
-        rows += [(reason, group.counts) for reason, group in _by_size(self.dropped)]
-        lines = ["# Recipe1M, converted", "", *_table("recipes", rows), ""]
-        lines += ["## Photos", "", f"{self.photos_summary()}.", ""]
-        rows = [(f"with {n} photos" if n > 1 else "with 1 photo", c) for n, c in sorted(self.photos_per_recipe.items())]
-        lines += ["| kept recipes | |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in rows), ""]
-        lines += ["## Words", "", f"{self.words_summary()}.", ""]
-        if self.classes:
-            largest = sorted(self.classes[1:], key=lambda entry: -entry[1].total())[:LARGEST_CLASSES]
-            lines += ["## Classes", "", f"{self.classes_summary()}.", ""]
-            lines += [*_table("the largest classes", largest), ""] if largest else []
-        lines += ["## Left out", "", "The first of each kind; `dropped.tsv` names them all.", ""]
-        for heading, of in (("", self.dropped), ("photos, ", self.photo_problems)):
-            for name, group in _by_size(of):
-                lines += [f"**{heading}{name}** ({group.counts.total():,})", ""]
-                lines += [*(f"- {_escaped(first)}" for first in group.first), ""]
-        lines += ["## Notes", "", *(f"- {note}" for note in self.notes or ["none"]), ""]
-        return "\n".join(lines)
+    def smaller_photos(self) -> int:
+        """How many used photos were smaller than they may be stored."""
+        shorter = self.contents.photo_sides["shorter side"]
+        return shorter.total() - shorter.above(self.options.resize - 1)
 
-    def write(self, folder: Path) -> None:
-        """Writes `report.md` and `report.json`."""
-        (folder / "report.md").write_text(self.as_markdown(), encoding="utf-8")
-        text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
-        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    def lengths(self) -> dict[str, Distribution]:
+        """The distributions of all that has a size."""
+        sides = self.contents.photo_sides.items()
+        return {**self.contents.lengths, **{f"{name} of a photo in pixels": side for name, side in sides}}
 
     def summary(self) -> str:
         """The report in the lines that fit a terminal."""
-        rows = [("records in layer1.json", self.records), ("kept", self.kept), *self._text_rows()]
-        rows += [(f"- {reason}", group.counts) for reason, group in _by_size(self.dropped)]
+        rows = [("records in layer1.json", self.records), ("kept", self.kept), *self.text_rows()]
+        rows += [(f"- {reason}", group.counts) for reason, group in by_size(self.dropped)]
         columns = [column for column in COLUMNS if self.records[column]]
-        width = max(len(name) for name, _ in rows)
-        lines = [" " * width + "".join(f"{column:>12}" for column in ("all", *columns))]
-        for name, counts in rows:
-            numbers = (counts.total(), *(counts[column] for column in columns))
-            lines.append(f"{name:<{width}}" + "".join(f"{number:>12,}" for number in numbers))
-        for reason, group in _by_size(self.dropped):
+        lines = _aligned(
+            ["", "all", *columns],
+            [[name, counts.total(), *(counts[column] for column in columns)] for name, counts in rows],
+        )
+        for reason, group in by_size(self.dropped):
             more = ", …" if group.counts.total() > 3 else ""
             lines.append(f"{reason}: {', '.join(group.first[:3])}{more}")
         lines.append(f"photos: {self.photos_summary()}")
-        for kind, group in _by_size(self.photo_problems):
+        for kind, group in by_size(self.photo_problems):
             more = ", …" if group.counts.total() > 3 else ""
             lines.append(f"  {kind}: {', '.join(group.first[:3])}{more}")
+        measured = [(name, lengths.quantiles()) for name, lengths in self.lengths().items()]
+        lines += _aligned(["", *QUANTILES], [[name, *found.values()] for name, found in measured if found])
+        lines.append(f"photo files: {self.sizes_summary()}")
+        lines += [
+            f"{name}: {count:,} ({share(count, whole)})"
+            for name, (count, whole) in self.contents.beyond().items()
+            if count
+        ]
         lines.append(f"words: {self.words_summary()}")
+        for thing, most in (("words", self.contents.words), ("ingredient names", self.contents.names)):
+            if most_common := [f"{named(text)} ({count:,})" for text, count in most.most_common(NAMED)]:
+                lines.append(f"  {thing} it lacks most: {', '.join(most_common)}")
+        lines.append(f"duplicates: {self.duplicates_summary()}")
         if self.classes:
             lines.append(f"classes: {self.classes_summary()}")
         lines += [f"note: {note}" for note in self.notes]
@@ -196,26 +228,56 @@ class Report:
 
     def photos_summary(self) -> str:
         """Numbers of photos in one sentence."""
-        problems = [f"{group.counts.total():,} {kind}" for kind, group in _by_size(self.photo_problems)]
+        problems = [f"{group.counts.total():,} {kind}" for kind, group in by_size(self.photo_problems)]
         beyond = [f"{self.photos_beyond.total():,} beyond a recipe's first ones"] if self.photos_beyond.total() else []
         return ", ".join([f"{self.photos_used.total():,} used", *problems, *beyond])
+
+    def sizes_summary(self) -> str:
+        """Sizes and formats of the used photos' files in one sentence."""
+        formats = ", ".join(f"{count:,} {name}" for name, count in self.contents.formats.most_common())
+        small = self.smaller_photos()
+        return (
+            f"{formats}; {small:,} ({share(small, self.photos_used.total())}) have a shorter side of less than "
+            f"{self.options.resize} pixels and keep their size"
+        )
 
     def words_summary(self) -> str:
         """Numbers of words in one sentence."""
         return (
             f"the vocabulary ({self.vocabulary['source']}, {self.vocabulary['words']:,} words) lacks "
-            f"{_share(self.unknown_words, self.words)} of {self.words:,} instruction words and "
-            f"{_share(self.unknown_names, self.names)} of {self.names:,} ingredient names of the kept recipes"
+            f"{share(self.unknown_words, self.words)} of {self.words:,} instruction words and "
+            f"{share(self.unknown_names, self.names)} of {self.names:,} ingredient names of the kept recipes"
         )
+
+    def duplicates_summary(self) -> str:
+        """What is in two partitions, or twice in one, in one sentence."""
+
+        def told(kind: str, places: tuple[str, ...], shared: Shared) -> str:
+            if len(places) == 1:
+                return f"{counted(shared.items[places[0]], kind)} in {places[0]} repeat another one there"
+            return f"{counted(shared.contents, kind)} in both {places[0]} and {places[1]}"
+
+        found = [
+            told(kind.removesuffix("s"), places, shared)
+            for kind, all_shared in self.contents.duplicates.items()
+            for places, shared in all_shared.items()
+            if shared.contents
+        ]
+        return ", ".join(found) or "no photo and no text is there twice"
 
     def classes_summary(self) -> str:
         """Numbers of classes in one sentence."""
         if len(self.classes) == 1:
             return "none, every kept recipe is background"
-        background = self.classes[0][1].total()
-        return f"{len(self.classes) - 1:,}; {_share(background, self.kept.total())} of the kept recipes have none"
+        background = self.classes[0][1]
+        shares = [f"{share(background[name], self.kept[name])} of {name}" for name in PARTITIONS if self.kept[name]]
+        return (
+            f"{len(self.classes) - 1:,}; {share(background.total(), self.kept.total())} of the kept recipes have none "
+            f"({', '.join(shares)})"
+        )
 
-    def _text_rows(self) -> list[tuple[str, Counter[str]]]:
+    def text_rows(self) -> list[tuple[str, Counter[str]]]:
+        """The row of a table that tells of the split without photos, where there is one."""
         rows = [("kept, of these without photos (the split text)", self.without_photos)]
         return rows if self.without_photos.total() else []
 
@@ -224,13 +286,8 @@ class Report:
             self._dropped_file.write("\t".join(fields) + "\n")
 
 
-def shown(text: str, most: int = _TITLE_CHARS) -> str:
-    """A text from a download as it may be printed: one line, no control characters, not endless."""
-    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-def _by_size(groups: dict[str, Group]) -> list[tuple[str, Group]]:
+def by_size(groups: dict[str, Group]) -> list[tuple[str, Group]]:
+    """Groups with their names, the largest first."""
     return sorted(groups.items(), key=lambda item: -item[1].counts.total())
 
 
@@ -238,18 +295,9 @@ def _columns(counts: Counter[str]) -> dict[str, int]:
     return {column: counts[column] for column in COLUMNS if column != "unknown" or counts[column]}
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "none"
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in text)
-
-
-def _table(title: str, rows: list[tuple[str, Counter[str]]]) -> list[str]:
-    columns = [column for column in COLUMNS if any(counts[column] for _, counts in rows)]
-    lines = [f"| {title} | all | {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) + 1)]
-    for name, counts in rows:
-        numbers = (counts.total(), *(counts[column] for column in columns))
-        lines.append(f"| {name.replace('|', '/')} | {' | '.join(f'{number:,}' for number in numbers)} |")
-    return lines
+def _aligned(head: list[str], rows: list[list[str | int]]) -> list[str]:
+    """The lines of a table for a terminal."""
+    width = max(len(row[0]) for row in (head, *rows))
+    lines = ["".join(f"{column:>12}" for column in head[1:])]
+    lines += ["".join(f"{number:>12,}" for number in row[1:]) for row in rows]
+    return [f"{row[0]:<{width}}{line}" for row, line in zip((head, *rows), lines, strict=True)]

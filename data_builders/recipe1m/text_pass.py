@@ -33,7 +33,8 @@ class Encoded:
     recipe: Recipe
     ingredient_ids: list[int]
     sentences: list[list[int]]
-    unknown_names: int
+    unknown_words: list[str]
+    unknown_names: list[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,9 +115,8 @@ class Decide:
             return Dropped(Named(recipe.id, recipe.title, recipe.partition), reason)
         if self.split_unknown:  # after the filter: the words of a name do not make a recipe longer
             ingredient_ids = words.ingredient_ids(recipe.names, self.ids, split_unknown=True)
-        sentences = [
-            words.word_ids(words.instruction_words(line, recipe.names, recipe.valid), self.ids, self.unknown_id)
-            for line in recipe.instructions
-        ]
-        unknown_names = sum(words.ingredient_word(name) not in self.ids for name in recipe.names)
-        return Encoded(recipe, ingredient_ids, sentences, unknown_names)
+        lines = [words.instruction_words(line, recipe.names, recipe.valid) for line in recipe.instructions]
+        sentences = [words.word_ids(line, self.ids, self.unknown_id) for line in lines]
+        unknown_words = [word for line in lines for word in line if word not in self.ids]
+        unknown_names = [name for name in recipe.names if words.ingredient_word(name) not in self.ids]
+        return Encoded(recipe, ingredient_ids, sentences, unknown_words, unknown_names)

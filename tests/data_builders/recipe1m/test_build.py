@@ -88,7 +88,7 @@ def test_the_folder_holds_what_belongs_to_the_records(built):
     assert {path.name for path in built.iterdir()} == {
         *(f"recipe1m-{kept}.tfrecord-00000-of-00001" for kept in KEPT),
         *("words.txt", "word_vectors.npy", "classes.json", "metadata.json", "report.md", "report.json", "dropped.tsv"),
-        *("dataset_info.json", "features.json"),
+        *("report.png", "report.svg", "contact_sheet.jpg", "dataset_info.json", "features.json"),
     }
 
 

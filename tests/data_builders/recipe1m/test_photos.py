@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_builders.recipe1m import photos
-from data_builders.recipe1m.photos import UnreadablePhotoError, load_photo, map_in_order, small_jpeg
+from data_builders.recipe1m.photos import UnreadablePhotoError, load_photo, map_in_order, reduced
 from tests.data_builders.recipe1m.download import jpeg
 
 
@@ -15,6 +15,10 @@ def encoded(image: Image.Image, file_format: str = "PNG", **options) -> bytes:
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()
+
+
+def small_jpeg(data: bytes, shorter_side: int) -> bytes:
+    return reduced(data, shorter_side)[0]
 
 
 def decoded(data: bytes) -> Image.Image:

@@ -3,8 +3,10 @@ from collections import Counter
 import numpy as np
 
 from data_builders.recipe1m.layers import Recipe, Unusable
+from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.photos import Photo
-from data_builders.recipe1m.report import Report, shown
+from data_builders.recipe1m.report import Report
+from data_builders.recipe1m.report_page import page
 
 
 def recipe(number=1, partition="train", title="Pie"):
@@ -56,10 +58,10 @@ def test_the_first_are_named_in_the_report_and_all_in_the_file(tmp_path):
 
 def test_the_page_and_the_summary_name_reasons_photos_and_classes():
     report = filled()
-    for text in (report.as_markdown(), report.summary()):
+    for text in (page(report), report.summary()):
         for part in ("too long", "no id", "aa.jpg", "ab.jpg", "30.0 %", "25.0 %", "77"):
             assert part in text
-    assert "| apple pie | 1 | 1 |" in report.as_markdown()
+    assert "| apple pie | 1 | 1 |" in page(report)
 
 
 def test_titles_cannot_break_the_report():
@@ -71,4 +73,4 @@ def test_titles_cannot_break_the_report():
     assert line.startswith("a b c [31m`|xxx")
     assert len(line) == 60
     assert line.isprintable()
-    assert "a b c \\[31m\\`\\|" in report.as_markdown()
+    assert "a b c \\[31m\\`\\|" in page(report)

@@ -1,0 +1,76 @@
+"""What a conversion would keep, without converting."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from adamine_jax.errors import UserError
+from data_builders.recipe1m.conversion import Conversion
+from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.report import Report
+from data_builders.recipe1m.report_files import write_report
+
+_FILES = {"report.md", "report.json", "report.png", "report.svg", "contact_sheet.jpg", "dropped.tsv"}
+
+
+def check(source: Path, options: Options, *, workers: int, out: Path | None = None) -> str:
+    """Reads a download, photos included, and reports on it.
+
+    Args:
+        source: the download's folder.
+        options: of the conversion that is thought of.
+        workers: threads that decode photos.
+        out: the folder to write the report to, whole or not at all; an older report there is replaced. None: nothing
+            is written.
+
+    Returns:
+        The summary to print.
+
+    Raises:
+        UserError: the download cannot be used, or `out` is something else than a report.
+    """
+    if out is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _report(source, options, workers, Path(folder)).summary()
+    out = Path(os.path.abspath(out))
+    _refuse_others(out)
+    with _folder_beside(out) as aside:
+        report = _report(source, options, workers, aside)
+        write_report(report, aside)
+        _refuse_others(out)
+        if out.exists():
+            shutil.rmtree(out)
+        aside.rename(out)
+    return report.summary()
+
+
+def _report(source: Path, options: Options, workers: int, folder: Path) -> Report:
+    conversion = Conversion(source, options, folder, workers)
+    conversion.check()
+    return conversion.report
+
+
+def _refuse_others(out: Path) -> None:
+    """Raises a `UserError` where there is something that a report must not replace."""
+    if out.is_dir() and {path.name for path in out.iterdir()} <= _FILES:
+        return
+    if out.exists():
+        raise UserError(f"--out {out}: there is something else than a report; take a folder of its own")
+
+
+@contextlib.contextmanager
+def _folder_beside(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which is gone afterwards unless it was renamed."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        folder.chmod(0o755)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
