@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from adamine_jax.errors import UserError
 from data_builders.recipe1m.json_array import loads
 from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks
 
+_NO_KEY = 2**64 - 1
+
 
 class ArrayIndex:
     """Where each record of a JSON list stands, by its id: 24 bytes a record, whatever its length.
 
     Args:
         path: the file.
-        keys: gives the integer key of a record's value, or None for one that cannot be found by any id.
+        keys: gives the integer key of a record's value, below 2⁶⁴ − 1, or None for one that cannot be found by any id.
         store: a file to keep the index in, which is then mapped and not held in memory; processes that are handed
             the index share it.
         run: does the reading: `map`, or a parallel one that keeps the order.
@@ -53,13 +55,24 @@ class ArrayIndex:
 
     def find(self, key: int) -> Any | None:
         """The value of the first record with this key, read from the file; None where there is none."""
-        keys, offsets, lengths = self._rows
-        row = int(np.searchsorted(keys, np.uint64(key)))
-        if row == len(keys) or keys[row] != key:
-            return None
+        return self.find_all([key])[0]
+
+    def find_all(self, keys: Sequence[int | None]) -> list[Any | None]:
+        """`find` of several keys, or of no key, which no record has."""
+        known, offsets, lengths = np.asarray(self._rows)
+        wanted = np.array([_NO_KEY if key is None else key for key in keys], np.uint64)
+        rows = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+        found: list[Any | None] = [None] * len(keys)
+        (places,) = np.nonzero(known[rows] == wanted) if len(known) else ([],)
+        rows = rows[places]
+        for place, offset, length in zip(list(places), offsets[rows].tolist(), lengths[rows].tolist(), strict=True):
+            found[place] = self._read(offset, length)
+        return found
+
+    def _read(self, offset: int, length: int) -> Any:
         if self._file is None:
             self._file = self._path.open("rb")
-        text = os.pread(self._file.fileno(), int(lengths[row]), int(offsets[row]))
+        text = os.pread(self._file.fileno(), length, offset)
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

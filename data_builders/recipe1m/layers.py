@@ -6,12 +6,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks
+from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks, read_values
 from data_builders.recipe1m.json_index import ArrayIndex
 
 T = TypeVar("T")
@@ -22,8 +21,7 @@ _RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """One usable record of layer 1 with what the other two layers say about it; all texts are as they were written.
 
     Attributes:
@@ -46,8 +44,7 @@ class Recipe:
     images: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Unusable:
+class Unusable(NamedTuple):
     """A well-formed record of layer 1 that is no usable recipe.
 
     Attributes:
@@ -120,14 +117,19 @@ class Layers:
             for number, record in enumerate(self.read(block), start=block.number):
                 yield seen.check(record, number)
 
-    def read(self, block: Block) -> list["Recipe | Unusable"]:
+    def read(self, block: Block) -> list[Recipe | Unusable]:
         """What each record of a block of layer 1 is, but for records that repeat an id, see `Seen`."""
-        found = []
-        for number, (offset, _, value) in enumerate(read_block(self._layer1, block), start=block.number):
+        values = read_values(self._layer1, block)
+        keys = [record_key(value) for value in values]
+        detected, listed = (self._indices[name].find_all(keys) for name in ("det_ingrs.json", "layer2.json"))
+        found, offsets = [], None
+        for place, (value, key) in enumerate(zip(values, keys, strict=True)):
             try:
-                found.append(self._join(value))
+                found.append(_join(value, key, detected[place], listed[place]))
             except _BadField as problem:
-                found.append(Unusable(_describe(value, number, offset), _partition(value), str(problem)))
+                offsets = offsets or [placed.offset for placed in read_block(self._layer1, block)]
+                name = _describe(value, block.number + place, offsets[place])
+                found.append(Unusable(name, _partition(value), str(problem)))
         return found
 
     def close(self) -> None:
@@ -135,33 +137,33 @@ class Layers:
         for index in self._indices.values():
             index.close()
 
-    def _join(self, record: Any) -> Recipe:
-        if not isinstance(record, dict):
-            raise _BadField("the record is not an object")
-        key = record_key(record)
-        if key is None:
-            raise _BadField("id is not 10 hex digits")
-        if _partition(record) == "unknown":
-            raise _BadField("partition is not train, val or test")
-        title = _text(record.get("title"), "title is not text")
-        # A recipe without its link is as good as any; a link that is not text says that something went wrong.
-        url = _text(record.get("url", ""), "url is not text")
-        ingredients = _texts(record.get("ingredients"), "ingredients are not a list of texts")
-        instructions = _texts(record.get("instructions"), "instructions are not a list of texts")
-        names, valid, images = [], [], []
-        if (detected := self._indices["det_ingrs.json"].find(key)) is not None:
-            names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
-            valid = detected.get("valid")
-            if not isinstance(valid, list) or not all(isinstance(flag, bool) for flag in valid):
-                raise _BadField("det_ingrs.json: valid is not a list of true and false")
-            if len(valid) != len(names):
-                raise _BadField("det_ingrs.json: valid and ingredients differ in length")
-        if (listed := self._indices["layer2.json"].find(key)) is not None:
-            photos = listed.get("images")
-            if not isinstance(photos, list):
-                raise _BadField("layer2.json: images are not a list")
-            images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
-        return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
+
+def _join(record: Any, key: int | None, detected: Any | None, listed: Any | None) -> Recipe:
+    if not isinstance(record, dict):
+        raise _BadField("the record is not an object")
+    if key is None:
+        raise _BadField("id is not 10 hex digits")
+    if _partition(record) == "unknown":
+        raise _BadField("partition is not train, val or test")
+    title = _text(record.get("title"), "title is not text")
+    # A recipe without its link is as good as any; a link that is not text says that something went wrong.
+    url = _text(record.get("url", ""), "url is not text")
+    ingredients = _texts(record.get("ingredients"), "ingredients are not a list of texts")
+    instructions = _texts(record.get("instructions"), "instructions are not a list of texts")
+    names, valid, images = [], [], []
+    if detected is not None:
+        names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
+        valid = detected.get("valid")
+        if not isinstance(valid, list) or not all(isinstance(flag, bool) for flag in valid):
+            raise _BadField("det_ingrs.json: valid is not a list of true and false")
+        if len(valid) != len(names):
+            raise _BadField("det_ingrs.json: valid and ingredients differ in length")
+    if listed is not None:
+        photos = listed.get("images")
+        if not isinstance(photos, list):
+            raise _BadField("layer2.json: images are not a list")
+        images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
+    return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
 
 
 class Seen:

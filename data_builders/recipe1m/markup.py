@@ -7,7 +7,9 @@ TITLE_CHARS = 60
 
 def shown(text: str, most: int = TITLE_CHARS) -> str:
     """A text from a download as it may be printed: one line, no control characters, not endless."""
-    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(char for char in line if char.isprintable())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

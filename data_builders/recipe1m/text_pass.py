@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+from typing import NamedTuple
 
 from data_builders.recipe1m import filters, words
 from data_builders.recipe1m.classes import title_tokens
@@ -9,8 +10,7 @@ from data_builders.recipe1m.json_blocks import Block
 from data_builders.recipe1m.layers import Layers, Recipe, Unusable
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A recipe that is left out: what a report says of it."""
 
     id: str
@@ -18,16 +18,14 @@ class Named:
     partition: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(NamedTuple):
     """A record that is left out without a look at its photos."""
 
     record: Named | Unusable
     reason: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A recipe that passed the filter, its words as ids."""
 
     recipe: Recipe
@@ -37,8 +35,7 @@ class Encoded:
     unknown_names: list[str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of a record, and the tokens of its title where it counts for the classes."""
 
     fate: Encoded | Dropped
