@@ -34,8 +34,8 @@ from data_builders.recipe1m.vocabulary import (
     train_vocabulary,
 )
 
-# The files of a download that decide what comes out, besides the photos.
-_TEXT_FILES = (*Layers.FILES, "remove1M.txt", "food101_classes_renamed.txt")
+# The files of a download that decide what comes out, besides the layers and the photos.
+_LISTS = ("remove1M.txt", "food101_classes_renamed.txt")
 
 
 def vocabulary_file(source: Path, options: Options) -> Path | None:
@@ -50,7 +50,7 @@ def classes_file(source: Path, options: Options) -> Path | None:
 
 def fingerprint(source: Path, options: Options) -> dict[str, str]:
     """SHA-256 of each file but photos that decides what a conversion of `source` gives."""
-    files = {name: source / name for name in _TEXT_FILES}
+    files = {path.name: path for path in (*Layers.files(source), *(source / name for name in _LISTS))}
     files |= {"the vocabulary": vocabulary_file(source, options), "the file of classes": classes_file(source, options)}
     digests = {}
     for name, path in files.items():

@@ -1,7 +1,8 @@
 """The three layers of a download, joined by id into recipes.
 
-`layer1.json` leads: its records are read one by one, in its order. `layer2.json` (photos) and `det_ingrs.json`
-(detected ingredient names) may be in any order; an index of where each record stands is made first.
+`layer1.json` leads: its records are read one by one, in its order. `layer2.json` (photos; `layer2+.json` in Recipe1M+)
+and `det_ingrs.json` (detected ingredient names) may be in any order; an index of where each record stands is made
+first.
 """
 
 import contextlib
@@ -67,7 +68,7 @@ class Layers:
     """The text of a download.
 
     Args:
-        source: the folder that holds layer1.json, layer2.json and det_ingrs.json.
+        source: the folder that holds layer1.json, layer2.json or else layer2+.json, and det_ingrs.json.
 
     Attributes:
         notes: what is odd about layer 2 and det_ingrs.json, each a sentence.
@@ -77,29 +78,41 @@ class Layers:
     """
 
     FILES = ("layer1.json", "layer2.json", "det_ingrs.json")
+    PLUS = "layer2+.json"
 
     def __init__(self, source: Path):
         self.check_files(source)
-        self._layer1 = source / "layer1.json"
+        self._layer1, layer2, detected = self.files(source)
+        self._layer2 = layer2.name
         with contextlib.ExitStack() as files:
-            self._photos = files.enter_context(contextlib.closing(ArrayIndex(source / "layer2.json", _key)))
-            self._names = files.enter_context(contextlib.closing(ArrayIndex(source / "det_ingrs.json", _key)))
+            self._photos = files.enter_context(contextlib.closing(ArrayIndex(layer2, _key)))
+            self._names = files.enter_context(contextlib.closing(ArrayIndex(detected, _key)))
             self._files = files.pop_all()
         self.notes = []
-        for name, index in (("layer2.json", self._photos), ("det_ingrs.json", self._names)):
+        if self._layer2 != self.PLUS and (source / self.PLUS).is_file():
+            self.notes.append(f"{self._layer2} was read and {self.PLUS} not; take the former away to use the latter")
+        for name, index in ((self._layer2, self._photos), (detected.name, self._names)):
             if index.unusable:
                 self.notes.append(f"{name}: {index.unusable} records without a usable id were passed over")
             if index.repeated:
                 self.notes.append(f"{name}: {index.repeated} records repeat an earlier id; the first of each is used")
 
     @classmethod
+    def files(cls, source: Path) -> list[Path]:
+        """The three files of a download; the second is Recipe1M+'s where only that is there."""
+        layer1, layer2, detected = (source / name for name in cls.FILES)
+        plus = source / cls.PLUS
+        return [layer1, plus if plus.is_file() and not layer2.is_file() else layer2, detected]
+
+    @classmethod
     def check_files(cls, source: Path) -> None:
         """Raises a `UserError` unless `source` is a folder that holds the three files."""
         if not source.is_dir():
             raise UserError(f"--source {source}: there is no such folder; give the folder that holds layer1.json")
-        for name in cls.FILES:
-            if not (source / name).is_file():
-                raise UserError(f"{source / name} is missing; a download has {', '.join(cls.FILES)} and images/")
+        for path in cls.files(source):
+            if not path.is_file():
+                layout = f"{', '.join(cls.FILES)} and images/ (Recipe1M+: {cls.PLUS})"
+                raise UserError(f"{path} is missing; a download has {layout}")
 
     def records(self) -> Iterator[Recipe | Unusable]:
         """Yields what each record of layer 1 is, in order.
@@ -149,7 +162,7 @@ class Layers:
         if (listed := self._photos.find(key)) is not None:
             photos = listed.get("images")
             if not isinstance(photos, list):
-                raise _BadField("layer2.json: images are not a list")
+                raise _BadField(f"{self._layer2}: images are not a list")
             images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
         return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
 

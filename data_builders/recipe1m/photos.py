@@ -50,21 +50,25 @@ class UnreadablePhotoError(Exception):
 
 
 def image_root(source: Path) -> Path:
-    """The folder with the partitions' photos: `images/` in the download, or else the download itself."""
+    """The folder with the photos: `images/` in the download, or else the download itself."""
     return source / "images" if (source / "images").is_dir() else source
 
 
 def photo_pattern(root: Path) -> str:
     """Where photos are looked for, to be told to a person."""
-    return f"{root}/<partition>/a/b/c/d/abcd….jpg"
+    return f"{root}/<partition>/a/b/c/d/abcd….jpg, then without <partition>/"
 
 
 def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> Photo:
-    """Reads the photo `<root>/<partition>/a/b/c/d/abcd….jpg` and makes it small; never raises for a bad photo."""
+    """Reads a photo and makes it small; never raises for a bad photo.
+
+    It is `<root>/<partition>/a/b/c/d/abcd….jpg`, or else, as in Recipe1M+, the same without the partition.
+    """
     if not isinstance(image_id, str) or not _IMAGE_ID.fullmatch(image_id):
         return Photo(str(image_id)[:40], problem="its id is not 10 hex digits and .jpg")
-    path = root.joinpath(partition, *image_id[:4], image_id)
-    if not path.is_file():
+    places = (root.joinpath(*folder, *image_id[:4], image_id) for folder in ((partition,), ()))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         return Photo(image_id, problem="missing")
     try:
         return Photo(image_id, small_jpeg(path.read_bytes(), shorter_side))

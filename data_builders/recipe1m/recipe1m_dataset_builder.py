@@ -36,7 +36,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Recipe1M is given out by its authors on request (http://im2recipe.csail.mit.edu). The folder must hold "
-        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg."
+        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg (Recipe1M+: layer2+.json, "
+        "and no <partition>)."
     )
 
     def __init__(self, *, options: Options | None = None, workers: int | None = None, **kwargs):
