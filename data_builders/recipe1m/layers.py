@@ -17,7 +17,7 @@ from data_builders.recipe1m.json_array import ArrayIndex, read_array
 
 PARTITIONS = ("train", "val", "test")
 
-_RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
+RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -170,7 +170,7 @@ class Layers:
 def _key(record: Any) -> int | None:
     """The id of a record as a number, None when it has no usable one."""
     text = record.get("id") if isinstance(record, dict) else None
-    return int(text, 16) if isinstance(text, str) and _RECIPE_ID.fullmatch(text) else None
+    return int(text, 16) if isinstance(text, str) and RECIPE_ID.fullmatch(text) else None
 
 
 def _partition(record: Any) -> str:
