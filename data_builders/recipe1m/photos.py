@@ -79,11 +79,7 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
 
 
 def small_jpeg(data: bytes, shorter_side: int) -> bytes:
-    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
-
-    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
-    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
-    size.
+    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
 
     Raises:
         UnreadablePhotoError: the data is no image, is cut off anywhere, or has more than `MAX_PIXELS` pixels.
@@ -94,13 +90,7 @@ def small_jpeg(data: bytes, shorter_side: int) -> bytes:
             if width * height > MAX_PIXELS:
                 raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
             image.load()
-            rgb = _to_rgb(_upright(image))
-        scale = shorter_side / min(rgb.size)
-        if scale < 1:
-            rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
-        small = io.BytesIO()
-        rgb.save(small, "JPEG", quality=JPEG_QUALITY)
-        return small.getvalue()
+            return encoded(image, shorter_side)
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -109,6 +99,22 @@ def small_jpeg(data: bytes, shorter_side: int) -> bytes:
         raise UnreadablePhotoError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
         raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
+
+
+def encoded(image: Image.Image, shorter_side: int) -> bytes:
+    """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
+
+    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
+    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
+    size.
+    """
+    rgb = _to_rgb(_upright(image))
+    scale = shorter_side / min(rgb.size)
+    if scale < 1:
+        rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
+    small = io.BytesIO()
+    rgb.save(small, "JPEG", quality=JPEG_QUALITY)
+    return small.getvalue()
 
 
 def map_in_order(
