@@ -9,9 +9,9 @@ from pathlib import Path
 from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m import vectors
 from data_builders.recipe1m.build import build
-from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
 from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.sources import open_conversion
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only prints what
 would be kept and what not, and why. `vectors --help` is about another command: it writes a file of published sentence
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--workers is {args.workers}; it takes 1 or more")
     if args.command == "check":
         with tempfile.TemporaryDirectory() as folder:
-            conversion = Conversion(args.source, options, Path(folder), args.workers)
+            conversion = open_conversion(args.source, options, Path(folder), args.workers)
             conversion.check()
         print(conversion.report.summary())
         return 0

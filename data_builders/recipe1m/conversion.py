@@ -52,12 +52,17 @@ def fingerprint(source: Path, options: Options) -> dict[str, str]:
     """SHA-256 of each file but photos that decides what a conversion of `source` gives."""
     files = {path.name: path for path in (*Layers.files(source), *(source / name for name in _LISTS))}
     files |= {"the vocabulary": vocabulary_file(source, options), "the file of classes": classes_file(source, options)}
-    digests = {}
+    return digests(files)
+
+
+def digests(files: dict[str, Path | None]) -> dict[str, str]:
+    """SHA-256 of those files that are there."""
+    found = {}
     for name, path in files.items():
         if path and path.is_file():
             with path.open("rb") as file:
-                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _first_there(*paths: Path) -> Path | None:

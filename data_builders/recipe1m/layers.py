@@ -146,11 +146,7 @@ class Layers:
             raise _BadField("id is not 10 hex digits")
         if _partition(record) == "unknown":
             raise _BadField("partition is not train, val or test")
-        title = _text(record.get("title"), "title is not text")
-        # A recipe without its link is as good as any; a link that is not text says that something went wrong.
-        url = _text(record.get("url", ""), "url is not text")
-        ingredients = _texts(record.get("ingredients"), "ingredients are not a list of texts")
-        instructions = _texts(record.get("instructions"), "instructions are not a list of texts")
+        title, url, ingredients, instructions = _texts_of(record)
         names, valid, images = [], [], []
         if (detected := self._names.find(key)) is not None:
             names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
@@ -165,6 +161,29 @@ class Layers:
                 raise _BadField(f"{self._layer2}: images are not a list")
             images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
         return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
+
+
+def text_index(path: Path) -> ArrayIndex:
+    """Finds records of layer 1 by their id, read as a number; `raw_texts` has what they say."""
+    return ArrayIndex(path, _key)
+
+
+def raw_texts(record: Any) -> tuple[str, str, list[str], list[str]] | None:
+    """Title, link, ingredient lines and instructions of a record of layer 1; None where one of them is no text."""
+    try:
+        return _texts_of(record)
+    except _BadField:
+        return None
+
+
+def _texts_of(record: dict[str, Any]) -> tuple[str, str, list[str], list[str]]:
+    # A recipe without its link is as good as any; a link that is not text says that something went wrong.
+    return (
+        _text(record.get("title"), "title is not text"),
+        _text(record.get("url", ""), "url is not text"),
+        _texts(record.get("ingredients"), "ingredients are not a list of texts"),
+        _texts(record.get("instructions"), "instructions are not a list of texts"),
+    )
 
 
 def _key(record: Any) -> int | None:

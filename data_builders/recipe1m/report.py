@@ -33,14 +33,16 @@ class Group:
 
 
 class Report:
-    """Collects the fate of every record of layer 1 and of every photo that was looked at.
+    """Collects the fate of every record of a download and of every photo that was looked at.
 
     Args:
         dropped: a file to write that names everything left out, a line each (kind, partition, id, reason, title,
             divided by tabs); None: nothing is written.
+        source: where the records are.
     """
 
-    def __init__(self, dropped: Path | None = None):
+    def __init__(self, dropped: Path | None = None, source: str = "layer1.json"):
+        self._source = source
         self._dropped_file = dropped.open("w", encoding="utf-8") if dropped else None
         self.records: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
@@ -57,7 +59,7 @@ class Report:
     def drop(self, record: Recipe | Unusable, reason: str) -> None:
         """A record that is left out."""
         if isinstance(record, Recipe):
-            name, identity, title = f"{record.id} {shown(record.title)}", record.id, shown(record.title)
+            name, identity, title = f"{record.id} {shown(record.title)}".rstrip(), record.id, shown(record.title)
         else:
             name, identity, title = shown(record.name), "-", shown(record.name)
         self.records[record.partition] += 1
@@ -141,7 +143,7 @@ class Report:
 
     def as_markdown(self) -> str:
         """The report as a page."""
-        rows = [("records in layer1.json", self.records), ("**kept**", self.kept)]
+        rows = [(f"records in {self._source}", self.records), ("**kept**", self.kept)]
         rows += [(reason, group.counts) for reason, group in _by_size(self.dropped)]
         lines = ["# Recipe1M, converted", "", *_table("recipes", rows), ""]
         lines += ["## Photos", "", f"{self.photos_summary()}.", ""]
@@ -168,7 +170,7 @@ class Report:
 
     def summary(self) -> str:
         """The report in the lines that fit a terminal."""
-        rows = [("records in layer1.json", self.records), ("kept", self.kept)]
+        rows = [(f"records in {self._source}", self.records), ("kept", self.kept)]
         rows += [(f"- {reason}", group.counts) for reason, group in _by_size(self.dropped)]
         columns = [column for column in COLUMNS if self.records[column]]
         width = max(len(name) for name, _ in rows)

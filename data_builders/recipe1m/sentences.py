@@ -22,6 +22,9 @@ BAD_ID = "recipes whose id is not 10 hex digits"
 REPEATED = "recipes whose id appears a second time"
 NOT_FINITE = "sentences with a value that is not finite"
 NONE = "recipes without a sentence"
+# A recipe is held in memory as a whole, and a damaged number of sentences may say anything.
+MOST = 10_000
+TOO_MANY = f"recipes with more than {MOST:,} sentences"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from adamine_jax.errors import UserError
 from data_builders.recipe1m import torch7
 from data_builders.recipe1m.layers import PARTITIONS
-from data_builders.recipe1m.sentences import Sentences
+from data_builders.recipe1m.sentences import MOST, TOO_MANY, Sentences
 
 OUTSIDE = "recipes whose sentences are not all in the matrix"
 _FIELDS = ("encs", "ids", "rlens", "rbps")
@@ -65,6 +65,8 @@ class EncodingFiles:
         for name, first, count in zip(found.ids, found.first.tolist(), found.count.tolist(), strict=True):
             if first < 0 or count < 0 or first > rows - count:
                 yield Sentences(name, None, OUTSIDE)
+            elif count > MOST:
+                yield Sentences(name, None, TOO_MANY)
             else:
                 yield Sentences(name, found.vectors[first : first + count])
 

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
-from data_builders.recipe1m import sentences, skip_instructions
+from data_builders.recipe1m import data_lmdb, sentences, skip_instructions
 from data_builders.recipe1m.layers import PARTITIONS
 
 
 def open_source(source: Path) -> sentences.Source:
-    """The vectors of a folder: those of its `encs_*.t7`.
+    """The vectors of a folder: those of its `encs_*.t7`, or else those of its `data_lmdb`.
 
     Raises:
         UserError: it has none, or they cannot be used.
@@ -18,12 +18,14 @@ def open_source(source: Path) -> sentences.Source:
         raise UserError(f"--source {source}: there is no such folder; give the one that holds encs_train_1024.t7, ...")
     if files := skip_instructions.encoding_files(source):
         return skip_instructions.EncodingFiles(files)
-    raise UserError(f"--source {source}: holds none of encs_train_1024.t7, encs_val_1024.t7 and encs_test_1024.t7")
+    if (source / data_lmdb.FOLDER).is_dir():
+        return data_lmdb.StoredVectors(source)
+    raise UserError(f"--source {source}: holds neither encs_train_1024.t7, encs_val_1024.t7, ..., nor data_lmdb")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_builders.recipe1m vectors", description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="folder with encs_train_1024.t7, ...")
+    parser.add_argument("--source", type=Path, required=True, help="folder with encs_train_1024.t7, ..., or data_lmdb")
     parser.add_argument("--out", type=Path, required=True, help="the matrix, a .npy; the ids go into a .txt beside it")
     parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 takes half the room")
     parser.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")

@@ -208,7 +208,7 @@ def test_a_folder_without_vectors_is_told(source, out, capsys):
     assert "there is no such folder" in capsys.readouterr().err
     source.mkdir()
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "holds none of encs_train_1024.t7" in capsys.readouterr().err
+    assert "holds neither encs_train_1024.t7" in capsys.readouterr().err
 
 
 def test_files_that_are_there_are_replaced_only_when_told(source, out, capsys):
