@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.conversion import fingerprint
-from data_builders.recipe1m.layers import Layers
 from data_builders.recipe1m.metadata import VERSION, describe, differences
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.sources import check_files, fingerprint
 
 _WORKPLACE = ".recipe1m.incomplete"
 
@@ -31,7 +30,7 @@ def build(source: Path, out: Path, options: Options, *, workers: int, overwrite:
         UserError: the download or one of the files cannot be used, another collection is there, or another build is
             running in the same place.
     """
-    Layers.check_files(source)
+    check_files(source)
     place = out / "recipe1m" / VERSION
     if place.exists() and not overwrite:
         wanted = describe(options, fingerprint(source, options))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.report_files import write_report
+from data_builders.recipe1m.sources import open_conversion
 
 _FILES = {"report.md", "report.json", "report.png", "report.svg", "contact_sheet.jpg", "dropped.tsv"}
 
@@ -48,7 +48,7 @@ def check(source: Path, options: Options, *, workers: int, out: Path | None = No
 
 
 def _report(source: Path, options: Options, workers: int, folder: Path) -> Report:
-    conversion = Conversion(source, options, folder, workers)
+    conversion = open_conversion(source, options, folder, workers)
     conversion.check()
     return conversion.report
 

@@ -42,8 +42,8 @@ from data_builders.recipe1m.workers import Workers
 
 T = TypeVar("T")
 
-# The files of a download that decide what comes out, besides the photos.
-_TEXT_FILES = (*Layers.FILES, "remove1M.txt", "food101_classes_renamed.txt")
+# The files of a download that decide what comes out, besides the layers and the photos.
+_LISTS = ("remove1M.txt", "food101_classes_renamed.txt")
 
 
 def vocabulary_file(source: Path, options: Options) -> Path | None:
@@ -58,14 +58,19 @@ def classes_file(source: Path, options: Options) -> Path | None:
 
 def fingerprint(source: Path, options: Options) -> dict[str, str]:
     """SHA-256 of each file but photos that decides what a conversion of `source` gives."""
-    files = {name: source / name for name in _TEXT_FILES}
+    files = {path.name: path for path in (*Layers.files(source), *(source / name for name in _LISTS))}
     files |= {"the vocabulary": vocabulary_file(source, options), "the file of classes": classes_file(source, options)}
-    digests = {}
+    return digests(files)
+
+
+def digests(files: dict[str, Path | None]) -> dict[str, str]:
+    """SHA-256 of those files that are there."""
+    found = {}
     for name, path in files.items():
         if path and path.is_file():
             with path.open("rb") as file:
-                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _first_there(*paths: Path) -> Path | None:
@@ -100,7 +105,7 @@ class Conversion:
         path = classes_file(source, options)
         self._classes = load_classes(path) if path else None
         Layers.check_files(source)
-        size = sum((source / name).stat().st_size for name in Layers.FILES)
+        size = sum(path.stat().st_size for path in Layers.files(source))
         self._text_workers = workers if size > SMALL_TEXT else 1
         self._spool: Spool | None = None
         self._kept: dict[str, list[int]] = {}

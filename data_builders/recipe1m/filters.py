@@ -9,7 +9,7 @@ INSTRUCTION_LIMIT = 20
 INGREDIENT_LIMIT = 20
 
 REMOVED = "listed in remove1M.txt"
-NO_PHOTO_LISTED = "no photo listed in layer2.json"
+NO_PHOTO_LISTED = "no photo listed in layer 2"
 MANY_INSTRUCTIONS = f"{INSTRUCTION_LIMIT} instructions or more"
 MANY_INGREDIENTS = f"{INGREDIENT_LIMIT} ingredient ids or more, the end mark counted"
 NOT_ASKED_FOR = "in a partition that --partitions leaves out"

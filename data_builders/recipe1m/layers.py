@@ -1,7 +1,8 @@
 """The three layers of a download, joined by id into recipes.
 
-`layer1.json` leads: its records are read block by block, in its order. `layer2.json` (photos) and `det_ingrs.json`
-(detected ingredient names) may be in any order; an index of where each record stands is made first.
+`layer1.json` leads: its records are read block by block, in its order. `layer2.json` (photos; `layer2+.json` in
+Recipe1M+) and `det_ingrs.json` (detected ingredient names) may be in any order; an index of where each record stands is
+made first.
 """
 
 import re
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 PARTITIONS = ("train", "val", "test")
 
-_RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
+RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -66,7 +67,7 @@ class Layers:
     """The text of a download; other processes may be handed it.
 
     Args:
-        source: the folder that holds layer1.json, layer2.json and det_ingrs.json.
+        source: the folder that holds layer1.json, layer2.json or else layer2+.json, and det_ingrs.json.
         folder: a place to keep where each record stands; None: that is held in memory.
         run: does the reading, see `ArrayIndex`.
 
@@ -79,6 +80,7 @@ class Layers:
     """
 
     FILES = ("layer1.json", "layer2.json", "det_ingrs.json")
+    PLUS = "layer2+.json"
 
     def __init__(
         self,
@@ -87,28 +89,41 @@ class Layers:
         run: Callable[[Callable, Iterable[Block]], Iterator] = map,
     ):
         self.check_files(source)
-        self._layer1 = source / "layer1.json"
+        self._layer1, layer2, detected = self.files(source)
         self.blocks = list(read_blocks(self._layer1))
         if not self.blocks:
             raise UserError(f"{self._layer1}: the list is empty; it should hold the recipes")
         self.notes = []
-        self._indices = {}
-        for name in self.FILES[1:]:
+        self._layer2 = layer2.name
+        if self._layer2 != self.PLUS and (source / self.PLUS).is_file():
+            self.notes.append(f"{self._layer2} was read and {self.PLUS} not; take the former away to use the latter")
+        self._indices = []
+        for path in (layer2, detected):
+            name = path.name
             store = folder / f"{name}.npy" if folder else None
-            index = self._indices[name] = ArrayIndex(source / name, record_key, store, run)
+            index = ArrayIndex(path, record_key, store, run)
+            self._indices.append(index)
             if index.unusable:
                 self.notes.append(f"{name}: {index.unusable} records without a usable id were passed over")
             if index.repeated:
                 self.notes.append(f"{name}: {index.repeated} records repeat an earlier id; the first of each is used")
 
     @classmethod
+    def files(cls, source: Path) -> list[Path]:
+        """The three files of a download; the second is Recipe1M+'s where only that is there."""
+        layer1, layer2, detected = (source / name for name in cls.FILES)
+        plus = source / cls.PLUS
+        return [layer1, plus if plus.is_file() and not layer2.is_file() else layer2, detected]
+
+    @classmethod
     def check_files(cls, source: Path) -> None:
         """Raises a `UserError` unless `source` is a folder that holds the three files."""
         if not source.is_dir():
             raise UserError(f"--source {source}: there is no such folder; give the folder that holds layer1.json")
-        for name in cls.FILES:
-            if not (source / name).is_file():
-                raise UserError(f"{source / name} is missing; a download has {', '.join(cls.FILES)} and images/")
+        for path in cls.files(source):
+            if not path.is_file():
+                layout = f"{', '.join(cls.FILES)} and images/ (Recipe1M+: {cls.PLUS})"
+                raise UserError(f"{path} is missing; a download has {layout}")
 
     def records(self) -> Iterator[Recipe | Unusable]:
         """Yields what each record of layer 1 is, in order."""
@@ -121,11 +136,11 @@ class Layers:
         """What each record of a block of layer 1 is, but for records that repeat an id, see `Seen`."""
         values = read_values(self._layer1, block)
         keys = [record_key(value) for value in values]
-        detected, listed = (self._indices[name].find_all(keys) for name in ("det_ingrs.json", "layer2.json"))
+        listed, detected = (index.find_all(keys) for index in self._indices)
         found, offsets = [], None
         for place, (value, key) in enumerate(zip(values, keys, strict=True)):
             try:
-                found.append(_join(value, key, detected[place], listed[place]))
+                found.append(self._join(value, key, detected[place], listed[place]))
             except _BadField as problem:
                 offsets = offsets or [placed.offset for placed in read_block(self._layer1, block)]
                 name = _describe(value, block.number + place, offsets[place])
@@ -134,36 +149,31 @@ class Layers:
 
     def close(self) -> None:
         """Closes the files."""
-        for index in self._indices.values():
+        for index in self._indices:
             index.close()
 
-
-def _join(record: Any, key: int | None, detected: Any | None, listed: Any | None) -> Recipe:
-    if not isinstance(record, dict):
-        raise _BadField("the record is not an object")
-    if key is None:
-        raise _BadField("id is not 10 hex digits")
-    if _partition(record) == "unknown":
-        raise _BadField("partition is not train, val or test")
-    title = _text(record.get("title"), "title is not text")
-    # A recipe without its link is as good as any; a link that is not text says that something went wrong.
-    url = _text(record.get("url", ""), "url is not text")
-    ingredients = _texts(record.get("ingredients"), "ingredients are not a list of texts")
-    instructions = _texts(record.get("instructions"), "instructions are not a list of texts")
-    names, valid, images = [], [], []
-    if detected is not None:
-        names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
-        valid = detected.get("valid")
-        if not isinstance(valid, list) or not all(isinstance(flag, bool) for flag in valid):
-            raise _BadField("det_ingrs.json: valid is not a list of true and false")
-        if len(valid) != len(names):
-            raise _BadField("det_ingrs.json: valid and ingredients differ in length")
-    if listed is not None:
-        photos = listed.get("images")
-        if not isinstance(photos, list):
-            raise _BadField("layer2.json: images are not a list")
-        images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
-    return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
+    def _join(self, record: Any, key: int | None, detected: Any | None, listed: Any | None) -> Recipe:
+        if not isinstance(record, dict):
+            raise _BadField("the record is not an object")
+        if key is None:
+            raise _BadField("id is not 10 hex digits")
+        if _partition(record) == "unknown":
+            raise _BadField("partition is not train, val or test")
+        title, url, ingredients, instructions = _texts_of(record)
+        names, valid, images = [], [], []
+        if detected is not None:
+            names = _texts(detected.get("ingredients"), "det_ingrs.json: ingredients are not a list of texts")
+            valid = detected.get("valid")
+            if not isinstance(valid, list) or not all(isinstance(flag, bool) for flag in valid):
+                raise _BadField("det_ingrs.json: valid is not a list of true and false")
+            if len(valid) != len(names):
+                raise _BadField("det_ingrs.json: valid and ingredients differ in length")
+        if listed is not None:
+            photos = listed.get("images")
+            if not isinstance(photos, list):
+                raise _BadField(f"{self._layer2}: images are not a list")
+            images = [photo.get("id") if isinstance(photo, dict) else photo for photo in photos]
+        return Recipe(record["id"], title, url, record["partition"], ingredients, instructions, names, valid, images)
 
 
 class Seen:
@@ -188,10 +198,33 @@ class Seen:
         return record
 
 
+def text_index(path: Path) -> ArrayIndex:
+    """Finds records of layer 1 by their id, read as a number; `raw_texts` has what they say."""
+    return ArrayIndex(path, record_key)
+
+
+def raw_texts(record: Any) -> tuple[str, str, list[str], list[str]] | None:
+    """Title, link, ingredient lines and instructions of a record of layer 1; None where one of them is no text."""
+    try:
+        return _texts_of(record)
+    except _BadField:
+        return None
+
+
+def _texts_of(record: dict[str, Any]) -> tuple[str, str, list[str], list[str]]:
+    # A recipe without its link is as good as any; a link that is not text says that something went wrong.
+    return (
+        _text(record.get("title"), "title is not text"),
+        _text(record.get("url", ""), "url is not text"),
+        _texts(record.get("ingredients"), "ingredients are not a list of texts"),
+        _texts(record.get("instructions"), "instructions are not a list of texts"),
+    )
+
+
 def record_key(record: Any) -> int | None:
     """The id of a record as a number, None when it has no usable one."""
     text = record.get("id") if isinstance(record, dict) else None
-    return int(text, 16) if isinstance(text, str) and _RECIPE_ID.fullmatch(text) else None
+    return int(text, 16) if isinstance(text, str) and RECIPE_ID.fullmatch(text) else None
 
 
 def _partition(record: Any) -> str:

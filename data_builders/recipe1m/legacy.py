@@ -2,11 +2,12 @@
 
 A pickle is a program: it names functions and calls them. Here it gets none of those it names. A short list of names
 is answered by stand-ins of our own, which rebuild containers and arrays of numbers; every other name is refused.
+`lmdb_pickles` adds stand-ins for tensors and images.
 """
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from adamine_jax.errors import UserError
 
 
-class _Array:
+class Array:
     """Takes the place of a NumPy array while its pickle is read."""
 
     __slots__ = ("values",)
@@ -29,22 +30,22 @@ class _Array:
 
 
 class _DType:
-    """Takes the place of a NumPy number type while its pickle is read."""
+    """Takes the place of a NumPy type of numbers or texts while its pickle is read."""
 
     __slots__ = ("numbers",)
 
     def __init__(self, code: str | bytes):
         text = code.decode("ascii") if isinstance(code, bytes) else code
         self.numbers = np.dtype(text)
-        if self.numbers.kind not in "biuf":
-            raise ValueError(f"an array of {text} is not one of numbers")
+        if self.numbers.kind not in "biufSU":
+            raise ValueError(f"{text} is no type of numbers or of texts")
 
     def __setstate__(self, state: tuple) -> None:
         order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         self.numbers = self.numbers.newbyteorder(order)
 
 
-class _StandIn:
+class StandIn:
     """A callable that a pickle can call and cannot change."""
 
     __slots__ = ("_call",)
@@ -62,11 +63,19 @@ class _StandIn:
 def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
     if not isinstance(data, (bytes, bytearray)):
         raise ValueError("the data of an array is not bytes")
+    if dtype.numbers.kind in "SU":
+        raise ValueError("an array is not one of numbers")
     return np.frombuffer(data, dtype.numbers).reshape(shape, order=order).copy()
 
 
-def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> _Array:
-    found = _Array()
+def _scalar(dtype: _DType, data: Any) -> Any:
+    if dtype.numbers.kind in "SU":
+        return np.frombuffer(data, dtype.numbers, 1)[0].item()
+    return _numbers(data, dtype, (), "C").item()
+
+
+def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> Array:
+    found = Array()
     found.values = _numbers(data, dtype, shape, order)
     return found
 
@@ -81,27 +90,35 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _either_core(module: str, name: str, call: Callable) -> dict[tuple[str, str], _StandIn]:
+def _either_core(module: str, name: str, call: Callable) -> dict[tuple[str, str], StandIn]:
     """NumPy 2 renamed numpy.core to numpy._core."""
-    return {(f"numpy.{core}.{module}", name): _StandIn(call) for core in ("core", "_core")}
+    return {(f"numpy.{core}.{module}", name): StandIn(call) for core in ("core", "_core")}
 
 
-_STAND_INS = {
-    **_either_core("multiarray", "_reconstruct", lambda *_: _Array()),
-    **_either_core("multiarray", "scalar", lambda dtype, data: _numbers(data, dtype, (), "C").item()),
+STAND_INS = {
+    **_either_core("multiarray", "_reconstruct", lambda *_: Array()),
+    **_either_core("multiarray", "scalar", _scalar),
     **_either_core("numeric", "_frombuffer", _from_buffer),
-    ("numpy", "ndarray"): _StandIn(_refuse_call),
-    ("numpy", "dtype"): _StandIn(lambda code, *_: _DType(code)),
-    ("_codecs", "encode"): _StandIn(_encode),
-    ("collections", "OrderedDict"): _StandIn(dict),
+    ("numpy", "ndarray"): StandIn(_refuse_call),
+    ("numpy", "dtype"): StandIn(lambda code, *_: _DType(code)),
+    ("_codecs", "encode"): StandIn(_encode),
+    ("collections", "OrderedDict"): StandIn(dict),
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> _StandIn:
-        if (module, name) not in _STAND_INS:
+class Unpickler(pickle.Unpickler):
+    """Answers names by stand-ins, and refuses the others.
+
+    Attributes:
+        stand_ins: (module, name) -> what takes its place.
+    """
+
+    stand_ins: Mapping[tuple[str, str], Any] = STAND_INS
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.stand_ins:
             raise UserError(f"the pickle asks for {module}.{name}, which is refused; nothing of it was run")
-        return _STAND_INS[module, name]
+        return self.stand_ins[module, name]
 
     def persistent_load(self, _: Any) -> Any:
         raise UserError("the pickle refers to something outside it, which is refused")
@@ -119,7 +136,7 @@ def load_pickles(path: Path, number: int) -> list[Any]:
         raise UserError(f"{path}: there is no such file")
     file = io.BytesIO(path.read_bytes())
     try:
-        return [_Unpickler(file, encoding="bytes").load() for _ in range(number)]
+        return [Unpickler(file, encoding="bytes").load() for _ in range(number)]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle raises whatever its instructions lead to, of many types
@@ -128,7 +145,7 @@ def load_pickles(path: Path, number: int) -> list[Any]:
 
 def array(value: Any) -> np.ndarray:
     """The array of numbers that a value of a pickle stands for; a list of lists of numbers is one too."""
-    return value.values if isinstance(value, _Array) else np.asarray(value, np.float64)
+    return value.values if isinstance(value, Array) else np.asarray(value, np.float64)
 
 
 def load_words(path: Path) -> tuple[list[str], np.ndarray]:
@@ -140,7 +157,7 @@ def load_words(path: Path) -> tuple[list[str], np.ndarray]:
     (content,) = load_pickles(path, 1)
     try:
         matrix, words = content
-        texts, vectors = [_text(word) for word in words], array(matrix)
+        texts, vectors = [text(word) for word in words], array(matrix)
     except (TypeError, ValueError):
         raise UserError(f"{path} is not a pickle of (matrix, words)") from None
     if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -156,8 +173,8 @@ def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
     """
     class_of, name_of = load_pickles(path, 2)
     try:
-        classes = {_text(identity): _whole(class_id) for identity, class_id in class_of.items()}
-        names = {_whole(class_id): _text(name) for class_id, name in name_of.items()}
+        classes = {text(identity): _whole(class_id) for identity, class_id in class_of.items()}
+        names = {_whole(class_id): text(name) for class_id, name in name_of.items()}
     except (AttributeError, TypeError, ValueError):
         raise UserError(f"{path} is not two pickles, of recipe id -> class and of class -> name") from None
     if sorted(names) != list(range(len(names))) or not names:
@@ -167,7 +184,12 @@ def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
     return [names[class_id] for class_id in range(len(names))], classes
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """The text that a value of a pickle is, whichever Python wrote it.
+
+    Raises:
+        TypeError: it is none.
+    """
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"{type(value).__name__} is not text")
     return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -58,21 +58,25 @@ class UnreadablePhotoError(Exception):
 
 
 def image_root(source: Path) -> Path:
-    """The folder with the partitions' photos: `images/` in the download, or else the download itself."""
+    """The folder with the photos: `images/` in the download, or else the download itself."""
     return source / "images" if (source / "images").is_dir() else source
 
 
 def photo_pattern(root: Path) -> str:
     """Where photos are looked for, to be told to a person."""
-    return f"{root}/<partition>/a/b/c/d/abcd….jpg"
+    return f"{root}/<partition>/a/b/c/d/abcd….jpg, then without <partition>/"
 
 
 def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> Photo:
-    """Reads the photo `<root>/<partition>/a/b/c/d/abcd….jpg` and makes it small; never raises for a bad photo."""
+    """Reads a photo and makes it small; never raises for a bad photo.
+
+    It is `<root>/<partition>/a/b/c/d/abcd….jpg`, or else, as in Recipe1M+, the same without the partition.
+    """
     if not isinstance(image_id, str) or not _IMAGE_ID.fullmatch(image_id):
         return Photo(str(image_id)[:40], problem="its id is not 10 hex digits and .jpg")
-    path = root.joinpath(partition, *image_id[:4], image_id)
-    if not path.is_file():
+    places = (root.joinpath(*folder, *image_id[:4], image_id) for folder in ((partition,), ()))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
         return Photo(image_id, problem="missing")
     try:
         jpeg, size, file_format = reduced(path.read_bytes(), shorter_side)
@@ -84,11 +88,7 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
 
 
 def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
-    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
-
-    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
-    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
-    size.
+    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
 
     Returns:
         The JPEG file; the image's own width and height, upright; and its own format.
@@ -102,14 +102,8 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
             if width * height > MAX_PIXELS:
                 raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
             image.load()
-            rgb = _to_rgb(_upright(image))
-        size, file_format = rgb.size, image.format
-        scale = shorter_side / min(size)
-        if scale < 1:
-            rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
-        small = io.BytesIO()
-        rgb.save(small, "JPEG", quality=JPEG_QUALITY)
-        return small.getvalue(), size, file_format
+            file_format = image.format
+            return *encoded(image, shorter_side), file_format
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -118,6 +112,25 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         raise UnreadablePhotoError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
         raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
+
+
+def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, int]]:
+    """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
+
+    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
+    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
+    size.
+
+    Returns:
+        The JPEG file, and the image's own width and height, upright.
+    """
+    rgb = _to_rgb(_upright(image))
+    size, scale = rgb.size, shorter_side / min(rgb.size)
+    if scale < 1:
+        rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
+    small = io.BytesIO()
+    rgb.save(small, "JPEG", quality=JPEG_QUALITY)
+    return small.getvalue(), size
 
 
 def map_in_order(

@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_builders.recipe1m.conversion import TEXT, Conversion, fingerprint
+from data_builders.recipe1m.conversion import TEXT
 from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import available_cores
 from data_builders.recipe1m.report_files import write_report
+from data_builders.recipe1m.sources import fingerprint, open_conversion
 
 # TensorFlow only writes files here; it must not take an accelerator's memory from a training run.
 tf.config.set_visible_devices([], "GPU")
@@ -37,7 +38,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Recipe1M is given out by its authors on request (http://im2recipe.csail.mit.edu). The folder must hold "
-        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg."
+        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg (Recipe1M+: layer2+.json, "
+        "and no <partition>), or else data_lmdb/."
     )
 
     def __init__(self, *, options: Options | None = None, workers: int | None = None, **kwargs):
@@ -82,7 +84,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         # TFDS renames this folder to its final name when all is written, so what is in it is there whole or not at all.
         folder = Path(self.data_dir)
         digests = fingerprint(source, self._options)
-        conversion = Conversion(source, self._options, folder, self._workers)
+        conversion = open_conversion(source, self._options, folder, self._workers)
         conversion.prepare()
         conversion.vocabulary.write(folder)
         (folder / "classes.json").write_text(

@@ -39,20 +39,22 @@ class Group:
 
 
 class Report:
-    """Collects the fate of every record of layer 1 and of every photo that was looked at.
+    """Collects the fate of every record of a download and of every photo that was looked at.
 
     Args:
         dropped: a file to write that names everything left out, a line each (kind, partition, id, reason, title,
             divided by tabs); None: nothing is written.
         options: of the conversion.
+        source: where the records are.
 
     Attributes:
         contents: what the kept recipes hold.
         sample: some of them, once there are classes.
     """
 
-    def __init__(self, dropped: Path | None = None, options: Options | None = None):
+    def __init__(self, dropped: Path | None = None, options: Options | None = None, source: str = "layer1.json"):
         self.options = options or Options()
+        self.source = source
         self.contents = Contents()
         self.sample: list[Sampled] = []
         self._dropped_file = dropped.open("w", encoding="utf-8") if dropped else None
@@ -74,7 +76,7 @@ class Report:
         if isinstance(record, Unusable):
             name, identity, title = shown(record.name), "-", shown(record.name)
         else:
-            name, identity, title = f"{record.id} {shown(record.title)}", record.id, shown(record.title)
+            name, identity, title = f"{record.id} {shown(record.title)}".rstrip(), record.id, shown(record.title)
         self.records[record.partition] += 1
         self.dropped.setdefault(reason, Group()).add(record.partition, name)
         self._write("recipe", record.partition, identity, reason, title)
@@ -194,7 +196,7 @@ class Report:
 
     def summary(self) -> str:
         """The report in the lines that fit a terminal."""
-        rows = [("records in layer1.json", self.records), ("kept", self.kept), *self.text_rows()]
+        rows = [(f"records in {self.source}", self.records), ("kept", self.kept), *self.text_rows()]
         rows += [(f"- {reason}", group.counts) for reason, group in by_size(self.dropped)]
         columns = [column for column in COLUMNS if self.records[column]]
         lines = _aligned(

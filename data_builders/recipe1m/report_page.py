@@ -22,7 +22,7 @@ def page(report: Report) -> str:
 
 
 def _head(report: Report) -> list[str]:
-    rows = [("records in layer1.json", report.records), ("**kept**", report.kept), *report.text_rows()]
+    rows = [(f"records in {report.source}", report.records), ("**kept**", report.kept), *report.text_rows()]
     rows += [(escaped(reason), group.counts) for reason, group in by_size(report.dropped)]
     changed = [
         f"`{name}` {getattr(value, 'name', value)}"

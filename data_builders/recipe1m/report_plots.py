@@ -117,7 +117,8 @@ def _ranks(axes: Axes, report: Report) -> None:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_ylim(bottom=0)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
 
 
 def _note(axes: Axes, text: str) -> None:
