@@ -8,7 +8,6 @@ import math
 import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TextIO
 from adamine_jax.errors import UserError
 from adamine_jax.progress import Progress
 from data_builders.kitchen import mess, photo, recipes
+from data_builders.processes import begin_worker
 
 _CHUNK = 16  # recipes a worker makes before it reports
 
@@ -107,12 +107,8 @@ def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Iterator[_Batch]:
         yield from map(cook, starts)
         return
     # Spawned, not forked: the caller may run threads (JAX, TensorFlow), which do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, begin_worker) as pool:
         yield from pool.imap(cook, starts)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cook(kitchen: Kitchen, folder: Path, start: int) -> _Batch:

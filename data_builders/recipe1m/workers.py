@@ -6,7 +6,6 @@ import functools
 import gc
 import multiprocessing
 import pickle
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adamine_jax.errors import UserError
+from data_builders.processes import begin_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ class Workers(contextlib.AbstractContextManager):
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    begin_worker()
     gc.disable()  # records hold no cycles, and looking for some takes a third of the time
 
 
