@@ -8,11 +8,12 @@ import psutil
 
 WAITS_FOR_EVER = """
 import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
 from data_builders.processes import begin_worker
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
-    with context.Pool(2, begin_worker) as pool:
+    with ProcessPoolExecutor(2, context, begin_worker) as pool:
         print(*pool.map(abs, range(2)), flush=True)
         sys.stdin.read()
 """
