@@ -1,4 +1,4 @@
-"""`python -m data_builders.recipe1m`: converts a download of Recipe1M, or checks one."""
+"""`python -m data_builders.recipe1m`: converts a download of Recipe1M, checks one, or makes one of other recipes."""
 
 import argparse
 import dataclasses
@@ -10,10 +10,12 @@ from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
+from data_builders.recipe1m.own_recipes.command import main as import_own_recipes
 from data_builders.recipe1m.photos import available_cores
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only prints what
-would be kept and what not, and why."""
+would be kept and what not, and why. `import --help` tells of a third command, which makes a download of your own
+recipes."""
 
 _HELP = {
     "vocab": "word2vec file, .bin or .txt, or a vocab.pkl; without it the download's vocab.bin or vocab.pkl is used, "
@@ -69,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["import"]:
+        return import_own_recipes(arguments[1:])
     args = _parser().parse_args(arguments)
     options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
     if args.workers < 1:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data_builders.recipe1m.own_recipes.ingredient_names import MOST_WORDS, ingredient_names
@@ -158,6 +158,7 @@ _LINES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), _LINES.map(lambda pairs: "".join(map("".join, pairs)))))
 @example("A,¹")
 @example("& fora ")
