@@ -16,7 +16,7 @@ from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.filters import INGREDIENT_LIMIT, INSTRUCTION_LIMIT
 from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.own_recipes import identity
-from data_builders.recipe1m.own_recipes.fields import Draft, UnusableError, draft, known_fields, unknown_columns
+from data_builders.recipe1m.own_recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile, PhotoFinder, PhotoProblem
 from data_builders.recipe1m.own_recipes.report import Report
@@ -132,9 +132,9 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) ->
             digest = identity.text_digest(recipe.title, recipe.ingredients, recipe.instructions)
             found.append(_Found(recipe, list(once.values()), digest))
     if not any(recipe.photos for recipe in found):
-        why = report.reasons(report.photo_problems) or "no record lists one"
-        hint = "their paths are relative to the file that lists them"
-        raise UserError(f"--from {options.source}: no photo can be used: {why}; {hint}")
+        why = f"{report.reasons(report.photo_problems)}; their paths are relative to the file that lists them"
+        none = f"no record lists one; name a column {' or '.join(NAMES['images'][:2])}"
+        raise UserError(f"--from {options.source}: no photo can be used: {why if report.photo_problems else none}")
     return found
 
 

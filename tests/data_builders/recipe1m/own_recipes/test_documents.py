@@ -78,8 +78,15 @@ def test_files_are_read_in_order_with_those_below_and_without_hidden_ones(read, 
 def test_several_recipes_of_a_file_are_numbered(read, folder):
     (folder / "a.html").write_text(page(PIE, {"@graph": [TART]}))
     (folder / "b.json").write_text(json.dumps([PIE, {"@type": "Thing"}, TART]))
-    assert read(folder)[0] == {"a.html recipe 1": "Pie", "a.html recipe 2": "Tart", "b.json record 1": "Pie",
-                               "b.json record 3": "Tart"}  # fmt: skip
+    (folder / "c.json").write_text(json.dumps({"b": TART, "a": PIE | {"isRelatedTo": TART}}))
+    assert list(read(folder)[0].items()) == [
+        ("a.html recipe 1", "Pie"),
+        ("a.html recipe 2", "Tart"),
+        ("b.json record 1", "Pie"),
+        ("b.json record 3", "Tart"),
+        ("c.json recipe 1", "Tart"),
+        ("c.json recipe 2", "Pie"),
+    ]
 
 
 def test_each_element_of_a_list_that_is_given_itself_is_a_record(read, folder):
@@ -97,6 +104,7 @@ def test_each_element_of_a_list_that_is_given_itself_is_a_record(read, folder):
         ("<SCRIPT TYPE='Application/LD+JSON; charset=utf-8' >\n//<![CDATA[\n{}\n//]]>\n</SCRIPT>", ["Pie"]),
         ("<script type=application/ld+json><!-- {} --></script>", ["Pie"]),
         ('<!-- <script type="application/ld+json">{}</script> -->', []),
+        ('<script type="application/ld+json">{}</script> and more text', ["Pie"]),
         ("<script>{}</script>", []),
         ('<script type="text/javascript">var x = {}</script>', []),
     ],

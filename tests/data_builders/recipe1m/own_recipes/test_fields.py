@@ -1,6 +1,7 @@
 """What a record becomes, whatever it holds."""
 
 import contextlib
+import functools
 import math
 from pathlib import Path
 
@@ -19,6 +20,10 @@ JSON_VALUES = st.recursive(
 )
 COLUMNS = [name for names in NAMES.values() for name in names]
 WHOLE = {"title": "Pie", "ingredients": ["flour"], "instructions": ["Bake."]}
+
+
+def nested(value):
+    return functools.reduce(lambda inner, _: [inner], range(50), value)
 
 
 def made(values, **kind):
@@ -77,6 +82,8 @@ def test_the_first_column_that_holds_something_counts():
         ({"title": ["Pie"]}, "title is a list, not text"),
         ({"ingredients": None, "instructions": []}, "neither ingredients nor instructions"),
         ({"ingredients": [" "], "instructions": math.nan}, "neither ingredients nor instructions"),
+        ({"ingredients": nested(["flour"])}, "ingredients are nested too deeply"),
+        ({"images": nested({"url": "a.jpg"})}, "images are nested too deeply"),
         ({"ingredients": 5}, "ingredients hold a number, not text"),
         ({"ingredients": ["flour", True]}, "ingredients hold true or false, not text"),
         ({"instructions": [{"time": "5"}]}, "instructions hold an object without a text"),

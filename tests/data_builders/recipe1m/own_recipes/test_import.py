@@ -80,6 +80,9 @@ def test_each_format_gives_the_same_download(folder, out, capsys, kind):
     assert "read 20 records; wrote 20 recipes, 20 of them with a photo" in printed
     assert "ingredient lines: 40; 40 have a name" in printed
     assert "'10 cups flour, sifted' -> 'flour'" in printed
+    assert printed.splitlines()[-1].endswith(
+        "--word-min-count 1 --word-dim 100 --unknown-ingredients words --class-min-train 1"
+    )
     assert not list(out.parent.glob(".*"))
 
 
@@ -87,6 +90,7 @@ def test_what_was_imported_can_be_converted(folder, out, tmp_path, capsys):
     source = write_sheet(folder / "own.csv", [recipe(number) | {"class": f"kind {number % 2}"} for number in NUMBERS])
     assert run_import(source, out) == 0
     command = capsys.readouterr().out.splitlines()[-1]
+    assert "--class-min-train" not in command
     assert command.startswith("next: python -m data_builders.recipe1m --source ")
     arguments = command.split()[4:]
     arguments[arguments.index("data")] = str(tmp_path / "data")
@@ -295,6 +299,13 @@ def test_photos_of_other_formats_and_outside(folder, out, tmp_path):
     assert run("--source", out, "--out", tmp_path / "data", *FEW_WORDS) == 0
     (record,) = read_records(tmp_path / "data" / "recipe1m" / "1.0.0", "train")
     assert len(record["images"]) == 2
+
+
+def test_a_photo_that_a_recipe_lists_under_two_names_is_one(folder, out):
+    (folder / "photos" / "copy.jpg").write_bytes(jpeg(1))
+    source = write_lines(folder / "own.jsonl", [recipe(1, images=["photos/2.jpg", "photos/1.jpg", "photos/copy.jpg"])])
+    assert run_import(source, out) == 0
+    assert list(Imported(out).photos.values()) == [[jpeg(2), jpeg(1)]]
 
 
 def test_odd_characters_arrive_in_the_collection(folder, out, tmp_path):
