@@ -19,6 +19,7 @@ from data_builders.recipe1m.own_recipes.fields import Draft
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile
 from data_builders.recipe1m.report import shown
 
+_LAYERS = ("layer1", "layer2", "det_ingrs")
 # A folder that this command wrote has both.
 _MARKS = ("layer1.json", "imported.tsv")
 
@@ -102,11 +103,10 @@ class Layers:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._names = {"layer1": [], "layer2": [], "det_ingrs": []}
 
     def __enter__(self) -> "Layers":
         with contextlib.ExitStack() as files:
-            self._lists = {name: files.enter_context(_JsonList(self._folder / f"{name}.json")) for name in self._names}
+            self._lists = {name: files.enter_context(_JsonList(self._folder / f"{name}.json")) for name in _LAYERS}
             path = self._folder / "imported.tsv"
             self._imported = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
             self._files = files.pop_all()
