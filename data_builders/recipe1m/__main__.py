@@ -1,4 +1,4 @@
-"""`python -m data_builders.recipe1m`: converts a download of Recipe1M, or checks one; `vectors` is in `vectors.py`."""
+"""`python -m data_builders.recipe1m`: converts a download of Recipe1M, or checks one; other commands are handed on."""
 
 import argparse
 import dataclasses
@@ -10,11 +10,12 @@ from data_builders.recipe1m import vectors
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.check import check
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
+from data_builders.recipe1m.own_recipes.command import main as import_own_recipes
 from data_builders.recipe1m.photos import available_cores
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only tells what
-would be kept and what not, and why. `vectors --help` is about another command: it writes a file of published sentence
-vectors."""
+would be kept and what not, and why. `import --help` and `vectors --help` tell of two more commands: one makes a
+download of your own recipes, one writes a file of published sentence vectors."""
 
 _HELP = {
     "vocab": "word2vec file, .bin or .txt, or a vocab.pkl; without it the download's vocab.bin or vocab.pkl is used, "
@@ -81,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["vectors"]:
         return vectors.main(arguments[1:])
+    if arguments[:1] == ["import"]:
+        return import_own_recipes(arguments[1:])
     args = _parser().parse_args(arguments)
     options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
     if args.workers < 1:

@@ -1,0 +1,131 @@
+"""Reads recipes from one file with a record a line: JSON Lines, and sheets as CSV or TSV."""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from adamine_jax.errors import UserError
+from data_builders.recipe1m.own_recipes.fields import NAMES, Entry, field_of
+from data_builders.recipe1m.own_recipes.report import Report
+
+# A line or cell beyond this is no recipe: most likely a quote is missing.
+MOST_CHARS = 16 << 20
+_DELIMITERS = (",", ";", "\t")
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) < 100 else float(digits)  # int() refuses some thousand digits
+
+
+JSON = json.JSONDecoder(parse_int=_whole_number, strict=False)
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON; the message says what is wrong and where in the text.
+    """
+    try:
+        return JSON.decode(text)
+    except json.JSONDecodeError as error:
+        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"not JSON ({error.msg}, {place})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json_lines(path: Path, report: Report) -> Iterator[Entry]:
+    """Yields the records of a file with a JSON object a line; blank lines count for nothing."""
+    for number, line in _text_lines(path, report):
+        if not line.strip():
+            continue
+        where = f"{path.name}:{number}"
+        try:
+            value = parse_json(line)
+        except ValueError as error:
+            is_list = number == 1 and line.lstrip().startswith("[")
+            report.broken(where, f"{error}{'; a JSON list is to be named .json' if is_list else ''}")
+            continue
+        if isinstance(value, dict):
+            yield Entry(where, path.parent, value, is_linked_data="@type" in value)
+        else:
+            report.drop(where, "the line is not an object")
+
+
+def read_sheet(path: Path, report: Report) -> Iterator[Entry]:
+    """Yields the rows of a CSV or TSV file. The first row names the columns; blank rows count for nothing.
+
+    Raises:
+        UserError: the first row does not name a column for the title, or names one twice.
+    """
+    csv.field_size_limit(MOST_CHARS)
+    lines = (line for _, line in _text_lines(path, report))
+    first = next(lines, "")
+    rows = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(path, first), strict=True)
+    columns = _columns(path, next(_rows(rows, path, report), (1, []))[1])
+    for number, row in _rows(rows, path, report):
+        where = f"{path.name}:{number}"
+        if len(row) > len(columns) and not any(cell.strip() for cell in row[len(columns) :]):
+            row = row[: len(columns)]
+        if len(row) == len(columns):
+            values = {column: cell for column, cell in zip(columns, row, strict=True) if column}
+            yield Entry(where, path.parent, values, is_sheet=True)
+        else:
+            report.drop(where, "the row has more or fewer cells than the first", f"{len(row)} and {len(columns)}")
+
+
+def _rows(rows: Any, path: Path, report: Report) -> Iterator[tuple[int, list[str]]]:
+    """The rows that can be read, each with the line it begins at, without blank ones."""
+    while True:
+        number = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            report.broken(f"{path.name}:{number}", f"not a row of a sheet ({error}); is a quote missing?")
+            continue
+        if any(cell.strip() for cell in row):
+            yield number, row
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """Tabs in a .tsv; else what gives the most known columns: spreadsheets write semicolons in half of the world."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+
+    def known(delimiter: str) -> int:
+        return len({field_of(cell.strip(' "\r\n')) for cell in header.split(delimiter)} - {None})
+
+    return max(_DELIMITERS, key=known)
+
+
+def _columns(path: Path, header: list[str]) -> list[str]:
+    columns = [column.strip() for column in header]
+    if twice := next((column for column in columns if column and columns.count(column) > 1), None):
+        raise UserError(f"{path}: two columns are called {twice!r}; rename one")
+    if "title" not in map(field_of, columns):
+        raise UserError(
+            f"{path}: no column of the first row is called {' or '.join(NAMES['title'][:2])} "
+            f"(there are: {', '.join(columns[:20]) or 'none'}); the first row has to name the columns"
+        )
+    return columns
+
+
+def _text_lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers; ends of lines are kept."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from None
+    with file:
+        for number, data in enumerate(file, start=1):
+            try:
+                yield number, data.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                what = f"not UTF-8 text (byte {error.start + 1} of the line); save the file as UTF-8"
+                report.broken(f"{path.name}:{number}", what)
