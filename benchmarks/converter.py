@@ -1,7 +1,7 @@
 """How fast the converter reads a download as large as Recipe1M's, and in how much memory.
 
     make quickstart
-    python -m benchmarks.converter --download quickstart/download --scratch /tmp/converter
+    python -m benchmarks.converter --download quickstart/download --scratch DIR
 
 The download's text is written again and again under other ids until there are as many records as Recipe1M has; only
 the download's own photos are there. Measured is everything before TFDS writes: joining, filtering, words, classes and
