@@ -1,7 +1,7 @@
 """Contenders in processes of their own, which take turns.
 
-In one process they would share what neither of them would share in use: PyTorch's threads wait for work on the cores
-that the other one's run on, and memory that one gives back the other gets page by page.
+In one process, and without a run that does not count in each turn, a contender would find its memory taken back by the
+system while the other one ran, and get it again page by page.
 """
 
 import subprocess

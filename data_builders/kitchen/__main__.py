@@ -14,6 +14,7 @@ from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.progress import format_seconds
 from data_builders.kitchen.contact_sheet import write_contact_sheet
 from data_builders.kitchen.writer import Kitchen, write_download
+from data_builders.splits import parse_splits
 
 
 @one_line_errors
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         if value < least:
             raise UserError(f"--{name} {value}: must be at least {least}")
     start = time.monotonic()
-    kitchen = Kitchen(flags.seed, flags.recipes, _splits(flags.splits), flags.photo_size, flags.with_photos)
+    kitchen = Kitchen(flags.seed, flags.recipes, parse_splits(flags.splits), flags.photo_size, flags.with_photos)
     photos = write_download(kitchen, flags.out, flags.workers)
     seconds = time.monotonic() - start
     print(f"wrote {flags.recipes} recipes and {photos} photos to {flags.out} in {format_seconds(seconds)}")
@@ -52,16 +53,6 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; changes no byte")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="picture the download in --out instead")
     return parser.parse_args(arguments)
-
-
-def _splits(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(share) for share in text.split(","))
-    except ValueError:
-        raise UserError(f"--splits {text}: give three numbers, train,val,test, such as 0.7,0.15,0.15") from None
-    if min(train, val, test) < 0 or not 0 < train + val + test < float("inf"):
-        raise UserError(f"--splits {text}: the shares must not be negative, and one must be above 0")
-    return train, val, test
 
 
 if __name__ == "__main__":

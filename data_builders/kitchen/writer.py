@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from adamine_jax.errors import UserError
 from adamine_jax.progress import Progress
+from data_builders.json_list import JsonList
 from data_builders.kitchen import mess, photo, recipes
 from data_builders.processes import begin_worker
 
@@ -84,7 +84,7 @@ def _write(kitchen: Kitchen, folder: Path, workers: int) -> int:
     photos = 0
     with contextlib.ExitStack() as stack:
         layer1, layer2, det_ingrs = (
-            stack.enter_context(_JsonList(folder / f"{name}.json")) for name in ("layer1", "layer2", "det_ingrs")
+            stack.enter_context(JsonList(folder / f"{name}.json")) for name in ("layer1", "layer2", "det_ingrs")
         )
         progress = stack.enter_context(Progress("cooking", kitchen.recipes, "recipe"))
         for batch in stack.enter_context(contextlib.closing(_batches(kitchen, folder, workers))):
@@ -180,25 +180,3 @@ def _det_ingrs(recipe: recipes.Recipe) -> str:
 
 def _json(record: dict) -> str:
     return json.dumps(record, ensure_ascii=False)
-
-
-class _JsonList(contextlib.AbstractContextManager):
-    """A JSON array written record by record, one a line."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._separator = "[\n"
-
-    def __enter__(self) -> "_JsonList":
-        self._file: TextIO = self._path.open("w", encoding="utf-8")
-        return self
-
-    def extend(self, records: list[str]) -> None:
-        """Appends records that are JSON already."""
-        for record in records:
-            self._file.write(self._separator + record)
-            self._separator = ",\n"
-
-    def __exit__(self, *_) -> None:
-        self._file.write("\n]\n" if self._separator != "[\n" else "[]\n")
-        self._file.close()

@@ -1,18 +1,16 @@
 """Builds the collection in its place, or finds that it is there already."""
 
 import contextlib
-import fcntl
 import io
 import json
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m.metadata import VERSION, describe, differences
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.sources import check_files, fingerprint
+from data_builders.workplace import move_into_place, workplace
 
 _WORKPLACE = ".recipe1m.incomplete"
 
@@ -37,12 +35,10 @@ def build(source: Path, out: Path, options: Options, *, workers: int, overwrite:
         if changes := differences(_read_metadata(place), wanted):
             raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
         return place, "already built"
-    with _workplace(out) as workplace:
-        built, summary = _build_in(workplace, source, options, workers)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            place.rename(workplace / "replaced")
-        built.rename(place)
+    busy = f"another build is writing to {out}; wait for it or choose another --out"
+    with workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
+        built, summary = _build_in(folder, source, options, workers)
+        move_into_place(built, place, folder)
         return place, summary
 
 
@@ -54,30 +50,6 @@ def _read_metadata(place: Path) -> dict:
     if not isinstance(metadata, dict):
         raise UserError(f"{place} is there, but is no collection of this command; add --overwrite to replace it")
     return metadata
-
-
-@contextlib.contextmanager
-def _workplace(out: Path) -> Iterator[Path]:
-    """A folder in `out` that only one build at a time has, empty at first and gone afterwards."""
-    path = out / _WORKPLACE
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another build is writing to {out}; wait for it or choose another --out") from None
-        for left in path.iterdir():
-            shutil.rmtree(left)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path)
-    finally:
-        os.close(handle)
 
 
 def _build_in(folder: Path, source: Path, options: Options, workers: int) -> tuple[Path, str]:

@@ -10,13 +10,12 @@ The text is read by several processes, block by block, see `text_pass`; photos a
 
 import collections
 import contextlib
-import hashlib
 import itertools
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from data_builders.recipe1m.layers import Layers, Seen, Unusable
 from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
+from data_builders.recipe1m.source_files import classes_file, vocabulary_file
 from data_builders.recipe1m.spool import Spool
 from data_builders.recipe1m.text_pass import Decide, Dropped, Encoded, ReadWords
 from data_builders.recipe1m.vocabulary import (
@@ -42,46 +42,20 @@ from data_builders.recipe1m.workers import Workers
 
 T = TypeVar("T")
 
-# The files of a download that decide what comes out, besides the layers and the photos.
-_LISTS = ("remove1M.txt", "food101_classes_renamed.txt")
-
-
-def vocabulary_file(source: Path, options: Options) -> Path | None:
-    """The vectors to use: those that were asked for, or else the download's; None: train them."""
-    return options.vocab or _first_there(source / "vocab.bin", source / "vocab.pkl")
-
-
-def classes_file(source: Path, options: Options) -> Path | None:
-    """The classes to use: those that were asked for, or else the download's; None: make them from the titles."""
-    return options.classes or _first_there(source / "classes1M.pkl")
-
-
-def fingerprint(source: Path, options: Options) -> dict[str, str]:
-    """SHA-256 of each file but photos that decides what a conversion of `source` gives."""
-    files = {path.name: path for path in (*Layers.files(source), *(source / name for name in _LISTS))}
-    files |= {"the vocabulary": vocabulary_file(source, options), "the file of classes": classes_file(source, options)}
-    return digests(files)
-
-
-def digests(files: dict[str, Path | None]) -> dict[str, str]:
-    """SHA-256 of those files that are there."""
-    found = {}
-    for name, path in files.items():
-        if path and path.is_file():
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def _first_there(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
-
-
 SMALL_TEXT = 32 << 20
 """Bytes of text below which starting processes takes longer than the reading."""
 
 TEXT = "text"
 """The split of the recipes without photos."""
+
+
+class _Kept(NamedTuple):
+    """What is remembered of a recipe until there are classes."""
+
+    split: str
+    partition: str
+    title: str
+    id: str
 
 
 class Conversion:
@@ -207,7 +181,7 @@ class Conversion:
     def _keep_recipes(self, layers: Layers, ids: dict[str, int], unknown_id: int, vocabulary_source: str) -> None:
         """The second pass: filters, reads photos, fills the spool, and names the classes of what stays."""
         options, bigrams = self._options, BigramCounter()
-        kept: list[tuple[str, str, str]] = []
+        kept: list[_Kept] = []
         root = photos.image_root(self._source)
         removed = filters.read_removed(self._source, options.published_split)
         partitions = options.wanted_partitions
@@ -225,8 +199,9 @@ class Conversion:
                 if isinstance(fate, Dropped):
                     self.report.drop(fate.record, fate.reason)
                 elif split := self._keep(fate, loaded):
-                    kept.append((split, fate.recipe.title, fate.recipe.id))
-        if all(split == TEXT for split, _, _ in kept):
+                    recipe = fate.recipe
+                    kept.append(_Kept(split, recipe.partition, recipe.title, recipe.id))
+        if all(recipe.split == TEXT for recipe in kept):
             raise self._nothing_stays(root)
         self._name_classes(bigrams, kept)
         self.report.set_vocabulary(vocabulary_source, unknown_id - words.FIRST_WORD_ID)
@@ -251,7 +226,8 @@ class Conversion:
                 undetected += isinstance(fate, Encoded) and not fate.recipe.names
                 yield fate
         if undetected:
-            self.report.notes.append(f"{undetected} recipes with a photo have no ingredient in det_ingrs.json")
+            what = "recipes" if self._options.without_photos else "recipes with a photo"
+            self.report.notes.append(f"{undetected} {what} have no ingredient in det_ingrs.json")
 
     def _keep(self, encoded: Encoded, loaded: list[photos.Photo]) -> str | None:
         """Puts a recipe with its readable photos into the spool; returns its split, None: it has none."""
@@ -285,15 +261,15 @@ class Conversion:
         most = max(reasons, key=reasons.get)
         return UserError(f"no recipe of {self._source} stays; {reasons[most]} are left out for this reason: {most}")
 
-    def _name_classes(self, bigrams: BigramCounter, kept: list[tuple[str, str, str]]) -> None:
-        partitions, titles, ids = [list(column) for column in zip(*kept, strict=True)]
+    def _name_classes(self, bigrams: BigramCounter, kept: list[_Kept]) -> None:
+        splits, partitions, titles, ids = [list(column) for column in zip(*kept, strict=True)]
         options, notes = self._options, self.report.notes
         if self._classes:
             self.class_names, class_of = self._classes
             class_ids = np.array([class_of.get(recipe_id, 0) for recipe_id in ids], np.int64)
         else:
             # Recipes without photos get the classes that the others make.
-            makes = np.array(partitions) != TEXT
+            makes = np.array(splits) != TEXT
             class_ids = np.zeros(len(titles), np.int64)
             self.class_names, class_ids[makes] = name_classes(
                 bigrams.most_common(options.class_bigrams),
@@ -305,7 +281,7 @@ class Conversion:
             for row in np.flatnonzero(~makes):
                 class_ids[row] = class_of_title(titles[row], self.class_names)
         self.report.set_classes(self.class_names, class_ids, partitions)
-        self._kept = {name: class_ids[np.array(partitions) == name].tolist() for name in dict.fromkeys(partitions)}
+        self._kept = {name: class_ids[np.array(splits) == name].tolist() for name in dict.fromkeys(splits)}
         notes += [f"no recipe of {name} stays" for name in options.wanted_partitions if name not in self._kept]
         if len(self.class_names) == 1:
             notes.append(

@@ -20,7 +20,6 @@ from adamine_jax.errors import UserError
 from adamine_jax.progress import track
 from data_builders.recipe1m import data_lmdb, filters, layers, lmdb_pickles, photos
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.conversion import classes_file, digests
 from data_builders.recipe1m.data_lmdb import Partition, StoredPhoto, StoredRecipe
 from data_builders.recipe1m.duplicates import content_digest
 from data_builders.recipe1m.layers import Recipe, Unusable
@@ -28,6 +27,7 @@ from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.lmdb_environment import environment_file
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
+from data_builders.recipe1m.source_files import classes_file, digests
 from data_builders.recipe1m.spool import Spool
 from data_builders.recipe1m.vocabulary import Vocabulary, load_vocabulary
 from data_builders.recipe1m.words import FIRST_WORD_ID

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_builders.recipe1m import conversion, data_lmdb, lmdb_conversion
+from data_builders.recipe1m import data_lmdb, lmdb_conversion, source_files
 from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.layers import Layers
 from data_builders.recipe1m.lmdb_conversion import LmdbConversion
@@ -24,7 +24,7 @@ def check_files(source: Path) -> None:
 
 def fingerprint(source: Path, options: Options) -> dict[str, str]:
     """SHA-256 of each file, but those of photos, that decides what a conversion of `source` gives."""
-    return (lmdb_conversion if is_lmdb(source) else conversion).fingerprint(source, options)
+    return (lmdb_conversion if is_lmdb(source) else source_files).fingerprint(source, options)
 
 
 def open_conversion(source: Path, options: Options, folder: Path, workers: int) -> Conversion | LmdbConversion:

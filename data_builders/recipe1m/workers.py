@@ -75,7 +75,7 @@ class Workers(contextlib.AbstractContextManager):
 
 def _begin() -> None:
     begin_worker()
-    gc.disable()  # records hold no cycles, and looking for some takes a third of the time
+    gc.disable()  # records hold no cycles, and there are many to look through
 
 
 def _run(task: Path, item: Any) -> Any:

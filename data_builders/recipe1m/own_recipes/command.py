@@ -4,11 +4,12 @@ import argparse
 import shlex
 from pathlib import Path
 
-from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.errors import one_line_errors
 from data_builders.recipe1m.own_recipes.fields import NAMES
 from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.photos import available_cores
+from data_builders.splits import parse_splits
 
 DESCRIPTION = """Writes recipes of your own in the layout of a download of Recipe1M (layer1.json, layer2.json,
 det_ingrs.json, images/), which `python -m data_builders.recipe1m --source` converts. They come from a JSON Lines file,
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = vars(_parser().parse_args(arguments))
-    options = ImportOptions(**(args | {"splits": _splits(args["splits"])}))
+    options = ImportOptions(**(args | {"splits": parse_splits(args["splits"])}))
     report = import_recipes(options)
     print(f"{report.summary()}\n{options.out}\nnext: {next_command(report, options.out)}")
     return 0
@@ -70,13 +71,3 @@ def next_command(report: Report, out: Path) -> str:
         words += ["--word-min-count", "1" if few else "3", "--word-dim", "100", "--unknown-ingredients", "words"]
         words += [] if report.classes else ["--class-min-train", "1" if few else "5"]
     return shlex.join(words)
-
-
-def _splits(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(share) for share in text.split(","))
-    except ValueError:
-        raise UserError(f"--splits {text}: give three numbers, train,val,test, such as 0.7,0.15,0.15") from None
-    if min(train, val, test) < 0 or not 0 < train + val + test < float("inf"):
-        raise UserError(f"--splits {text}: the shares must not be negative, and one must be above 0")
-    return train, val, test

@@ -1,23 +1,22 @@
 """Writes the layout of a download: beside its place first, and renamed when it is whole."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import pickle
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from adamine_jax.errors import UserError
+from data_builders.json_list import JsonList
 from data_builders.recipe1m.classes import BACKGROUND
+from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.own_recipes.fields import Draft
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile
-from data_builders.recipe1m.report import shown
+from data_builders.workplace import move_into_place, workplace
 
 _LAYERS = ("layer1", "layer2", "det_ingrs")
 # A folder that this command wrote has both.
@@ -44,41 +43,15 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         UserError: `out` holds something that is not to be replaced, or cannot be written.
     """
     out = Path(os.path.realpath(out))
-    workplace = out.parent / f".{out.name}.incomplete"
+    busy = f"another import is writing {out}; wait for it or choose another --out"
     try:
         _check(out, overwrite=overwrite)
-        workplace.mkdir(parents=True, exist_ok=True)
-        handle = os.open(workplace, os.O_RDONLY)
+        with workplace(out.parent / f".{out.name}.incomplete", out, out=out, busy=busy) as folder:
+            (folder / "download").mkdir()
+            yield folder / "download"
+            move_into_place(folder / "download", out, folder)
     except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another import is writing {out}; wait for it or choose another --out") from None
-        try:
-            for left in workplace.iterdir():
-                shutil.rmtree(left)
-            (workplace / "download").mkdir()
-            yield workplace / "download"
-            _replace(out, workplace / "download", workplace / "replaced")
-        except OSError as error:
-            raise UserError(f"--out {out}: writing failed ({error})") from error
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
-    finally:
-        os.close(handle)
-
-
-def _replace(out: Path, new: Path, old: Path) -> None:
-    if out.exists():
-        out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        if old.exists():
-            old.rename(out)
-        raise
+        raise UserError(f"--out {out}: writing failed ({error})") from error
 
 
 def _check(out: Path, *, overwrite: bool) -> None:
@@ -106,7 +79,7 @@ class Layers:
 
     def __enter__(self) -> "Layers":
         with contextlib.ExitStack() as files:
-            self._lists = {name: files.enter_context(_JsonList(self._folder / f"{name}.json")) for name in _LAYERS}
+            self._lists = {name: files.enter_context(JsonList(self._folder / f"{name}.json")) for name in _LAYERS}
             path = self._folder / "imported.tsv"
             self._imported = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
             self._files = files.pop_all()
@@ -122,7 +95,8 @@ class Layers:
             UserError: a photo is not what it was.
         """
         draft = recipe.draft
-        self._lists["layer1"].add(
+        self._add(
+            "layer1",
             {
                 "id": recipe.id,
                 "title": draft.title,
@@ -130,19 +104,22 @@ class Layers:
                 "instructions": _texts(draft.instructions),
                 "partition": recipe.partition,
                 "url": draft.url,
-            }
+            },
         )
         valid = [sure for _, sure in names]
         detected = {"valid": valid, "id": recipe.id, "ingredients": _texts([name for name, _ in names])}
-        self._lists["det_ingrs"].add(detected)
+        self._add("det_ingrs", detected)
         if recipe.photos:
             images = [{"id": f"{identity}.jpg", "url": photo.listed} for identity, photo in recipe.photos]
-            self._lists["layer2"].add({"id": recipe.id, "images": images})
+            self._add("layer2", {"id": recipe.id, "images": images})
         for identity, photo in recipe.photos:
             self._copy(photo, self._folder.joinpath("images", recipe.partition, *identity[:4], f"{identity}.jpg"))
         photos = " ".join(identity for identity, _ in recipe.photos)
         row = (recipe.id, recipe.partition, draft.where, draft.given_id, photos, draft.title)
         self._imported.write("\t".join(shown(cell, 400) for cell in row) + "\n")
+
+    def _add(self, layer: str, record: dict[str, Any]) -> None:
+        self._lists[layer].extend([json.dumps(record)])
 
     @staticmethod
     def _copy(photo: PhotoFile, place: Path) -> None:
@@ -168,22 +145,3 @@ def write_classes(path: Path, class_of: dict[str, str]) -> None:
 
 def _texts(lines: list[str]) -> list[dict[str, str]]:
     return [{"text": line} for line in lines]
-
-
-class _JsonList:
-    """A JSON list in a file, an element a line."""
-
-    def __init__(self, path: Path):
-        self._path, self._separator = path, "[\n"
-
-    def __enter__(self) -> "_JsonList":
-        self._file = self._path.open("w", encoding="ascii", newline="\n")
-        return self
-
-    def add(self, value: dict) -> None:
-        self._file.write(self._separator + json.dumps(value))
-        self._separator = ",\n"
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.write("[]\n" if self._separator == "[\n" else "\n]\n")
-        self._file.close()

@@ -88,6 +88,8 @@ def test_recipes_without_photos_are_a_split_of_their_own(tmp_path):
     report = json.loads((place / "report.json").read_text())
     assert report["kept_without_photos"]["all"] == 3
     assert report["kept"]["all"] == 3 + sum(map(len, plain.values()))
+    for name in ("train", "val", "test"):  # each kept recipe is counted under its own partition
+        assert sum(sizes[name] for sizes in report["classes"].values()) == report["kept"][name]
     assert "without photos (the split text)" in (place / "report.md").read_text()
 
 

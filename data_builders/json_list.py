@@ -1,0 +1,31 @@
+"""Writes the files of a download."""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+class JsonList(contextlib.AbstractContextManager):
+    """A JSON list in a file, written record by record, one a line.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self._path, self._separator = path, "[\n"
+
+    def __enter__(self) -> "JsonList":
+        self._file = self._path.open("w", encoding="utf-8", newline="\n")
+        return self
+
+    def extend(self, records: Iterable[str]) -> None:
+        """Appends records that are JSON already."""
+        for record in records:
+            self._file.write(self._separator + record)
+            self._separator = ",\n"
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.write("[]\n" if self._separator == "[\n" else "\n]\n")
+        self._file.close()
