@@ -3,6 +3,9 @@
 The sequences are sorted by length and cut into groups, and a group runs as far as its longest sequence. How many
 steps that makes is known only from the data, so the loops below have dynamic lengths; shapes stay static, and the
 gradient, which JAX has for loops of fixed length only, is written out.
+
+Within the loops a state is (H, n), a sequence a column. With rows, XLA's CPU backend would give a product of 32
+sequences half its rate; accelerators do not mind.
 """
 
 import functools
@@ -11,14 +14,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-MAX_GROUPS = 24
-GROUP_ROWS = {"cpu": 24}
-ACCELERATOR_ROWS = 512
-"""Rows that a group has at least, or its products are not worth their overhead: measured on a CPU (16 to 512 rows were
-tried), assumed elsewhere."""
+GROUP_SIZE = {"cpu": 32}
+ACCELERATOR_GROUP_SIZE, ACCELERATOR_GROUPS = 512, 24
+"""Sequences of a group: with fewer, products are not worth their overhead, with more, there is more padding. Measured
+on a CPU; assumed elsewhere, where there are no more than so many groups."""
 
-WEIGHT_GRADIENT_ROWS = 1024
-"""Rows over which the weights' gradient is one product."""
+WEIGHT_GRADIENT_COLUMNS = 512
+"""Columns over which the weights' gradient is one product."""
 
 KEPT_BYTES = 2**28
 """Activations kept for the gradient whatever share of the steps that is; beyond it a quarter of the steps are kept,
@@ -65,8 +67,8 @@ class _Schedule(NamedTuple):
     """Sequences in groups by falling length, and which step of which group the k-th of all steps is.
 
     Attributes:
-        order: (G, n) numbers of the rows; what fills up the last group has length 0.
-        lengths: (G, n) of these rows.
+        order: (G, n) numbers of the sequences; what fills up the last group has length 0.
+        lengths: (G, n) of these sequences.
         steps: (G,) longest of each group.
         starts: (G,) steps of all groups before.
         total: () steps of all groups.
@@ -79,20 +81,21 @@ class _Schedule(NamedTuple):
     total: jax.Array
 
     def at(self, k: jax.Array, reverse: bool) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """Group, number of the step in it, position that it reads, and (n, 1) whether a row has that position."""
+        """Group, number of the step in it, position that it reads, and (…, n) whether a sequence has that position."""
         group = jnp.searchsorted(self.starts, k, side="right") - 1
         step = k - self.starts[group]
         position = self.steps[group] - 1 - step if reverse else step
-        return group, step, position, (position < self.lengths[group])[:, None]
+        return group, step, position, position[..., None] < self.lengths[group]
 
 
 class _Activations(NamedTuple):
     """Of consecutive steps, for the gradient.
 
     Attributes:
-        operand: (K, n, D + H), x and the h before the step.
-        gates: (K, n, 4H), i, f, g, o.
-        cell: (K, n, H), c after the step.
+        operand: (C, D + H, k·n), x and the h before the step, of k steps side by side; their gradient of the weights
+            is one product.
+        gates: (K, 4H, n), i, f, g, o.
+        cell: (K, H, n), c after the step.
     """
 
     operand: jax.Array
@@ -101,48 +104,51 @@ class _Activations(NamedTuple):
 
 
 def _schedule(lengths: jax.Array) -> _Schedule:
-    rows = len(lengths)
-    groups = min(max(rows // GROUP_ROWS.get(jax.default_backend(), ACCELERATOR_ROWS), 1), MAX_GROUPS)
-    group_rows = -(-rows // groups)
+    size = GROUP_SIZE.get(jax.default_backend()) or max(ACCELERATOR_GROUP_SIZE, -(-len(lengths) // ACCELERATOR_GROUPS))
+    size = min(size, len(lengths))
+    groups = -(-len(lengths) // size)
     order = jnp.argsort(-lengths)
-    filling = (0, groups * group_rows - rows)
-    sorted_lengths = jnp.pad(lengths[order].astype(jnp.int32), filling).reshape(groups, group_rows)
+    filling = (0, groups * size - len(lengths))
+    sorted_lengths = jnp.pad(lengths[order].astype(jnp.int32), filling).reshape(groups, size)
     steps = sorted_lengths[:, 0]
     ends = jnp.cumsum(steps)
-    return _Schedule(jnp.pad(order, filling).reshape(groups, group_rows), sorted_lengths, steps, ends - steps, ends[-1])
+    return _Schedule(jnp.pad(order, filling).reshape(groups, size), sorted_lengths, steps, ends - steps, ends[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def _final_state(inputs, lengths, kernel, bias, reverse, remat):
     schedule = _schedule(lengths)
-    states, _ = _run(schedule, _grouped(schedule, inputs), kernel, bias, reverse, 0, schedule.total, None)
+    states, _ = _run(schedule, inputs, kernel, bias, reverse, 0, schedule.total, None)
     return _ungrouped(schedule, states, len(inputs))
 
 
 def _forward(inputs, lengths, kernel, bias, reverse, remat):
+    # A residual's value is traced, its structure is not: () says that the inputs' gradient is wanted, None that it is
+    # not, as for given sentence vectors.
+    wanted = () if inputs.perturbed else None
+    inputs, lengths, kernel, bias = (argument.value for argument in (inputs, lengths, kernel, bias))
     schedule, dtype = _schedule(lengths), inputs.dtype
-    groups, rows = schedule.order.shape
+    groups, size = schedule.order.shape
     steps, hidden = inputs.shape[1], len(bias) // 4
     room = groups * steps
     if remat:
         room = steps
-    elif room * rows * (len(kernel) + 5 * hidden) * dtype.itemsize > KEPT_BYTES:
+    elif room * size * (len(kernel) + 5 * hidden) * dtype.itemsize > KEPT_BYTES:
         room = max(room // 4, steps)
-    chunk = _chunk(rows)
+    chunk = _chunk(size)
     room = -(-room // chunk) * chunk
     kept = _Activations(
-        jax.lax.empty((room, rows, len(kernel)), dtype),
-        jax.lax.empty((room, rows, 4 * hidden), dtype),
-        jax.lax.empty((room, rows, hidden), bias.dtype),
+        jax.lax.empty((room // chunk, len(kernel), chunk * size), dtype),
+        jax.lax.empty((room, 4 * hidden, size), dtype),
+        jax.lax.empty((room, hidden, size), bias.dtype),
     )
-    states, kept = _run(schedule, _grouped(schedule, inputs), kernel, bias, reverse, 0, schedule.total, kept)
-    return _ungrouped(schedule, states, len(inputs)), (schedule, kept, inputs, kernel, bias)
+    states, kept = _run(schedule, inputs, kernel, bias, reverse, 0, schedule.total, kept)
+    return _ungrouped(schedule, states, len(inputs)), (schedule, kept, inputs, kernel, bias, wanted)
 
 
 def _backward(reverse, remat, residuals, cotangent):
-    schedule, kept, inputs, kernel, bias = residuals
-    grouped = _grouped(schedule, inputs)
-    cotangent = cotangent[schedule.order]
+    schedule, kept, inputs, kernel, bias, wanted = residuals
+    cotangent = jnp.swapaxes(cotangent[schedule.order], 1, 2)
     fits = schedule.total <= len(kept.cell)
 
     def piece(group, carry):
@@ -151,22 +157,17 @@ def _backward(reverse, remat, residuals, cotangent):
         first = jnp.where(fits, 0, schedule.starts[group])
         last = jnp.where(fits, schedule.total, first + schedule.steps[group])
         again = jnp.where(fits, first, last)
-        _, kept = _run(schedule, grouped, kernel, bias, reverse, first, again, kept)
+        _, kept = _run(schedule, inputs, kernel, bias, reverse, first, again, kept)
         return kept, _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients)
 
-    zeros = (
-        jnp.zeros((grouped.shape[0] * grouped.shape[1], *grouped.shape[2:]), grouped.dtype),
-        jnp.zeros(kernel.shape, bias.dtype),
-        jnp.zeros_like(bias),
-    )
+    of_inputs = None if wanted is None else jnp.zeros_like(inputs)
+    zeros = (of_inputs, jnp.zeros(kernel.shape, bias.dtype), jnp.zeros_like(bias))
     pieces = jnp.where(fits, 1, len(schedule.steps))
     _, (of_inputs, of_kernel, of_bias) = jax.lax.fori_loop(0, pieces, piece, (kept, zeros))
-    of_inputs = jnp.swapaxes(of_inputs.reshape(grouped.shape), 1, 2).reshape(-1, *inputs.shape[1:])
-    inverse = jnp.argsort(schedule.order.reshape(-1)[: len(inputs)])
-    return of_inputs[inverse], None, of_kernel.astype(kernel.dtype), of_bias
+    return of_inputs, None, of_kernel.astype(kernel.dtype), of_bias
 
 
-_final_state.defvjp(_forward, _backward)
+_final_state.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
@@ -174,7 +175,7 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
 
     Args:
         schedule: of the sequences.
-        inputs: (G, T, n, D), see `_grouped`.
+        inputs: (B, T, D).
         kernel: (D + H, 4H).
         bias: (4H,).
         reverse: see `lstm_final_state`.
@@ -182,29 +183,33 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
         kept: activations to overwrite from the front, or None.
 
     Returns:
-        (G, n, H) states at the end of each group that was run, and the activations.
+        (G, H, n) states at the end of each group that was run, and the activations.
     """
-    dtype, rows, hidden = inputs.dtype, inputs.shape[2], len(bias) // 4
+    dtype, size, hidden = inputs.dtype, schedule.order.shape[1], len(bias) // 4
+    chunk, transposed = _chunk(size), kernel.T
 
     def step(k, carry):
         h, c, states, kept = carry
         group, number, position, is_real = schedule.at(k, reverse)
         h, c = jnp.where(number == 0, 0, h), jnp.where(number == 0, 0, c)
-        operand = jnp.concatenate([inputs[group, position], h.astype(dtype)], axis=-1)
-        gates = jnp.dot(operand, kernel, preferred_element_type=bias.dtype) + bias
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        operand = jnp.concatenate([inputs[schedule.order[group], position].T, h.astype(dtype)])
+        gates = jnp.dot(transposed, operand, preferred_element_type=bias.dtype) + bias[:, None]
+        i, f, g, o = jnp.split(gates, 4)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = jnp.where(is_real, f * c + i * g, c)
         h = jnp.where(is_real, o * jnp.tanh(c), h)
         if kept is not None:
-            new = _Activations(operand, jnp.concatenate([i, f, g, o], axis=-1).astype(dtype), c)
+            place = k - first
+            at = (place // chunk, 0, place % chunk * size)
             kept = _Activations(
-                *(jax.lax.dynamic_update_index_in_dim(a, b, k - first, 0) for a, b in zip(kept, new, strict=True))
+                jax.lax.dynamic_update_slice(kept.operand, operand[None], at),
+                jax.lax.dynamic_update_index_in_dim(kept.gates, jnp.concatenate([i, f, g, o]).astype(dtype), place, 0),
+                jax.lax.dynamic_update_index_in_dim(kept.cell, c, place, 0),
             )
         return h, c, jax.lax.dynamic_update_index_in_dim(states, h, group, 0), kept
 
-    zeros = jnp.zeros((rows, hidden), bias.dtype)
-    states = jnp.zeros((len(schedule.steps), rows, hidden), bias.dtype)
+    zeros = jnp.zeros((hidden, size), bias.dtype)
+    states = jnp.zeros((len(schedule.steps), hidden, size), bias.dtype)
     _, _, states, kept = jax.lax.fori_loop(first, last, step, (zeros, zeros, states, kept))
     return states, kept
 
@@ -218,24 +223,23 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
         kernel: (D + H, 4H).
         reverse: see `lstm_final_state`.
         first, last: as given to `_run`.
-        cotangent: (G, n, H) of the states.
-        gradients: of the grouped inputs (G·T, n, D), the kernel and the bias.
+        cotangent: (G, H, n) of the states.
+        gradients: of the inputs, or None where nobody asks for it, the kernel and the bias.
 
     Returns:
         The three gradients.
     """
     dtype, cell_dtype = kept.operand.dtype, kept.cell.dtype
-    rows, hidden = kept.cell.shape[1:]
-    steps = len(gradients[0]) // len(schedule.steps)
-    width = len(kernel) - hidden
-    chunk = _chunk(rows)
+    hidden, size = kept.cell.shape[1:]
+    input_kernel, recurrent_kernel = kernel[:-hidden], kernel[-hidden:]
+    chunk = _chunk(size)
     chunks = -(-(last - first) // chunk)
 
-    def step(k, dh, dc, of_inputs):
-        group, number, position, is_real = schedule.at(k, reverse)
+    def step(k, dh, dc):
+        group, number, _, is_real = schedule.at(k, reverse)
         is_end = number == schedule.steps[group] - 1
         dh, dc = jnp.where(is_end, cotangent[group], dh), jnp.where(is_end, 0, dc)
-        i, f, g, o = jnp.split(kept.gates[k - first].astype(cell_dtype), 4, axis=-1)
+        i, f, g, o = jnp.split(kept.gates[k - first].astype(cell_dtype), 4)
         tanh_c = jnp.tanh(kept.cell[k - first])
         c_before = jnp.where(number == 0, 0, kept.cell[jnp.maximum(k - first - 1, 0)])
         through_c = dc + dh * o * (1 - tanh_c**2)
@@ -245,17 +249,12 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
             through_c * i * (1 - g**2),
             dh * tanh_c * o * (1 - o),
         ]
-        of_gates = jnp.where(is_real, jnp.concatenate(of_gates, axis=-1), 0).astype(dtype)
-        of_operand = jax.lax.dot_general(of_gates, kernel, (((1,), (1,)), ((), ())), preferred_element_type=cell_dtype)
-        of_inputs = jax.lax.dynamic_update_index_in_dim(
-            of_inputs, of_operand[:, :width].astype(dtype), group * steps + position, 0
-        )
-        dh = of_operand[:, width:] + jnp.where(is_real, 0, dh)
-        dc = jnp.where(is_real, through_c * f, dc)
-        return dh, dc, of_inputs, of_gates
+        of_gates = jnp.where(is_real, jnp.concatenate(of_gates), 0).astype(dtype)
+        of_h = jnp.dot(recurrent_kernel, of_gates, preferred_element_type=cell_dtype)
+        return of_h + jnp.where(is_real, 0, dh), jnp.where(is_real, through_c * f, dc), of_gates
 
     def backward_chunk(number, carry):
-        state, of_gates, of_kernel, of_bias = carry
+        state, of_gates, of_inputs, of_kernel, of_bias = carry
         offset = (chunks - 1 - number) * chunk
         count = jnp.minimum(chunk, last - first - offset)
 
@@ -263,36 +262,34 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
             state, of_gates = carry
             place = count - 1 - number
             *state, new = step(first + offset + place, *state)
-            return tuple(state), jax.lax.dynamic_update_index_in_dim(of_gates, new, place, 0)
+            return tuple(state), jax.lax.dynamic_update_slice_in_dim(of_gates, new, place * size, 1)
 
         state, of_gates = jax.lax.fori_loop(0, count, backward_step, (state, of_gates))
         # The last chunk may be longer than what there is. Behind it nothing was ever written into `kept`.
-        is_step = (jnp.arange(chunk) < count)[:, None, None]
-        operand = jnp.where(is_step, jax.lax.dynamic_slice_in_dim(kept.operand, offset, chunk), 0)
-        of_kernel += jnp.einsum("krc,krg->cg", operand, of_gates, preferred_element_type=cell_dtype)
-        of_bias += jnp.sum(jnp.where(is_step, of_gates, 0).astype(cell_dtype), axis=(0, 1))
-        return state, of_gates, of_kernel, of_bias
+        is_step = jnp.arange(chunk * size) < count * size
+        operand, of_gates = jnp.where(is_step, kept.operand[offset // chunk], 0), jnp.where(is_step, of_gates, 0)
+        of_kernel += jnp.einsum("ck,gk->cg", operand, of_gates, preferred_element_type=cell_dtype)
+        of_bias += jnp.sum(of_gates.astype(cell_dtype), axis=1)
 
-    of_inputs, of_kernel, of_bias = gradients
-    zeros = jnp.zeros((rows, hidden), cell_dtype)
-    of_gates = jnp.zeros((chunk, rows, 4 * hidden), dtype)
-    (_, _, of_inputs), _, of_kernel, of_bias = jax.lax.fori_loop(
-        0, chunks, backward_chunk, ((zeros, zeros, of_inputs), of_gates, of_kernel, of_bias)
-    )
-    return of_inputs, of_kernel, of_bias
+        if of_inputs is not None:
+            group, _, position, is_real = schedule.at(first + offset + jnp.arange(chunk), reverse)
+            row = jnp.where(is_real & is_step.reshape(chunk, size), schedule.order[group], len(of_inputs))
+            of_x = jnp.einsum("gk,dg->kd", of_gates, input_kernel, preferred_element_type=cell_dtype).astype(dtype)
+            of_inputs = of_inputs.at[row, position[:, None]].set(of_x.reshape(*row.shape, -1), mode="drop")
+        return state, of_gates, of_inputs, of_kernel, of_bias
+
+    zeros = jnp.zeros((hidden, size), cell_dtype)
+    of_gates = jnp.zeros((4 * hidden, chunk * size), dtype)
+    _, _, *gradients = jax.lax.fori_loop(0, chunks, backward_chunk, ((zeros, zeros), of_gates, *gradients))
+    return tuple(gradients)
 
 
-def _chunk(rows: int) -> int:
+def _chunk(size: int) -> int:
     """Steps whose gradient of the weights is one product."""
-    return max(WEIGHT_GRADIENT_ROWS // rows, 1)
-
-
-def _grouped(schedule: _Schedule, inputs: jax.Array) -> jax.Array:
-    """(B, T, D) → (G, T, n, D), so that a step of a group lies together."""
-    return jnp.swapaxes(inputs[schedule.order], 1, 2)
+    return max(WEIGHT_GRADIENT_COLUMNS // size, 1)
 
 
 def _ungrouped(schedule: _Schedule, states: jax.Array, rows: int) -> jax.Array:
-    """(G, n, H) → (B, H)."""
-    states = states.reshape(-1, states.shape[-1])[:rows]
+    """(G, H, n) → (B, H)."""
+    states = jnp.swapaxes(states, 1, 2).reshape(-1, states.shape[1])[:rows]
     return jnp.zeros_like(states).at[schedule.order.reshape(-1)[:rows]].set(states)

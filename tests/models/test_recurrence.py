@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adamine_jax.models import recurrence
 
 ROWS, STEPS, WIDTH, HIDDEN = 150, 7, 3, 4
-"""Rows of two groups, the second one not full."""
+"""Rows of five groups, the last one not full."""
 
 
 def plain_final_state(inputs, lengths, input_kernel, recurrent_kernel, bias, reverse):
@@ -77,8 +77,10 @@ def test_states_and_gradients_equal_those_of_a_plain_scan(seed, longest, reverse
 def test_activations_that_were_not_kept_are_computed_again(monkeypatch, longest, reverse):
     """With room for a quarter of the steps, short batches fit and long ones do not."""
     monkeypatch.setattr(recurrence, "KEPT_BYTES", 0)
-    monkeypatch.setattr(recurrence, "GROUP_ROWS", {"cpu": 9})  # 16 groups of 10, so a quarter is 28 of 112 steps
-    monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_ROWS", 40)
+    monkeypatch.setattr(
+        recurrence, "GROUP_SIZE", {"cpu": 10}
+    )  # 15 groups of 10, so a quarter is 26 of 105 steps, in chunks of 4 it is 28
+    monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_COLUMNS", 40)
     arguments = case(0, longest)
     steps = sum(np.sort(arguments[2])[::-1][::10])
     assert (steps <= 28) == (longest < STEPS)
@@ -109,3 +111,19 @@ def test_gradients_in_bfloat16_are_close():
     rounded = OURS[False, False](jnp.asarray(inputs, jnp.bfloat16), kernels, lengths, weights)
     for a, b in zip(jax.tree.leaves(rounded), jax.tree.leaves(exact), strict=True):
         assert np.linalg.norm(np.asarray(a, np.float32) - b) < 0.03 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_of_the_weights_alone_are_the_same(reverse):
+    """The inputs' gradient is left out where nobody asks for it."""
+    inputs, kernels, lengths, weights = case(2)
+
+    def loss(kernels, inputs=inputs):
+        return jnp.sum(weights * recurrence.lstm_final_state(inputs, lengths, *kernels, reverse=reverse))
+
+    def scatters(gradient):
+        return str(jax.make_jaxpr(gradient)(kernels, inputs)).count("= scatter[")
+
+    _, (_, of_kernels) = OURS[reverse, False](inputs, kernels, lengths, weights)
+    assert_same(jax.jit(jax.grad(loss))(kernels), of_kernels)
+    assert scatters(jax.grad(loss)) == scatters(jax.grad(loss, argnums=(0, 1))) - 1
