@@ -18,7 +18,7 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from adamine_jax.progress import track
-from data_builders.recipe1m import data_lmdb, filters, layers, lmdb_pickles, photos
+from data_builders.recipe1m import data_lmdb, decoding, filters, layers, lmdb_pickles, photos
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.data_lmdb import Partition, StoredPhoto, StoredRecipe
 from data_builders.recipe1m.duplicates import content_digest
@@ -278,7 +278,7 @@ def _load_photo(stored: StoredPhoto, shorter_side: int) -> photos.Photo:
     if stored.pickled is None:
         return photos.Photo(stored.id, problem=stored.problem)
     try:
-        jpeg, size = photos.encoded(lmdb_pickles.picture(stored.pickled), shorter_side)
+        jpeg, size = decoding.encoded(lmdb_pickles.picture(stored.pickled), shorter_side)
         return photos.Photo(stored.id, jpeg, size=size, format="RGB", digest=content_digest(jpeg))
     except UserError as error:
         return photos.Photo(stored.id, problem=str(error))

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m import legacy, photos, strided
+from data_builders.recipe1m import decoding, legacy, strided
 
 _KINDS = {
     "Float": "<f4",
@@ -88,7 +88,7 @@ class Picture(metaclass=_Sealed):
             if mode not in _MODES:
                 raise ValueError(f"its mode is {mode}")
             # Before memory is taken: no mode has more than eight pixels a byte.
-            if width * height > min(photos.MAX_PIXELS, 8 * len(data)) or min(width, height) < 1:
+            if width * height > min(decoding.MAX_PIXELS, 8 * len(data)) or min(width, height) < 1:
                 raise ValueError(f"{width} x {height} pixels do not go with {len(data):,} bytes")
             made = Image.frombytes(mode, (width, height), bytes(data))
             if palette:

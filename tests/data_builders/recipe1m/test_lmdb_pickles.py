@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m import photos
+from data_builders.recipe1m import decoding
 from data_builders.recipe1m.legacy import array
 from data_builders.recipe1m.lmdb_pickles import loads, picture, whole, wholes
 from tests.data_builders.recipe1m.torch_pickles import FORMS, Call, Name, New, Outside, dumps, save_file, saved, tensor
@@ -257,7 +257,7 @@ def test_what_is_no_image_is_refused(value):
 def test_an_image_that_is_too_large_is_refused_before_it_is_made(monkeypatch):
     whole_image = pickle.dumps(Image.new("L", (8, 9)))
     assert picture(whole_image).size == (8, 9)
-    monkeypatch.setattr(photos, "MAX_PIXELS", 71)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 71)
     with pytest.raises(UserError, match="8 x 9 pixels do not go with 72 bytes"):
         picture(whole_image)
 
