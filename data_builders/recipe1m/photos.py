@@ -65,6 +65,8 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return Photo(image_id, problem="missing")
+    if not _is_below(path, root, root / partition):
+        return Photo(image_id, problem="a symbolic link to outside of the folder of the photos")
     try:
         jpeg, size, file_format = reduced(read_photo(path), shorter_side)
         return Photo(image_id, jpeg, size=size, format=file_format, digest=content_digest(jpeg))
@@ -72,6 +74,12 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
         return Photo(image_id, problem=f"cannot be opened ({error.strerror})")
     except UnreadablePhotoError as error:
         return Photo(image_id, problem=str(error))
+
+
+def _is_below(path: Path, *folders: Path) -> bool:
+    """Whether a file is in one of the folders, which may be links themselves, and not in another place linked to."""
+    real = os.path.realpath(path)
+    return any(os.path.commonpath([real, above]) == above for above in map(os.path.realpath, folders))
 
 
 def map_in_order(

@@ -56,6 +56,34 @@ def test_threads_work_at_the_same_time():
     assert len(list(map_in_order(lambda _: barrier.wait() or time.monotonic(), range(4), 2))) == 4
 
 
+def test_a_link_to_a_photo_elsewhere_is_not_followed(tmp_path):
+    root, name = tmp_path / "images", "6bdca6e490.jpg"
+    (tmp_path / "elsewhere.jpg").write_bytes(jpeg())
+    folder = root / "val" / "6" / "b" / "d" / "c"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to(tmp_path / "elsewhere.jpg")
+    assert load_photo(root, "val", name, 256).problem == "a symbolic link to outside of the folder of the photos"
+    (folder / name).unlink()
+    folder.rmdir()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / name).write_bytes(jpeg())
+    folder.symlink_to(tmp_path / "c")
+    assert "outside" in load_photo(root, "val", name, 256).problem
+
+
+@pytest.mark.parametrize("linked", ["images", "images/val"])
+def test_the_folders_of_photos_may_be_links_and_so_may_photos_within_them(tmp_path, linked):
+    name = "6bdca6e490.jpg"
+    place = tmp_path / "disk" / "val" if linked == "images" else tmp_path / "disk"
+    folder = place / "6" / "b" / "d" / "c"
+    folder.mkdir(parents=True)
+    (folder / "original.jpg").write_bytes(jpeg())
+    (folder / name).symlink_to("original.jpg")
+    (tmp_path / linked).parent.mkdir(exist_ok=True)
+    (tmp_path / linked).symlink_to(tmp_path / "disk")
+    assert load_photo(tmp_path / "images", "val", name, 256).jpeg == reduced(jpeg(), 256)[0]
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)])
 def test_what_is_no_file_is_missing_and_nothing_waits_for_it(tmp_path, make):
     path = tmp_path / "val" / "6" / "b" / "d" / "c" / "6bdca6e490.jpg"
