@@ -235,8 +235,12 @@ def _partition(record: Any) -> str:
 def _text(value: Any, reason: str) -> str:
     if not isinstance(value, str):
         raise _BadField(reason)
-    # Half of an escaped surrogate pair is valid JSON but no Unicode text, and could not be stored.
-    return value if value.isascii() else _LONE_SURROGATE.sub("\ufffd", value)
+    return storable(value)
+
+
+def storable(text: str) -> str:
+    """A text as it can be stored: half of a surrogate pair, which JSON and pickles may hold, becomes U+FFFD."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _texts(value: Any, reason: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.errors import UserError
+from data_builders.recipe1m.layers import storable
 from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.pickle_limits import check_instructions, numbers_in, room, spend
 
@@ -223,7 +224,7 @@ def text(value: Any) -> str:
     """
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"{type(value).__name__} is not text")
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else storable(value)
 
 
 def _texts(values: Iterable[Any], most: int) -> list[str]:

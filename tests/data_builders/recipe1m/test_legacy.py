@@ -141,3 +141,11 @@ def test_what_is_no_file_of_classes_is_refused_in_one_line(path, ids, names):
     path.write_bytes(pickle.dumps(ids))
     with pytest.raises(UserError, match=r"vocab\.pkl"):
         load_classes(path)
+
+
+def test_half_a_surrogate_pair_can_be_stored(path, tmp_path):
+    path.write_bytes(pickle.dumps((np.ones((2, 1)), ["a\ud800", "é😀"])))
+    load_vocabulary(path).write(tmp_path)
+    assert (tmp_path / "words.txt").read_text(encoding="utf-8") == "a\ufffd\né😀\n"
+    path.write_bytes(pickle.dumps({"0123456789": 1}) + pickle.dumps({0: "background", 1: "\udfffpie"}))
+    assert load_classes(path)[0] == ["background", "\ufffdpie"]
