@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,17 @@ def file_problem(error: OSError, folder: Path) -> str:
         return f"{error.filename or folder}: {error.strerror or error}"
     where = folder if error.filename is None else error.filename
     return f"{where}: {error.strerror.lower()}{_free(folder)}; nothing of it was kept: make room and run again"
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file that need not be there is.
+
+    Raises:
+        UserError: something else has its name; to go on as if it were absent is not what was meant.
+    """
+    if not path.is_file() and os.path.lexists(path):
+        raise UserError(f"{path}: is no file (a folder, a pipe, or a link that leads nowhere); replace it or remove it")
+    return path.is_file()
 
 
 def _free(folder: Path) -> str:

@@ -200,11 +200,11 @@ def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
     """Reads a `classes1M.pkl`: two pickles in a row, {recipe id: class} and {class: name}.
 
     Returns:
-        The names, index = class, and the class of each recipe.
+        The names, index = class, and the class of each recipe, whose id is in small letters.
     """
     class_of, name_of = load_pickles(path, 2)
     try:
-        classes = {text(identity): _whole(class_id) for identity, class_id in class_of.items()}
+        classes = {text(identity).lower(): _whole(class_id) for identity, class_id in class_of.items()}
         numbers = [_whole(class_id) for class_id in name_of]
         names = dict(zip(numbers, _texts(name_of.values(), path.stat().st_size), strict=True))
     except (AttributeError, TypeError, ValueError):
