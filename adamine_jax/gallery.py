@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adamine_jax.files import save_array
 from adamine_jax.input.items import Recipe
 
 
@@ -30,8 +31,8 @@ def write_gallery(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        np.save(aside / "image.npy", image)
-        np.save(aside / "recipe.npy", recipe)
+        save_array(aside / "image.npy", image)
+        save_array(aside / "recipe.npy", recipe)
         (aside / "photos").mkdir()
         with open(aside / "items.jsonl", "w", encoding="utf-8") as lines:
             for item in recipes:

@@ -1,11 +1,13 @@
 """Files appear whole or not at all; mistakes are one line."""
 
 import os
+import resource
 
+import numpy as np
 import pytest
 
 from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.files import write_text, written_whole
+from adamine_jax.files import save_array, write_text, written_whole
 from adamine_jax.progress import format_seconds
 
 
@@ -30,6 +32,24 @@ def test_a_written_file_has_ordinary_permissions(tmp_path):
     plain.touch()
     assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
     assert (tmp_path / "a.txt").read_bytes() == "é".encode()
+
+
+@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.ones((4, 3), ">f2").T, np.zeros((0, 5), "u1")])
+def test_an_array_is_written_as_numpy_does(tmp_path, array):
+    save_array(tmp_path / "ours.npy", array)
+    np.save(tmp_path / "numpy.npy", np.ascontiguousarray(array))
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+@pytest.mark.parametrize("numbers", [100, 1_000_000])
+def test_an_array_that_is_not_written_whole_is_an_error(tmp_path, numbers):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # as if the disk were full behind these bytes
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_array(tmp_path / "array.npy", np.zeros(numbers))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_user_error_is_one_line_and_status_two(capsys):

@@ -187,8 +187,9 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 
-def test_a_download_in_place_of_a_data_set_is_refused(tmp_path):
-    (tmp_path / "layer1.json").write_text("[]")
+@pytest.mark.parametrize("mark", ["layer1.json", "data_lmdb"])
+def test_a_download_in_place_of_a_data_set_is_refused(tmp_path, mark):
+    (tmp_path / mark).mkdir()
     with pytest.raises(UserError, match="is a download, not yet converted"):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 

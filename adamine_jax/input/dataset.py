@@ -56,7 +56,7 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
     found = sorted(
         path.parent for pattern in patterns for path in directory.glob(pattern) if ".incomplete" not in str(path)
     )
-    if not found and (directory / "layer1.json").exists():
+    if not found and any((directory / mark).exists() for mark in ("layer1.json", "data_lmdb")):
         raise UserError(
             f"data.dir = {directory}: is a download, not yet converted; "
             f"convert it with `python -m data_builders.recipe1m --source {directory} --out data` and give data"

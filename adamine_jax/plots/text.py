@@ -12,6 +12,8 @@ FAMILY = "DejaVu Sans"
 _UNKNOWN = "□"
 # Letters set on pixels come out up to this much wider than their outlines, which are what is measured here.
 _HINTING = 1.04
+# No line of a figure has room for so many characters; to measure a text takes as long as it is.
+_MOST_CHARS = 1000
 
 
 def printable(text: str) -> str:
@@ -51,7 +53,7 @@ def wrap(text: str, width: float, size: float, lines: int, weight: str = "normal
         return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] <= width
 
     result = []
-    rest = printable(text)
+    rest = printable(" ".join(text.split())[: _MOST_CHARS * lines])
     while rest:
         if len(result) == lines - 1:
             return [*result, rest if fits(rest) else _cut(rest, fits)]

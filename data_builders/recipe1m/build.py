@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from adamine_jax.errors import UserError
+from data_builders.file_errors import told_in_one_line
 from data_builders.recipe1m.metadata import VERSION, describe, differences
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.sources import check_files, fingerprint
@@ -36,7 +37,7 @@ def build(source: Path, out: Path, options: Options, *, workers: int, overwrite:
             raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
         return place, "already built"
     busy = f"another build is writing to {out}; wait for it or choose another --out"
-    with workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
+    with told_in_one_line(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
         built, summary = _build_in(folder, source, options, workers)
         move_into_place(built, place, folder)
         return place, summary
@@ -68,6 +69,6 @@ def _build_in(folder: Path, source: Path, options: Options, workers: int) -> tup
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=config)
-    except (OSError, tf.errors.OpError) as error:
+    except tf.errors.OpError as error:
         raise UserError(f"{folder}: writing failed ({error})") from error
     return Path(builder.data_dir), builder.summary

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adamine_jax.errors import UserError
+from data_builders.file_errors import told_in_one_line
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.report_files import write_report
@@ -33,11 +34,11 @@ def check(source: Path, options: Options, *, workers: int, out: Path | None = No
         UserError: the download cannot be used, or `out` is something else than a report.
     """
     if out is None:
-        with tempfile.TemporaryDirectory() as folder:
+        with told_in_one_line(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             return _report(source, options, workers, Path(folder)).summary()
     out = Path(os.path.abspath(out))
     _refuse_others(out)
-    with _folder_beside(out) as aside:
+    with told_in_one_line(out), _folder_beside(out) as aside:
         report = _report(source, options, workers, aside)
         write_report(report, aside)
         _refuse_others(out)

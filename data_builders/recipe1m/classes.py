@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_builders.file_errors import is_there
 from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.options import Options
 
@@ -57,7 +58,8 @@ class BigramCounter:
 def food101_names(source: Path) -> list[str]:
     """The names of Food-101's dishes: from the download's `food101_classes_renamed.txt`, or else our own list."""
     path = source / "food101_classes_renamed.txt"
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else _lines("food101.txt")
+    given = path.read_text(encoding="utf-8-sig", errors="replace").split("\n") if is_there(path) else None
+    lines = given or _lines("food101.txt")
     return [name for line in lines if (name := " ".join(line.replace("_", " ").lower().split()))]
 
 

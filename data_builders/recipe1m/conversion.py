@@ -244,7 +244,8 @@ class Conversion:
         word_ids = [word for sentence in encoded.sentences for word in sentence]
         report.keep(recipe, len(readable))
         unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
-        report.count_unknown(len(word_ids), len(unknown_words), len(recipe.names), len(unknown_names))
+        named = sum(bool(name.strip()) for name in recipe.names)
+        report.count_unknown(len(word_ids), len(unknown_words), named, len(unknown_names))
         lengths = [len(sentence) for sentence in encoded.sentences]
         report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
         if self._spool:
@@ -266,7 +267,7 @@ class Conversion:
         options, notes = self._options, self.report.notes
         if self._classes:
             self.class_names, class_of = self._classes
-            class_ids = np.array([class_of.get(recipe_id, 0) for recipe_id in ids], np.int64)
+            class_ids = np.array([class_of.get(recipe_id.lower(), 0) for recipe_id in ids], np.int64)
         else:
             # Recipes without photos get the classes that the others make.
             makes = np.array(splits) != TEXT

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from data_builders.recipe1m.layers import Recipe
+from adamine_jax.errors import UserError
+from data_builders.file_errors import is_there
+from data_builders.recipe1m.layers import RECIPE_ID, Recipe
+from data_builders.recipe1m.markup import shown
 
 # A recipe stays when it has fewer of each; the end mark of the ingredient list counts as an ingredient.
 INSTRUCTION_LIMIT = 20
@@ -17,17 +20,26 @@ NO_READABLE_PHOTO = "none of its photos can be read"
 
 
 def read_removed(source: Path, published_split: bool) -> frozenset[str]:
-    """The ids to leave out: the lines of `remove1M.txt`, where a download has it.
+    """The ids to leave out, in small letters: the lines of `remove1M.txt`, where a download has it.
 
     Args:
         source: the download.
         published_split: leave the file's first id in. The published code looks ids up by their position and takes
             position 0 for "not found", so the collection everybody reports numbers on has that recipe.
+
+    Raises:
+        UserError: a line of the file is no id.
     """
     path = source / "remove1M.txt"
-    if not path.is_file():
+    if not is_there(path):
         return frozenset()
-    ids = path.read_text(encoding="utf-8", errors="replace").split()
+    ids = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+        if not RECIPE_ID.fullmatch(line.strip()) and line.strip():
+            raise UserError(
+                f"{path}, line {number}: {shown(line)!r} is no id of 10 hex digits; mend or remove the line"
+            )
+        ids += line.lower().split()
     return frozenset(ids[1:] if published_split else ids)
 
 
@@ -42,7 +54,7 @@ def reason_to_drop(
         removed: see `read_removed`.
         without_photos: a recipe needs none.
     """
-    if recipe.id in removed:
+    if recipe.id.lower() in removed:
         return REMOVED
     if not recipe.images and not without_photos:
         return NO_PHOTO_LISTED

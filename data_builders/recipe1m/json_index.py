@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from adamine_jax.errors import UserError
+from adamine_jax.files import save_array
 from data_builders.recipe1m.json_array import loads
 from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks
 
@@ -49,7 +50,7 @@ class ArrayIndex:
         self.repeated = int(np.sum(rows[1:, 0] == rows[:-1, 0]))
         self._rows = np.ascontiguousarray(rows.T)
         if store:
-            np.save(store, self._rows)
+            save_array(store, self._rows)
             self._rows = np.load(store, mmap_mode="r")
         self._store = store
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from adamine_jax.errors import UserError
+from data_builders.file_errors import is_there
 from data_builders.recipe1m.json_blocks import Block, read_block, read_blocks, read_values
 from data_builders.recipe1m.json_index import ArrayIndex
 
@@ -121,7 +122,7 @@ class Layers:
         if not source.is_dir():
             raise UserError(f"--source {source}: there is no such folder; give the folder that holds layer1.json")
         for path in cls.files(source):
-            if not path.is_file():
+            if not is_there(path):
                 layout = f"{', '.join(cls.FILES)} and images/ (Recipe1M+: {cls.PLUS})"
                 raise UserError(f"{path} is missing; a download has {layout}")
 
@@ -235,8 +236,12 @@ def _partition(record: Any) -> str:
 def _text(value: Any, reason: str) -> str:
     if not isinstance(value, str):
         raise _BadField(reason)
-    # Half of an escaped surrogate pair is valid JSON but no Unicode text, and could not be stored.
-    return value if value.isascii() else _LONE_SURROGATE.sub("\ufffd", value)
+    return storable(value)
+
+
+def storable(text: str) -> str:
+    """A text as it can be stored: half of a surrogate pair, which JSON and pickles may hold, becomes U+FFFD."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _texts(value: Any, reason: str) -> list[str]:

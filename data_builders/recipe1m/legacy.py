@@ -7,13 +7,16 @@ is answered by stand-ins of our own, which rebuild containers and arrays of numb
 
 import io
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adamine_jax.errors import UserError
+from data_builders.recipe1m.layers import storable
+from data_builders.recipe1m.markup import shown
+from data_builders.recipe1m.pickle_limits import check_instructions, numbers_in, room, spend
 
 
 class Array:
@@ -65,11 +68,13 @@ def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> np
         raise ValueError("the data of an array is not bytes")
     if dtype.numbers.kind in "SU":
         raise ValueError("an array is not one of numbers")
+    spend(len(data))
     return np.frombuffer(data, dtype.numbers).reshape(shape, order=order).copy()
 
 
 def _scalar(dtype: _DType, data: Any) -> Any:
     if dtype.numbers.kind in "SU":
+        spend(len(data))
         return np.frombuffer(data, dtype.numbers, 1)[0].item()
     return _numbers(data, dtype, (), "C").item()
 
@@ -86,8 +91,14 @@ def _refuse_call(*_: Any) -> Any:
 
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes are written as {encoding}")
+        raise ValueError(f"bytes are written as {shown(str(encoding))}")
+    spend(len(text))
     return text.encode("latin-1")
+
+
+def _dictionary(items: Any = ()) -> dict:
+    spend(8 * len(items))
+    return dict(items)
 
 
 def _either_core(module: str, name: str, call: Callable) -> dict[tuple[str, str], StandIn]:
@@ -102,12 +113,16 @@ STAND_INS = {
     ("numpy", "ndarray"): StandIn(_refuse_call),
     ("numpy", "dtype"): StandIn(lambda code, *_: _DType(code)),
     ("_codecs", "encode"): StandIn(_encode),
-    ("collections", "OrderedDict"): StandIn(dict),
+    ("collections", "OrderedDict"): StandIn(_dictionary),
 }
 
 
 class Unpickler(pickle.Unpickler):
     """Answers names by stand-ins, and refuses the others.
+
+    Args:
+        file: holds the pickle from where it stands; `ValueError` if its instructions ask for more than is there.
+        **options: of `pickle.Unpickler`.
 
     Attributes:
         stand_ins: (module, name) -> what takes its place.
@@ -115,9 +130,13 @@ class Unpickler(pickle.Unpickler):
 
     stand_ins: Mapping[tuple[str, str], Any] = STAND_INS
 
+    def __init__(self, file: io.BytesIO, **options: Any):
+        check_instructions(file.getvalue(), file.tell())
+        super().__init__(file, **options)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.stand_ins:
-            raise UserError(f"the pickle asks for {module}.{name}, which is refused; nothing of it was run")
+            raise UserError(f"the pickle asks for {shown(f'{module}.{name}')}, which is refused; nothing of it was run")
         return self.stand_ins[module, name]
 
     def persistent_load(self, _: Any) -> Any:
@@ -134,18 +153,29 @@ def load_pickles(path: Path, number: int) -> list[Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    file = io.BytesIO(path.read_bytes())
+    data = path.read_bytes()
+    file = io.BytesIO(data)
     try:
-        return [Unpickler(file, encoding="bytes").load() for _ in range(number)]
+        with room(len(data)):
+            return [Unpickler(file, encoding="bytes").load() for _ in range(number)]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle raises whatever its instructions lead to, of many types
-        raise UserError(f"{path} is not the pickle it should be ({type(error).__name__}: {error})") from None
+        what = shown(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{path} is not the pickle it should be ({what})") from None
 
 
-def array(value: Any) -> np.ndarray:
-    """The array of numbers that a value of a pickle stands for; a list of lists of numbers is one too."""
-    return value.values if isinstance(value, Array) else np.asarray(value, np.float64)
+def array(value: Any, most: int) -> np.ndarray:
+    """The array of numbers that a value of a pickle stands for; a list of lists of numbers is one too.
+
+    Raises:
+        ValueError: there are more than `most`: lists may hold one another again and again.
+    """
+    if isinstance(value, Array):
+        return value.values
+    if (number := numbers_in(value)) > most:
+        raise ValueError(f"{number:,} numbers out of {most:,} bytes")
+    return np.asarray(value, np.float64)
 
 
 def load_words(path: Path) -> tuple[list[str], np.ndarray]:
@@ -155,9 +185,10 @@ def load_words(path: Path) -> tuple[list[str], np.ndarray]:
         V words and (V, D) numbers.
     """
     (content,) = load_pickles(path, 1)
+    size = path.stat().st_size
     try:
         matrix, words = content
-        texts, vectors = [text(word) for word in words], array(matrix)
+        texts, vectors = _texts(words, size), array(matrix, size)
     except (TypeError, ValueError):
         raise UserError(f"{path} is not a pickle of (matrix, words)") from None
     if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -169,18 +200,19 @@ def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
     """Reads a `classes1M.pkl`: two pickles in a row, {recipe id: class} and {class: name}.
 
     Returns:
-        The names, index = class, and the class of each recipe.
+        The names, index = class, and the class of each recipe, whose id is in small letters.
     """
     class_of, name_of = load_pickles(path, 2)
     try:
-        classes = {text(identity): _whole(class_id) for identity, class_id in class_of.items()}
-        names = {_whole(class_id): text(name) for class_id, name in name_of.items()}
+        classes = {text(identity).lower(): _whole(class_id) for identity, class_id in class_of.items()}
+        numbers = [_whole(class_id) for class_id in name_of]
+        names = dict(zip(numbers, _texts(name_of.values(), path.stat().st_size), strict=True))
     except (AttributeError, TypeError, ValueError):
         raise UserError(f"{path} is not two pickles, of recipe id -> class and of class -> name") from None
     if sorted(names) != list(range(len(names))) or not names:
         raise UserError(f"{path}: the classes are not numbered 0, 1, 2, ... without gaps")
     if unnamed := set(classes.values()) - set(names):
-        raise UserError(f"{path}: class {min(unnamed)} has no name")
+        raise UserError(f"{path}: {len(unnamed)} classes that recipes have are without a name")
     return [names[class_id] for class_id in range(len(names))], classes
 
 
@@ -192,7 +224,15 @@ def text(value: Any) -> str:
     """
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"{type(value).__name__} is not text")
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else storable(value)
+
+
+def _texts(values: Iterable[Any], most: int) -> list[str]:
+    """The texts that values are; a `ValueError` if they have more characters than the file that they are from."""
+    values = list(values)
+    if sum(map(len, values)) > most:
+        raise ValueError("one text is there many times")
+    return [text(value) for value in values]
 
 
 def _whole(value: Any) -> int:

@@ -18,7 +18,8 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from adamine_jax.progress import track
-from data_builders.recipe1m import data_lmdb, filters, layers, lmdb_pickles, photos
+from data_builders.file_errors import is_there
+from data_builders.recipe1m import data_lmdb, decoding, filters, layers, lmdb_pickles, photos
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.data_lmdb import Partition, StoredPhoto, StoredRecipe
 from data_builders.recipe1m.duplicates import content_digest
@@ -49,7 +50,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
     """
     places = [options.vocab] if options.vocab else [source / f"vocab.{ending}" for ending in ("bin", "pkl", "txt")]
     for place in places:
-        if options.vocab or place.is_file():
+        if options.vocab or is_there(place):
             return place
     raise UserError(
         f"{source}: data_lmdb has ids of ingredients and not their words; give the vocabulary that it was made with: "
@@ -60,7 +61,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
 def text_file(source: Path) -> Path | None:
     """The `layer1.json` with the recipes' texts: in the folder, or where AdaMine's code has it; None without one."""
     places = (source / "layer1.json", source / "recipe1M" / "layer1.json")
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_there(place)), None)
 
 
 def check_files(source: Path) -> None:
@@ -214,7 +215,7 @@ class LmdbConversion:
         if key in self._seen:
             return _REPEATED
         self._seen.add(key)
-        if stored.id in removed:
+        if stored.id.lower() in removed:
             return filters.REMOVED
         if not stored.listed:
             return _NO_PHOTO
@@ -278,7 +279,7 @@ def _load_photo(stored: StoredPhoto, shorter_side: int) -> photos.Photo:
     if stored.pickled is None:
         return photos.Photo(stored.id, problem=stored.problem)
     try:
-        jpeg, size = photos.encoded(lmdb_pickles.picture(stored.pickled), shorter_side)
+        jpeg, size = decoding.encoded(lmdb_pickles.picture(stored.pickled), shorter_side)
         return photos.Photo(stored.id, jpeg, size=size, format="RGB", digest=content_digest(jpeg))
     except UserError as error:
         return photos.Photo(stored.id, problem=str(error))

@@ -98,7 +98,7 @@ class Environment:
 
     def text(self, number: int) -> str:
         """The same as text, that can be stored as UTF-8."""
-        return self._converted(legacy.text, number).encode(errors="replace").decode()
+        return self._converted(legacy.text, number)
 
     def close(self) -> None:
         """Closes it."""

@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m import legacy, photos, strided
+from data_builders.recipe1m import decoding, legacy, strided
+from data_builders.recipe1m.markup import shown
+from data_builders.recipe1m.pickle_limits import numbers_in, room, spend
 
 _KINDS = {
     "Float": "<f4",
@@ -88,7 +90,7 @@ class Picture(metaclass=_Sealed):
             if mode not in _MODES:
                 raise ValueError(f"its mode is {mode}")
             # Before memory is taken: no mode has more than eight pixels a byte.
-            if width * height > min(photos.MAX_PIXELS, 8 * len(data)) or min(width, height) < 1:
+            if width * height > min(decoding.MAX_PIXELS, 8 * len(data)) or min(width, height) < 1:
                 raise ValueError(f"{width} x {height} pixels do not go with {len(data):,} bytes")
             made = Image.frombytes(mode, (width, height), bytes(data))
             if palette:
@@ -96,12 +98,13 @@ class Picture(metaclass=_Sealed):
                 made.load()  # applies it
             return made
         except Exception as error:  # its state may be anything at all
-            raise UserError(f"the pickle is no whole image ({error})") from None
+            raise UserError(f"the pickle is no whole image ({shown(str(error), 200)})") from None
 
 
 def _listed(values: Any, numbers: np.dtype) -> np.ndarray:
     if not isinstance(values, (list, tuple)):
         raise ValueError("a tensor is not made of a list of numbers")
+    spend(numbers_in(values) * numbers.itemsize)
     return np.asarray(values, numbers)
 
 
@@ -125,6 +128,7 @@ class _StorageUnpickler(legacy.Unpickler):
 
 def _load_from_bytes(data: Any) -> _Storage:
     """The storage in a file of torch.save, as it was before PyTorch 1.6 and still is inside a pickle."""
+    spend(len(data))
     file = io.BytesIO(data)
     magic, version, system = (legacy.Unpickler(file).load() for _ in range(3))
     if magic != _MAGIC or version != _VERSION or system.get("little_endian") is not True:
@@ -180,11 +184,12 @@ def loads(data: bytes) -> Any:
         UserError: it asks for anything else, or is damaged.
     """
     try:
-        return _Unpickler(io.BytesIO(data), encoding="bytes").load()
+        with room(len(data)):
+            return _Unpickler(io.BytesIO(data), encoding="bytes").load()
     except UserError:
         raise
     except Exception as error:  # a damaged pickle raises whatever its instructions lead to, of many types
-        raise UserError(f"the pickle cannot be read ({type(error).__name__}: {' '.join(str(error).split())})") from None
+        raise UserError(f"the pickle cannot be read ({shown(f'{type(error).__name__}: {error}', 200)})") from None
 
 
 def picture(data: bytes) -> Image.Image:

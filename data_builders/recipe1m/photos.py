@@ -1,10 +1,9 @@
-"""Photos: found, checked by decoding them whole, made small, and written again as JPEG.
+"""Photos: found, read, and made small by several threads.
 
 A photo that cannot be read is a fact about the download, not an error: it is named in the report and left out.
 """
 
 import collections
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -13,21 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
+from data_builders.recipe1m.decoding import UnreadablePhotoError, read_photo, reduced
 from data_builders.recipe1m.duplicates import content_digest
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Decoding takes about 4 bytes a pixel: a photo beyond this is a mistake or an attack on the memory.
-MAX_PIXELS = 64_000_000
-JPEG_QUALITY = 95
 AHEAD = 32
-# Downloads have files of other formats under a name that ends in .jpg.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-Image.init()
 # The id becomes a path: nothing but these characters may get there.
 _IMAGE_ID = re.compile(r"[0-9a-fA-F]{10}\.jpg")
 
@@ -53,10 +44,6 @@ class Photo:
     digest: int = 0
 
 
-class UnreadablePhotoError(Exception):
-    """A photo cannot be used; the message says why."""
-
-
 def image_root(source: Path) -> Path:
     """The folder with the photos: `images/` in the download, or else the download itself."""
     return source / "images" if (source / "images").is_dir() else source
@@ -78,8 +65,10 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return Photo(image_id, problem="missing")
+    if not _is_below(path, root, root / partition):
+        return Photo(image_id, problem="a symbolic link to outside of the folder of the photos")
     try:
-        jpeg, size, file_format = reduced(path.read_bytes(), shorter_side)
+        jpeg, size, file_format = reduced(read_photo(path), shorter_side)
         return Photo(image_id, jpeg, size=size, format=file_format, digest=content_digest(jpeg))
     except OSError as error:
         return Photo(image_id, problem=f"cannot be opened ({error.strerror})")
@@ -87,50 +76,10 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
         return Photo(image_id, problem=str(error))
 
 
-def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
-    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
-
-    Returns:
-        The JPEG file; the image's own width and height, upright; and its own format.
-
-    Raises:
-        UnreadablePhotoError: the data is no image, is cut off anywhere, or has more than `MAX_PIXELS` pixels.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
-            image.load()
-            file_format = image.format
-            return *encoded(image, shorter_side), file_format
-    except (UnreadablePhotoError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise UnreadablePhotoError("not an image") from None
-    except Image.DecompressionBombError:
-        raise UnreadablePhotoError("too many pixels") from None
-    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
-        raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
-
-
-def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, int]]:
-    """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
-
-    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
-    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
-    size.
-
-    Returns:
-        The JPEG file, and the image's own width and height, upright.
-    """
-    rgb = _to_rgb(_upright(image))
-    size, scale = rgb.size, shorter_side / min(rgb.size)
-    if scale < 1:
-        rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
-    small = io.BytesIO()
-    rgb.save(small, "JPEG", quality=JPEG_QUALITY)
-    return small.getvalue(), size
+def _is_below(path: Path, *folders: Path) -> bool:
+    """Whether a file is in one of the folders, which may be links themselves, and not in another place linked to."""
+    real = os.path.realpath(path)
+    return any(os.path.commonpath([real, above]) == above for above in map(os.path.realpath, folders))
 
 
 def map_in_order(
@@ -170,21 +119,3 @@ def map_in_order(
 def available_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged note about the orientation says nothing against the photo itself
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale, which convert() would clip at 255
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF)
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        page = Image.new("RGBA", coloured.size, "white")
-        return Image.alpha_composite(page, coloured).convert("RGB")
-    return image.convert("RGB")

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from data_builders.file_errors import is_there
 from data_builders.recipe1m.layers import Layers
 from data_builders.recipe1m.options import Options
 
@@ -37,4 +38,4 @@ def digests(files: dict[str, Path | None]) -> dict[str, str]:
 
 
 def _first_there(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_there(path)), None)

@@ -115,5 +115,6 @@ class Decide:
         lines = [words.instruction_words(line, recipe.names, recipe.valid) for line in recipe.instructions]
         sentences = [words.word_ids(line, self.ids, self.unknown_id) for line in lines]
         unknown_words = [word for line in lines for word in line if word not in self.ids]
-        unknown_names = [name for name in recipe.names if words.ingredient_word(name) not in self.ids]
+        named = [name for name in recipe.names if name.strip()]  # an empty one names nothing that could be known
+        unknown_names = [name for name in named if words.ingredient_word(name) not in self.ids]
         return Encoded(recipe, ingredient_ids, sentences, unknown_words, unknown_names)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.errors import UserError
+from adamine_jax.files import save_array
 from adamine_jax.progress import Progress
 from data_builders.recipe1m.legacy import load_words
 from data_builders.recipe1m.options import Options
@@ -52,7 +53,7 @@ class Vocabulary:
     def write(self, folder: Path) -> None:
         """Writes `words.txt` (UTF-8, a word a line, each line ended by a line feed) and `word_vectors.npy`."""
         (folder / "words.txt").write_bytes(self._text())
-        np.save(folder / "word_vectors.npy", np.ascontiguousarray(self.vectors, "<f4"))
+        save_array(folder / "word_vectors.npy", np.ascontiguousarray(self.vectors, "<f4"))
 
     def _text(self) -> bytes:
         return "".join(f"{word}\n" for word in self.words).encode()

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from adamine_jax.plots.text import FAMILY, printable, wrap
 
@@ -72,3 +73,18 @@ def test_lines_fit_their_width_as_agg_draws_them(text, width, count, weight):
         if len(line) > 2:  # one letter and an ellipsis are shown in any case
             points = renderer.get_text_width_height_descent(line, font, ismath=False)[0] * 72 / 150
             assert points <= width + 1
+
+
+@pytest.mark.parametrize("piece", ["x", "x ", " ", "\u0301", "é\n"])
+def test_a_text_of_megabytes_is_wrapped_at_once(piece, monkeypatch):
+    measured = 0
+    original = text_to_path.get_text_width_height_descent
+
+    def counted(line, *args, **kwargs):
+        nonlocal measured
+        measured += len(line)
+        return original(line, *args, **kwargs)
+
+    monkeypatch.setattr(text_to_path, "get_text_width_height_descent", counted)
+    assert len(wrap(piece * 2_000_000 + "end", 100, 8, 3)) <= 3
+    assert measured < 100_000

@@ -7,7 +7,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders.recipe1m.photos import UnreadablePhotoError, reduced
+from data_builders.recipe1m.decoding import UnreadablePhotoError, read_photo, reduced
 
 _LINK = re.compile(r"(?:https?|ftps?|file|data|blob|s3|gs):|//", re.IGNORECASE)
 _OTHER_FORMATS = (".heic", ".heif", ".avif", ".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")
@@ -91,7 +91,7 @@ def _candidates(folder: Path, listed: str) -> list[str]:
 
 def _digest(path: str) -> str | PhotoProblem:
     try:
-        data = Path(path).read_bytes()
+        data = read_photo(Path(path))
         reduced(data, shorter_side=1)  # decodes the whole file, as the converter will
         return hashlib.sha256(data).hexdigest()
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adamine_jax.errors import UserError
+from data_builders.file_errors import told_in_one_line
 from data_builders.json_list import JsonList
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.markup import shown
@@ -44,14 +45,12 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     out = Path(os.path.realpath(out))
     busy = f"another import is writing {out}; wait for it or choose another --out"
-    try:
+    with told_in_one_line(out):
         _check(out, overwrite=overwrite)
         with workplace(out.parent / f".{out.name}.incomplete", out, out=out, busy=busy) as folder:
             (folder / "download").mkdir()
             yield folder / "download"
             move_into_place(folder / "download", out, folder)
-    except OSError as error:
-        raise UserError(f"--out {out}: writing failed ({error})") from error
 
 
 def _check(out: Path, *, overwrite: bool) -> None:

@@ -1,10 +1,16 @@
 """Downloads and options that cannot be used."""
 
+import json
+import os
+import pickle
 import shutil
 
 import pytest
 
+from tests.data_builders.recipe1m.download import recipe_id
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
+
+FOOD101 = "food101_classes_renamed.txt"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,30 @@ def test_a_download_that_cannot_be_used_is_one_line(tmp_path, capsys, change, me
     assert len(lines) == 1
     assert message in lines[0]
     assert not (tmp_path / "out" / "recipe1m").exists()
+
+
+@pytest.mark.parametrize("name", ["layer2.json", "remove1M.txt", "vocab.bin", "classes1M.pkl", FOOD101])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_what_is_there_and_is_no_file_is_not_taken_for_absent(tmp_path, capsys, name, make):
+    folder = planted().write(tmp_path / "download")
+    (folder / name).unlink(missing_ok=True)
+    make(folder / name)
+    assert run("check", "--source", folder, *FEW_WORDS) == 2
+    assert f"error: {folder / name}: is no file" in capsys.readouterr().err
+
+
+def test_letters_of_ids_make_no_difference(tmp_path):
+    download = planted()
+    download.removed = [recipe_id(11).upper()]
+    download.layer1[11]["id"] = recipe_id(12).upper()
+    folder = download.write(tmp_path / "download")
+    classes = {recipe_id(12): 1, recipe_id(1): 1}
+    (folder / "classes1M.pkl").write_bytes(pickle.dumps(classes) + pickle.dumps({0: "background", 1: "pie"}))
+    flags = ("--source", folder, "--no-published-split", *FEW_WORDS)
+    assert run("check", *flags, "--out", tmp_path / "report") == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert sum(report["classes"]["pie"].values()) == 2
+    assert report["dropped"]["listed in remove1M.txt"]["train"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 
+from adamine_jax.errors import UserError
 from data_builders.recipe1m import filters
 from data_builders.recipe1m.layers import Recipe
 
@@ -31,6 +32,25 @@ def test_the_published_split_keeps_the_first_id_of_the_list(tmp_path):
     (tmp_path / "remove1M.txt").write_text("00000000aa\n00000000ab\n\n00000000ac\n")
     assert filters.read_removed(tmp_path, published_split=True) == {"00000000ab", "00000000ac"}
     assert filters.read_removed(tmp_path, published_split=False) == {"00000000aa", "00000000ab", "00000000ac"}
+
+
+def test_the_list_is_read_whatever_its_letters_and_its_line_ends(tmp_path):
+    (tmp_path / "remove1M.txt").write_bytes(b"\xef\xbb\xbf00000000AA\r\n 00000000ab \r\n")
+    removed = filters.read_removed(tmp_path, published_split=False)
+    assert removed == {"00000000aa", "00000000ab"}
+    for identity in ("00000000aa", "00000000AA", "00000000Ab"):
+        assert reason(removed=removed, identity=identity) == filters.REMOVED
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(b"id\n00000000aa", 1), (b"00000000aa\n\n<html>\x1b[2J", 3), ("00000000aa\n".encode("utf-16"), 1), (b"0" * 11, 1)],
+)
+def test_a_list_of_something_else_is_refused(tmp_path, text, line):
+    (tmp_path / "remove1M.txt").write_bytes(text)
+    with pytest.raises(UserError, match=rf"remove1M.txt, line {line}: .* is no id of 10 hex digits") as error:
+        filters.read_removed(tmp_path, published_split=True)
+    assert str(error.value).isprintable()
 
 
 def test_without_the_list_nothing_is_removed(tmp_path):

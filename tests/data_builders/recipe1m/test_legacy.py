@@ -30,14 +30,14 @@ def test_arrays_come_back_whatever_the_protocol(path, protocol, dtype):
     values = np.arange(12).reshape(3, 4).astype(dtype)
     path.write_bytes(pickle.dumps((values, np.asfortranarray(values)), protocol))
     for loaded in load_pickles(path, 1)[0]:
-        np.testing.assert_array_equal(array(loaded), values)
-        assert array(loaded).dtype == values.dtype
+        np.testing.assert_array_equal(array(loaded, 1000), values)
+        assert array(loaded, 1000).dtype == values.dtype
 
 
 def test_what_python_2_wrote_is_read(path):
     path.write_bytes(PYTHON2)
     ((matrix, words),) = load_pickles(path, 1)
-    assert array(matrix).tolist() == [[0], [1], [2]]
+    assert array(matrix, 1000).tolist() == [[0], [1], [2]]
     assert words == [b"a", "é".encode()]
 
 
@@ -141,3 +141,11 @@ def test_what_is_no_file_of_classes_is_refused_in_one_line(path, ids, names):
     path.write_bytes(pickle.dumps(ids))
     with pytest.raises(UserError, match=r"vocab\.pkl"):
         load_classes(path)
+
+
+def test_half_a_surrogate_pair_can_be_stored(path, tmp_path):
+    path.write_bytes(pickle.dumps((np.ones((2, 1)), ["a\ud800", "é😀"])))
+    load_vocabulary(path).write(tmp_path)
+    assert (tmp_path / "words.txt").read_text(encoding="utf-8") == "a\ufffd\né😀\n"
+    path.write_bytes(pickle.dumps({"0123456789": 1}) + pickle.dumps({0: "background", 1: "\udfffpie"}))
+    assert load_classes(path)[0] == ["background", "\ufffdpie"]

@@ -12,7 +12,7 @@ from PIL import Image
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
-from data_builders.recipe1m import photos
+from data_builders.recipe1m import decoding
 from tests import tiny
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
 from tests.data_builders.recipe1m.lmdb_building import NAMES, build, records_of, write_vocabulary
@@ -184,7 +184,7 @@ def test_photos_are_encoded_as_all_others(tmp_path):
     database.of["train"]["ims"][0] = grey = picture(5, (300, 200)).convert("L")
     source = database.write(write_vocabulary(tmp_path / "source"))
     (record,) = records_of(build(source, tmp_path / "out", "--resize", "100")).values()
-    assert record["images"] == [photos.reduced(png(grey), 100)[0]]
+    assert record["images"] == [decoding.reduced(png(grey), 100)[0]]
 
 
 def test_training_reads_the_vectors_and_empty_sentences_as_words(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m import photos
+from data_builders.recipe1m import decoding
 from data_builders.recipe1m.legacy import array
 from data_builders.recipe1m.lmdb_pickles import loads, picture, whole, wholes
 from tests.data_builders.recipe1m.torch_pickles import FORMS, Call, Name, New, Outside, dumps, save_file, saved, tensor
@@ -23,7 +23,7 @@ def test_tensors_that_pytorch_pickled_are_read():
     assert len(cases) == len(make_torch_pickles.KINDS) * 5 * 4
     for name in cases:
         expected = golden[name.rpartition("/")[0]]
-        found = array(loads(golden[name].tobytes()))
+        found = array(loads(golden[name].tobytes()), 1000)
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape), name
         np.testing.assert_array_equal(found, expected, err_msg=name)
 
@@ -33,7 +33,7 @@ def test_tensors_that_pytorch_pickled_are_read():
 def test_tensors_of_every_age_are_read(form, protocol):
     for dtype in ("<f4", "<f8", "<f2", "<i8", "<i4", "<i2", "i1", "u1"):
         values = np.arange(6).reshape(2, 3).astype(dtype)
-        found = array(loads(dumps({"t": tensor(values, form)}, protocol))["t"])
+        found = array(loads(dumps({"t": tensor(values, form)}, protocol))["t"], 1000)
         assert found.dtype == values.dtype
         np.testing.assert_array_equal(found, values)
 
@@ -216,7 +216,7 @@ def test_a_stand_in_cannot_be_changed(name, state):
     built = dumps(of, 4)[:-1] + dumps(state, 4)[2:-1] + pickle.BUILD + pickle.STOP
     with pytest.raises(UserError, match=r"the pickle cannot be read|is refused"):
         loads(built)
-    found = array(loads(dumps(tensor(FLAT, "state"), 4)))
+    found = array(loads(dumps(tensor(FLAT, "state"), 4)), 1000)
     np.testing.assert_array_equal(found, FLAT)
     assert picture(pickle.dumps(Image.new("RGB", (1, 2), (1, 2, 3)))).getpixel((0, 1)) == (1, 2, 3)
 
@@ -257,7 +257,7 @@ def test_what_is_no_image_is_refused(value):
 def test_an_image_that_is_too_large_is_refused_before_it_is_made(monkeypatch):
     whole_image = pickle.dumps(Image.new("L", (8, 9)))
     assert picture(whole_image).size == (8, 9)
-    monkeypatch.setattr(photos, "MAX_PIXELS", 71)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 71)
     with pytest.raises(UserError, match="8 x 9 pixels do not go with 72 bytes"):
         picture(whole_image)
 

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
+from data_builders.recipe1m.decoding import reduced
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photos import load_photo, reduced
+from data_builders.recipe1m.photos import load_photo
 from data_builders.recipe1m.source_files import fingerprint
 from tests.data_builders.recipe1m.download import Download, jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run

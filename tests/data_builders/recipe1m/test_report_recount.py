@@ -93,7 +93,8 @@ def kept(download):
                     "known": len(known),
                     "sentences": [len(words) for words in sentences],
                     "unknown": [word for words in sentences for word in words if word not in vocabulary],
-                    "unknown names": [name for name in names if name not in known],
+                    "names": sum(map(bool, names)),
+                    "unknown names": [name for name in names if name and name not in known],
                     "photos": photos,
                     "text": "\n".join(" ".join(part.lower().split()) for part in text),
                 }
@@ -149,6 +150,7 @@ def test_lengths(kept, report):
 
 def test_unknown_words_and_names(kept, report):
     words = report["words"]
+    assert words["ingredient_names"] == sum(recipe["names"] for recipe in kept)
     for name, total, top in (
         ("unknown", "unknown", "most_frequent_unknown"),
         ("unknown names", "unknown_ingredient_names", "most_frequent_unknown_ingredient_names"),

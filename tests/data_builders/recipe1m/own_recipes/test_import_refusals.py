@@ -199,8 +199,8 @@ def _no_renaming(folder, patch):
     [
         (_changed_photo, "was changed while it was being imported; run again"),
         (_removed_photo, "cannot be opened any more"),
-        (_full_disk, "writing failed ([Errno 28] No space left on device)"),
-        (_no_renaming, "writing failed ([Errno 5] Input/output error)"),
+        (_full_disk, "no space left on device ("),
+        (_no_renaming, ": Input/output error"),
     ],
 )
 def test_an_import_that_fails_leaves_what_was_there(source, out, capsys, monkeypatch, harm, message):

@@ -1,0 +1,119 @@
+"""A photo, decoded whole, becomes a small upright JPEG; in bounded memory, whatever the file says."""
+
+import contextlib
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Decoding takes about 4 bytes a pixel: a photo beyond this is a mistake or an attack on the memory.
+MAX_PIXELS = 64_000_000
+# A file of more bytes would be larger than that.
+MAX_BYTES = 4 * MAX_PIXELS
+JPEG_QUALITY = 95
+# Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
+# memory of the pixels.
+_LARGE = 16_000_000
+_one_at_a_time = threading.Lock()
+# Pixels that are converted at once, so that a large photo is never in memory three times.
+_BAND = 4_000_000
+# Downloads have files of other formats under a name that ends in .jpg.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+Image.init()
+
+
+class UnreadablePhotoError(Exception):
+    """A photo cannot be used; the message says why."""
+
+
+def read_photo(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        UnreadablePhotoError: there are more than `MAX_BYTES`.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UnreadablePhotoError(f"more than {MAX_BYTES:,} bytes are too many")
+    return data
+
+
+def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
+    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
+
+    Returns:
+        The JPEG file; the image's own width and height, upright; and its own format.
+
+    Raises:
+        UnreadablePhotoError: the data is no image, is cut off anywhere, or has more than `MAX_PIXELS` pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
+            with _one_at_a_time if width * height > _LARGE else contextlib.nullcontext():
+                image.load()
+                return *encoded(image, shorter_side), image.format
+    except (UnreadablePhotoError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise UnreadablePhotoError("not an image") from None
+    except Image.DecompressionBombError:
+        raise UnreadablePhotoError("too many pixels") from None
+    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
+        raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
+
+
+def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, int]]:
+    """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
+
+    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
+    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
+    size.
+
+    Returns:
+        The JPEG file, and the image's own width and height, upright.
+    """
+    _turn_upright(image)
+    rgb = _to_rgb(image)
+    size, scale = rgb.size, shorter_side / min(rgb.size)
+    if scale < 1:
+        rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
+    small = io.BytesIO()
+    rgb.save(small, "JPEG", quality=JPEG_QUALITY)
+    return small.getvalue(), size
+
+
+def _turn_upright(image: Image.Image) -> None:
+    # A damaged note about the orientation says nothing against the photo itself.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    width, height = image.size
+    if width * height <= _BAND:
+        return _converted(image)
+    rgb, rows = Image.new("RGB", image.size), max(_BAND // width, 1)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        rgb.paste(_converted(band), (0, top))
+    return rgb
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greyscale, which convert() would clip at 255
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF)
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        page = Image.new("RGBA", coloured.size, "white")
+        return Image.alpha_composite(page, coloured).convert("RGB")
+    return image.convert("RGB")
