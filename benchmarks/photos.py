@@ -1,0 +1,134 @@
+"""How many photos the converter makes small and writes in a second, beside plain loops with Pillow.
+
+    python -m data_builders.kitchen --out DIR/download --recipes 1200 --photo-size 512 --seed 1
+    python -m benchmarks.photos --download DIR/download --scratch DIR
+
+Each run is a process of its own, from its start to its end; they take turns.
+"""
+
+import argparse
+import functools
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.converter import write_vocabulary
+from benchmarks.machine import describe_machine
+from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photos import available_cores
+
+RESULTS = Path(__file__).parent / "results" / "photos.md"
+GOAL = 500
+SIDE, QUALITY = 256, 95
+
+
+def prepare(download: Path, vocabulary: Path, folder: Path) -> None:
+    """All that the converter does before TFDS writes: photos are read, made small, and wait in a file."""
+    from data_builders.recipe1m.conversion import Conversion
+
+    Conversion(download, Options(vocab=vocabulary), folder, available_cores()).prepare()
+
+
+def build(download: Path, vocabulary: Path, folder: Path) -> None:
+    """The whole conversion, TFRecords included."""
+    from data_builders.recipe1m.build import build
+
+    build(download, folder / "data", Options(vocab=vocabulary), workers=available_cores(), overwrite=False)
+
+
+def reduce_with_pillow(folder: Path, path: Path) -> None:
+    """Reads a photo, makes it small, and writes it again."""
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+        scale = min(SIDE / min(image.size), 1)
+        image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+        image.save(folder / path.name, quality=QUALITY)
+
+
+def pillow_loop(download: Path, vocabulary: Path, folder: Path) -> None:
+    """One photo after the other."""
+    for path in photos_of(download):
+        reduce_with_pillow(folder, path)
+
+
+def pillow_pool(download: Path, vocabulary: Path, folder: Path) -> None:
+    """The same by as many processes as there are cores."""
+    with multiprocessing.Pool(available_cores()) as pool:
+        pool.map(functools.partial(reduce_with_pillow, folder), photos_of(download), chunksize=16)
+
+
+PARTS = {
+    prepare: "the converter, up to the records",
+    build: "the converter, TFRecords written",
+    pillow_loop: "Pillow, a loop",
+    pillow_pool: "Pillow, a pool of processes",
+}
+
+
+def photos_of(download: Path) -> list[Path]:
+    """The photos of a kitchen that Pillow can open; it plants some that are damaged."""
+    paths = sorted((download / "images").rglob("*.jpg"))
+    return [path for path in paths if _is_whole(path)]
+
+
+def _is_whole(path: Path) -> bool:
+    data = path.read_bytes()
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
+
+
+def main() -> None:
+    """Measures and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--download", type=Path, required=True, help="a kitchen")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for what the runs write")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    vocabulary = options.scratch / "photos_vocab.txt"
+    if options.part:
+        part = next(part for part in PARTS if part.__name__ == options.part)
+        folder = Path(tempfile.mkdtemp(dir=options.scratch))
+        start = time.perf_counter()
+        part(options.download, vocabulary, folder)
+        print("seconds", time.perf_counter() - start)
+        shutil.rmtree(folder)
+        return
+    write_vocabulary(options.download, vocabulary)
+    count = len(photos_of(options.download))
+    runs = [{part: _seconds(part.__name__, options) for part in PARTS} for _ in range(options.repeats)]
+    rates = {name: count / float(np.median([run[part] for run in runs])) for part, name in PARTS.items()}
+    slowest = rates["Pillow, a loop"]
+    lines = [
+        "# Photos",
+        "",
+        f"`python -m benchmarks.photos`, {count:,} photos of a kitchen of 512 pixels a side → {SIDE}, JPEG of quality "
+        f"{QUALITY}; medians of {options.repeats} runs in turns. {describe_machine()}",
+        "",
+        "| | photos/s | beside the loop |",
+        "|---|---:|---:|",
+        *(f"| {name} | {rate:.0f} | {rate / slowest:.2f} |" for name, rate in rates.items()),
+        "",
+        f"Goal: {GOAL} photos/s with writing, on two cores.",
+        "",
+    ]
+    options.out.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def _seconds(part: str, options: argparse.Namespace) -> float:
+    line = [sys.executable, "-m", "benchmarks.photos", "--part", part]
+    line += ["--download", str(options.download), "--scratch", str(options.scratch)]
+    process = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
+    return float(process.stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    main()
