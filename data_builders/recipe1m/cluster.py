@@ -11,7 +11,9 @@ same path. A worker may be lost, and a batch be done twice: the first result sta
 """
 
 import collections
+import contextlib
 import dataclasses
+import io
 import itertools
 import pickle
 import shlex
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
 
@@ -55,15 +58,11 @@ class Cluster:
     def load(
         self, load: LoadPhotos, fates: Iterator[Encoded | Dropped], without_photos: bool
     ) -> Iterator[tuple[Encoded | Dropped, list[Photo] | None]]:
-        """Yields each item with its photos, whose files stay in the folder, or with None where it is left out anyway.
-
-        Raises:
-            UserError: the pipeline failed.
-        """
+        """Yields each item with its photos, whose files stay in the folder; with None where it is left out anyway."""
         folders = self._write(fates)
         task = _LoadBatch(dataclasses.replace(load, root=load.root.absolute()), without_photos)
         with beam.Pipeline(runner=self._runner, options=self._options) as pipeline:
-            _ = pipeline | beam.Create(folders) | beam.Reshuffle() | beam.Map(task)
+            _ = pipeline | beam.Create(folders) | beam.Reshuffle() | "Photos" >> beam.Map(task)
         for folder in folders:
             recipes = pickle.loads((Path(folder) / _RECIPES).read_bytes())
             seen, splits = pickle.loads((Path(folder) / _DONE / _SEEN).read_bytes())
@@ -81,7 +80,7 @@ class Cluster:
         for folder, splits in self._batches:
             if splits[split]:
                 parts.append((folder, list(itertools.islice(ids, splits[split]))))
-        return beam.Create(parts) | beam.Reshuffle() | beam.FlatMap(_read_batch, split)
+        return beam.Create(parts) | beam.Reshuffle() | "Records" >> beam.FlatMap(_read_batch, split)
 
     def close(self) -> None:
         """Deletes the folder."""
@@ -107,7 +106,7 @@ class _LoadBatch:
     def __call__(self, folder: str) -> None:
         warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
         if not self.load.root.is_dir():  # or else all of its photos would count as missing
-            raise FileNotFoundError(f"{socket.gethostname()} does not see {self.load.root}")
+            raise RuntimeError(f"{socket.gethostname()} does not see {self.load.root}; all workers must mount it")
         attempt = Path(tempfile.mkdtemp(dir=folder))
         spool, seen, splits = Spool(attempt), [], collections.Counter()
         for fate in pickle.loads((Path(folder) / _RECIPES).read_bytes()):
@@ -136,19 +135,36 @@ def _read_batch(part: tuple[str, list[int]], split: str) -> Iterator[tuple[str, 
         yield fields["id"], {**fields, "class_id": class_id, "images": images}
 
 
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """Makes a `UserError` of one line of a pipeline that failed; Beam itself logs what the worker says."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+        raise UserError(f"Beam's pipeline failed: {said[-1].partition(' [while running')[0]}") from error
+    except (grpc.RpcError, grpc.FutureTimeoutError) as error:
+        raise UserError(f"Beam's runner does not answer ({type(error).__name__}); see --beam-options") from error
+
+
 def pipeline_options(flags: str) -> PipelineOptions:
     """Beam's options out of one text.
 
     Raises:
-        UserError: they name no runner, or one that Beam does not have. (Flags that Beam does not know are handed to the
-            runner, which may.)
+        UserError: they name no runner or one that Beam does not have, or are none. (Flags that Beam does not know are
+            handed to the runner, which may.)
     """
-    options = PipelineOptions(shlex.split(flags))
-    runner = options.view_as(StandardOptions).runner
-    if not runner:
-        raise UserError(f"--beam-options {flags!r} names no runner: --beam-options='--runner=FlinkRunner ...'")
+    said = io.StringIO()
     try:
+        options = PipelineOptions(shlex.split(flags))
+        runner = options.view_as(StandardOptions).runner
+        with contextlib.redirect_stderr(said):
+            options.get_all_options(retain_unknown_options=True)
+        if not runner:
+            raise ValueError(f"{flags!r} names no runner, as in --beam-options='--runner=FlinkRunner ...'")
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
         raise UserError(f"--beam-options: {error}") from None
+    except SystemExit:  # argparse, with a page of usage
+        raise UserError(f"--beam-options: {said.getvalue().splitlines()[-1].partition('error: ')[2]}") from None
     return options

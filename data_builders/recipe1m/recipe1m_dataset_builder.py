@@ -14,6 +14,7 @@ from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photo_pass import TEXT
 from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.repeatable_writer import RepeatableWriter
 from data_builders.recipe1m.report_files import write_report
 from data_builders.recipe1m.sources import fingerprint, open_conversion
 
@@ -80,19 +81,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _example_writer(self) -> tfds.core.ExampleWriter:
-        return _RepeatableWriter(self.info.file_format)
+        return RepeatableWriter(self.info.file_format)
 
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
     ) -> None:
         runner, options = download_config.beam_runner, download_config.beam_options
-        if runner or options:
-            from data_builders.recipe1m.cluster import Cluster
+        if not (runner or options):
+            super()._download_and_prepare(dl_manager, download_config)
+            return
+        from data_builders.recipe1m.cluster import Cluster, failures
 
-            self._cluster = Cluster(Path(self.data_dir) / "batches", runner, options)
-        super()._download_and_prepare(dl_manager, download_config)
-        if self._cluster:
-            self._cluster.close()
+        self._cluster = Cluster(Path(self.data_dir) / "batches", runner, options)
+        with failures():
+            super()._download_and_prepare(dl_manager, download_config)
+        self._cluster.close()
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         source = Path(dl_manager.manual_dir)
@@ -122,17 +125,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, partition: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for example in self._conversion.examples(partition):
             yield example["id"], example
-
-
-class _RepeatableWriter(tfds.core.ExampleWriter):
-    """Writes a record's fields in the order of their names.
-
-    Protocol buffers leave the order of a map's entries open, and it does change from run to run.
-    """
-
-    def write(self, path, examples):
-        return super().write(path, ((key, _in_order(record)) for key, record in examples))
-
-
-def _in_order(record: bytes) -> bytes:
-    return tf.train.Example.FromString(record).SerializeToString(deterministic=True)
