@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that read the text, and threads that decode photos",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a collection that is there")
+    parser.add_argument(
+        "--beam-options",
+        metavar="FLAGS",
+        default=argparse.SUPPRESS,
+        help="decode photos and write records by Apache Beam, with these flags of it: --beam-options='--runner=...'; "
+        "its workers must see --source and --out; see docs/dataset.md",
+    )
     for field in dataclasses.fields(Options):
         flag = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
@@ -88,12 +95,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
     if args.workers < 1:
         raise UserError(f"--workers is {args.workers}; it takes 1 or more")
+    beam = getattr(args, "beam_options", None)
     if args.command == "check":
+        if beam is not None:
+            raise UserError("check reads on this machine: leave --beam-options out")
         print(check(args.source, options, workers=args.workers, out=getattr(args, "out", None)))
         return 0
     if "out" not in args:
         raise UserError("--out is missing; give the folder the collection goes to")
-    place, summary = build(args.source, args.out, options, workers=args.workers, overwrite=args.overwrite)
+    place, summary = build(args.source, args.out, options, workers=args.workers, overwrite=args.overwrite, beam=beam)
     print(f"{summary}\n{place}" if "\n" in summary else f"{place}: {summary}")
     return 0
 

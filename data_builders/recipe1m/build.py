@@ -5,6 +5,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adamine_jax.errors import UserError
 from data_builders.file_errors import told_in_one_line
@@ -13,14 +14,27 @@ from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.sources import check_files, fingerprint
 from data_builders.workplace import move_into_place, workplace
 
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
 _WORKPLACE = ".recipe1m.incomplete"
 
 
-def build(source: Path, out: Path, options: Options, *, workers: int, overwrite: bool) -> tuple[Path, str]:
+def build(
+    source: Path, out: Path, options: Options, *, workers: int, overwrite: bool, beam: str | None = None
+) -> tuple[Path, str]:
     """Converts a download into `<out>/recipe1m/<version>/`.
 
     Everything is written into a folder beside it and renamed at the end: the collection is there whole, or as it was
     before. What an interrupted build left is deleted by the next one.
+
+    Args:
+        source: the download's folder.
+        out: where the collection goes.
+        options: what to do.
+        workers: processes that read the text, and threads that decode photos.
+        overwrite: replace what is there.
+        beam: options of Apache Beam, one text: its workers decode photos and write records.
 
     Returns:
         The folder and the summary to print.
@@ -30,6 +44,7 @@ def build(source: Path, out: Path, options: Options, *, workers: int, overwrite:
             running in the same place.
     """
     check_files(source)
+    beam_options = None if beam is None else _beam_options(beam)
     place = out / "recipe1m" / VERSION
     if place.exists() and not overwrite:
         wanted = describe(options, fingerprint(source, options))
@@ -38,7 +53,7 @@ def build(source: Path, out: Path, options: Options, *, workers: int, overwrite:
         return place, "already built"
     busy = f"another build is writing to {out}; wait for it or choose another --out"
     with told_in_one_line(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
-        built, summary = _build_in(folder, source, options, workers)
+        built, summary = _build_in(folder, source, options, workers, beam_options)
         move_into_place(built, place, folder)
         return place, summary
 
@@ -53,7 +68,17 @@ def _read_metadata(place: Path) -> dict:
     return metadata
 
 
-def _build_in(folder: Path, source: Path, options: Options, workers: int) -> tuple[Path, str]:
+def _beam_options(flags: str) -> "PipelineOptions":
+    try:
+        from data_builders.recipe1m.cluster import pipeline_options
+    except ModuleNotFoundError:
+        raise UserError("--beam-options needs Apache Beam: pip install '.[beam]'") from None
+    return pipeline_options(flags)
+
+
+def _build_in(
+    folder: Path, source: Path, options: Options, workers: int, beam_options: "PipelineOptions | None"
+) -> tuple[Path, str]:
     """Runs TFDS without its messages; returns the new folder and the summary."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -64,8 +89,9 @@ def _build_in(folder: Path, source: Path, options: Options, workers: int) -> tup
     from data_builders.recipe1m.recipe1m_dataset_builder import Builder
 
     tfds.disable_progress_bar()
-    config = tfds.download.DownloadConfig(manual_dir=source, try_download_gcs=False)
-    builder = Builder(data_dir=os.fspath(folder), options=options, workers=workers)
+    config = tfds.download.DownloadConfig(manual_dir=source, try_download_gcs=False, beam_options=beam_options)
+    # Workers of Beam may have another working directory.
+    builder = Builder(data_dir=os.path.abspath(folder), options=options, workers=workers)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=config)

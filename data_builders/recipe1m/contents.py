@@ -88,7 +88,7 @@ class Contents:
             return
         shown = photos[self.sample.number(recipe.id) % len(photos)]
         item = Item(recipe.id, recipe.title, "", recipe.ingredients, recipe.instructions, shown.jpeg)
-        self.sample.add(Sampled(recipe.partition, position, item))
+        self.sample.add(Sampled(recipe.partition, position, item, shown.id))
 
     def beyond(self) -> dict[str, tuple[int, int]]:
         """What a model does not see, or has nothing to see of: (how many, of how many)."""

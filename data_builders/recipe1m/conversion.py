@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from data_builders.recipe1m.json_blocks import Block
 from data_builders.recipe1m.layers import Layers, Seen, Unusable
 from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photo_pass import TEXT, LoadPhotos, jpegs_of, record_of, split_of
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.source_files import classes_file, vocabulary_file
 from data_builders.recipe1m.spool import Spool
@@ -40,13 +41,13 @@ from data_builders.recipe1m.vocabulary import (
 )
 from data_builders.recipe1m.workers import Workers
 
+if TYPE_CHECKING:  # Apache Beam may be absent
+    from data_builders.recipe1m.cluster import Cluster
+
 T = TypeVar("T")
 
 SMALL_TEXT = 32 << 20
 """Bytes of text below which starting processes takes longer than the reading."""
-
-TEXT = "text"
-"""The split of the recipes without photos."""
 
 
 class _Kept(NamedTuple):
@@ -66,6 +67,7 @@ class Conversion:
         options: what to do.
         folder: where to put temporary files, and the lists of what was left out.
         workers: processes that read the text, and threads that decode photos.
+        cluster: what looks after the photos and keeps the records instead; None: this machine.
 
     Attributes:
         report: what happened.
@@ -73,8 +75,9 @@ class Conversion:
         vocabulary: None when `check` ran.
     """
 
-    def __init__(self, source: Path, options: Options, folder: Path, workers: int):
+    def __init__(self, source: Path, options: Options, folder: Path, workers: int, cluster: "Cluster | None" = None):
         self._source, self._options, self._folder, self._workers = source, options, folder, workers
+        self._cluster = cluster
         self._split_names = options.unknown_ingredients == "words"
         path = classes_file(source, options)
         self._classes = load_classes(path) if path else None
@@ -101,8 +104,8 @@ class Conversion:
                 vocabulary, source = train_vocabulary(sentences, counts, self._options), "trained"
                 sentences.unlink()
             self.vocabulary = vocabulary
-            self._spool = Spool(self._folder / "spool")
-            with contextlib.closing(self._spool):
+            self._spool = None if self._cluster else Spool(self._folder / "spool")
+            with contextlib.closing(self._spool) if self._spool else contextlib.nullcontext():
                 self._keep_recipes(layers, vocabulary.ids, vocabulary.unknown_id, source)
 
     def check(self) -> None:
@@ -132,6 +135,10 @@ class Conversion:
     def partitions(self) -> list[str]:
         """The partitions that have a record."""
         return list(self._kept)
+
+    def class_ids(self, partition: str) -> list[int]:
+        """The classes of a partition's records."""
+        return self._kept[partition]
 
     def _given_vocabulary(self) -> Vocabulary | None:
         path = vocabulary_file(self._source, self._options)
@@ -182,30 +189,34 @@ class Conversion:
         """The second pass: filters, reads photos, fills the spool, and names the classes of what stays."""
         options, bigrams = self._options, BigramCounter()
         kept: list[_Kept] = []
-        root = photos.image_root(self._source)
+        load = LoadPhotos(photos.image_root(self._source), options.images_per_recipe, options.resize)
         removed = filters.read_removed(self._source, options.published_split)
         partitions = options.wanted_partitions
         task = Decide(layers, ids, unknown_id, removed, partitions, options.without_photos, self._split_names)
-
-        def load(encoded: Encoded) -> list[photos.Photo]:
-            listed = encoded.recipe.images[: options.images_per_recipe]
-            return [photos.load_photo(root, encoded.recipe.partition, name, options.resize) for name in listed]
-
+        fates = self._fates(layers, task, bigrams)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
-            for fate, loaded in photos.map_in_order(
-                load, self._fates(layers, task, bigrams), self._workers, lambda fate: isinstance(fate, Encoded)
-            ):
+            for fate, loaded in self._load(load, fates):
                 if isinstance(fate, Dropped):
                     self.report.drop(fate.record, fate.reason)
                 elif split := self._keep(fate, loaded):
                     recipe = fate.recipe
                     kept.append(_Kept(split, recipe.partition, recipe.title, recipe.id))
         if all(recipe.split == TEXT for recipe in kept):
-            raise self._nothing_stays(root)
+            raise self._nothing_stays(load.root)
         self._name_classes(bigrams, kept)
+        if self._cluster:
+            self.report.show(load.load)
         self.report.set_vocabulary(vocabulary_source, unknown_id - words.FIRST_WORD_ID)
         assert self.report.adds_up(), "a record was counted twice or not at all"
+
+    def _load(
+        self, load: LoadPhotos, fates: Iterator[Encoded | Dropped]
+    ) -> Iterator[tuple[Encoded | Dropped, list[photos.Photo] | None]]:
+        """Each record's fate with the photos of a recipe."""
+        if self._cluster:
+            return self._cluster.load(load, fates, self._options.without_photos)
+        return photos.map_in_order(load, fates, self._workers, lambda fate: isinstance(fate, Encoded))
 
     def _fates(self, layers: Layers, task: Decide, bigrams: BigramCounter) -> Iterator[Encoded | Dropped]:
         """What the text alone decides about each record, in order; counts the bigrams of the train titles."""
@@ -230,26 +241,25 @@ class Conversion:
             self.report.notes.append(f"{undetected} {what} have no ingredient in det_ingrs.json")
 
     def _keep(self, encoded: Encoded, loaded: list[photos.Photo]) -> str | None:
-        """Puts a recipe with its readable photos into the spool; returns its split, None: it has none."""
+        """Counts a recipe and puts it with its readable photos into the spool; returns its split, None: it has none."""
         recipe, report = encoded.recipe, self.report
-        readable = [photo for photo in loaded if photo.jpeg is not None]
+        readable = [photo for photo in loaded if photo.is_readable]
         report.photos_beyond[recipe.partition] += len(recipe.images) - len(loaded)
         for photo in loaded:
-            if photo.jpeg is None:
+            if not photo.is_readable:
                 report.photo_problem(recipe, photo)
-        if not readable and not self._options.without_photos:
+        split = split_of(recipe, loaded, self._options.without_photos)
+        if split is None:
             report.drop(recipe, filters.NO_READABLE_PHOTO)
             return None
-        split = recipe.partition if readable else TEXT
-        word_ids = [word for sentence in encoded.sentences for word in sentence]
         report.keep(recipe, len(readable))
         unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
         named = sum(bool(name.strip()) for name in recipe.names)
-        report.count_unknown(len(word_ids), len(unknown_words), named, len(unknown_names))
         lengths = [len(sentence) for sentence in encoded.sentences]
+        report.count_unknown(sum(lengths), len(unknown_words), named, len(unknown_names))
         report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
         if self._spool:
-            self._spool.add(split, _record(encoded, word_ids, readable), [photo.jpeg for photo in readable])
+            self._spool.add(split, record_of(encoded, loaded), jpegs_of(loaded))
         return split
 
     def _nothing_stays(self, root: Path) -> UserError:
@@ -290,19 +300,3 @@ class Conversion:
                 f"val and at least {options.class_min_test} of test: a small collection needs a smaller "
                 "--class-min-train"
             )
-
-
-def _record(encoded: Encoded, flat: list[int], readable: list[photos.Photo]) -> dict[str, Any]:
-    recipe = encoded.recipe
-    return {
-        "id": recipe.id,
-        "title": recipe.title,
-        "url": recipe.url,
-        "ingredients": recipe.ingredients,
-        "instructions": recipe.instructions,
-        "ingredient_names": recipe.names,
-        "ingredient_ids": encoded.ingredient_ids,
-        "word_ids": flat,
-        "sentence_lengths": [len(sentence) for sentence in encoded.sentences],
-        "image_ids": [photo.id for photo in readable],
-    }

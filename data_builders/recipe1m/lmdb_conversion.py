@@ -244,10 +244,10 @@ class LmdbConversion:
     def _keep(self, kept: _Kept, loaded: list[photos.Photo]) -> bool:
         """Puts a recipe with its readable photos into the spool; returns whether it has any."""
         recipe, stored, report = kept.recipe, kept.stored, self.report
-        readable = [photo for photo in loaded if photo.jpeg is not None]
+        readable = [photo for photo in loaded if photo.is_readable]
         report.photos_beyond[recipe.partition] += stored.listed - len(loaded)
         for photo in loaded:
-            if photo.jpeg is None:
+            if not photo.is_readable:
                 report.photo_problem(recipe, photo)
         if not readable:
             report.drop(recipe, filters.NO_READABLE_PHOTO)

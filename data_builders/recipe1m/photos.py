@@ -29,8 +29,8 @@ class Photo:
 
     Attributes:
         id: as layer 2 has it.
-        jpeg: the small JPEG file, or None when the photo cannot be used.
-        problem: why it cannot be used.
+        jpeg: the small JPEG file, or None when the photo cannot be used (or stayed where it was made small).
+        problem: why it cannot be used; empty: it can.
         size: width and height in pixels before it was made small, upright.
         format: of the file it was read from, as Pillow calls it ("JPEG", "PNG", ...).
         digest: of the small JPEG file.
@@ -42,6 +42,11 @@ class Photo:
     size: tuple[int, int] = (0, 0)
     format: str = ""
     digest: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it can be used."""
+        return not self.problem
 
 
 def image_root(source: Path) -> Path:

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_builders.recipe1m.conversion import TEXT
 from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photo_pass import TEXT
 from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.repeatable_writer import RepeatableWriter
 from data_builders.recipe1m.report_files import write_report
 from data_builders.recipe1m.sources import fingerprint, open_conversion
 
@@ -31,6 +32,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         workers: threads that decode photos; None takes all cores.
         **kwargs: as for every builder (`data_dir`, `version`, ...).
 
+    With a runner or options of Beam in TFDS's `DownloadConfig`, photos are decoded and records written by Beam.
+
     Attributes:
         summary: the report in a few lines, once the collection was built.
     """
@@ -45,6 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, options: Options | None = None, workers: int | None = None, **kwargs):
         self._options = options or Options()
         self._workers = workers or available_cores()
+        self._cluster = None
         self.summary = ""
         super().__init__(**kwargs)
 
@@ -77,14 +81,28 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _example_writer(self) -> tfds.core.ExampleWriter:
-        return _RepeatableWriter(self.info.file_format)
+        return RepeatableWriter(self.info.file_format)
+
+    def _download_and_prepare(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
+    ) -> None:
+        runner, options = download_config.beam_runner, download_config.beam_options
+        if not (runner or options):
+            super()._download_and_prepare(dl_manager, download_config)
+            return
+        from data_builders.recipe1m.cluster import Cluster, failures
+
+        self._cluster = Cluster(Path(self.data_dir) / "batches", runner, options)
+        with failures():
+            super()._download_and_prepare(dl_manager, download_config)
+        self._cluster.close()
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         source = Path(dl_manager.manual_dir)
         # TFDS renames this folder to its final name when all is written, so what is in it is there whole or not at all.
         folder = Path(self.data_dir)
         digests = fingerprint(source, self._options)
-        conversion = open_conversion(source, self._options, folder, self._workers)
+        conversion = open_conversion(source, self._options, folder, self._workers, self._cluster)
         conversion.prepare()
         conversion.vocabulary.write(folder)
         (folder / "classes.json").write_text(
@@ -99,23 +117,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         self.summary = conversion.report.summary()
         self._conversion = conversion
-        present = conversion.partitions()
-        return {name: self._generate_examples(name) for name in (*PARTITIONS, TEXT) if name in present}
+        present = [name for name in (*PARTITIONS, TEXT) if name in conversion.partitions()]
+        if self._cluster:
+            return {name: self._cluster.examples(name, conversion.class_ids(name)) for name in present}
+        return {name: self._generate_examples(name) for name in present}
 
     def _generate_examples(self, partition: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for example in self._conversion.examples(partition):
             yield example["id"], example
-
-
-class _RepeatableWriter(tfds.core.ExampleWriter):
-    """Writes a record's fields in the order of their names.
-
-    Protocol buffers leave the order of a map's entries open, and it does change from run to run.
-    """
-
-    def write(self, path, examples):
-        return super().write(path, ((key, _in_order(record)) for key, record in examples))
-
-
-def _in_order(record: bytes) -> bytes:
-    return tf.train.Example.FromString(record).SerializeToString(deterministic=True)

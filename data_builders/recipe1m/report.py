@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,20 @@ class Report:
                 sampled, item=dataclasses.replace(sampled.item, class_name=names[class_ids[sampled.position]])
             )
             for sampled in self.contents.sample.chosen()
+        ]
+
+    def show(self, load: Callable[[str, str], Photo]) -> None:
+        """Gives the recipes of the sample their photos, where these stayed on other machines.
+
+        Args:
+            load: partition and id -> the photo.
+        """
+        self.sample = [
+            dataclasses.replace(
+                sampled,
+                item=dataclasses.replace(sampled.item, photo=load(sampled.partition, sampled.photo_id).jpeg),
+            )
+            for sampled in self.sample
         ]
 
     def close(self) -> None:

@@ -18,11 +18,13 @@ class Sampled:
         partition: where it is.
         position: how many recipes were kept before it.
         item: its texts and one of its photos; no class yet.
+        photo_id: of that photo.
     """
 
     partition: str
     position: int
     item: Item
+    photo_id: str = ""
 
 
 class Sample:

@@ -1,12 +1,17 @@
 """Which form of the data a folder holds: the JSON layers with photos, or else `data_lmdb`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from adamine_jax.errors import UserError
 from data_builders.recipe1m import data_lmdb, lmdb_conversion, source_files
 from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.layers import Layers
 from data_builders.recipe1m.lmdb_conversion import LmdbConversion
 from data_builders.recipe1m.options import Options
+
+if TYPE_CHECKING:  # Apache Beam may be absent
+    from data_builders.recipe1m.cluster import Cluster
 
 
 def is_lmdb(source: Path) -> bool:
@@ -27,7 +32,9 @@ def fingerprint(source: Path, options: Options) -> dict[str, str]:
     return (lmdb_conversion if is_lmdb(source) else source_files).fingerprint(source, options)
 
 
-def open_conversion(source: Path, options: Options, folder: Path, workers: int) -> Conversion | LmdbConversion:
+def open_conversion(
+    source: Path, options: Options, folder: Path, workers: int, cluster: "Cluster | None" = None
+) -> Conversion | LmdbConversion:
     """The conversion of what the folder holds; arguments as for `Conversion`.
 
     Raises:
@@ -35,8 +42,10 @@ def open_conversion(source: Path, options: Options, folder: Path, workers: int) 
     """
     check_files(source)
     if is_lmdb(source):
+        if cluster:
+            raise UserError(f"{data_lmdb.FOLDER} is converted on one machine: leave Beam's options out")
         return LmdbConversion(source, options, folder, workers)
-    opened = Conversion(source, options, folder, workers)
+    opened = Conversion(source, options, folder, workers, cluster)
     if _has_lmdb(source):
         opened.report.notes.append(f"the JSON layers were read and {data_lmdb.FOLDER}, which is there too, was not")
     return opened

@@ -46,14 +46,19 @@ class Spool:
         The folder goes with its last file.
         """
         path = self._folder / partition
-        with path.open("rb") as file:
-            while (text := _read_part(file)) is not None:
-                record = json.loads(text)
-                yield record, [_read_part(file) for _ in range(record.pop("photos"))]
+        yield from read_spool(path)
         path.unlink()
         del self._files[partition]
         if not self._files:
             self._folder.rmdir()
+
+
+def read_spool(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+    """Yields the records of a spool's file in the order they were added."""
+    with path.open("rb") as file:
+        while (text := _read_part(file)) is not None:
+            record = json.loads(text)
+            yield record, [_read_part(file) for _ in range(record.pop("photos"))]
 
 
 def _read_part(file) -> bytes | None:
