@@ -200,7 +200,7 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
         h = jnp.where(is_real, o * jnp.tanh(c), h)
         if kept is not None:
             place = k - first
-            at = (place // chunk, 0, place % chunk * size)
+            at = (place // chunk, jnp.int32(0), place % chunk * size)
             kept = _Activations(
                 jax.lax.dynamic_update_slice(kept.operand, operand[None], at),
                 jax.lax.dynamic_update_index_in_dim(kept.gates, jnp.concatenate([i, f, g, o]).astype(dtype), place, 0),
