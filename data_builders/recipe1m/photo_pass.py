@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_builders.recipe1m import photos
 from data_builders.recipe1m.layers import Recipe
-from data_builders.recipe1m.photos import Photo, load_photo
+from data_builders.recipe1m.photos import Photo
 from data_builders.recipe1m.text_pass import Encoded
 
 TEXT = "text"
@@ -33,7 +34,7 @@ class LoadPhotos:
 
     def load(self, partition: str, image_id: Any) -> Photo:
         """One of them."""
-        return load_photo(self.root, partition, image_id, self.shorter_side)
+        return photos.load_photo(self.root, partition, image_id, self.shorter_side)
 
 
 def split_of(recipe: Recipe, loaded: Sequence[Photo], without_photos: bool) -> str | None:
