@@ -21,6 +21,7 @@ from adamine_jax.errors import UserError
 from data_builders.recipe1m import legacy, sentences
 from data_builders.recipe1m.layers import PARTITIONS, RECIPE_ID, Unusable
 from data_builders.recipe1m.lmdb_environment import BadValueError, Environment
+from data_builders.recipe1m.photos import IMAGE_ID
 from data_builders.recipe1m.sentences import Sentences
 from data_builders.recipe1m.words import END_ID
 
@@ -184,6 +185,8 @@ class Partition:
             if place < 1:
                 raise BadValueError("impos: a place below 1")
             name = self["imnames"].text(place - 1).rpartition("/")[2]
+            if not IMAGE_ID.fullmatch(name):
+                raise BadValueError("imnames: the name of a photo is not 10 hex digits and .jpg")
             return StoredPhoto(name, self["ims"].pickled(place - 1))
         except BadValueError as problem:
             return StoredPhoto(name, None, str(problem))

@@ -8,6 +8,7 @@ from typing import Any
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m import legacy, lmdb_pickles
+from data_builders.recipe1m.lmdb_pages import check_pages
 
 
 class BadValueError(Exception):
@@ -35,7 +36,7 @@ class Environment:
         name: without `.lmdb`.
 
     Raises:
-        UserError: it is missing or cut off, is no such database, or the package `lmdb` is not installed.
+        UserError: it is missing, cut off or damaged, is no such database, or the package `lmdb` is not installed.
     """
 
     def __init__(self, folder: Path, name: str):
@@ -44,12 +45,12 @@ class Environment:
         except ImportError:
             raise UserError("data_lmdb is read with the package lmdb; install it: pip install '.[lmdb]'") from None
         self._path, self._name, self._failure = environment_file(folder, name), name, lmdb.Error
+        check_pages(self._path)
         try:
             self._environment = lmdb.open(os.fspath(self._path), subdir=False, readonly=True, lock=False, create=False)
         except lmdb.Error as error:
             raise UserError(f"{self._path}: cannot be opened ({error})") from None
         try:
-            self._check_length()
             self._entries = self._environment.stat()["entries"]
             self._transaction = self._environment.begin()
             self._protocol = self._find_protocol() if self._entries else pickle.DEFAULT_PROTOCOL
@@ -110,12 +111,6 @@ class Environment:
             return convert(value)
         except (TypeError, ValueError) as error:
             raise BadValueError(f"{self._name}: {error}") from None
-
-    def _check_length(self) -> None:
-        """Raises a `UserError` for a file that is cut off: reading beyond its end would end the process."""
-        needed = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
-        if (size := self._path.stat().st_size) < needed:
-            raise UserError(f"{self._path} is cut off: {needed:,} bytes should be there, {size:,} are")
 
     def _find_protocol(self) -> int:
         """The pickle protocol of the keys, which depends on the Python that wrote them."""

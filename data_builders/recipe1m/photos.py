@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 AHEAD = 32
 # The id becomes a path: nothing but these characters may get there.
-_IMAGE_ID = re.compile(r"[0-9a-fA-F]{10}\.jpg")
+IMAGE_ID = re.compile(r"[0-9a-fA-F]{10}\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
 
     It is `<root>/<partition>/a/b/c/d/abcd….jpg`, or else, as in Recipe1M+, the same without the partition.
     """
-    if not isinstance(image_id, str) or not _IMAGE_ID.fullmatch(image_id):
+    if not isinstance(image_id, str) or not IMAGE_ID.fullmatch(image_id):
         return Photo(str(image_id)[:40], problem="its id is not 10 hex digits and .jpg")
     places = (root.joinpath(*folder, *image_id[:4], image_id) for folder in ((partition,), ()))
     path = next((place for place in places if place.is_file()), None)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +66,13 @@ class Written:
     Attributes:
         recipes, sentences: partition -> number of those written.
         left_out: reason -> the recipes or sentences it holds for.
+        passed_over: recipes that were not asked for.
     """
 
     recipes: Counter[str] = field(default_factory=Counter)
     sentences: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, Group] = field(default_factory=dict)
+    passed_over: int = 0
 
     def leave_out(self, reason: str, partition: str, name: str) -> None:
         """Counts and names something that is not written."""
@@ -82,10 +84,14 @@ class Written:
         for reason, group in self.left_out.items():
             more = ", …" if group.counts.total() > NAMED else ""
             lines.append(f"left out: {group.counts.total():,} {reason} ({', '.join(group.first)}{more})")
+        if self.passed_over:
+            lines.append(f"passed over: {self.passed_over:,} recipes that the collection does not have")
         return lines
 
 
-def write(source: Source, out: Path, dtype: str, *, overwrite: bool = False) -> Written:
+def write(
+    source: Source, out: Path, dtype: str, *, wanted: Container[int] | None = None, overwrite: bool = False
+) -> Written:
     """Writes a matrix (sentences, D), and beside it a `.txt` with the recipe's id of each row.
 
     Both are there whole or not at all. Only one recipe at a time is in memory. What cannot be used is left out, counted
@@ -96,6 +102,7 @@ def write(source: Source, out: Path, dtype: str, *, overwrite: bool = False) -> 
         source: of the vectors.
         out: the matrix, a `.npy`.
         dtype: of its numbers, one of `DTYPES`.
+        wanted: ids, as numbers, of the recipes to write; None: all.
         overwrite: replaces a file that is there.
 
     Raises:
@@ -110,11 +117,14 @@ def write(source: Source, out: Path, dtype: str, *, overwrite: bool = False) -> 
     try:
         with _pair(out) as (matrix, ids):
             header = _header(matrix, dtype, 0, source.length)
-            if size:
+            if size and wanted is None:  # how many rows others have is not known
                 os.posix_fallocate(matrix.fileno(), header, size)  # a full disk is told at once, not hours later
             for partition, number in source.recipes.items():
                 written.recipes[partition] = written.sentences[partition] = 0
                 for recipe in track(source.read(partition), f"vectors of {partition}", number, "recipe"):
+                    if wanted is not None and RECIPE_ID.fullmatch(recipe.id) and int(recipe.id, 16) not in wanted:
+                        written.passed_over += 1
+                        continue
                     vectors = _usable(recipe, partition, dtype, seen, written)
                     matrix.write(vectors)
                     ids.write(f"{recipe.id}\n".encode() * len(vectors))
@@ -126,8 +136,9 @@ def write(source: Source, out: Path, dtype: str, *, overwrite: bool = False) -> 
             assert _header(matrix, dtype, rows, source.length) == header, "the header has grown"
     except OSError as error:
         hint = "" if dtype == "float16" else ", or give --dtype float16"
+        most = "up to " if wanted is not None else ""
         raise UserError(
-            f"--out {out}: {size / 2**30:.1f} GiB cannot be written ({error.strerror}); make room{hint}"
+            f"--out {out}: {most}{size / 2**30:.1f} GiB cannot be written ({error.strerror}); make room{hint}"
         ) from None
     return written
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m import data_lmdb, sentences, skip_instructions
+from data_builders.recipe1m.conversion import TEXT
 from data_builders.recipe1m.layers import PARTITIONS
 
 
@@ -23,10 +24,21 @@ def open_source(source: Path) -> sentences.Source:
     raise UserError(f"--source {source}: holds neither encs_train_1024.t7, encs_val_1024.t7, ..., nor data_lmdb")
 
 
+def ids_of_collection(data: Path) -> set[int]:
+    """The ids, as numbers, of all recipes of a converted collection."""
+    # Both import TensorFlow, which takes seconds.
+    from adamine_jax.input.dataset import open_dataset
+    from adamine_jax.input.records import load_index
+
+    collection = open_dataset(data)
+    return {int(identity, 16) for name in (*PARTITIONS, TEXT) for identity in load_index(collection.shards(name)).ids}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_builders.recipe1m vectors", description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with encs_train_1024.t7, ..., or data_lmdb")
     parser.add_argument("--out", type=Path, required=True, help="the matrix, a .npy; the ids go into a .txt beside it")
+    parser.add_argument("--data", type=Path, help="a converted collection: only the vectors of its recipes are written")
     parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 takes half the room")
     parser.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")
     return parser
@@ -36,10 +48,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = _parser().parse_args(arguments)
+    wanted = ids_of_collection(args.data) if args.data else None
     source = open_source(args.source)
-    written = sentences.write(source, args.out, args.dtype, overwrite=args.overwrite)
+    written = sentences.write(source, args.out, args.dtype, wanted=wanted, overwrite=args.overwrite)
     rows = written.sentences.total()
     print("\n".join([f"{args.out}: {rows:,} × {source.length:,} {args.dtype}", *written.lines()]))
     if absent := [name for name in PARTITIONS if name not in source.recipes]:
         print(f"note: there is none of {', '.join(absent)}")
+    if wanted and (without := len(wanted) - written.recipes.total()):
+        print(f"note: {without:,} of the {len(wanted):,} recipes of {args.data} have no vectors")
     return 0

@@ -48,6 +48,7 @@ def messy(trace):
     wrong(22, "rlens: a number below 0", rlens=-1)
     wrong(23, "none of its photos")
     wrong(24, "classes: a record is missing")
+    wrong(26, "none of its photos")
     train = of["train"]
     numbers = {recipe: at for at, recipe in enumerate(expected)}
     del train["classes"][numbers[24]]
@@ -55,6 +56,8 @@ def messy(trace):
     second, third = train["impos"][numbers[2]][1:3]
     train["ims"][second - 1] = Pickled(pickle.dumps(picture())[:-500])
     train["imnames"][third - 1] = None
+    wrong_name = "x/cfd8\0000000.jpg"
+    train["imnames"][train["impos"][numbers[26]][0] - 1] = wrong_name
     return database, expected
 
 
