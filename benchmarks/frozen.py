@@ -18,8 +18,10 @@ from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.resnet import feature_dim
 from adamine_jax.state import create_state, learning_rate, make_train_step
 from benchmarks import contenders
-from benchmarks.batches import TABLE_ROWS, pairs
+from benchmarks.batches import TABLE_ROWS, pairs, recipes
+from benchmarks.flops import text_flops
 from benchmarks.machine import describe_machine
+from benchmarks.tower_runs import MATMUL
 from configs import adamine
 
 RESULTS = Path(__file__).parent / "results" / "frozen.md"
@@ -64,19 +66,29 @@ def main() -> None:
         f"`python -m benchmarks.frozen`, ResNet-101 at 224 px, batch {flags.batch}, float32; medians of "
         f"{flags.repeats} steps. {describe_machine()}",
         "",
-        "| instructions | goal | pairs/s, features computed | pairs/s, cached | ratio |",
-        "|---|---:|---:|---:|---:|",
+        "| instructions | goal | pairs/s, features computed | pairs/s, cached | ratio | a cached step, s "
+        "| its products alone, s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for instructions, goal in (("words", 4), ("vectors", 20)):
         line = [sys.executable, "-m", "benchmarks.frozen", f"--batch={flags.batch}", "--serve", instructions]
-        seconds = contenders.medians({s: [*line, s] for s in ("computed", "cached")}, flags.repeats)
+        commands = {source: [*line, source] for source in ("computed", "cached")}
+        commands["product"] = [sys.executable, "-m", "benchmarks.tower_runs", "--run=product"]
+        seconds = contenders.medians(commands, flags.repeats)
         computed, cached = seconds["computed"], seconds["cached"]
+        config = adamine.get_config().model
+        config.instructions = instructions
+        limit = text_flops(config, recipes(flags.batch)) * seconds["product"] / (2 * MATMUL**3)
         lines.append(
             f"| {instructions} | {goal} | {flags.batch / computed:.1f} | {flags.batch / cached:.1f} "
-            f"| {computed / cached:.1f} |"
+            f"| {computed / cached:.1f} | {cached:.2f} | {limit:.2f} |"
         )
         print(lines[-1], flush=True)
-    lines += ["", "Steps alone: the cached phase also spares the decoding of photos."]
+    lines += [
+        "",
+        "Steps alone: the cached phase also spares the decoding of photos. A step's products are those of real words, "
+        f"sentences and ingredients, at the rate of one of {MATMUL} × {MATMUL} matrices in the same run.",
+    ]
     flags.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from adamine_jax.devices import make_mesh
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.models.resnet import LAYOUTS
 from adamine_jax.state import create_state, learning_rate, make_train_step
 from benchmarks.batches import SIZE, TABLE_ROWS, pairs
 from benchmarks.contenders import serve
@@ -134,20 +133,6 @@ def product(size: int, depth: int) -> Callable[[], None]:
     matrix = jnp.ones((MATMUL, MATMUL), jnp.bfloat16 if ON_GPU else jnp.float32)
     multiply = jax.jit(lambda x: x @ x)
     return lambda: jax.block_until_ready(multiply(matrix))
-
-
-def resnet_flops(depth: int) -> int:
-    """Multiplications and additions of one photo's convolutions, forward, in a ResNet of bottlenecks."""
-    layout, side, channels = LAYOUTS[depth], SIZE // 4, 64
-    total = (SIZE // 2) ** 2 * 64 * 7 * 7 * 3
-    for stage, blocks in enumerate(layout.blocks):
-        features = 64 * 2**stage
-        for block in range(blocks):
-            out = side // 2 if stage and not block else side
-            total += side**2 * channels * features + out**2 * features * (9 * features + 4 * features)
-            total += out**2 * channels * 4 * features if not block else 0
-            side, channels = out, 4 * features
-    return 2 * total
 
 
 RUNS = {

@@ -24,9 +24,10 @@ import numpy as np
 
 from benchmarks import contenders, thunks
 from benchmarks.batches import SIZE, recipes
+from benchmarks.flops import resnet_flops, text_flops
 from benchmarks.losses import medians
 from benchmarks.machine import describe_machine
-from benchmarks.tower_runs import CORES, MATMUL, ON_GPU, model_of, our_step, resnet_flops, torch_batch, torch_model
+from benchmarks.tower_runs import CORES, MATMUL, ON_GPU, model_of, our_step, torch_batch, torch_model
 from configs import adamine
 
 RESULTS = Path(__file__).parent / "results" / "towers.md"
@@ -144,20 +145,6 @@ def text(options: argparse.Namespace) -> list[str]:
         f"{flops / rate / seconds['PyTorch, packed']:.0%}.",
         "",
     ]
-
-
-def text_flops(config, batch: dict[str, np.ndarray]) -> float:
-    """Multiplications and additions of the products of real steps, the two gradients included."""
-
-    def lstm(steps, inputs, hidden):
-        return steps * 2 * (inputs + hidden) * 4 * hidden
-
-    return 3 * float(
-        2 * lstm((batch["ingredients"] != 0).sum(), config.word_dim, config.ingredient_hidden)
-        + lstm((batch["words"] != 0).sum(), config.word_dim, config.sentence_hidden)
-        + lstm(batch["num_sentences"].sum(), config.sentence_hidden, config.instruction_hidden)
-        + len(batch["words"]) * 2 * (2 * config.ingredient_hidden + config.instruction_hidden) * config.embedding_dim
-    )
 
 
 def first_step(size: int, options: argparse.Namespace) -> list[str]:

@@ -4,8 +4,8 @@ The sequences are sorted by length and cut into groups, and a group runs as far 
 steps that makes is known only from the data, so the loops below have dynamic lengths; shapes stay static, and the
 gradient, which JAX has for loops of fixed length only, is written out.
 
-Within the loops a state is (H, n), a sequence a column. With rows, XLA's CPU backend would give a product of 32
-sequences half its rate; accelerators do not mind.
+Within the loops a state is (H, n), a sequence a column: as rows, 32 sequences would get half the rate from the
+products of XLA's CPU backend. For accelerators it is assumed not to matter.
 """
 
 import functools

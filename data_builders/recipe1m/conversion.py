@@ -254,9 +254,8 @@ class Conversion:
             return None
         report.keep(recipe, len(readable))
         unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
-        named = sum(bool(name.strip()) for name in recipe.names)
         lengths = [len(sentence) for sentence in encoded.sentences]
-        report.count_unknown(sum(lengths), len(unknown_words), named, len(unknown_names))
+        report.count_unknown(sum(lengths), len(unknown_words), encoded.names, len(unknown_names))
         report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
         if self._spool:
             self._spool.add(split, record_of(encoded, loaded), jpegs_of(loaded))

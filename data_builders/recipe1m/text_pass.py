@@ -26,12 +26,13 @@ class Dropped(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A recipe that passed the filter, its words as ids."""
+    """A recipe that passed the filter, its words as ids; `names` counts those that are not empty."""
 
     recipe: Recipe
     ingredient_ids: list[int]
     sentences: list[list[int]]
     unknown_words: list[str]
+    names: int
     unknown_names: list[str]
 
 
@@ -117,4 +118,4 @@ class Decide:
         unknown_words = [word for line in lines for word in line if word not in self.ids]
         named = [name for name in recipe.names if name.strip()]  # an empty one names nothing that could be known
         unknown_names = [name for name in named if words.ingredient_word(name) not in self.ids]
-        return Encoded(recipe, ingredient_ids, sentences, unknown_words, unknown_names)
+        return Encoded(recipe, ingredient_ids, sentences, unknown_words, len(named), unknown_names)

@@ -127,17 +127,14 @@ def check_records(source: Path, data: st.DataObject) -> None:
         assert_adds_up(folder, {name for _, name in download.photos})
 
 
-@settings(ANY_TIME, max_examples=40)
-@given(st.data())
-def test_each_record_is_kept_or_left_out_with_its_reason(source, data):
-    check_records(source, data)
+@pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_each_record_is_kept_or_left_out_with_its_reason(source, examples):
+    @settings(ANY_TIME, max_examples=examples)
+    @given(st.data())
+    def explore(data):
+        check_records(source, data)
 
-
-@pytest.mark.slow
-@settings(ANY_TIME, max_examples=400)
-@given(st.data())
-def test_each_record_is_kept_or_left_out_with_its_reason_again(source, data):
-    check_records(source, data)
+    explore()
 
 
 @pytest.mark.parametrize("layer", ["layer1", "layer2", "det_ingrs"])
@@ -180,17 +177,14 @@ def check_damaged(source: Path, data: st.DataObject) -> None:
     run_damaged(source, name, data, "check", "--source", "SOURCE", "--resize", "8", *vocabulary)
 
 
-@settings(ANY_TIME, max_examples=60)
-@given(st.data())
-def test_a_damaged_file_is_read_or_refused_in_one_line(source, data):
-    check_damaged(source, data)
+@pytest.mark.parametrize("examples", [60, pytest.param(800, marks=pytest.mark.slow)])
+def test_a_damaged_file_is_read_or_refused_in_one_line(source, examples):
+    @settings(ANY_TIME, max_examples=examples)
+    @given(st.data())
+    def explore(data):
+        check_damaged(source, data)
 
-
-@pytest.mark.slow
-@settings(ANY_TIME, max_examples=800)
-@given(st.data())
-def test_a_damaged_file_is_read_or_refused_in_one_line_again(source, data):
-    check_damaged(source, data)
+    explore()
 
 
 @pytest.fixture(scope="module")
