@@ -14,12 +14,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-GROUP_SIZE = {"cpu": 32}
-ACCELERATOR_GROUP_SIZE, ACCELERATOR_GROUPS = 512, 24
-"""Sequences of a group: with fewer, products are not worth their overhead, with more, there is more padding. Measured
-on a CPU; assumed elsewhere, where there are no more than so many groups."""
+from adamine_jax.models.schedule import Schedule
 
-WEIGHT_GRADIENT_COLUMNS = 512
+WEIGHT_GRADIENT_COLUMNS = 256
 """Columns over which the weights' gradient is one product."""
 
 KEPT_BYTES = 2**28
@@ -59,33 +56,19 @@ def lstm_final_state(
         (B, H) in the bias's dtype.
     """
     inputs, lengths, bias = jnp.asarray(inputs), jnp.asarray(lengths), jnp.asarray(bias)
-    kernel = jnp.concatenate([input_kernel, recurrent_kernel]).astype(inputs.dtype)
-    return _final_state(inputs, lengths, kernel, bias, reverse, remat)
+    kernels = _Kernels(*(jnp.asarray(kernel).astype(inputs.dtype) for kernel in (input_kernel, recurrent_kernel)))
+    return _final_state(inputs, lengths, kernels, bias, reverse, remat)
 
 
-class _Schedule(NamedTuple):
-    """Sequences in groups by falling length, and which step of which group the k-th of all steps is.
+class _Kernels(NamedTuple):
+    """Of the inputs (D, 4H) and of the state (H, 4H)."""
 
-    Attributes:
-        order: (G, n) numbers of the sequences; what fills up the last group has length 0.
-        lengths: (G, n) of these sequences.
-        steps: (G,) longest of each group.
-        starts: (G,) steps of all groups before.
-        total: () steps of all groups.
-    """
+    input: jax.Array
+    recurrent: jax.Array
 
-    order: jax.Array
-    lengths: jax.Array
-    steps: jax.Array
-    starts: jax.Array
-    total: jax.Array
-
-    def at(self, k: jax.Array, reverse: bool) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """Group, number of the step in it, position that it reads, and (…, n) whether a sequence has that position."""
-        group = jnp.searchsorted(self.starts, k, side="right") - 1
-        step = k - self.starts[group]
-        position = self.steps[group] - 1 - step if reverse else step
-        return group, step, position, position[..., None] < self.lengths[group]
+    def transposed(self) -> "_Kernels":
+        """Made outside the loops: XLA's CPU backend would do it in every step."""
+        return _Kernels(self.input.T, self.recurrent.T)
 
 
 class _Activations(NamedTuple):
@@ -103,51 +86,41 @@ class _Activations(NamedTuple):
     cell: jax.Array
 
 
-def _schedule(lengths: jax.Array) -> _Schedule:
-    size = GROUP_SIZE.get(jax.default_backend()) or max(ACCELERATOR_GROUP_SIZE, -(-len(lengths) // ACCELERATOR_GROUPS))
-    size = min(size, len(lengths))
-    groups = -(-len(lengths) // size)
-    order = jnp.argsort(-lengths)
-    filling = (0, groups * size - len(lengths))
-    sorted_lengths = jnp.pad(lengths[order].astype(jnp.int32), filling).reshape(groups, size)
-    steps = sorted_lengths[:, 0]
-    ends = jnp.cumsum(steps)
-    return _Schedule(jnp.pad(order, filling).reshape(groups, size), sorted_lengths, steps, ends - steps, ends[-1])
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _final_state(inputs, lengths, kernel, bias, reverse, remat):
-    schedule = _schedule(lengths)
-    states, _ = _run(schedule, inputs, kernel, bias, reverse, 0, schedule.total, None)
-    return _ungrouped(schedule, states, len(inputs))
+def _final_state(inputs, lengths, kernels, bias, reverse, remat):
+    schedule = Schedule.of(lengths)
+    states, _ = _run(schedule, inputs, kernels.transposed(), bias, reverse, 0, schedule.total, None)
+    return schedule.ungroup(states, len(inputs))
 
 
-def _forward(inputs, lengths, kernel, bias, reverse, remat):
+def _forward(inputs, lengths, kernels, bias, reverse, remat):
     # A residual's value is traced, its structure is not: () says that the inputs' gradient is wanted, None that it is
     # not, as for given sentence vectors.
     wanted = () if inputs.perturbed else None
-    inputs, lengths, kernel, bias = (argument.value for argument in (inputs, lengths, kernel, bias))
-    schedule, dtype = _schedule(lengths), inputs.dtype
+    inputs, lengths, bias = (argument.value for argument in (inputs, lengths, bias))
+    kernels = _Kernels(*(kernel.value for kernel in kernels))
+    schedule, dtype = Schedule.of(lengths), inputs.dtype
     groups, size = schedule.order.shape
-    steps, hidden = inputs.shape[1], len(bias) // 4
+    steps, width, hidden = *inputs.shape[1:], len(bias) // 4
     room = groups * steps
     if remat:
         room = steps
-    elif room * size * (len(kernel) + 5 * hidden) * dtype.itemsize > KEPT_BYTES:
+    elif room * size * (width + 6 * hidden) * dtype.itemsize > KEPT_BYTES:
         room = max(room // 4, steps)
     chunk = _chunk(size)
     room = -(-room // chunk) * chunk
     kept = _Activations(
-        jax.lax.empty((room // chunk, len(kernel), chunk * size), dtype),
+        jax.lax.empty((room // chunk, width + hidden, chunk * size), dtype),
         jax.lax.empty((room, 4 * hidden, size), dtype),
         jax.lax.empty((room, hidden, size), bias.dtype),
     )
-    states, kept = _run(schedule, inputs, kernel, bias, reverse, 0, schedule.total, kept)
-    return _ungrouped(schedule, states, len(inputs)), (schedule, kept, inputs, kernel, bias, wanted)
+    states, kept = _run(schedule, inputs, kernels.transposed(), bias, reverse, 0, schedule.total, kept)
+    return schedule.ungroup(states, len(inputs)), (schedule, kept, inputs, kernels, bias, wanted)
 
 
 def _backward(reverse, remat, residuals, cotangent):
-    schedule, kept, inputs, kernel, bias, wanted = residuals
+    schedule, kept, inputs, kernels, bias, wanted = residuals
+    transposed = kernels.transposed()
     cotangent = jnp.swapaxes(cotangent[schedule.order], 1, 2)
     fits = schedule.total <= len(kept.cell)
 
@@ -157,26 +130,27 @@ def _backward(reverse, remat, residuals, cotangent):
         first = jnp.where(fits, 0, schedule.starts[group])
         last = jnp.where(fits, schedule.total, first + schedule.steps[group])
         again = jnp.where(fits, first, last)
-        _, kept = _run(schedule, inputs, kernel, bias, reverse, first, again, kept)
-        return kept, _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients)
+        _, kept = _run(schedule, inputs, transposed, bias, reverse, first, again, kept)
+        return kept, _run_back(schedule, kept, kernels, reverse, first, last, cotangent, gradients)
 
     of_inputs = None if wanted is None else jnp.zeros_like(inputs)
-    zeros = (of_inputs, jnp.zeros(kernel.shape, bias.dtype), jnp.zeros_like(bias))
+    zeros = (of_inputs, jnp.zeros((kept.operand.shape[1], len(bias)), bias.dtype), jnp.zeros_like(bias))
     pieces = jnp.where(fits, 1, len(schedule.steps))
     _, (of_inputs, of_kernel, of_bias) = jax.lax.fori_loop(0, pieces, piece, (kept, zeros))
-    return of_inputs, None, of_kernel.astype(kernel.dtype), of_bias
+    of_kernels = _Kernels(*jnp.split(of_kernel.astype(inputs.dtype), [inputs.shape[2]]))
+    return of_inputs, None, of_kernels, of_bias
 
 
 _final_state.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
-def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
+def _run(schedule, inputs, transposed, bias, reverse, first, last, kept):
     """Steps first..last−1 of the schedule, which begin and end with a group.
 
     Args:
         schedule: of the sequences.
         inputs: (B, T, D).
-        kernel: (D + H, 4H).
+        transposed: the kernels, (4H, D) and (4H, H).
         bias: (4H,).
         reverse: see `lstm_final_state`.
         first, last: () int32.
@@ -186,14 +160,17 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
         (G, H, n) states at the end of each group that was run, and the activations.
     """
     dtype, size, hidden = inputs.dtype, schedule.order.shape[1], len(bias) // 4
-    chunk, transposed = _chunk(size), kernel.T
+    chunk = _chunk(size)
+
+    def product(kernel, columns):
+        return jnp.dot(kernel, columns, preferred_element_type=bias.dtype)
 
     def step(k, carry):
         h, c, states, kept = carry
         group, number, position, is_real = schedule.at(k, reverse)
         h, c = jnp.where(number == 0, 0, h), jnp.where(number == 0, 0, c)
-        operand = jnp.concatenate([inputs[schedule.order[group], position].T, h.astype(dtype)])
-        gates = jnp.dot(transposed, operand, preferred_element_type=bias.dtype) + bias[:, None]
+        x, h_before = inputs[schedule.order[group], position].T, h.astype(dtype)
+        gates = product(transposed.input, x) + product(transposed.recurrent, h_before) + bias[:, None]
         i, f, g, o = jnp.split(gates, 4)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = jnp.where(is_real, f * c + i * g, c)
@@ -202,7 +179,7 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
             place = k - first
             at = (place // chunk, jnp.int32(0), place % chunk * size)
             kept = _Activations(
-                jax.lax.dynamic_update_slice(kept.operand, operand[None], at),
+                jax.lax.dynamic_update_slice(kept.operand, jnp.concatenate([x, h_before])[None], at),
                 jax.lax.dynamic_update_index_in_dim(kept.gates, jnp.concatenate([i, f, g, o]).astype(dtype), place, 0),
                 jax.lax.dynamic_update_index_in_dim(kept.cell, c, place, 0),
             )
@@ -214,24 +191,23 @@ def _run(schedule, inputs, kernel, bias, reverse, first, last, kept):
     return states, kept
 
 
-def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients):
+def _run_back(schedule, kept, kernels, reverse, first, last, cotangent, gradients):
     """Adds the gradients of the steps that `_run` did.
 
     Args:
         schedule: of the sequences.
         kept: activations of the steps, the first one's at 0.
-        kernel: (D + H, 4H).
+        kernels: (D, 4H) and (H, 4H).
         reverse: see `lstm_final_state`.
         first, last: as given to `_run`.
         cotangent: (G, H, n) of the states.
-        gradients: of the inputs, or None where nobody asks for it, the kernel and the bias.
+        gradients: of the inputs, or None where nobody asks for it, the kernels (D + H, 4H) and the bias.
 
     Returns:
         The three gradients.
     """
     dtype, cell_dtype = kept.operand.dtype, kept.cell.dtype
     hidden, size = kept.cell.shape[1:]
-    input_kernel, recurrent_kernel = kernel[:-hidden], kernel[-hidden:]
     chunk = _chunk(size)
     chunks = -(-(last - first) // chunk)
 
@@ -250,7 +226,7 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
             dh * tanh_c * o * (1 - o),
         ]
         of_gates = jnp.where(is_real, jnp.concatenate(of_gates), 0).astype(dtype)
-        of_h = jnp.dot(recurrent_kernel, of_gates, preferred_element_type=cell_dtype)
+        of_h = jnp.dot(kernels.recurrent, of_gates, preferred_element_type=cell_dtype)
         return of_h + jnp.where(is_real, 0, dh), jnp.where(is_real, through_c * f, dc), of_gates
 
     def backward_chunk(number, carry):
@@ -274,7 +250,7 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
         if of_inputs is not None:
             group, _, position, is_real = schedule.at(first + offset + jnp.arange(chunk), reverse)
             row = jnp.where(is_real & is_step.reshape(chunk, size), schedule.order[group], len(of_inputs))
-            of_x = jnp.einsum("gk,dg->kd", of_gates, input_kernel, preferred_element_type=cell_dtype).astype(dtype)
+            of_x = jnp.einsum("gk,dg->kd", of_gates, kernels.input, preferred_element_type=cell_dtype).astype(dtype)
             of_inputs = of_inputs.at[row, position[:, None]].set(of_x.reshape(*row.shape, -1), mode="drop")
         return state, of_gates, of_inputs, of_kernel, of_bias
 
@@ -287,9 +263,3 @@ def _run_back(schedule, kept, kernel, reverse, first, last, cotangent, gradients
 def _chunk(size: int) -> int:
     """Steps whose gradient of the weights is one product."""
     return max(WEIGHT_GRADIENT_COLUMNS // size, 1)
-
-
-def _ungrouped(schedule: _Schedule, states: jax.Array, rows: int) -> jax.Array:
-    """(G, H, n) → (B, H)."""
-    states = jnp.swapaxes(states, 1, 2).reshape(-1, states.shape[1])[:rows]
-    return jnp.zeros_like(states).at[schedule.order.reshape(-1)[:rows]].set(states)
