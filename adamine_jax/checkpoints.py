@@ -58,16 +58,23 @@ class Checkpoints:
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
+    def is_validated(self, step: int) -> bool:
+        """Whether a checkpoint was saved with the score of its validation."""
+        return self._manager.metrics(step) is not None
+
     def save(self, state: TrainState, metrics: dict[str, float] | None = None) -> None:
-        """Saves in the background; what was saved last is committed first.
+        """Saves in the background; what was saved last is committed first. Replaces a checkpoint of the same step.
 
         Args:
             state: to save; it may be donated to the next step as soon as this returns.
             metrics: of its validation, `best_by` among them; None for a checkpoint within an epoch.
         """
-        fields = vars(state)
+        fields, step = vars(state), int(state.step)
+        if step in self._manager.all_steps():
+            self._manager.wait_until_finished()
+            self._manager.delete(step)
         self._manager.save(
-            int(state.step),
+            step,
             args=ocp.args.Composite(
                 model=ocp.args.StandardSave({name: fields[name] for name in MODEL_FIELDS}),
                 training=ocp.args.StandardSave({name: fields[name] for name in fields if name not in MODEL_FIELDS}),

@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from adamine_jax.errors import UserError
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh over the devices given, or over all there are, of all processes."""
+    """A mesh over the devices given, or over all there are, of all processes.
+
+    Those of a process follow each other, as `local_rows` has it; `jax.make_mesh` may order a pod's otherwise.
+    """
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:

@@ -29,7 +29,10 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return main(*args, **kwargs) or 0
         except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            from adamine_jax import processes  # which raises these errors itself
+
+            print(f"error: {processes.prefix()}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            processes.leave(2)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ with BatchNorm's stored statistics, for a fixed number of crops of each photo; s
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adamine_jax import devices, files
+from adamine_jax import devices, files, processes
 from adamine_jax.errors import UserError
 from adamine_jax.input import pipeline
 from adamine_jax.input.features import PhotoFeatures
@@ -71,29 +72,38 @@ class FrozenResNet:
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """The file with the features of these photos' crops, (N, F), made where it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
-        if path.exists():
+        if processes.first_says(path.exists()):
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
         image = self.config.model.image
         shape = (len(photos), feature_dim(image.depth, image.width))
         unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
         done = int(note.read_text()) if note.exists() and unfinished.exists() else 0
-        try:
+        done, features = processes.first_says(done), None
+
+        def make_room() -> None:
+            nonlocal features
+            path.parent.mkdir(parents=True, exist_ok=True)
             features = _open(unfinished, shape, is_new=not done)
+
+        def finish() -> None:
+            unfinished.rename(path)
+            note.unlink(missing_ok=True)
+
+        try:
+            processes.on_first(make_room)
             self._compute(features, done, note, index, photos, draws, split)
+            processes.on_first(finish)
         except OSError as error:
             size = shape[0] * shape[1] * DTYPE.itemsize / 2**30
             raise UserError(
                 f"{path}: {size:.1f} GiB cannot be written ({error.strerror}); make room and start the run again, or "
                 "take a lower config.cache_frozen_features (0 = none) in another workdir"
             ) from None
-        unfinished.rename(path)
-        note.unlink(missing_ok=True)
         return path
 
     def _compute(
         self,
-        features: np.memmap,
+        features: np.memmap | None,
         done: int,
         note: Path,
         index: RecordIndex,
@@ -101,7 +111,10 @@ class FrozenResNet:
         draws: np.ndarray | None,
         split: str,
     ) -> None:
-        """Fills the rows of `features` (N, F) from `done` on, and notes from time to time how far it is."""
+        """Fills the rows of `features` (N, F) from `done` on, and notes from time to time how far it is.
+
+        All processes compute, the first one has the file.
+        """
         batch_size = devices.round_up(min(self.config.eval.batch_size, len(photos)), self.mesh)
         batches = pipeline.photo_batches(
             index,
@@ -114,21 +127,22 @@ class FrozenResNet:
         with Progress(f"features of the frozen ResNet, {split}", len(photos), "crop", initial=done) as progress:
             for number, batch in enumerate(self._features(batches), start=1):
                 count = min(batch_size, len(photos) - done)
-                features[done : done + count] = batch[:count]
+                if features is not None:
+                    features[done : done + count] = batch[:count]
                 done += count
                 progress.update(count)
-                if number % _BATCHES_BETWEEN_NOTES == 0:
+                if features is not None and number % _BATCHES_BETWEEN_NOTES == 0:
                     features.flush()
                     files.write_text(note, str(done))
-        features.flush()
+        if features is not None:
+            features.flush()
 
     def _features(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """(B, S, S, 3) photos to (B, F) features, batch by batch."""
 
-        @jax.jit
+        @functools.partial(jax.jit, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
         def embed(variables, images):
-            features = self.model.apply(variables, images, method="image_features")
-            return jax.lax.with_sharding_constraint(features, NamedSharding(self.mesh, PartitionSpec()))
+            return self.model.apply(variables, images, method="image_features")
 
         for batch in pipeline.to_devices(({"image": images} for images in batches), self.mesh):
             yield np.asarray(embed(self.variables, batch["image"])).astype(DTYPE)

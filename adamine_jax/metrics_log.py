@@ -20,11 +20,17 @@ class MetricsLog:
     Args:
         workdir: of the run.
         step: of the checkpoint from which the run goes on, 0 at its start.
+        is_validated: whether that checkpoint has been validated; otherwise it will be, and written about, again.
     """
 
-    def __init__(self, workdir: Path, step: int):
+    def __init__(self, workdir: Path, step: int, is_validated: bool = True):
         self._path = workdir / "metrics.jsonl"
-        kept = [line for line in read_metrics(self._path) if 0 < line["step"] <= step and line["split"] != "test"]
+
+        def is_kept(line: dict) -> bool:
+            is_again = line["split"] == "val" and line["step"] == step and not is_validated
+            return 0 < line["step"] <= step and line["split"] != "test" and not is_again
+
+        kept = [line for line in read_metrics(self._path) if is_kept(line)]
         files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(self._path, "a")  # noqa: SIM115 – it stays open for the whole run
         self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1, write_to_disk=True)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import tqdm
 
+from adamine_jax import processes
+
 T = TypeVar("T")
 
 WORTH_A_LINE = 3.0
@@ -17,7 +19,7 @@ class Progress:
     """Counts finished units of work and says how fast they come and how long the rest takes.
 
     On a terminal this is a tqdm bar on stderr; elsewhere (a pipe, a job's log) one plain line every
-    `line_seconds`, and one when the work ends, unless it was over at once.
+    `line_seconds`, and one when the work ends, unless it was over at once. Of several processes the first one reports.
 
     Args:
         description: what is being done, in a few words.
@@ -43,7 +45,7 @@ class Progress:
         self._note = ""
         self._printed: tuple[int, str] | None = None  # what the last plain line said
         self._bar = None
-        if sys.stderr.isatty():
+        if processes.is_first() and sys.stderr.isatty():
             self._bar = tqdm.tqdm(desc=description, total=total, unit=unit, initial=initial, dynamic_ncols=True)
 
     def update(self, units: int = 1, note: str = "") -> None:
@@ -73,6 +75,8 @@ class Progress:
             self._print_line()
 
     def _print_line(self) -> None:
+        if not processes.is_first():
+            return
         self._last_line, self._printed = time.monotonic(), (self._done, self._note)
         seconds = self._last_line - self._start
         rate = (self._done - self._initial) / max(seconds, 1e-9)

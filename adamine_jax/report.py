@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax import embedding, figures, files, workdir
+from adamine_jax import embedding, figures, files, processes, workdir
 from adamine_jax.errors import UserError
 from adamine_jax.gallery import write_gallery
 from adamine_jax.input.items import read_recipes
@@ -44,7 +44,8 @@ def evaluate_split(
         print(line)
     ids = [identifier.decode() for identifier in index.ids[index.sorted_by_id()]]
     results = evaluate(image, recipe, ids, protocols, trained.config.eval.seed)
-    files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
+    if processes.is_first():
+        files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
     return results, index, image, recipe
 
@@ -66,14 +67,15 @@ def run_test(directory: Path) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    if read_metrics(directory / "metrics.jsonl"):
+    if processes.is_first() and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")
         return {}
     results, index, image, recipe = evaluate_split(trained, directory, "test", trained.config.eval.protocols)
-    write_split_gallery(trained, index, image, recipe, directory / "gallery" / "test")
-    for picture in figures.draw_top5(directory, queries=4, seed=0):
-        print(picture)
+    if processes.is_first():
+        write_split_gallery(trained, index, image, recipe, directory / "gallery" / "test")
+        for picture in figures.draw_top5(directory, queries=4, seed=0):
+            print(picture)
     return results

@@ -1,0 +1,64 @@
+"""Runs over several processes compute what one process computes."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from adamine_jax import processes
+from adamine_jax.errors import UserError
+from adamine_jax.metrics_log import read_metrics
+from adamine_jax.preemption import RUN_AGAIN
+from tests import several
+
+
+def lines(directory, split):
+    return [line for line in read_metrics(directory / "metrics.jsonl") if line["split"] == split]
+
+
+@pytest.fixture(scope="module")
+def in_float64(tiny_data, tmp_path_factory):
+    """Thirty steps, logged one by one, on four devices of one process; and the configuration file."""
+    folder = tmp_path_factory.mktemp("processes")
+    config = several.write_config(
+        folder / "config.py",
+        tiny_data,
+        epochs=5,
+        unfreeze_epoch=2,
+        model__dtype="float64",
+        train__log_every_steps=1,
+        checkpoint__every_steps=4,
+    )
+    check_finished(several.finish(several.start(several.main_command(config, folder / "1"), 1, 4, JAX_ENABLE_X64="1")))
+    return config, folder / "1"
+
+
+def check_finished(ended):
+    for status, _, errors in ended:
+        assert status == 0, errors
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_losses_and_scores_are_those_of_one_process(in_float64, tmp_path, count):
+    config, alone = in_float64
+    directory = tmp_path / "run"
+    ended = several.finish(
+        several.start(several.main_command(config, directory), count, 4 // count, JAX_ENABLE_X64="1")
+    )
+    check_finished(ended)
+    assert all("epoch 1/5" not in output for _, output, _ in ended[1:])
+    for name in ("loss", "bad_pairs", "grad_norm"):
+        ours, expected = ([line[name] for line in lines(path, "train")] for path in (directory, alone))
+        assert len(expected) == 30
+        assert len(set(expected)) > 1
+        np.testing.assert_allclose(ours, expected, rtol=1e-9, err_msg=name)
+    for ours, expected in zip(lines(directory, "val"), lines(alone, "val"), strict=True):
+        assert ours.pop("split") == expected.pop("split")
+        assert ours == pytest.approx(expected, rel=1e-9)
+    ours, expected = (json.loads((path / "eval_test.json").read_text()) for path in (directory, alone))
+    assert ours == expected
+    names = ({path.name for path in folder.iterdir()} - {".lock"} for folder in (directory, alone))
+    ours, expected = ({name for name in found if not name.startswith("events.")} for found in names)
+    assert ours == expected
+    assert len(list(directory.glob("events.*"))) == 1
