@@ -8,7 +8,7 @@ python -m adamine_jax.main --config configs/adamine.py --workdir runs/a [--confi
   --profile                       also writes a trace of a few steps to DIR/profile
 
 Told to stop by SIGTERM, a run saves what it has and exits with status 75: the same command goes on from there.
-Several processes, each started with the same command (docs/scaling.md):
+Several processes, each started with the same command (docs/pods.md):
 
   --coordinator HOST:PORT --num_processes N --process_id I
                                   or the environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID

@@ -48,8 +48,13 @@ def start(
     try:
         jax.distributed.initialize(**({} if detect else _checked(given)), initialization_timeout=START_SECONDS)
     except (RuntimeError, ValueError) as error:
-        place = "as the environment says" if detect else f"at {given[0]}"
-        raise UserError(f"the other processes were not found, {place} ({str(error).splitlines()[0][:200]})") from None
+        reason = str(error).splitlines()[0][:200]
+        if detect:
+            raise UserError(
+                f"--distributed: neither Slurm nor Open MPI nor a TPU pod tells where the others are ({reason}); "
+                "give --coordinator, --num_processes and --process_id"
+            ) from None
+        raise UserError(f"--coordinator {given[0]}: the other processes were not found there ({reason})") from None
     _number, _count = jax.process_index(), jax.process_count()
     counts = np.bincount([device.process_index for device in jax.devices()])
     if counts.min() != counts.max():
