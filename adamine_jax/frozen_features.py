@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax import devices, files
-from adamine_jax.errors import UserError
+from adamine_jax.errors import NO_ROOM, DiskFull, UserError
 from adamine_jax.input import pipeline
 from adamine_jax.input.features import PhotoFeatures
 from adamine_jax.input.records import RecordIndex
@@ -82,11 +82,15 @@ class FrozenResNet:
             features = _open(unfinished, shape, is_new=not done)
             self._compute(features, done, note, index, photos, draws, split)
         except OSError as error:
-            size = shape[0] * shape[1] * DTYPE.itemsize / 2**30
-            raise UserError(
-                f"{path}: {size:.1f} GiB cannot be written ({error.strerror}); make room and start the run again, or "
+            size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
+            if error.errno not in NO_ROOM:
+                raise UserError(f"{path}: {size} cannot be written ({error.strerror})") from None
+            error.filename = str(path)
+            remedy = (
+                f"the features take {size}: make room and give the same command again, which goes on from there, or "
                 "take a lower config.cache_frozen_features (0 = none) in another workdir"
-            ) from None
+            )
+            raise DiskFull(error, remedy=remedy) from None
         unfinished.rename(path)
         note.unlink(missing_ok=True)
         return path

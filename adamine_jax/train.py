@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from adamine_jax import config as configuration
 from adamine_jax import devices, embedding, report, workdir
+from adamine_jax.checkpoint_folders import full_disk_told
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
 from adamine_jax.feed import Feed
@@ -47,6 +48,7 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
 
     Raises:
         UserError: the configuration, the data set or the workdir cannot be used, or training went astray.
+        DiskFull: there was no room for what the run writes; given again, it goes on.
     """
     configuration.check(config)
     mesh = mesh or devices.make_mesh()
@@ -59,7 +61,7 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
     _check_splits(config, dataset, splits)
 
     directory = Path(directory)
-    with workdir.locked(directory):
+    with workdir.locked(directory), full_disk_told(directory):
         workdir.claim(directory, config, dataset, splits["train"])
         _Run(config, directory, dataset, splits, model, mesh).finish()
         return report.run_test(directory)
