@@ -201,7 +201,9 @@ class Checkpoints:
                 raise UserError(_REMOVED.format(folder=folder)) from None
             last, best = self.latest_step(), None if self._unreadable else folders.best(self._scores)
             others = {last: "the last one (--checkpoint last)", best: "the best one (--checkpoint best)"}
-            other = next((f"take {said}, or " for at, said in others.items() if at not in (None, step, *self._unreadable)), "")
+            other = next(
+                (f"take {said}, or " for at, said in others.items() if at not in (None, step, *self._unreadable)), ""
+            )
             raise UserError(f"{folder}/{damage}; this checkpoint cannot be used: {other}{_GO_ON}") from None
 
 

@@ -3,24 +3,24 @@
 `manifest.jsonl` is the last file that is written into a checkpoint's folder:
 
     {"step": 12, "scores": {"r1": 13.5}}
-    {"file": "model/_METADATA", "bytes": 430, "crc32c": "0a1b2c3d"}
+    {"file": "model/_METADATA", "bytes": 430, "crc32": "0a1b2c3d"}
     ...
-    {"crc32c": "4e5f6071"}
+    {"crc32": "4e5f6071"}
 
-The last line is the checksum of the lines above it. CRC-32C sees every change within 32 bits in a row, and of others
-all but one in 2³²; it is no protection against someone who wants to deceive.
+The last line is the checksum of the lines above it. CRC-32, zlib's, sees every change within 32 bits in a row, and of
+others all but one in 2³²; it is no protection against someone who wants to deceive. The faster CRC-32C would not do:
+most files of Orbax's end with their own, and the CRC-32C of what ends with its own is the same number, whatever it is.
 """
 
 import dataclasses
 import functools
 import json
 import os
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
-
-import google_crc32c
 
 from adamine_jax import files
 
@@ -40,12 +40,12 @@ class File:
     Attributes:
         file: its path within the checkpoint's folder, with slashes.
         bytes: its length.
-        crc32c: its checksum, eight hexadecimal digits.
+        crc32: its checksum, eight hexadecimal digits.
     """
 
     file: str
     bytes: int
-    crc32c: str
+    crc32: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +139,13 @@ def _as_bytes(manifest: Manifest) -> bytes:
 
 
 def _last_line(body: bytes) -> bytes:
-    return (json.dumps({"crc32c": _crc32c([body])}) + "\n").encode()
+    return (json.dumps({"crc32": _crc32([body])}) + "\n").encode()
 
 
 def _summed(folder: Path, name: str) -> File:
     with open(folder / name, "rb") as file:
         blocks = _blocks(file)
-        checksum = _crc32c(blocks)
+        checksum = _crc32(blocks)
         os.fsync(file.fileno())
         return File(name, file.tell(), checksum)
 
@@ -157,7 +157,7 @@ def _damage(folder: Path, listed: File) -> str | None:
             length = os.fstat(file.fileno()).st_size
             if length != listed.bytes:
                 return f"{listed.file}: {length:,} bytes instead of {listed.bytes:,}"
-            if _crc32c(_blocks(file)) != listed.crc32c:
+            if _crc32(_blocks(file)) != listed.crc32:
                 return f"{listed.file}: wrong checksum"
     except FileNotFoundError:
         return f"{listed.file}: missing"
@@ -170,5 +170,5 @@ def _blocks(file: BinaryIO) -> Iterable[bytes]:
     return iter(functools.partial(file.read, _BLOCK), b"")
 
 
-def _crc32c(blocks: Iterable[bytes]) -> str:
-    return f"{functools.reduce(google_crc32c.extend, blocks, 0):08x}"
+def _crc32(blocks: Iterable[bytes]) -> str:
+    return f"{functools.reduce(lambda checksum, block: zlib.crc32(block, checksum), blocks, 0):08x}"
