@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and whose errors name them."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,15 +14,25 @@ import numpy as np
 def written_whole(path: Path) -> Iterator[Path]:
     """Gives the name of a temporary file beside `path`, which replaces it when the block ends without an error."""
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    aside = Path(name)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    with named_errors(path, aside):
+        try:
+            yield aside
+            sync(aside)
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Within the block an `OSError` that names no file, as of writing to an open one, or `aside` names `path`."""
     try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None or (aside is not None and str(error.filename) == str(aside)):
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,12 +48,26 @@ def save_array(path: Path, array: np.ndarray) -> None:
     file that is cut off, without a word.
     """
     array = np.ascontiguousarray(array)
-    with Path(path).open("wb") as file:
+    with named_errors(path), Path(path).open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def append(file: BinaryIO, content: bytes) -> None:
+    """Writes to an unbuffered file, which may take a part at a time, and makes sure that it is on the disk.
+
+    A buffer would keep what a full disk did not take, and try again when the file is closed.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Makes sure that a file's content, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adamine_jax import devices, files, processes
-from adamine_jax.errors import UserError
+from adamine_jax import devices, files
+from adamine_jax.agreement import agreed
+from adamine_jax.errors import NO_ROOM, DiskFull, UserError
 from adamine_jax.input import pipeline
 from adamine_jax.input.features import PhotoFeatures
 from adamine_jax.input.records import RecordIndex
@@ -72,13 +73,13 @@ class FrozenResNet:
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """The file with the features of these photos' crops, (N, F), made where it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
-        if processes.first_says(path.exists()):
+        if agreed(path.exists):
             return path
         image = self.config.model.image
         shape = (len(photos), feature_dim(image.depth, image.width))
         unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
-        done = int(note.read_text()) if note.exists() and unfinished.exists() else 0
-        done, features = processes.first_says(done), None
+        done = agreed(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
+        features = None
 
         def make_room() -> None:
             nonlocal features
@@ -90,15 +91,19 @@ class FrozenResNet:
             note.unlink(missing_ok=True)
 
         try:
-            processes.on_first(make_room)
+            agreed(make_room)
             self._compute(features, done, note, index, photos, draws, split)
-            processes.on_first(finish)
+            agreed(finish)
         except OSError as error:
-            size = shape[0] * shape[1] * DTYPE.itemsize / 2**30
-            raise UserError(
-                f"{path}: {size:.1f} GiB cannot be written ({error.strerror}); make room and start the run again, or "
+            size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
+            if error.errno not in NO_ROOM:
+                raise UserError(f"{path}: {size} cannot be written ({error.strerror})") from None
+            error.filename = str(path)
+            remedy = (
+                f"the features take {size}: make room and give the same command again, which goes on from there, or "
                 "take a lower config.cache_frozen_features (0 = none) in another workdir"
-            ) from None
+            )
+            raise DiskFull(error, remedy=remedy) from None
         return path
 
     def _compute(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.files import save_array
+from adamine_jax.files import named_errors, save_array
 from adamine_jax.input.items import Recipe
 
 
@@ -34,7 +34,7 @@ def write_gallery(
         save_array(aside / "image.npy", image)
         save_array(aside / "recipe.npy", recipe)
         (aside / "photos").mkdir()
-        with open(aside / "items.jsonl", "w", encoding="utf-8") as lines:
+        with named_errors(folder), open(aside / "items.jsonl", "w", encoding="utf-8") as lines:
             for item in recipes:
                 photo = f"photos/{item.id}.jpg"
                 (aside / photo).write_bytes(item.photo)

@@ -1,26 +1,32 @@
 """What a run has measured, as lines of `metrics.jsonl` and as TensorBoard events."""
 
 import json
-import os
+import time
 from pathlib import Path
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from adamine_jax import files
 from adamine_jax.errors import UserError
 
 
 class MetricsLog:
-    """Appends to `<workdir>/metrics.jsonl` and to the event files beside it.
+    """Appends to `<workdir>/metrics.jsonl`, and to an event file of its own beside it.
 
-    Opening it drops what an interrupted run wrote after its last checkpoint, and a line cut in half: those steps
-    are computed and written again, so that no line is ever there twice. The lines about the test go too, since it
-    follows the last checkpoint.
+    Opening it drops what an interrupted run wrote after the checkpoint that training goes on from, and a line cut in
+    half: those steps are computed and written again, so that no line is ever there twice. The lines about the test go
+    too, since it follows the last checkpoint. Event files stay as they are: the new one begins with the event that
+    tells TensorBoard which steps of the older ones no longer count.
 
     Args:
         workdir: of the run.
         step: of the checkpoint from which the run goes on, 0 at its start.
         is_validated: whether that checkpoint has been validated; otherwise it will be, and written about, again.
+
+    Raises:
+        OSError: the disk is full; what was measured up to now stays.
     """
 
     def __init__(self, workdir: Path, step: int, is_validated: bool = True):
@@ -32,8 +38,13 @@ class MetricsLog:
 
         kept = [line for line in read_metrics(self._path) if is_kept(line)]
         files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = open(self._path, "a")  # noqa: SIM115 – it stays open for the whole run
-        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1, write_to_disk=True)
+        self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 – it stays open for the whole run
+        self._events_path = workdir / "events.out.tfevents"
+        with files.named_errors(self._events_path):
+            # TensorBoard reads the files in the order of their names; two runs may begin in the same second.
+            self._events = EventsWriter(str(workdir / "events"), f".{time.time_ns()}")
+            self._add(step + 1, session_log=SessionLog(status=SessionLog.START))
+            self._events.flush()
 
     def write(self, step: int, epoch: int, split: str, metrics: dict[str, float]) -> None:
         """Writes one line and its events, and makes sure that they are on the disk.
@@ -43,18 +54,27 @@ class MetricsLog:
             epoch: number of the epoch, from 0.
             split: 'train', 'val' or 'test'.
             metrics: name → number.
+
+        Raises:
+            OSError: the disk is full; a half of the line that it took is not read.
         """
-        self._file.write(json.dumps({"step": step, "epoch": epoch, "split": split, **metrics}) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        for name, value in metrics.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
-        self._events.flush()
+        line = json.dumps({"step": step, "epoch": epoch, "split": split, **metrics}) + "\n"
+        with files.named_errors(self._path):
+            files.append(self._file, line.encode())
+        with files.named_errors(self._events_path):
+            for name, value in metrics.items():
+                self._add(step, summary=scalar(f"{split}/{name}", value))
+            self._events.flush()
 
     def close(self) -> None:
         """Closes the files."""
         self._file.close()
-        self._events.close()
+        with files.named_errors(self._events_path):
+            self._events.close()
+
+    def _add(self, step: int, **content) -> None:
+        # Written here and not by tensorboardX's own thread: its queue would lose them in a killed run.
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 def read_metrics(path: Path) -> list[dict]:

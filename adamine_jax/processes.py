@@ -6,7 +6,6 @@ Process 0 is the first: it alone prints, and writes to the workdir, which all of
 
 import os
 import sys
-from collections.abc import Callable
 
 import numpy as np
 
@@ -71,32 +70,6 @@ def is_first() -> bool:
 def are_several() -> bool:
     """Whether there are other processes. (Does not start JAX.)"""
     return _count > 1
-
-
-def first_says(value: int) -> int:
-    """What process 0 has as `value`, in all processes; all of them must ask."""
-    if not are_several():
-        return value
-    from jax.experimental import multihost_utils
-
-    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
-
-
-def on_first(action: Callable[[], None]) -> None:
-    """Lets process 0 do something that the others wait for.
-
-    Raises:
-        UserError: it failed there; so that none is left waiting, it fails in all of them.
-    """
-    error = None
-    if is_first():
-        try:
-            action()
-        except UserError as failure:
-            error = failure
-    if first_says(error is None):
-        return
-    raise error or UserError("process 0 has stopped, with a message of its own")
 
 
 def check_same(what: str, digest: bytes) -> None:

@@ -15,6 +15,8 @@ from jax.sharding import Mesh
 
 from adamine_jax import config as configuration
 from adamine_jax import devices, embedding, files, preflight, processes, report, workdir
+from adamine_jax.agreement import agreed
+from adamine_jax.checkpoint_folders import full_disk_told
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.errors import UserError
 from adamine_jax.feed import Feed
@@ -51,6 +53,7 @@ def train(
     Raises:
         UserError: the configuration, the data set or the workdir cannot be used, or training went astray.
         SystemExit: the run was told to stop (`preemption.RUN_AGAIN`), and has saved what it has.
+        DiskFull: there was no room for what the run writes; given again, it goes on.
     """
     configuration.check(config)
     mesh = mesh or devices.make_mesh()
@@ -64,13 +67,13 @@ def train(
     processes.check_same("configuration or data set", preflight.digest(config, dataset, splits))
 
     directory = Path(directory)
-    with contextlib.ExitStack() as lock:
+    with contextlib.ExitStack() as lock, full_disk_told(directory):
 
         def claim() -> None:
             lock.enter_context(workdir.locked(directory))
             workdir.claim(directory, config, dataset, splits["train"])
 
-        processes.on_first(claim)
+        agreed(claim)
         _Run(config, directory, dataset, splits, model, mesh, profile).finish()
         return report.run_test(directory)
 

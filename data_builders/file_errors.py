@@ -1,15 +1,11 @@
 """Files that cannot be read or written, told in one line."""
 
 import contextlib
-import errno
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import UserError
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from adamine_jax.errors import NO_ROOM, UserError, room
 
 
 @contextlib.contextmanager
@@ -27,10 +23,10 @@ def told_in_one_line(folder: Path) -> Iterator[None]:
 
 def file_problem(error: OSError, folder: Path) -> str:
     """What an error says of the file it names or else of the folder that was written to, and what to do about it."""
-    if error.errno not in _NO_ROOM:
+    if error.errno not in NO_ROOM:
         return f"{error.filename or folder}: {error.strerror or error}"
     where = folder if error.filename is None else error.filename
-    return f"{where}: {error.strerror.lower()}{_free(folder)}; nothing of it was kept: make room and run again"
+    return f"{where}: {error.strerror.lower()} ({room(folder)}); nothing of it was kept: make room and run again"
 
 
 def is_there(path: Path) -> bool:
@@ -42,8 +38,3 @@ def is_there(path: Path) -> bool:
     if not path.is_file() and os.path.lexists(path):
         raise UserError(f"{path}: is no file (a folder, a pipe, or a link that leads nowhere); replace it or remove it")
     return path.is_file()
-
-
-def _free(folder: Path) -> str:
-    there = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), Path("/"))
-    return f" ({shutil.disk_usage(there).free / 2**20:,.1f} MiB are free)"

@@ -1,15 +1,11 @@
 """Runs over several processes compute what one process computes."""
 
 import json
-import signal
 
 import numpy as np
 import pytest
 
-from adamine_jax import processes
-from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
-from adamine_jax.preemption import RUN_AGAIN
 from tests import several
 
 

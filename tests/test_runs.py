@@ -1,11 +1,7 @@
 """Whole runs of a tiny net: on one device and eight, interrupted, resumed, refused."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,27 +13,11 @@ from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.train import train
 from tests import tiny
-
-ROOT = Path(__file__).parents[1]
+from tests.faults import runs
 
 
 def losses(directory):
     return [line["loss"] for line in read_metrics(directory / "metrics.jsonl") if line["split"] == "train"]
-
-
-def parameters(directory, data_dir):
-    """The last checkpoint, whatever was best."""
-    return jax.device_get(workdir.load(directory, checkpoint="last", data={"dir": str(data_dir)}).variables)
-
-
-def without_measurements(line):
-    """A line of metrics without what differs from run to run."""
-    return {name: value for name, value in line.items() if "memory" not in name and "seconds" not in name}
-
-
-def assert_same_bits(one, other):
-    for (path, left), right in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
-        assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
 
 
 def test_one_device_and_eight_train_alike_for_twenty_steps(tiny_data, tmp_path):
@@ -53,99 +33,40 @@ def test_one_device_and_eight_train_alike_for_twenty_steps(tiny_data, tmp_path):
     np.testing.assert_allclose(one, eight, rtol=1e-9)
 
 
-RUN = """
-import os, signal, sys
-os.environ["JAX_PLATFORMS"] = "cpu"
-from pathlib import Path
-from tests import tiny
-
-data_dir, directory, where, count = sys.argv[1:]
-calls = 0
-
-def killed_at_call(function, after=False):
-    def wrapped(*args, **kwargs):
-        global calls
-        calls += 1
-        if not after and calls == int(count):
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = function(*args, **kwargs)
-        if after and calls == int(count):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return wrapped
-
-import orbax.checkpoint as ocp
-from adamine_jax import metrics_log, checkpoints, workdir, report, train
-if where == "before a line":
-    metrics_log.MetricsLog.write = killed_at_call(metrics_log.MetricsLog.write)
-elif where == "after a line":
-    metrics_log.MetricsLog.write = killed_at_call(metrics_log.MetricsLog.write, after=True)
-elif where == "before a save":
-    checkpoints.Checkpoints.save = killed_at_call(checkpoints.Checkpoints.save)
-elif where == "during a save":  # it goes on in the background
-    checkpoints.Checkpoints.save = killed_at_call(checkpoints.Checkpoints.save, after=True)
-elif where == "before a rename":
-    os.replace = killed_at_call(os.replace)
-elif where == "before the test":
-    report.run_test = killed_at_call(report.run_test)
-config = tiny.small_config(data_dir, epochs=2, checkpoint__every_steps=4)
-train.train(config, directory)
-"""
-
-
-def run_until_killed(data_dir, directory, where="never", count=1):
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-    }
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(data_dir), str(directory), where, str(count)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+LINE = "adamine_jax.metrics_log:MetricsLog.write"
+SAVE = "adamine_jax.checkpoints:Checkpoints.save"
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    finished = run_until_killed(tiny_data, directory)
+    finished = runs.run(tiny_data, directory)
     assert finished.returncode == 0, finished.stderr
     return directory
 
 
 @pytest.mark.parametrize(
-    ("where", "count"),
+    ("point", "call", "when"),
     [
-        ("during a save", 1),
-        ("before a line", 8),  # the last validation; a checkpoint is due at its step
-        pytest.param("before a line", 6, marks=pytest.mark.slow),
-        pytest.param("after a line", 4, marks=pytest.mark.slow),
-        pytest.param("before a save", 2, marks=pytest.mark.slow),
-        pytest.param("during a save", 2, marks=pytest.mark.slow),
-        pytest.param("during a save", 3, marks=pytest.mark.slow),
-        pytest.param("before a rename", 1, marks=pytest.mark.slow),
-        pytest.param("before a rename", 3, marks=pytest.mark.slow),
-        pytest.param("before the test", 1, marks=pytest.mark.slow),
+        (SAVE, 1, "after"),  # it goes on in the background
+        (LINE, 8, "before"),  # the last validation; a checkpoint is due at its step
+        pytest.param(LINE, 6, "before", marks=pytest.mark.slow),
+        pytest.param(LINE, 4, "after", marks=pytest.mark.slow),
+        pytest.param(SAVE, 2, "before", marks=pytest.mark.slow),
+        pytest.param(SAVE, 2, "after", marks=pytest.mark.slow),
+        pytest.param(SAVE, 3, "after", marks=pytest.mark.slow),
+        pytest.param("os:replace", 1, "before", marks=pytest.mark.slow),
+        pytest.param("os:replace", 3, "before", marks=pytest.mark.slow),
+        pytest.param("adamine_jax.report:run_test", 1, "before", marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_bits(where, count, tiny_data, undisturbed, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_bits(point, call, when, tiny_data, undisturbed, tmp_path):
     directory = tmp_path / "run"
-    killed = run_until_killed(tiny_data, directory, where, count)
+    killed = runs.run(tiny_data, directory, kill=(point, call, when))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = run_until_killed(tiny_data, directory)
+    again = runs.run(tiny_data, directory)
     assert again.returncode == 0, again.stderr
-
-    assert_same_bits(parameters(directory, tiny_data), parameters(undisturbed, tiny_data))
-    lines, expected = (read_metrics(path / "metrics.jsonl") for path in (directory, undisturbed))
-    keys = [(line["split"], line["step"]) for line in lines]
-    assert len(keys) == len(set(keys))
-    assert keys == [(line["split"], line["step"]) for line in expected]
-    for line, other in zip(lines, expected, strict=True):
-        assert without_measurements(line) == without_measurements(other)
-    assert (directory / "eval_test.json").read_text() == (undisturbed / "eval_test.json").read_text()
+    runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
 def test_a_finished_run_leaves_what_the_readme_lists(undisturbed):

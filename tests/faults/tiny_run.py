@@ -1,0 +1,8 @@
+"""The tiny run as a configuration file: `--config tests/faults/tiny_run.py --config.data.dir=…`."""
+
+from tests import tiny
+
+
+def get_config():
+    """Two epochs of six steps, with a checkpoint in the middle of each."""
+    return tiny.small_config("", epochs=2, checkpoint__every_steps=4)

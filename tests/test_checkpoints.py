@@ -1,0 +1,276 @@
+"""A checkpoint is used as it was saved or not at all; what is damaged is named, and the one before it used."""
+
+import resource
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adamine_jax.checkpoints import Checkpoints
+from adamine_jax.devices import make_mesh
+from adamine_jax.errors import UserError
+from adamine_jax.state import TrainState
+
+MESH = make_mesh(jax.devices())
+REPLICATED = jax.sharding.NamedSharding(MESH, jax.sharding.PartitionSpec())
+
+
+def state_of(step, size=40):
+    """A state whose numbers tell its step."""
+    rng = np.random.default_rng(step)
+
+    def array(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    fields = {
+        "params": {"fc": {"kernel": array(size, 3), "bias": array(3)}},
+        "batch_stats": {"bn": {"mean": array(3)}},
+        "opt_state": {"recipe": {"mu": array(size, 3)}, "image": {}},
+        "step": np.int32(step),
+        "skipped": np.int32(1),
+        "streak": np.int32(0),
+        "sums": {"loss": np.float32(0.1)},
+    }
+    return jax.device_put(TrainState(**fields), REPLICATED)
+
+
+def assert_is(state, step):
+    one, other = jax.device_get((state, state_of(step)))
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert (left.dtype, left.shape, left.tobytes()) == (right.dtype, right.shape, right.tobytes())
+
+
+def saved(workdir, scores, keep=2):
+    """Saves states after one another, with the scores given by their steps."""
+    checkpoints = Checkpoints(workdir, keep)
+    for step, score in scores.items():
+        checkpoints.save(state_of(step), None if score is None else {"r1": score})
+    checkpoints.close()
+    return workdir / "checkpoints"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def damage(folder, step, file="model/_METADATA"):
+    """Flips a bit in the middle of a file."""
+    path = folder / str(step) / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def everything(folder):
+    """What there is below a folder, and when it was changed."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in folder.rglob("*")
+    }
+
+
+def test_what_is_restored_is_what_was_saved(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_step() is None
+    assert checkpoints.best_step() is None
+    state = state_of(5)
+    use_up = jax.jit(lambda s: jax.tree.map(jnp.zeros_like, s), donate_argnums=0)
+    checkpoints.save(state)
+    jax.block_until_ready(use_up(state))
+    checkpoints.close()
+    again = Checkpoints(tmp_path)
+    assert again.latest_step() == 5
+    one_device = make_mesh(jax.devices()[:1])
+    for mesh in (MESH, one_device):
+        restored = again.restore(5, jax.eval_shape(lambda: state_of(5)), mesh)
+        assert_is(restored, 5)
+        assert restored.step.sharding.device_set == set(mesh.devices.flat)
+    model = again.restore_model(5, {"params": state_of(5).params, "batch_stats": state_of(5).batch_stats}, one_device)
+    np.testing.assert_array_equal(model["params"]["fc"]["kernel"], state_of(5).params["fc"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "keep", "left", "best"),
+    [
+        ({1: None, 2: 9.0, 3: None, 4: 5.0, 5: None}, 2, ["2", "4", "5"], 2),
+        ({1: 3.0, 2: 3.0, 3: 1.0, 4: 2.0}, 1, ["2", "4"], 2),  # of equals, the later one
+        ({1: None, 2: None, 10: None}, 2, ["10", "2"], 10),  # without validation, the last one
+        ({1: 1.0, 2: 2.0, 3: None, 4: None}, 1, ["2", "4"], 2),  # within an epoch there is no best
+        ({0: None}, 2, ["0"], 0),
+    ],
+)
+def test_the_last_ones_and_the_best_are_kept(tmp_path, scores, keep, left, best):
+    folder = saved(tmp_path, scores, keep)
+    assert names(folder) == left
+    for read_only in (False, True):
+        checkpoints = Checkpoints(tmp_path, keep, read_only=read_only)
+        assert (checkpoints.best_step(), checkpoints.latest_step()) == (best, max(scores))
+
+
+def test_scores_survive_being_opened_and_count_against_new_ones(tmp_path):
+    saved(tmp_path, {1: 0.1 + 0.2, 2: 0.3})
+    folder = saved(tmp_path, {3: 0.3, 4: 0.3})
+    assert names(folder) == ["1", "3", "4"]
+    assert Checkpoints(tmp_path).best_step() == 1
+
+
+def test_a_step_that_is_there_is_not_saved_again_but_gets_its_score(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: None})
+    before = everything(folder / "2" / "model")
+    saved(tmp_path, {2: None})
+    assert Checkpoints(tmp_path).best_step() == 1
+    saved(tmp_path, {2: 6.0})
+    assert Checkpoints(tmp_path).best_step() == 2
+    assert everything(folder / "2" / "model") == before
+
+
+def test_a_damaged_last_one_is_named_and_set_aside_and_the_one_before_used(tmp_path, capsys):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 2.0})
+    damage(folder, 3)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_step() == 2
+    assert checkpoints.best_step() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"{folder}/3/model/_METADATA: wrong checksum; the checkpoint is set aside as 3.damaged, "
+        "the last one is that of step 2"
+    )
+    assert names(folder) == ["1", "2", "3.damaged"]
+    assert_is(checkpoints.restore(2, jax.eval_shape(lambda: state_of(2)), MESH), 2)
+
+    checkpoints.save(state_of(3), {"r1": 2.0})
+    checkpoints.close()
+    assert names(folder) == ["1", "2", "3", "3.damaged"]
+    before = everything(folder / "3.damaged")
+    damage(folder, 3, "manifest.jsonl")
+    assert Checkpoints(tmp_path).latest_step() == 2
+    assert "3/manifest.jsonl: wrong checksum" in capsys.readouterr().err
+    assert names(folder) == ["1", "2", "3.damaged"]
+    assert everything(folder / "3.damaged").keys() != before.keys() or everything(folder / "3.damaged") != before
+
+
+def test_several_damaged_ones_are_named_newest_first(tmp_path, capsys):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 10: 2.0, 11: None}, keep=4)
+    damage(folder, 11)
+    shutil.rmtree(folder / "10" / "training")
+    (folder / "2" / "manifest.jsonl").unlink()
+    checkpoints = Checkpoints(tmp_path)
+    assert (checkpoints.latest_step(), checkpoints.best_step()) == (1, 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{folder}/").partition(";")[0] for line in lines] == [
+        "11/model/_METADATA: wrong checksum",
+        "10/training/_CHECKPOINT_METADATA: missing",
+        "2/manifest.jsonl: missing (removed, or never written, as by an earlier version)",
+    ]
+    assert names(folder) == ["1", "10.damaged", "11.damaged", "2.damaged"]
+
+
+def test_where_the_best_is_damaged_the_best_of_the_others_is_the_best(tmp_path, capsys):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 3.0, 4: 2.0}, keep=4)
+    damage(folder, 1)
+    checkpoints = Checkpoints(tmp_path)
+    assert (checkpoints.latest_step(), checkpoints.best_step()) == (4, 3)
+    assert "1/model/_METADATA: wrong checksum" in capsys.readouterr().err
+    checkpoints.save(state_of(5), {"r1": 1.0})
+    checkpoints.close()
+    assert Checkpoints(tmp_path, read_only=True).best_step() == 3
+
+
+def test_where_all_are_damaged_nothing_starts_and_nothing_changes(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    damage(folder, 1)
+    damage(folder, 2, "manifest.jsonl")
+    before = everything(folder)
+    for _ in range(2):
+        with pytest.raises(UserError, match="no checkpoint is as it was saved") as raised:
+            Checkpoints(tmp_path)
+        assert "(2/manifest.jsonl: wrong checksum; 1/model/_METADATA: wrong checksum)" in str(raised.value)
+        assert "take another workdir, or remove this folder to start again from the beginning" in str(raised.value)
+    assert everything(folder) == before
+
+
+def test_damaged_ones_that_were_set_aside_are_no_beginning(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    damage(folder, 2)
+    Checkpoints(tmp_path)
+    shutil.rmtree(folder / "1")
+    with pytest.raises(UserError, match=r"no checkpoint is as it was saved \(2.damaged\)"):
+        Checkpoints(tmp_path)
+
+
+def test_reading_only_refuses_what_is_damaged_and_changes_nothing(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 2.0})
+    (folder / "4.unfinished").mkdir()
+    like = {"params": state_of(0).params, "batch_stats": state_of(0).batch_stats}
+    damage(folder, 1, "training/manifest.ocdbt")
+    before = everything(folder)
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    assert (checkpoints.latest_step(), checkpoints.best_step()) == (3, 1)
+    with pytest.raises(
+        UserError, match=r"1/training/manifest.ocdbt: wrong checksum; .* take the last one \(--checkpoint last\)"
+    ):
+        checkpoints.restore_model(1, like, MESH)
+    np.testing.assert_array_equal(
+        checkpoints.restore_model(3, like, MESH)["params"]["fc"]["bias"], state_of(3).params["fc"]["bias"]
+    )
+    assert everything(folder) == before
+
+    damage(folder, 1, "training/manifest.ocdbt")  # as it was
+    damage(folder, 3)
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    with pytest.raises(
+        UserError, match=r"3/model/_METADATA: wrong checksum; .* take the best one \(--checkpoint best\)"
+    ):
+        checkpoints.restore_model(3, like, MESH)
+
+
+def test_reading_only_does_not_guess_which_one_is_the_best(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 2.0})
+    (folder / "1" / "manifest.jsonl").unlink()
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    with pytest.raises(UserError, match=r"1/manifest.jsonl: missing .* cannot be told: take the last one"):
+        checkpoints.best_step()
+    assert checkpoints.latest_step() == 3
+    (folder / "3" / "manifest.jsonl").unlink()
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    assert checkpoints.latest_step() == 3  # and not one that is older and whole
+    with pytest.raises(UserError, match=r"3/manifest.jsonl: missing"):
+        checkpoints.restore_model(3, {"params": state_of(0).params, "batch_stats": state_of(0).batch_stats}, MESH)
+
+
+def test_what_a_killed_run_was_at_is_cleared_away(tmp_path):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    shutil.copytree(folder / "2", folder / "3.unfinished")
+    shutil.copytree(folder / "2", folder / "0.superseded")
+    Checkpoints(tmp_path, read_only=True)
+    assert names(folder) == ["0.superseded", "1", "2", "3.unfinished"]
+    assert Checkpoints(tmp_path).latest_step() == 2
+    assert names(folder) == ["1", "2"]
+
+
+@pytest.mark.parametrize("limit", [0, 300, 20_000])
+def test_a_full_disk_is_told_when_it_is_waited_for_and_loses_nothing(tmp_path, limit):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    before = everything(folder)
+    checkpoints = Checkpoints(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        checkpoints.save(state_of(3, size=10_000), {"r1": 9.0})
+        with pytest.raises(OSError, match="File too large") as raised:
+            checkpoints.save(state_of(4), {"r1": 10.0})
+        checkpoints.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == f"{folder}/3.unfinished"
+    assert everything(folder) == before
+    checkpoints = Checkpoints(tmp_path)
+    assert (checkpoints.latest_step(), checkpoints.best_step()) == (2, 1)
+
+
+def test_another_models_checkpoint_is_told_in_one_line(tmp_path):
+    saved(tmp_path, {1: None})
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(UserError, match="checkpoints/1: as it was saved, but not by a model like this one"):
+        checkpoints.restore(1, jax.eval_shape(lambda: state_of(1, size=41)), MESH)
