@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax import checkpoint_folders as folders
@@ -108,8 +107,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             kept = self._kept(self._scores | {step: score})
             superseded = [self._folder / str(old) for old in self._scores if old not in kept]
-            # Copies: on a CPU NumPy's arrays may share the memory of the state, which the next step writes to.
-            host = {name: jax.tree.map(lambda leaf: np.array(leaf), field) for name, field in vars(state).items()}
+            host = jax.device_get(vars(state))
             self._written = self._writer.submit(self._write, step, host, scores, superseded)
 
     def restore(self, step: int, like: TrainState, mesh: Mesh) -> TrainState:

@@ -1,15 +1,11 @@
 """What a run has measured, as lines of `metrics.jsonl` and as TensorBoard events."""
 
 import json
-import time
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
 
 from adamine_jax import files
 from adamine_jax.errors import UserError
+from adamine_jax.event_file import EventFile
 
 
 class MetricsLog:
@@ -39,12 +35,7 @@ class MetricsLog:
         kept = [line for line in read_metrics(self._path) if is_kept(line)]
         files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 – it stays open for the whole run
-        self._events_path = workdir / "events.out.tfevents"
-        with files.named_errors(self._events_path):
-            # TensorBoard reads the files in the order of their names; two runs may begin in the same second.
-            self._events = EventsWriter(str(workdir / "events"), f".{time.time_ns()}")
-            self._add(step + 1, session_log=SessionLog(status=SessionLog.START))
-            self._events.flush()
+        self._events = EventFile(workdir, first_step=step + 1)
 
     def write(self, step: int, epoch: int, split: str, metrics: dict[str, float]) -> None:
         """Writes one line and its events, and makes sure that they are on the disk.
@@ -61,20 +52,12 @@ class MetricsLog:
         line = json.dumps({"step": step, "epoch": epoch, "split": split, **metrics}) + "\n"
         with files.named_errors(self._path):
             files.append(self._file, line.encode())
-        with files.named_errors(self._events_path):
-            for name, value in metrics.items():
-                self._add(step, summary=scalar(f"{split}/{name}", value))
-            self._events.flush()
+        self._events.write(step, {f"{split}/{name}": value for name, value in metrics.items()})
 
     def close(self) -> None:
         """Closes the files."""
         self._file.close()
-        with files.named_errors(self._events_path):
-            self._events.close()
-
-    def _add(self, step: int, **content) -> None:
-        # Written here and not by tensorboardX's own thread: its queue would lose them in a killed run.
-        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+        self._events.close()
 
 
 def read_metrics(path: Path) -> list[dict]:

@@ -1,8 +1,13 @@
 """Trees of arrays on the disk, as Orbax writes them: a folder for each, read and written by one process alone."""
 
+import errno
+import functools
 import logging
 import os
 import re
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +25,13 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
         trees: name → tree of NumPy's arrays.
 
     Raises:
-        OSError: the disk is full, say.
+        OSError: the disk is full, say; or has less room than the arrays take without compression.
     """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(trees))
+    if shutil.disk_usage(folder.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_unless_abandoned, hook)
     try:
         with _orbax() as orbax:
             for name, tree in trees.items():
@@ -33,6 +43,7 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(folder)) from error
+    sys.unraisablehook = hook  # but not after an error: other writes go on for a while
 
 
 def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
@@ -49,10 +60,26 @@ def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
         ValueError, KeyError, OSError: the folder holds other trees, or cannot be read.
     """
     with _orbax() as orbax:
+        for name, target in targets.items():  # before anything is read: what Orbax then leaves behind is not pretty
+            stored = _shapes(orbax.metadata((folder / name).absolute()).item_metadata.tree)
+            wanted = _shapes(target)
+            for leaf in sorted(stored.keys() | wanted.keys()):
+                if stored.get(leaf) != wanted.get(leaf):
+                    there, here = stored.get(leaf, "absent"), wanted.get(leaf, "absent")
+                    raise ValueError(f"{leaf} is {there} there and {here} here")
         return {
             name: orbax.restore((folder / name).absolute(), args=ocp.args.StandardRestore(target))
             for name, target in targets.items()
         }
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """The shapes of a tree's leaves by their names."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): " × ".join(map(str, leaf.shape)) or "a number"
+        for path, leaf in leaves
+    }
 
 
 def _orbax() -> ocp.Checkpointer:
@@ -61,3 +88,9 @@ def _orbax() -> ocp.Checkpointer:
     alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def _unless_abandoned(hook: Callable[..., None], unraisable) -> None:
+    """Passes on an exception that nobody can catch, but not one of writes that were abandoned when another failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        hook(unraisable)

@@ -13,11 +13,10 @@ from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
 from adamine_jax.state import TrainState
 
-MESH = make_mesh(jax.devices())
-REPLICATED = jax.sharding.NamedSharding(MESH, jax.sharding.PartitionSpec())
+MESH, ONE_DEVICE = make_mesh(jax.devices()), make_mesh(jax.devices()[:1])
 
 
-def state_of(step, size=40):
+def state_of(step, size=40, mesh=MESH):
     """A state whose numbers tell its step."""
     rng = np.random.default_rng(step)
 
@@ -33,7 +32,7 @@ def state_of(step, size=40):
         "streak": np.int32(0),
         "sums": {"loss": np.float32(0.1)},
     }
-    return jax.device_put(TrainState(**fields), REPLICATED)
+    return jax.device_put(TrainState(**fields), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def assert_is(state, step):
@@ -70,23 +69,23 @@ def everything(folder):
     }
 
 
-def test_what_is_restored_is_what_was_saved(tmp_path):
+@pytest.mark.parametrize("mesh_of_the_run", [MESH, ONE_DEVICE])
+def test_what_is_restored_is_what_was_saved_though_the_next_step_used_it_up(tmp_path, mesh_of_the_run):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.latest_step() is None
     assert checkpoints.best_step() is None
-    state = state_of(5)
+    state = state_of(5, mesh=mesh_of_the_run)
     use_up = jax.jit(lambda s: jax.tree.map(jnp.zeros_like, s), donate_argnums=0)
     checkpoints.save(state)
     jax.block_until_ready(use_up(state))
     checkpoints.close()
     again = Checkpoints(tmp_path)
     assert again.latest_step() == 5
-    one_device = make_mesh(jax.devices()[:1])
-    for mesh in (MESH, one_device):
+    for mesh in (MESH, ONE_DEVICE):
         restored = again.restore(5, jax.eval_shape(lambda: state_of(5)), mesh)
         assert_is(restored, 5)
         assert restored.step.sharding.device_set == set(mesh.devices.flat)
-    model = again.restore_model(5, {"params": state_of(5).params, "batch_stats": state_of(5).batch_stats}, one_device)
+    model = again.restore_model(5, {"params": state_of(5).params, "batch_stats": state_of(5).batch_stats}, ONE_DEVICE)
     np.testing.assert_array_equal(model["params"]["fc"]["kernel"], state_of(5).params["fc"]["kernel"])
 
 
@@ -272,5 +271,8 @@ def test_a_full_disk_is_told_when_it_is_waited_for_and_loses_nothing(tmp_path, l
 def test_another_models_checkpoint_is_told_in_one_line(tmp_path):
     saved(tmp_path, {1: None})
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(UserError, match="checkpoints/1: as it was saved, but not by a model like this one"):
+    wrong = r"checkpoints/1: as it was saved, but not by a model like this one \("
+    with pytest.raises(UserError, match=wrong + "params/fc/kernel is 40 × 3 there and 41 × 3 here"):
         checkpoints.restore(1, jax.eval_shape(lambda: state_of(1, size=41)), MESH)
+    with pytest.raises(UserError, match=wrong + "params/fc/bias is 3 there and absent here"):
+        checkpoints.restore_model(1, {"params": {}, "batch_stats": state_of(1).batch_stats}, MESH)

@@ -50,8 +50,7 @@ def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
         if this == call and when == "before":
             kill()
         if this == call and when == "during":
-            before = state(watched)
-            threading.Thread(target=kill_once_changed, args=(watched, before), daemon=True).start()
+            kill_in_the_middle(watched, 1)
         result = function(*args, **kwargs)
         if this == call:
             kill()
@@ -60,11 +59,19 @@ def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
     setattr(owner, attribute, killing)
 
 
-def kill_once_changed(folder: Path, before: object) -> None:
-    """Watches a folder without a rest."""
-    while state(folder) == before:
-        pass
-    kill()
+def kill_in_the_middle(folder: Path, changes: int) -> None:
+    """Kills the process as soon as what is in a folder is seen to have changed so many times."""
+    seen = state(folder)
+
+    def watch() -> None:
+        nonlocal seen
+        for _ in range(changes):
+            while (now := state(folder)) == seen:
+                pass
+            seen = now
+        kill()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def state(folder: Path) -> list[tuple[str, int]]:
@@ -91,6 +98,8 @@ def kill_at_change(folder: Path, call: int) -> None:
         if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
+        if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # within an open folder, as in shutil.rmtree
+            path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[1]}"), os.fsdecode(arguments[0]))
         if f"{path}/".startswith(below) and next(calls) == call:
             kill()
 
