@@ -1,105 +1,140 @@
-"""Several runs side by side: how long they trained, how well they retrieve, and in what they differ.
+"""Several runs side by side: how well they retrieve, how long they trained, in what they differ, and their curves.
 
-python -m adamine_jax.compare runs/a runs/b
+python -m adamine_jax.compare runs/a runs/b [--out comparison.png]
 """
 
 import argparse
-import dataclasses
 import json
+import string
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay
 from adamine_jax.retrieval.protocols import DIRECTIONS
+from adamine_jax.runs import Run, describe_method, in_order, read_run
 
 _ABSENT = "-"
 _METRICS = {"medr": "MedR", "r1": "R@1", "r5": "R@5", "r10": "R@10"}
 _SHORT = {"image_to_recipe": "i→r", "recipe_to_image": "r→i"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a workdir has saved; `missing` are lines about what it has not.
-
-    Attributes:
-        name: as given by the user.
-        config: fields by their dotted names.
-        validations: the val lines of `metrics.jsonl`.
-        test: `eval_test.json`.
-    """
-
-    name: str
-    config: dict[str, Any]
-    validations: list[dict]
-    test: dict[str, dict]
-    missing: list[str]
-
-
-def read_run(workdir: Path) -> Run:
-    """Reads a workdir; a file that is absent or damaged leaves its part empty and a line in `missing`.
-
-    Raises:
-        UserError: there is no such folder.
-    """
-    if not workdir.is_dir():
-        raise UserError(f"{workdir}: no such folder; give workdirs of `python -m adamine_jax.main`")
-    missing = []
-
-    def read_json(name: str) -> dict:
-        try:
-            content = json.loads((workdir / name).read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("not a JSON object")
-            return content
-        except FileNotFoundError:
-            missing.append(f"{workdir / name}: absent")
-        except (OSError, ValueError) as error:
-            missing.append(f"{workdir / name}: cannot be read ({error})")
-        return {}
-
-    lines = []
-    try:
-        lines = read_metrics(workdir / "metrics.jsonl")
-        if not lines:
-            missing.append(f"{workdir / 'metrics.jsonl'}: absent or empty")
-    except UserError as error:
-        missing.append(str(error))
-    validations = [line for line in lines if line["split"] == "val"]
-    return Run(str(workdir), _flatten(read_json("config.json")), validations, read_json("eval_test.json"), missing)
-
-
 def format_comparison(runs: Sequence[Run]) -> str:
-    """The comparison as text: training, then one table a test protocol, then the fields in which the runs differ."""
-    header = ["run", "epochs", "best val R@1", "in epoch"]
-    blocks = [_table([header, *([run.name, *_training(run)] for run in runs)])]
-    header = ["run", *(f"{_SHORT[direction]} {label}" for direction in DIRECTIONS for label in _METRICS.values())]
+    """The comparison as text: places, then one table a test protocol, then the fields in which the runs differ.
+
+    A letter stands for each run, A for the best.
+    """
+    runs, scores, by = in_order(runs)
+    header = ["place", "", "run", "method", "R@1", "best val R@1", "in epoch", "epochs"]
+    rows = [
+        [
+            _place(score, scores),
+            letter,
+            run.name,
+            describe_method(run.config) or _ABSENT,
+            _percent(score),
+            *_training(run),
+        ]
+        for letter, run, score in zip(_letters(len(runs)), runs, scores, strict=True)
+    ]
+    blocks = [_table([header, *rows], left=4)]
+    if by:
+        blocks[0] += f"\nplaces by {by}, in %, the mean of both directions"
+    header = ["", *(f"{_SHORT[direction]} {label}" for direction in DIRECTIONS for label in _METRICS.values())]
     for protocol in dict.fromkeys(name for run in runs for name in run.test):
-        rows = [[run.name, *_test_cells(run.test.get(protocol, {}))] for run in runs]
-        blocks.append(f"test, {protocol} (recall in %, MedR from 1)\n" + _table([header, *rows]))
-    fields = sorted({field for run in runs for field in run.config})
-    values = {field: [_value(run.config, field) for run in runs] for field in fields}
-    different = [[field, *shown] for field, shown in values.items() if len(set(shown)) > 1]
-    if different:
-        blocks.append(_table([["config field", *(run.name for run in runs)], *different]))
-    elif len(runs) > 1 and fields:
+        rows = [
+            [letter, *_test_cells(run.test.get(protocol, {}))]
+            for letter, run in zip(_letters(len(runs)), runs, strict=True)
+        ]
+        title = f"test, {protocol} (recall in %, MedR from 1)"
+        blocks.append("\n".join([title, _table([header, *rows]), *_other_pairs(runs, protocol)]))
+    if different := _differences(runs):
+        blocks.append("\n".join(["in what the configurations differ", *different]))
+    elif len(runs) > 1 and any(run.config for run in runs):
         blocks.append("the configurations are the same")
     return "\n\n".join(blocks)
 
 
+def draw_comparison(runs: Sequence[Run], out: Path) -> Path:
+    """Draws the curves of all runs that have any, with the letters of `format_comparison`.
+
+    Raises:
+        UserError: there are no curves, or more than can be told apart.
+    """
+    runs = in_order(runs)[0]
+    drawn = [
+        Curves(letter, run.name, _note(run), run.train, run.validations, run.best["step"] if run.best else None)
+        for letter, run in zip(_letters(len(runs)), runs, strict=True)
+        if run.train or run.validations
+    ]
+    if not drawn:
+        raise UserError(f"--out {out}: none of the runs has measured anything yet: nothing to draw")
+    if len(drawn) > MOST_RUNS:
+        raise UserError(f"--out {out}: {len(drawn)} runs cannot be told apart in one picture; give at most {MOST_RUNS}")
+    return overlay(drawn, out)
+
+
+def _letters(count: int) -> list[str]:
+    """A to Z, then AA to ZZ."""
+    letters = string.ascii_uppercase
+    return [*letters, *(first + second for first in letters for second in letters)][:count]
+
+
+def _place(score: float | None, scores: list[float | None]) -> str:
+    """The place from 1; equal scores share one."""
+    if score is None:
+        return _ABSENT
+    return str(1 + sum(other > score for other in scores if other is not None))
+
+
 def _training(run: Run) -> list[str]:
-    epochs = _value(run.config, "epochs")
+    """Best validation R@1, in which epoch that was, and epochs trained of those planned."""
+    best = [f"{run.best['r1']:.1f}", str(run.best["epoch"] + 1)] if run.best else [_ABSENT, _ABSENT]
+    return [*best, _epochs(run)]
+
+
+def _epochs(run: Run) -> str:
+    trained = _ABSENT if run.epochs is None else f"{run.epochs:.1f}".removesuffix(".0")
+    if run.epochs == 1 and not run.validations:
+        trained = "≤1"  # where the first epoch ends is not known yet
+    return f"{trained}/{_value(run.config, 'epochs')}"
+
+
+def _note(run: Run) -> str:
+    """What a picture says of a run beside its name."""
+    parts = [describe_method(run.config)]
+    if run.epochs != run.config.get("epochs"):
+        parts.insert(0, f"{_epochs(run)} epochs")
     if not run.validations:
-        return [f"{_ABSENT}/{epochs}", _ABSENT, _ABSENT]
-    trained = max(line["epoch"] for line in run.validations) + 1
-    scored = [line for line in run.validations if isinstance(line.get("r1"), int | float)]
-    if not scored:
-        return [f"{trained}/{epochs}", _ABSENT, _ABSENT]
-    best_by = run.config.get("checkpoint.best_by", "r1")
-    best = max(scored, key=lambda line: line.get(best_by, line["r1"]))
-    return [f"{trained}/{epochs}", f"{best['r1']:.1f}", str(best["epoch"] + 1)]
+        parts.insert(0, "no validation")
+    return " · ".join(part for part in parts if part)
+
+
+def _other_pairs(runs: Sequence[Run], protocol: str) -> list[str]:
+    """A line of warning where runs have been ranked among different numbers of pairs."""
+    pairs = {}
+    for letter, run in zip(_letters(len(runs)), runs, strict=True):
+        if run.test_score(protocol) is not None:
+            pairs.setdefault(run.pairs(protocol), []).append(letter)
+    if len(pairs) < 2:
+        return []
+    return ["not the same test: " + "; ".join(f"{', '.join(who)} among {n:,} pairs" for n, who in pairs.items())]
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """A line for each field in which runs differ: its values, each with the letters of the runs that have it."""
+    different = {}
+    for field in sorted({field for run in runs for field in run.config}):
+        who = {}
+        for letter, run in zip(_letters(len(runs)), runs, strict=True):
+            if run.config:
+                who.setdefault(_value(run.config, field), []).append(letter)
+        if len(who) > 1:
+            different[field] = "   ".join(f"{' '.join(letters)}: {value}" for value, letters in who.items())
+    width = max(map(len, different), default=0)
+    return [f"{field:{width}}  {values}" for field, values in different.items()]
 
 
 def _test_cells(results: dict) -> list[str]:
@@ -116,38 +151,43 @@ def _test_cells(results: dict) -> list[str]:
     return cells
 
 
+def _percent(score: float | None) -> str:
+    return _ABSENT if score is None else f"{score:.1f}"
+
+
 def _value(config: dict[str, Any], field: str) -> str:
     return json.dumps(config[field], ensure_ascii=False) if field in config else _ABSENT
 
 
-def _flatten(config: dict, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}."""
-    flat = {}
-    for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Columns as wide as they need, the first one to the left, the others to the right."""
+def _table(rows: list[list[str]], left: int = 1) -> str:
+    """Columns as wide as they need, the first `left` ones to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for first, *others in rows:
-        cells = [f"{first:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))]
-        lines.append("  ".join(cells))
+    for row in rows:
+        sides = ["<"] * left + [">"] * (len(row) - left)
+        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the comparison; what a workdir lacks is said on stderr."""
+    """Prints the comparison and draws it where it is asked to; what a workdir lacks is said on stderr."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.compare", description=__doc__.splitlines()[0])
     parser.add_argument("workdirs", nargs="+", type=Path, help="folders of runs")
-    runs = [read_run(workdir) for workdir in parser.parse_args(arguments).workdirs]
-    print(format_comparison(runs))
+    parser.add_argument("--out", type=Path, help="draws their curves into one picture: FILE.png or FILE.svg")
+    options = parser.parse_args(arguments)
+    if options.out and options.out.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--out {options.out}: takes a file that ends in .png or .svg")
+    runs = [read_run(workdir) for workdir in options.workdirs]
+    print(format_comparison(runs), end="\n\n", flush=True)
     for run in runs:
         for line in run.missing:
             print(line, file=sys.stderr)
+    if options.out:
+        print(draw_comparison(runs, options.out))
+    else:
+        print("their curves in one picture: --out comparison.png (or .svg)")
     return 0
 
 

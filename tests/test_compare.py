@@ -1,10 +1,14 @@
 """Comparisons of workdirs made by hand."""
 
+import importlib
 import json
 
 import pytest
 
 from adamine_jax.compare import main
+from adamine_jax.config import flatten
+from adamine_jax.runs import describe_method
+from configs import adamine
 
 
 def spread(mean, std=0.5):
@@ -31,7 +35,8 @@ def make_run(folder, config, recalls, test):
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = {"epochs": 80, "loss": {"margin": 0.3, "weights": [1.0, 0.1]}}
+    loss = {"name": "triplet", "strategies": ["IRR", "SIRR"], "weights": [1.0, 0.1], "aggregation": "valid"}
+    config = {"epochs": 80, "loss": {"margin": 0.3, **loss}}
     make_run(tmp_path / "a", config, [1.0, 30.25, 20.0], {"1k": results(10, 10), "full": results(20, 1)})
     config = {"epochs": 80, "loss": {"margin": 0.2, "weights": [1.0, 0.1], "block": 64}}
     make_run(tmp_path / "longer", config, [5.0], {"full": results(30, 1)})
@@ -39,26 +44,32 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_the_whole_text(runs, capsys):
-    assert main(["a", "longer"]) == 0
+    assert main(["longer", "a"]) == 0
     assert capsys.readouterr() == (
         """\
-run     epochs  best val R@1  in epoch
-a         3/80          30.2         2
-longer    1/80           5.0         1
-
-test, 1k (recall in %, MedR from 1)
-run       i→r MedR     i→r R@1     i→r R@5    i→r R@10    r→i MedR     r→i R@1     r→i R@5    r→i R@10
-a       10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5
-longer           -           -           -           -           -           -           -           -
+place     run     method                     R@1  best val R@1  in epoch  epochs
+1      A  longer  -                         31.0           5.0         1    1/80
+2      B  a       IRR + 0.1 SIRR, adaptive  21.0          30.2         2    3/80
+places by the test's R@1 (full), in %, the mean of both directions
 
 test, full (recall in %, MedR from 1)
-run     i→r MedR  i→r R@1  i→r R@5  i→r R@10  r→i MedR  r→i R@1  r→i R@5  r→i R@10
-a           20.0     21.0     22.0      23.0      20.0     21.0     22.0      23.0
-longer      30.0     31.0     32.0      33.0      30.0     31.0     32.0      33.0
+   i→r MedR  i→r R@1  i→r R@5  i→r R@10  r→i MedR  r→i R@1  r→i R@5  r→i R@10
+A      30.0     31.0     32.0      33.0      30.0     31.0     32.0      33.0
+B      20.0     21.0     22.0      23.0      20.0     21.0     22.0      23.0
 
-config field    a  longer
-loss.block      -      64
-loss.margin   0.3     0.2
+test, 1k (recall in %, MedR from 1)
+     i→r MedR     i→r R@1     i→r R@5    i→r R@10    r→i MedR     r→i R@1     r→i R@5    r→i R@10
+A           -           -           -           -           -           -           -           -
+B  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5
+
+in what the configurations differ
+loss.aggregation  A: -   B: "valid"
+loss.block        A: 64   B: -
+loss.margin       A: 0.2   B: 0.3
+loss.name         A: -   B: "triplet"
+loss.strategies   A: -   B: ["IRR", "SIRR"]
+
+their curves in one picture: --out comparison.png (or .svg)
 """,
         "",
     )
@@ -66,9 +77,86 @@ loss.margin   0.3     0.2
 
 def test_equal_configurations_are_said_to_be_the_same(runs, capsys):
     assert main(["a", "a"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "the configurations are the same"
+    assert capsys.readouterr().out.splitlines()[-3] == "the configurations are the same"
     assert main(["a"]) == 0
     assert "config" not in capsys.readouterr().out
+
+
+def places(text):
+    """{run: place} of the first table."""
+    rows = text.splitlines()[1 : text.splitlines().index("")]
+    return {row.split()[2]: row.split()[0] for row in rows if not row.startswith("places")}
+
+
+def test_places_go_by_the_protocol_that_most_runs_have(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tests = {"both": {"1k": results(10, 10), "full": results(5, 1)}, "other": {"1k": results(30, 10)}}
+    tests |= {"third": {"1k": results(10, 10)}, "untested": {}, "odd": {"1k": {"image_to_recipe": {"r1": "x"}}}}
+    for name, test in tests.items():
+        make_run(tmp_path / name, {"epochs": 1}, [50.0], test)
+    assert main(list(tests)) == 0
+    text = capsys.readouterr().out
+    assert places(text) == {"other": "1", "both": "2", "third": "2", "untested": "-", "odd": "-"}
+    assert list(places(text)) == ["other", "both", "third", "untested", "odd"]
+    assert "places by the test's R@1 (1k)" in text
+
+
+def test_places_go_by_the_largest_of_several_protocols(runs, capsys):
+    (runs / "longer" / "eval_test.json").write_text(
+        json.dumps({"1k": results(5, 10), "full": results(30, 1) | {"pairs": 51_000}})
+    )
+    assert main(["a", "longer"]) == 0
+    text = capsys.readouterr().out
+    assert places(text) == {"longer": "1", "a": "2"}
+    assert "not the same test: A among 51,000 pairs; B among 1,000 pairs" in text
+    assert text.count("not the same test") == 1
+
+
+def test_without_tests_places_go_by_validation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, recalls in {"worse": [1.0, 2.0], "none": [], "better": [3.0]}.items():
+        make_run(tmp_path / name, {"epochs": 9}, recalls, {})
+    assert main(["worse", "none", "better"]) == 0
+    text = capsys.readouterr().out
+    assert places(text) == {"better": "1", "worse": "2", "none": "-"}
+    assert "places by the best validation R@1, no run having been tested" in text
+    assert main(["none"]) == 0
+    assert "places by" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [
+        ("adamine", "IRR + RII + 0.1 SIRR + 0.1 SRII, adaptive"),
+        ("avg", "IRR + RII + 0.1 SIRR + 0.1 SRII, mean"),
+        ("vse_pp", "IRR + RII, hardest, mean"),
+        ("semi_hard", "IRR + RII, semi-hard, adaptive"),
+        ("lifted_struct", "LIFT"),
+        ("adamine_ins_cls", "IRR + RII, adaptive, 0.01 classifier"),
+        ("pairwise", "pairwise, 0.01 classifier"),
+        ("pairwise_plus", "pairwise_plus, 0.01 classifier"),
+    ],
+)
+def test_methods_in_words(preset, words):
+    config = importlib.import_module(f"configs.{preset}").get_config()
+    assert describe_method(flatten(config)) == words
+
+
+def test_random_negatives_are_counted():
+    config = flatten(adamine.get_config()) | {"loss.sampling": "random", "loss.num_negatives": 3}
+    assert describe_method(config) == "IRR + RII + 0.1 SIRR + 0.1 SRII, 3 random, adaptive"
+
+
+def test_a_run_that_goes_on_has_trained_a_part_of_its_epochs(runs, capsys):
+    with (runs / "a" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 34, "epoch": 3, "split": "train", "loss": 0.1}\n{"step": 35, "epo')
+    assert main(["a"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("  3.4/80")
+    lines = [{"step": step, "epoch": (step - 1) // 10, "split": "train", "loss": 1} for step in (5, 10, 15)]
+    for count, shown in ((3, "1.5/80"), (2, "≤1/80"), (1, "≤1/80"), (0, "-/80")):
+        (runs / "a" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:count]))
+        assert main(["a"]) == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-1] == shown
 
 
 @pytest.mark.parametrize(
@@ -78,6 +166,7 @@ def test_equal_configurations_are_said_to_be_the_same(runs, capsys):
         ("eval_test.json", None, "eval_test.json: absent"),
         ("config.json", None, "config.json: absent"),
         ("metrics.jsonl", "{}\n", "metrics.jsonl, line 1"),
+        ("metrics.jsonl", '{"step": 1, "split": "val", "r1": 2}\n', "metrics.jsonl, line 1: has no step or no epoch"),
         ("eval_test.json", "{", "eval_test.json: cannot be read"),
         ("eval_test.json", "[]", "eval_test.json: cannot be read (not a JSON object)"),
         ("config.json", "", "config.json: cannot be read"),
@@ -90,16 +179,43 @@ def test_a_file_that_is_missing_leaves_dashes_and_a_line(runs, capsys, file, con
     printed = capsys.readouterr()
     (line,) = printed.err.splitlines()
     assert message in line
-    rows = [row.split() for row in printed.out.splitlines() if row.startswith("longer")]
-    assert any("-" in cell for row in rows for cell in row)
-    assert rows, "the run keeps its row"
+    (row,) = [row.split() for row in printed.out.splitlines() if "longer" in row.split()]
+    assert any("-" in cell for cell in row)
+
+
+def test_a_run_without_a_configuration_differs_in_nothing(runs, capsys):
+    (runs / "longer" / "config.json").unlink()
+    assert main(["a", "longer"]) == 0
+    assert "in what the configurations differ" not in capsys.readouterr().out
 
 
 def test_results_of_another_shape_are_dashes(runs, capsys):
     (runs / "longer" / "eval_test.json").write_text('{"full": 3, "1k": {"image_to_recipe": {"medr": 1}}}')
     assert main(["a", "longer"]) == 0
-    rows = [row.split() for row in capsys.readouterr().out.splitlines() if row.startswith("longer")]
-    assert rows[1] == rows[2] == ["longer", *"--------"]
+    rows = [row.split() for row in capsys.readouterr().out.splitlines() if row.startswith("B ")]
+    assert rows == [["B", *"--------"]] * 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_picture_where_it_is_asked_for(runs, capsys, suffix):
+    assert main(["a", "longer", "--out", f"pictures/both.{suffix}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"pictures/both.{suffix}"
+    assert (runs / "pictures" / f"both.{suffix}").stat().st_size > 10_000
+    assert sorted(path.name for path in runs.iterdir()) == ["a", "longer", "pictures"]
+
+
+def test_no_picture_where_none_can_be_drawn(runs, capsys):
+    assert main(["a", "--out", "both.pdf"]) == 2
+    assert capsys.readouterr().err == "error: --out both.pdf: takes a file that ends in .png or .svg\n"
+    assert main([*["a"] * 15, "--out", "both.png"]) == 2
+    assert "15 runs cannot be told apart in one picture; give at most 14" in capsys.readouterr().err
+    for name in ("a", "longer"):
+        (runs / name / "metrics.jsonl").write_text("damaged\n")
+    assert main(["a", "longer", "--out", "both.png"]) == 2
+    printed = capsys.readouterr()
+    assert "longer/metrics.jsonl, line 1" in printed.err
+    assert printed.err.endswith("error: --out both.png: none of the runs has measured anything yet: nothing to draw\n")
+    assert sorted(path.name for path in runs.iterdir()) == ["a", "longer"]
 
 
 def test_no_such_folder(runs, capsys):

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
-from adamine_jax.plots import style
+from adamine_jax.plots import panels, style
+from adamine_jax.plots.epochs import epoch_knots, epochs_trained, series
 
 # Instance strategies are solid, semantic ones dashed; a colour is shared by no two.
 _STRATEGIES = {
@@ -25,7 +25,6 @@ _STRATEGIES = {
 }
 _OTHER = (style.GREEN, "-.")
 _RECALLS = {"r1": (style.BLUE, "R@1"), "r5": (style.VERMILION, "R@5"), "r10": (style.GREEN, "R@10")}
-_POINTS = 240  # more than a panel can show apart
 
 
 def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None) -> list[Path]:
@@ -51,7 +50,7 @@ def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None)
     val = [record for record in records if record["split"] == "val"]
     if not train and not val:
         raise UserError(f"{metrics_path} holds no train and no val line yet: nothing to draw")
-    knots = _epoch_knots(train, val)
+    knots = epoch_knots(train, val)
     with style.styled():
         figure = Figure(figsize=(7.2, 5.0), layout="constrained")
         loss, mining, recall, medr = figure.subplots(2, 2, sharex=True).flat
@@ -59,10 +58,10 @@ def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None)
         _draw_mining(mining, train, knots)
         _draw_recall(recall, val, knots)
         _draw_medr(medr, val, knots)
-        end = max(_epochs(records, knots))
+        end = max(epochs_trained(records, knots))
         for axes in (loss, mining, recall, medr):
             axes.set_xlim(0, end * 1.01)
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=end >= 2))
+            panels.count_epochs(axes, end)
             if unfreeze_epoch is not None and 0 < unfreeze_epoch < end:
                 _draw_unfreezing(axes, unfreeze_epoch, named=axes is recall)
         for axes in (recall, medr):
@@ -75,8 +74,8 @@ def _draw_loss(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     axes.set_title("Training loss")
     for name in _strategies(train, "bad_pairs_"):
         color, dash = _STRATEGIES.get(name, _OTHER)
-        axes.plot(*_series(train, f"loss_{name}", knots), color=color, linestyle=dash, label=name)
-    axes.plot(*_series(train, "loss", knots), color=style.BLACK, linewidth=1.2, label="total")
+        axes.plot(*series(train, f"loss_{name}", knots), color=color, linestyle=dash, label=name)
+    axes.plot(*series(train, "loss", knots), color=style.BLACK, linewidth=1.2, label="total")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # head-room for the legend
     _legend(axes, train)
 
@@ -88,9 +87,9 @@ def _draw_mining(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     names = _strategies(train, "bad_pairs_")
     for name in names:
         color, dash = _STRATEGIES.get(name, _OTHER)
-        axes.plot(*_series(train, f"bad_pairs_{name}", knots), color=color, linestyle=dash, label=name)
+        axes.plot(*series(train, f"bad_pairs_{name}", knots), color=color, linestyle=dash, label=name)
     if not names:  # pairwise losses have no strategies
-        axes.plot(*_series(train, "bad_pairs", knots), color=style.BLACK, label="pairs")
+        axes.plot(*series(train, "bad_pairs", knots), color=style.BLACK, label="pairs")
         axes.set_title("Pairs that cost nothing")
     _legend(axes, train)
 
@@ -103,7 +102,7 @@ def _draw_recall(axes: Axes, val: list[dict], knots: np.ndarray) -> None:
     axes.set_ylim(bottom=0)
     _legend(axes, val)
     if not val:
-        _note(axes, "no validation yet")
+        panels.note(axes, "no validation yet")
 
 
 def _draw_medr(axes: Axes, val: list[dict], knots: np.ndarray) -> None:
@@ -111,20 +110,14 @@ def _draw_medr(axes: Axes, val: list[dict], knots: np.ndarray) -> None:
     axes.set_ylabel("MedR")
     mean = _band(axes, val, "medr", knots, style.PURPLE, "MedR")
     if not val:
-        _note(axes, "no validation yet")
-    if np.isfinite(mean).any() and np.nanmax(mean) > 20 * np.nanmin(mean):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(NullFormatter())  # its own would write TeX, which is switched off
-    else:
-        axes.set_ylim(bottom=0)
+        panels.note(axes, "no validation yet")
+    panels.from_zero_or_logarithmic(axes, mean)
 
 
 def _band(axes: Axes, val: list[dict], key: str, knots: np.ndarray, color: str, label: str) -> np.ndarray:
     """A metric's mean over the two directions as a line, the two as the edges of a band; returns the mean."""
-    x, one = _series(val, f"{key}_image_to_recipe", knots, limit=None)
-    _, other = _series(val, f"{key}_recipe_to_image", knots, limit=None)
+    x, one = series(val, f"{key}_image_to_recipe", knots, limit=None)
+    _, other = series(val, f"{key}_recipe_to_image", knots, limit=None)
     mean = (one + other) / 2
     axes.fill_between(x, one, other, color=color, alpha=0.18, linewidth=0)
     axes.plot(x, mean, color=color, label=label, marker="o" if len(x) <= 25 else None, markersize=3)
@@ -145,11 +138,6 @@ def _draw_unfreezing(axes: Axes, epoch: int, named: bool) -> None:
         )
 
 
-def _note(axes: Axes, text: str) -> None:
-    """Says why a panel is empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=style.GREY)
-
-
 def _legend(axes: Axes, records: list[dict]) -> None:
     if records:
         axes.legend(ncols=3 if len(axes.lines) > 4 else 1, handlelength=1.8, columnspacing=1.0)
@@ -159,32 +147,3 @@ def _strategies(train: list[dict], prefix: str) -> list[str]:
     """Names behind `prefix` that occur in any line: the known ones in their usual order, then the others."""
     found = {key.removeprefix(prefix) for record in train for key in record if key.startswith(prefix)}
     return [name for name in _STRATEGIES if name in found] + sorted(found - _STRATEGIES.keys())
-
-
-def _series(
-    records: list[dict], key: str, knots: np.ndarray, limit: int | None = _POINTS
-) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of one field, NaN (a gap) where a line lacks it; at most `limit` points, neighbours averaged."""
-    x = _epochs(records, knots)
-    y = np.array([np.nan if record.get(key) is None else float(record[key]) for record in records])
-    if limit is None or len(x) <= limit:
-        return x, y
-    groups = np.array_split(np.arange(len(x)), limit)
-    return np.array([x[group].mean() for group in groups]), np.array([y[group].mean() for group in groups])
-
-
-def _epoch_knots(train: list[dict], val: list[dict]) -> np.ndarray:
-    """Pairs (step, epochs trained by then), from (0, 0): an epoch ends at its validation, or at its last line."""
-    ends = {record["epoch"] + 1: record["step"] for record in val or train}
-    knots = {0: 0.0} | {step: epoch for epoch, step in ends.items() if step > 0}
-    return np.array(sorted(knots.items()), float)
-
-
-def _epochs(records: list[dict], knots: np.ndarray) -> np.ndarray:
-    """Epochs trained at each line's step; behind the last knot the last epoch's pace goes on."""
-    steps = np.array([record["step"] for record in records], float)
-    if len(knots) == 1:
-        return steps
-    (step, epoch), (last_step, last_epoch) = knots[-2], knots[-1]
-    beyond = last_epoch + (steps - last_step) * (last_epoch - epoch) / (last_step - step)
-    return np.where(steps > last_step, beyond, np.interp(steps, knots[:, 0], knots[:, 1]))

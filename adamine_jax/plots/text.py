@@ -3,6 +3,7 @@
 import functools
 import re
 import unicodedata
+from collections.abc import Callable
 
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
@@ -46,12 +47,7 @@ def wrap(text: str, width: float, size: float, lines: int, weight: str = "normal
     Returns:
         The lines; none for an empty text.
     """
-    font = FontProperties(family=FAMILY, size=size, weight=weight)
-    width /= _HINTING
-
-    def fits(line: str) -> bool:
-        return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] <= width
-
+    fits = _measure(width, size, weight)
     result = []
     rest = printable(" ".join(text.split())[: _MOST_CHARS * lines])
     while rest:
@@ -61,6 +57,39 @@ def wrap(text: str, width: float, size: float, lines: int, weight: str = "normal
         result.append(line)
         rest = rest[len(line) :].lstrip()
     return result
+
+
+def squeeze(text: str, width: float, size: float) -> str:
+    """`text` on one line no wider than `width`; what does not fit goes from its middle, an ellipsis in its place.
+
+    Names of files and runs often begin alike, and differ at the end.
+
+    Args:
+        text: any string; what the font lacks is replaced (`printable`).
+        width: in points (1/72 inch).
+        size: of the font, in points.
+    """
+    fits = _measure(width, size, "normal")
+    text = printable(text)
+    if len(text) > _MOST_CHARS:
+        text = text[: _MOST_CHARS // 2] + text[-_MOST_CHARS // 2 :]
+    if fits(text):
+        return text
+
+    def without_middle(kept: int) -> str:
+        return text[: kept // 2].rstrip() + "…" + text[len(text) - (kept - kept // 2) :].lstrip()
+
+    return without_middle(_largest(len(text) - 1, lambda kept: fits(without_middle(kept))))
+
+
+def _measure(width: float, size: float, weight: str) -> Callable[[str], bool]:
+    """Tells whether a line is no wider than `width` points."""
+    font = FontProperties(family=FAMILY, size=size, weight=weight)
+
+    def fits(line: str) -> bool:
+        return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] <= width / _HINTING
+
+    return fits
 
 
 def _leading_words(text: str, fits) -> str:

@@ -113,6 +113,11 @@ def test_a_loss_without_triplets_and_a_run_without_validation(tmp_path, drawn):
     assert line_of(panels["Training loss"], "total")[0].tolist() == [0.5, 1]
 
 
+def test_an_epoch_that_is_not_over_counts_in_part(tmp_path, drawn):
+    lines = [train_line(step, (step - 1) // 10) for step in (5, 10, 15, 20, 25)]
+    assert line_of(drawn(written(tmp_path, lines))["Training loss"], "total")[0].tolist() == [0.5, 1, 1.5, 2, 2.5]
+
+
 def test_median_ranks_over_decades_are_drawn_on_a_logarithmic_axis(tmp_path, drawn):
     for first in (62.0, 500.0):
         panels = drawn(written(tmp_path, [val_line(10, 0, first), val_line(20, 1, 3.0)]))
@@ -124,9 +129,10 @@ def test_median_ranks_over_decades_are_drawn_on_a_logarithmic_axis(tmp_path, dra
 
 
 def test_a_number_that_is_missing_is_a_gap(tmp_path, drawn):
-    lines = [train_line(5, 0), train_line(10, 0) | {"loss": float("nan")}, train_line(15, 1) | {"loss": None}]
+    odd = [float("nan"), None, "0.3", [1]]
+    lines = [train_line(5, 0), *(train_line(5 * i + 10, i) | {"loss": value} for i, value in enumerate(odd))]
     y = line_of(drawn(written(tmp_path, lines))["Training loss"], "total")[1]
-    assert np.isnan(y).tolist() == [False, True, True]
+    assert np.isnan(y).tolist() == [False, True, True, True, True]
 
 
 def test_files_are_whole_and_repeatable(run, tmp_path):

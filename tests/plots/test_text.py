@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from adamine_jax.plots.text import FAMILY, printable, wrap
+from adamine_jax.plots.text import FAMILY, printable, squeeze, wrap
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,18 @@ def test_a_text_of_megabytes_is_wrapped_at_once(piece, monkeypatch):
     monkeypatch.setattr(text_to_path, "get_text_width_height_descent", counted)
     assert len(wrap(piece * 2_000_000 + "end", 100, 8, 3)) <= 3
     assert measured < 100_000
+
+
+def test_a_name_loses_its_middle():
+    assert squeeze("runs/a", 100, 8) == "runs/a"
+    name = "runs/adamine_with_a_larger_batch_and_a_higher_learning_rate/seed_1"
+    shown = squeeze(name, 150, 8)
+    begin, end = shown.split("…")
+    assert name.startswith(begin)
+    assert name.endswith(end)
+    assert min(len(begin), len(end)) >= 10
+    font = FontProperties(family=FAMILY, size=8)
+    widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in (shown, name)]
+    assert 130 < widths[0] <= 150 < widths[1]
+    assert squeeze("x" * 100_000 + "end", 60, 8).endswith("end")
+    assert squeeze("麻婆豆腐 $x$", 100, 8) == "□ $x$"
