@@ -29,17 +29,23 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
     }
 
 
-def start(arguments: list[str], processes: int = 1, devices: int = 1, **more: str) -> list[subprocess.Popen]:
-    """Starts a command of `python`, once for each process; their output can be read from stdout and stderr."""
+def start(commands: list[list[str]], devices: int = 1, **more: str) -> list[subprocess.Popen]:
+    """Starts a process for each command of `python`; their output can be read from stdout and stderr.
+
+    Args:
+        commands: what each of them is given after `python`, without the flags by which they find each other.
+        devices: of each.
+        more: variables of their environment.
+    """
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     started = []
-    for number in range(processes):
-        flags = [f"--coordinator=localhost:{port}", f"--num_processes={processes}", f"--process_id={number}"]
+    for number, command in enumerate(commands):
+        flags = [f"--coordinator=localhost:{port}", f"--num_processes={len(commands)}", f"--process_id={number}"]
         started.append(
             subprocess.Popen(
-                [sys.executable, *arguments, *(flags if processes > 1 else [])],
+                [sys.executable, *command, *(flags if len(commands) > 1 else [])],
                 cwd=ROOT,
                 env=environment(devices, **more),
                 stdout=subprocess.PIPE,
@@ -56,6 +62,7 @@ def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *text) for process, text in zip(started, texts, strict=True)]
 
 
-def main_command(config: Path, directory: Path, *flags: str) -> list[str]:
-    """The command that trains."""
-    return ["-m", "adamine_jax.main", f"--config={config}", f"--workdir={directory}", *flags]
+def main_command(config: Path, directory: Path, *flags: str, kill: tuple[str, int, str] | None = None) -> list[str]:
+    """The command that trains; `kill` is where it kills itself, see `tests/faults/kill_at.py`."""
+    wrapper = ["tests.faults.kill_at", *map(str, kill)] if kill else []
+    return ["-m", *wrapper, "adamine_jax.main", f"--config={config}", f"--workdir={directory}", *flags]

@@ -26,7 +26,7 @@ def in_float64(tiny_data, tmp_path_factory):
         train__log_every_steps=1,
         checkpoint__every_steps=4,
     )
-    check_finished(several.finish(several.start(several.main_command(config, folder / "1"), 1, 4, JAX_ENABLE_X64="1")))
+    check_finished(several.finish(several.start([several.main_command(config, folder / "1")], 4, JAX_ENABLE_X64="1")))
     return config, folder / "1"
 
 
@@ -40,7 +40,7 @@ def test_losses_and_scores_are_those_of_one_process(in_float64, tmp_path, count)
     config, alone = in_float64
     directory = tmp_path / "run"
     ended = several.finish(
-        several.start(several.main_command(config, directory), count, 4 // count, JAX_ENABLE_X64="1")
+        several.start([several.main_command(config, directory)] * count, 4 // count, JAX_ENABLE_X64="1")
     )
     check_finished(ended)
     assert all("epoch 1/5" not in output for _, output, _ in ended[1:])

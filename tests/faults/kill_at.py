@@ -8,7 +8,8 @@ python -m tests.faults.kill_at POINT CALL WHEN MODULE [flags of MODULE ...]
   WHEN     before, during (as soon as something below MODULE's --workdir=DIR has changed) or after; a change: before
   MODULE   that `python -m` would run
 
-It ends as MODULE does when the point is not reached.
+It ends as MODULE does when the point is not reached. The environment variable KILL_AT_SIGNAL names another signal than
+SIGKILL, after which the program may go on.
 """
 
 import functools
@@ -25,8 +26,8 @@ CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncat
 
 
 def kill() -> None:
-    """Ends the process at once; nothing is flushed, closed or caught."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    """Ends the process at once; nothing is flushed, closed or caught. Unless another signal is to be sent."""
+    os.kill(os.getpid(), signal.Signals[os.environ.get("KILL_AT_SIGNAL", "SIGKILL")])
 
 
 def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:

@@ -14,7 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(
-    data_dir: Path, directory: Path, *flags: str, kill: tuple[str, int, str] | None = None, preexec_fn=None
+    data_dir: Path,
+    directory: Path,
+    *flags: str,
+    kill: tuple[str, int, str] | None = None,
+    sent: str = "SIGKILL",
+    preexec_fn=None,
 ) -> subprocess.CompletedProcess:
     """Trains the tiny net as a user does, from the command line, on one device.
 
@@ -23,6 +28,7 @@ def run(
         directory: the workdir.
         flags: more of them.
         kill: (point, call, when) at which it kills itself; see `tests/faults/kill_at.py`.
+        sent: the signal by which it does.
         preexec_fn: called in the new process before it begins.
     """
     environment = os.environ | {
@@ -30,6 +36,7 @@ def run(
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "KILL_AT_SIGNAL": sent,
     }
     wrapper = ["tests.faults.kill_at", *map(str, kill)] if kill else []
     command = [

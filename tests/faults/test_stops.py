@@ -1,0 +1,97 @@
+"""Runs that are told to stop save what they have, say that they can be run again, and end as if nothing had been."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from adamine_jax.metrics_log import read_metrics
+from adamine_jax.preemption import RUN_AGAIN
+from tests import several
+from tests.faults import runs
+
+LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.embedding:embed_split"
+SAVE, TEST = "adamine_jax.checkpoints:Checkpoints.save", "adamine_jax.report:run_test"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    finished = runs.run(tiny_data, directory)
+    assert finished.returncode == 0, finished.stderr
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("point", "call", "when", "sent", "saved"),
+    [
+        (LOG, 1, "before", "SIGTERM", 2),
+        (VALIDATION, 1, "before", "SIGTERM", 6),
+        pytest.param(VALIDATION, 2, "before", "SIGTERM", 12, marks=pytest.mark.slow),
+        pytest.param(LOG, 3, "before", "SIGTERM", 6, marks=pytest.mark.slow),  # the last step of the epoch
+        pytest.param(SAVE, 1, "after", "SIGTERM", 4, marks=pytest.mark.slow),  # while a checkpoint is written
+        pytest.param(LOG, 4, "before", "SIGINT", 8, marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_goes_on_to_the_same_bits(point, call, when, sent, saved, tiny_data, undisturbed, tmp_path):
+    directory = tmp_path / "run"
+    stopped = runs.run(tiny_data, directory, kill=(point, call, when), sent=sent)
+    assert stopped.returncode == (RUN_AGAIN if sent == "SIGTERM" else -signal.SIGINT), stopped.stderr
+    assert f"stopped at step {saved}, which is saved" in stopped.stdout
+    again = runs.run(tiny_data, directory)
+    assert again.returncode == 0, again.stderr
+    assert f"going on from step {saved} " in again.stdout
+    runs.assert_same_run(directory, undisturbed, tiny_data)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_nothing_to_save_stops_at_once(tiny_data, undisturbed, tmp_path):
+    stopped = runs.run(tiny_data, tmp_path / "run", kill=(TEST, 1, "before"), sent="SIGTERM")
+    assert stopped.returncode == RUN_AGAIN, stopped.stderr
+    assert not (tmp_path / "run" / "eval_test.json").exists()
+    assert runs.run(tiny_data, tmp_path / "run").returncode == 0
+    runs.assert_same_run(tmp_path / "run", undisturbed, tiny_data)
+
+
+def run_two(data_dir, directory, kill=None, sent="SIGKILL"):
+    """Two processes with a device each, of which the second kills itself."""
+    config = several.write_config(directory.parent / "config.py", data_dir, epochs=2, checkpoint__every_steps=4)
+    commands = [several.main_command(config, directory), several.main_command(config, directory, kill=kill)]
+    return several.finish(several.start(commands, KILL_AT_SIGNAL=sent))
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_is_told_to_stop_or_dies(tiny_data, tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    assert [status for status, *_ in run_two(tiny_data, undisturbed)] == [0, 0]
+
+    stopped = run_two(tiny_data, tmp_path / "stopped", (LOG, 1, "before"), "SIGTERM")
+    assert [status for status, *_ in stopped] == [RUN_AGAIN, RUN_AGAIN], stopped
+    dead = run_two(tiny_data, tmp_path / "dead", (LOG, 4, "before"))
+    assert dead[1][0] == -signal.SIGKILL
+    assert dead[0][0] != 0  # it waits for the other one no longer than JAX's heartbeat
+    for directory in (tmp_path / "stopped", tmp_path / "dead"):
+        again = run_two(tiny_data, directory)
+        assert [status for status, *_ in again] == [0, 0], again
+        runs.assert_same_run(directory, undisturbed, tiny_data)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_in_one_with_eight_devices(tiny_data, tmp_path):
+    undisturbed, directory = tmp_path / "undisturbed", tmp_path / "run"
+    assert [status for status, *_ in run_two(tiny_data, undisturbed)] == [0, 0]
+    run_two(tiny_data, directory, (LOG, 4, "before"), "SIGTERM")
+    command = several.main_command(tmp_path / "config.py", directory)
+    ((status, output, errors),) = several.finish(several.start([command], devices=8))
+    assert status == 0, errors
+    assert "going on from step" in output
+    ours, expected = (read_metrics(path / "metrics.jsonl") for path in (directory, undisturbed))
+    assert [(line["split"], line["step"]) for line in ours] == [(line["split"], line["step"]) for line in expected]
+    for line, other in zip(ours, expected, strict=True):
+        if line["split"] == "train":
+            assert line["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    for one, other in zip(
+        *(jax.tree.leaves(runs.parameters(path, tiny_data)["params"]) for path in (directory, undisturbed)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-3)
