@@ -15,8 +15,13 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     Those of a process follow each other, as `local_rows` has it; `jax.make_mesh` may order a pod's otherwise.
     """
     devices = jax.devices() if devices is None else devices
-    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
+    devices = sorted(devices, key=mesh_order)
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def mesh_order(device: jax.Device) -> tuple[int, int]:
+    """What the devices of a mesh are sorted by."""
+    return device.process_index, device.id
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from adamine_jax import devices, processes
+from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
 from tests import several
 
@@ -58,3 +60,67 @@ def test_losses_and_scores_are_those_of_one_process(in_float64, tmp_path, count)
     ours, expected = ({name for name in found if not name.startswith("events.")} for found in names)
     assert ours == expected
     assert len(list(directory.glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"coordinator": "localhost:1234", "count": 2}, "--process_id (or JAX_PROCESS_ID) is missing"),
+        ({"count": 2, "number": 0}, "--coordinator (or JAX_COORDINATOR_ADDRESS) is missing"),
+        ({"coordinator": "localhost", "count": 2, "number": 0}, "--coordinator localhost: takes HOST:PORT"),
+        ({"coordinator": "localhost:1234", "count": 2, "number": 2}, "--process_id 2: takes 0 to 1"),
+    ],
+)
+def test_incomplete_flags_are_named(given, named):
+    with pytest.raises(UserError) as error:
+        processes.start(**given)
+    assert named in str(error.value)
+
+
+def test_the_environment_is_read_like_the_flags(monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1234")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    with pytest.raises(UserError, match="--num_processes two --process_id 0: take whole numbers"):
+        processes.start()
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"SLURM_STEP_NUM_TASKS": "1"}, {"TPU_WORKER_HOSTNAMES": "localhost"}, {"SLURM_NTASKS": "4"}]
+)
+def test_one_process_alone_starts_nothing(monkeypatch, variables):
+    def initialize(**_):
+        raise AssertionError("nobody is there")
+
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    processes.start()
+    assert processes.is_first()
+    assert not processes.are_several()
+
+
+@pytest.mark.parametrize("variables", [{"SLURM_STEP_NUM_TASKS": "2"}, {"TPU_WORKER_HOSTNAMES": "host0,host1"}])
+def test_several_tasks_are_found(monkeypatch, variables):
+    asked = []
+
+    def initialize(**arguments):
+        asked.append(arguments)
+        raise RuntimeError("no coordinator")
+
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"--distributed: .*no coordinator"):
+        processes.start()
+    assert asked == [{"initialization_timeout": processes.START_SECONDS}]
+
+
+def test_the_devices_of_a_process_follow_each_other():
+    class Device:
+        def __init__(self, process_index, id):
+            self.process_index, self.id = process_index, id
+
+    scattered = [Device(id % 2, id) for id in (3, 0, 2, 1)]
+    order = sorted(scattered, key=devices.mesh_order)
+    assert [(device.process_index, device.id) for device in order] == [(0, 0), (0, 2), (1, 1), (1, 3)]
