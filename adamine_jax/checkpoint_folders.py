@@ -47,7 +47,8 @@ def read_scores(folder: Path, best_by: str) -> tuple[Scores, dict[int, str]]:
         try:
             scores[step] = manifest.read(folder / str(step), step).scores.get(best_by)
         except Damage as damage:
-            damages[step] = str(damage)
+            if (folder / str(step)).exists():  # and was not removed just now by the run that goes on
+                damages[step] = str(damage)
     return scores, damages
 
 

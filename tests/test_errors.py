@@ -1,11 +1,15 @@
 """Mistakes end in one line and Ctrl-C in a clean death."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from adamine_jax.errors import UserError, one_line_errors
+import pytest
+
+from adamine_jax.errors import DiskFull, UserError, one_line_errors
 
 INTERRUPTED = """
 from adamine_jax.errors import one_line_errors
@@ -38,3 +42,33 @@ def test_an_interrupt_ends_the_program_as_the_signal_does_once_all_is_closed():
     assert finished.returncode == -signal.SIGINT
     assert finished.stdout == "closed\n"
     assert finished.stderr == "interrupted\n"
+
+
+def test_a_full_disk_is_one_line_that_says_how_much_room_there_is_and_status_one(tmp_path, capsys):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "not" / "there"))
+
+    @one_line_errors
+    def main(error):
+        raise error
+
+    assert main(full) == 1
+    assert main(DiskFull(OSError(errno.EDQUOT, "?"), tmp_path, "make it larger")) == 1
+    assert main(OSError(errno.EFBIG, "?")) == 1
+    first, second, third = capsys.readouterr().err.splitlines()
+    before, _, rest = first.partition(" (")
+    assert before == f"error: {tmp_path}/not/there: no space left on device"
+    free, _, rest = rest.partition(" ")
+    assert float(free.replace(",", "")) > 0
+    assert rest == "MiB are free); make room and run this again"
+    assert second.startswith(f"error: {tmp_path}: disk quota exceeded (")
+    assert second.endswith("; make it larger")
+    assert third == "error: file too large; make room and run this again"
+
+
+def test_other_errors_of_the_system_are_not_hidden():
+    @one_line_errors
+    def main():
+        open("/no/such/folder/file")  # noqa: SIM115
+
+    with pytest.raises(FileNotFoundError):
+        main()

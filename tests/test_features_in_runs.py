@@ -10,7 +10,7 @@ import pytest
 
 from adamine_jax import evaluate, frozen_features, train, workdir
 from adamine_jax.devices import make_mesh
-from adamine_jax.errors import UserError
+from adamine_jax.errors import DiskFull, UserError
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
@@ -175,7 +175,8 @@ def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(frozen_features.os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"train.npy: .* GiB cannot be written \(No space left on device\)"):
+    room = r"train.npy: no space left on device \(.* MiB are free\); the features take .* GiB: make room"
+    with pytest.raises(DiskFull, match=room):
         train.train(tiny.small_config(tiny_data, **CACHED), tmp_path / "run", one_device())
 
 

@@ -1,0 +1,104 @@
+"""A disk that is full stops a run with one line and loses nothing: with more room the same command goes on."""
+
+import contextlib
+import os
+import re
+import resource
+import subprocess
+
+import pytest
+
+from tests.faults import runs
+from tests.test_metrics_log import events, expected_events
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    finished = runs.run(tiny_data, directory)
+    assert finished.returncode == 0, finished.stderr
+    return directory
+
+
+def told(finished, directory):
+    """What a run said that had no room: in one line, and nothing after it."""
+    assert finished.returncode == 1, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "Exception" not in finished.stderr
+    lines = finished.stderr.splitlines()
+    assert lines[-1].startswith(f"error: {directory}"), finished.stderr
+    assert sum("error:" in line for line in lines) == 1
+    assert re.search(r"[0-9.,]+ MiB are free", lines[-1])
+    assert "make room and give the same command again, which" in lines[-1]
+    return lines[-1]
+
+
+@contextlib.contextmanager
+def small_disk(folder):
+    """Gives a function that sets the size of a disk mounted at a folder."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here ({mounted.stderr.decode().strip()})")
+
+    def resize(kibibytes):
+        subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", str(folder)], check=True)
+
+    try:
+        yield resize
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
+    lines = []
+    with small_disk(tmp_path) as resize:
+        directory = tmp_path / "run"
+        for kibibytes in (4, 12, 20, 40, 700, 800, 1_300, 1_800, 1_900):
+            resize(kibibytes)
+            finished = runs.run(tiny_data, directory)
+            if finished.returncode == 0:
+                break
+            lines.append(told(finished, directory))
+        resize(8_000)
+        again = runs.run(tiny_data, directory)
+        assert again.returncode == 0, again.stderr
+        runs.assert_same_run(directory, undisturbed, tiny_data)
+        assert events(directory) == expected_events(directory)
+    print(*lines, sep="\n")
+    assert any("starts from the beginning" in line for line in lines)
+    assert any("goes on from step 4" in line for line in lines)
+
+
+@pytest.mark.parametrize("size", [100, 1_000, 2_000, 3_000, 5_000, 50_000, 185_000])
+def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
+    """No file may be longer than this: other writes fail than on a disk that fills up, and each at once."""
+    directory = tmp_path / "run"
+    limited = runs.run(
+        tiny_data,
+        directory,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)),
+    )
+    print(told(limited, directory))
+    again = runs.run(tiny_data, directory)
+    assert again.returncode == 0, again.stderr
+    runs.assert_same_run(directory, undisturbed, tiny_data)
+    assert events(directory) == expected_events(directory)
+    assert not [name for name in os.listdir(directory / "checkpoints") if not name.isdigit()]
+
+
+def test_no_room_for_the_features_of_the_frozen_resnet(tiny_data, tmp_path):
+    features = "--config.cache_frozen_features=2"
+    whole = runs.run(tiny_data, tmp_path / "whole", features)
+    assert whole.returncode == 0, whole.stderr
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk") as resize:
+        directory = tmp_path / "disk" / "run"
+        resize(20)
+        line = told(runs.run(tiny_data, directory, features), directory)
+        assert "/train.npy: no space left on device (0.0 MiB are free); the features take 0.0 GiB" in line
+        resize(8_000)
+        again = runs.run(tiny_data, directory, features)
+        assert again.returncode == 0, again.stderr
+        runs.assert_same_run(directory, tmp_path / "whole", tiny_data)

@@ -1,0 +1,42 @@
+"""Two processes on the same workdir: the first one writes, and all agree on what is there."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from tests.faults.runs import ROOT
+
+
+def test_two_processes_agree(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-m", "tests.faults.two_processes", str(port)]
+    processes = [
+        subprocess.Popen(
+            [*command, str(number), str(tmp_path)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    printed, said = zip(*(process.communicate() for process in processes), strict=True)
+    assert [process.returncode for process in processes] == [0, 0], said
+    folder = tmp_path / "checkpoints"
+    printed = [[line for line in text.splitlines() if not line.startswith("[Gloo]")] for text in printed]
+    assert printed[0] == printed[1]
+    assert printed[0] == [
+        "4 1",
+        "4 1",
+        "3 1",
+        f"[Errno 27] File too large: '{folder}/4.unfinished'",
+        f"{folder}: no checkpoint is as it was saved (3/model/_METADATA: wrong checksum; 1/model/_METADATA: wrong "
+        "checksum; 4.damaged); take another workdir, or remove this folder to start again from the beginning",
+    ]
+    assert sum(f"{folder}/4/model/_METADATA: wrong checksum; the checkpoint is set aside" in line for line in said) == 1
+    assert sorted(os.listdir(folder)) == ["1", "3", "4.damaged"]
