@@ -57,7 +57,7 @@ def take_over(folder: Path, best_by: str) -> Scores:
 
     What a killed run was writing or removing is removed. The last checkpoint and the best are verified, and so is what
     takes their place when they are damaged. The damaged ones are set aside, each with a line on stderr, but not if all
-    of them are: the folder then stays as it is.
+    of them are: the folder then stays as it is. Where there is only one, what was before it is the beginning.
 
     Args:
         folder: of the checkpoints; it is made.
@@ -67,7 +67,7 @@ def take_over(folder: Path, best_by: str) -> Scores:
         The checkpoints that are left. Of those neither last nor best, only the manifest was looked at.
 
     Raises:
-        UserError: there are checkpoints, but all are damaged.
+        UserError: there are several checkpoints, but all are damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.iterdir():
@@ -85,7 +85,7 @@ def take_over(folder: Path, best_by: str) -> Scores:
                 del scores[step]
     damages = dict(sorted(damages.items(), reverse=True))
     older = sorted(path.name for path in folder.glob(f"*{DAMAGED}"))
-    if not scores and (damages or older):
+    if not scores and len(damages) + len(older) > 1:
         named = [f"{step}/{damage}" for step, damage in damages.items()] + older
         raise UserError(
             f"{folder}: no checkpoint is as it was saved ({'; '.join(named)}); take another workdir, or remove this "
@@ -93,9 +93,9 @@ def take_over(folder: Path, best_by: str) -> Scores:
         )
     for step, damage in damages.items():
         _set_aside(folder / str(step))
+        last = f"the last one is that of step {max(scores)}" if scores else "there is none before it"
         print(
-            f"{folder}/{step}/{damage}; the checkpoint is set aside as {step}{DAMAGED}, the last one is that of step "
-            f"{max(scores)}",
+            f"{folder}/{step}/{damage}; the checkpoint is set aside as {step}{DAMAGED}, {last}",
             file=sys.stderr,
             flush=True,
         )

@@ -190,12 +190,25 @@ def test_where_all_are_damaged_nothing_starts_and_nothing_changes(tmp_path):
 
 
 def test_damaged_ones_that_were_set_aside_are_no_beginning(tmp_path):
-    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 2.0})
     damage(folder, 2)
+    damage(folder, 3)
     Checkpoints(tmp_path)
     shutil.rmtree(folder / "1")
-    with pytest.raises(UserError, match=r"no checkpoint is as it was saved \(2.damaged\)"):
+    with pytest.raises(UserError, match=r"no checkpoint is as it was saved \(2.damaged; 3.damaged\)"):
         Checkpoints(tmp_path)
+
+
+def test_before_the_only_one_is_the_beginning(tmp_path, capsys):
+    folder = saved(tmp_path, {1: 5.0})
+    damage(folder, 1)
+    for _ in range(2):  # the second time after having been killed
+        assert Checkpoints(tmp_path).latest_step() is None
+    line = (
+        f"{folder}/1/model/_METADATA: wrong checksum; the checkpoint is set aside as 1.damaged, there is none before it"
+    )
+    assert capsys.readouterr().err == f"{line}\n"
+    assert names(folder) == ["1.damaged"]
 
 
 def test_reading_only_refuses_what_is_damaged_and_changes_nothing(tmp_path):

@@ -1,0 +1,18 @@
+"""Prints the campaign as a table: what was done to a run, and whether it ended as if nothing had been."""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line for each fault."""
+    words = {"passed": "as if nothing had been", "failed": "NOT as an undisturbed run", "skipped": "not tried"}
+    rows = []
+    for outcome, word in words.items():
+        for report in terminalreporter.stats.get(outcome, []):
+            if report.nodeid.startswith("tests/faults/") and (report.when == "call" or outcome == "skipped"):
+                file, _, name = report.nodeid.removeprefix("tests/faults/test_").partition(".py::test_")
+                rows.append((file.replace("_", " "), name.replace("_", " "), word, f"{report.duration:.0f} s"))
+    if not rows:
+        return
+    terminalreporter.section("faults")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in sorted(rows):
+        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
