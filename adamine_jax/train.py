@@ -173,7 +173,7 @@ class _Run:
             first = init_from(Path(config.train.init_from), first, self.dataset)
         elif config.model.image.weights:
             first = load_image_weights(config.model.image.weights, first)
-        elif config.unfreeze_epoch > 0 and not config.data.image_features:
+        elif config.unfreeze_epoch > 0 and not config.data.image_features and processes.is_first():
             epochs = min(config.unfreeze_epoch, config.epochs)
             print(preflight.RANDOM_RESNET.format(epochs=epochs), file=sys.stderr, flush=True)
         return create_state(config, first, self.mesh)
