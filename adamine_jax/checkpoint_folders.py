@@ -70,9 +70,8 @@ def take_over(folder: Path, best_by: str) -> Scores:
         UserError: there are several checkpoints, but all are damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.iterdir():
-        if leftover.name.endswith((UNFINISHED, SUPERSEDED)):
-            shutil.rmtree(leftover)
+    for leftover in (*folder.glob(f"*{UNFINISHED}*"), *folder.glob(f"*{SUPERSEDED}")):
+        shutil.rmtree(leftover)
     scores, damages = read_scores(folder, best_by)
     verified = set()
     for choose in (max, best):
@@ -107,6 +106,12 @@ def remove(checkpoint: Path) -> None:
     superseded = checkpoint.with_name(checkpoint.name + SUPERSEDED)
     os.rename(checkpoint, superseded)
     shutil.rmtree(superseded)
+
+
+def abandon(folder: Path, step: int) -> None:
+    """Removes what there is of a checkpoint that cannot be written to its end."""
+    for unfinished in folder.glob(f"{step}{UNFINISHED}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager

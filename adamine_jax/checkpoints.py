@@ -10,7 +10,6 @@ there is nothing to choose: a checkpoint without a manifest that fits is damaged
 program have none, and are not read.
 """
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -157,7 +156,7 @@ class Checkpoints:
             unfinished.rename(folder)
             files.sync(self._folder)
         except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            folders.abandon(self._folder, step)
             raise
         for old in superseded:
             folders.remove(old)

@@ -33,9 +33,12 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_unless_abandoned, hook)
     try:
-        with _orbax() as orbax:
-            for name, tree in trees.items():
-                orbax.save((folder / name).absolute(), args=ocp.args.StandardSave(tree))
+        handlers = {name: ocp.StandardCheckpointHandler(multiprocessing_options=_alone()) for name in trees}
+        options = ocp.CompositeOptions(multiprocessing_options=_alone())
+        handler = ocp.CompositeCheckpointHandler(composite_options=options, **handlers)
+        with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:  # both trees at a time
+            items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+            orbax.save(folder.absolute(), args=ocp.args.Composite(**items))
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
         if found := re.search("os_error_code='([0-9]+)'", str(error)):  # TensorStore's way to tell it
@@ -59,7 +62,8 @@ def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError, KeyError, OSError: the folder holds other trees, or cannot be read.
     """
-    with _orbax() as orbax:
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:
         for name, target in targets.items():  # before anything is read: what Orbax then leaves behind is not pretty
             stored = _shapes(orbax.metadata((folder / name).absolute()).item_metadata.tree)
             wanted = _shapes(target)
@@ -82,12 +86,10 @@ def _shapes(tree: Any) -> dict[str, str]:
     }
 
 
-def _orbax() -> ocp.Checkpointer:
-    """Orbax for this process alone, which neither waits for the others nor shares the work with them."""
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process neither waits for others nor shares the work with them."""
     process = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+    return ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
 
 
 def _unless_abandoned(hook: Callable[..., None], unraisable) -> None:

@@ -159,7 +159,7 @@ def test_several_damaged_ones_are_named_newest_first(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line.removeprefix(f"{folder}/").partition(";")[0] for line in lines] == [
         "11/model/_METADATA: wrong checksum",
-        "10/training/_CHECKPOINT_METADATA: missing",
+        "10/training/_METADATA: missing",
         "2/manifest.jsonl: missing (removed, or never written, as by an earlier version)",
     ]
     assert names(folder) == ["1", "10.damaged", "11.damaged", "2.damaged"]
@@ -254,9 +254,10 @@ def test_reading_only_does_not_guess_which_one_is_the_best(tmp_path):
 def test_what_a_killed_run_was_at_is_cleared_away(tmp_path):
     folder = saved(tmp_path, {1: 5.0, 2: 1.0})
     shutil.copytree(folder / "2", folder / "3.unfinished")
+    shutil.copytree(folder / "2", folder / "4.unfinished.orbax-checkpoint-tmp")
     shutil.copytree(folder / "2", folder / "0.superseded")
     Checkpoints(tmp_path, read_only=True)
-    assert names(folder) == ["0.superseded", "1", "2", "3.unfinished"]
+    assert names(folder) == ["0.superseded", "1", "2", "3.unfinished", "4.unfinished.orbax-checkpoint-tmp"]
     assert Checkpoints(tmp_path).latest_step() == 2
     assert names(folder) == ["1", "2"]
 
