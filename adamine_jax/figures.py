@@ -13,7 +13,7 @@ import numpy as np
 
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.plots.curves import curves
-from adamine_jax.plots.items import load_items
+from adamine_jax.plots.items import UnreadablePhoto, load_items
 from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
 
 
@@ -38,6 +38,8 @@ def draw_curves(workdir: Path) -> list[Path]:
 def draw_top5(workdir: Path, queries: int, seed: int) -> list[Path]:
     """Draws what is retrieved in the gallery of the test split, in both directions.
 
+    An item whose photo cannot be read is named on stderr and left out of both pictures.
+
     Args:
         workdir: of the run; its gallery is `gallery/test`.
         queries: how many; all there are, when there are fewer.
@@ -55,11 +57,19 @@ def draw_top5(workdir: Path, queries: int, seed: int) -> list[Path]:
     items, image, recipe = load_items(folder)
     by_id = sorted(range(len(items)), key=lambda row: items[row].id)
     drawn = np.random.default_rng(seed).choice(len(items), min(queries, len(items)), replace=False)
-    rows = [by_id[place] for place in drawn]
-    return [
-        top5_recipe_to_photo(items, image, recipe, rows, workdir / "figures" / "top5_recipe_to_photo.png"),
-        top5_photo_to_recipe(items, image, recipe, rows, workdir / "figures" / "top5_photo_to_recipe.png"),
-    ]
+    shown, kept = [by_id[place] for place in drawn], list(range(len(items)))
+    while shown:
+        arguments = [items[row] for row in kept], image[kept], recipe[kept], [kept.index(row) for row in shown]
+        try:
+            return [
+                top5_recipe_to_photo(*arguments, workdir / "figures" / "top5_recipe_to_photo.png"),
+                top5_photo_to_recipe(*arguments, workdir / "figures" / "top5_photo_to_recipe.png"),
+            ]
+        except UnreadablePhoto as unreadable:
+            print(f"{unreadable}; left out of the pictures", file=sys.stderr, flush=True)
+            kept = [row for row in kept if items[row].id != unreadable.id]
+            shown = [row for row in shown if row in kept]
+    raise UserError(f"no top-5 pictures: none of the drawn photos of {folder} can be read")
 
 
 @one_line_errors

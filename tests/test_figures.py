@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from adamine_jax.figures import main
+from adamine_jax.plots.items import load_items
+from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
 
 FIGURES = ["curves.png", "curves.svg", "top5_photo_to_recipe.png", "top5_recipe_to_photo.png"]
 
@@ -101,6 +103,23 @@ def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not [name for name in names(workdir) if name.startswith(".")]
+
+
+def test_the_pictures_are_drawn_without_a_photo_that_cannot_be_read(workdir, capsys):
+    gallery = workdir / "gallery" / "test"
+    (gallery / "photos" / "3.jpg").write_bytes(b"x")
+    assert main(["--workdir", str(workdir), "--queries", "7"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the photo of recipe 0000000003" in line
+    assert line.endswith("; left out of the pictures")
+
+    items, image, recipe = load_items(gallery)
+    rest = np.delete(np.arange(7), 3)
+    queries = [int(np.searchsorted(rest, row)) for row in np.random.default_rng(0).choice(7, 7, False) if row != 3]
+    arguments = [items[row] for row in rest], image[rest], recipe[rest], queries
+    for name, draw in zip(FIGURES[2:], (top5_photo_to_recipe, top5_recipe_to_photo), strict=True):
+        expected = draw(*arguments, workdir / name).read_bytes()
+        assert (workdir / "figures" / name).read_bytes() == expected
 
 
 def test_real_photos_and_texts(tmp_path):

@@ -12,6 +12,14 @@ from PIL import Image, ImageOps
 from adamine_jax.errors import UserError
 
 
+class UnreadablePhoto(UserError):
+    """The photo of an item cannot be shown; `id` is the item's."""
+
+    def __init__(self, item_id: str, message: str):
+        self.id = item_id
+        super().__init__(message)
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One recipe and its photo.
@@ -83,7 +91,7 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
     """The centre of an item's photo as (side, side, 3) uint8, turned upright.
 
     Raises:
-        UserError: the photo cannot be read; the item's id is named.
+        UnreadablePhoto: the photo cannot be read; the item's id is named.
     """
     try:
         if isinstance(item.photo, np.ndarray):
@@ -95,7 +103,7 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
     except (OSError, TypeError, ValueError, SyntaxError) as error:  # Pillow's ways to refuse a damaged file
         where = f" ({item.photo})" if isinstance(item.photo, Path) else ""
-        raise UserError(f"the photo of recipe {item.id}{where} cannot be read: {error}") from None
+        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} cannot be read: {error}") from None
 
 
 def _load_array(path: Path) -> np.ndarray:
