@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adamine_jax import embedding, report, workdir
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import load_index
 
 
@@ -25,15 +26,18 @@ def main(arguments: list[str] | None = None) -> None:
     if out.exists() and not (out / "items.jsonl").exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not a gallery; take another folder")
     trained = workdir.load_from_flags(flags)
-    index = load_index(trained.open_dataset().shards(flags.split))
+    damage = Damage(trained.config.data.max_damaged)
+    index = load_index(trained.open_dataset().shards(flags.split), damage)
     if not len(index):
         raise UserError(f"{trained.config.data.dir}: has no {flags.split} split to embed")
     embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-    image, recipe = embedding.embed_split(
-        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {flags.split}"
+    image, recipe, numbers = embedding.embed_split(
+        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {flags.split}", damage
     )
-    report.write_split_gallery(trained, index, image, recipe, out)
-    print(f"{out}: {len(index)} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+    pairs = report.write_split_gallery(trained, index, numbers, image, recipe, out, damage)
+    print(f"{out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+    if damage.count:
+        print(damage.summary())
 
 
 if __name__ == "__main__":

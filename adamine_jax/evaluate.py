@@ -8,6 +8,7 @@ import sys
 
 from adamine_jax import report, workdir
 from adamine_jax.errors import one_line_errors
+from adamine_jax.input.damage import Damage
 from adamine_jax.retrieval.protocols import parse_protocols
 
 
@@ -24,7 +25,10 @@ def main(arguments: list[str] | None = None) -> None:
         parse_protocols(flags.protocols)  # a mistake in it is told before anything is loaded
     trained = workdir.load_from_flags(flags)
     protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
-    report.evaluate_split(trained, flags.workdir, flags.split, protocols)
+    damage = Damage(trained.config.data.max_damaged)
+    report.evaluate_split(trained, flags.workdir, flags.split, protocols, damage)
+    if damage.count:
+        print(damage.summary())
 
 
 if __name__ == "__main__":

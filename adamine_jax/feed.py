@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from adamine_jax import devices, embedding
 from adamine_jax.frozen_features import FrozenResNet
 from adamine_jax.input import pipeline
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import RecordIndex
@@ -33,11 +34,20 @@ class Feed:
         splits: the records of 'train' and 'val'.
         model: both towers.
         mesh: with the axis 'data'.
+        damage: takes the damaged records.
     """
 
-    def __init__(self, config, directory: Path, splits: dict[str, RecordIndex], model: AdaMine, mesh: Mesh):
+    def __init__(
+        self,
+        config,
+        directory: Path,
+        splits: dict[str, RecordIndex],
+        model: AdaMine,
+        mesh: Mesh,
+        damage: Damage,
+    ):
         self._config, self._directory, self._splits = config, directory, splits
-        self._model, self._mesh = model, mesh
+        self._model, self._mesh, self._damage = model, mesh, damage
         self._vectors = {split: open_vectors(config, splits[split]) for split in ("train", "val")}
         self._epochs = range(0)  # those that the two iterators below are set up for
         self._train: Batches = _nothing()
@@ -92,15 +102,17 @@ class Feed:
             data=config.data,
             model=config.model,
             vectors=vectors["train"],
+            damage=self._damage,
         )
         self._train = pipeline.to_devices(batches, self._mesh)
         if len(val):
-            self._val = embedding.split_batches(val, config, self._mesh, vectors["val"], times=len(self._epochs))
+            times = len(self._epochs)
+            self._val = embedding.split_batches(val, config, self._mesh, self._damage, vectors["val"], times)
 
     def _frozen(self, state: TrainState) -> dict[str, Vectors]:
         """What the frozen ResNet sees, computed once, in place of the photos."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        resnet = FrozenResNet(self._directory, self._config, self._model, variables, self._mesh)
+        resnet = FrozenResNet(self._directory, self._config, self._model, variables, self._mesh, self._damage)
         frozen = dict(self._vectors)
         for split, features in (("train", resnet.random_crops), ("val", resnet.central_crops)):
             if len(self._splits[split]):

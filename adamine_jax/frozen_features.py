@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax import devices, files
 from adamine_jax.errors import UserError
 from adamine_jax.input import pipeline
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import PhotoFeatures
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models.adamine import AdaMine
@@ -40,6 +42,7 @@ class FrozenResNet:
         model: both towers.
         variables: {'params', 'batch_stats'}, replicated over `mesh`.
         mesh: with the axis 'data'.
+        damage: takes the damaged records; the features of a photo that cannot be read are NaN.
     """
 
     workdir: Path
@@ -47,18 +50,19 @@ class FrozenResNet:
     model: AdaMine
     variables: dict[str, Any]
     mesh: Mesh
+    damage: Damage
 
     def random_crops(self, index: RecordIndex) -> PhotoFeatures:
         """Features of `cache_frozen_features` random crops of each photo of the train split, computed once.
 
         Raises:
-            UserError: the disk has no room for them, or a photo cannot be read.
+            UserError: the disk has no room for them, or too many records are damaged.
         """
         photos, crops = len(index.photo_ids), self.config.cache_frozen_features
         draws = np.random.default_rng([self.config.seed, photos]).random((photos * crops, 3), np.float32)
         path = self._stored("train", index, np.repeat(np.arange(photos), crops), draws)
         rows = np.arange(photos * crops).reshape(photos, crops)
-        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path))
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
 
     def central_crops(self, index: RecordIndex) -> PhotoFeatures:
         """Features of the central crop of each validation recipe's first photo; see `random_crops`."""
@@ -66,7 +70,7 @@ class FrozenResNet:
         path = self._stored("val", index, first, None)
         rows = np.zeros((len(index.photo_ids), 1), np.int64)
         rows[first, 0] = np.arange(len(first))  # validation asks for no others
-        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path))
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
 
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """The file with the features of these photos' crops, (N, F), made where it is missing."""
@@ -110,6 +114,7 @@ class FrozenResNet:
             batch_size=batch_size,
             rows=devices.local_rows(batch_size),
             data=self.config.data,
+            damage=self.damage,
         )
         with Progress(f"features of the frozen ResNet, {split}", len(photos), "crop", initial=done) as progress:
             for number, batch in enumerate(self._features(batches), start=1):
@@ -122,16 +127,17 @@ class FrozenResNet:
                     files.write_text(note, str(done))
         features.flush()
 
-    def _features(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """(B, S, S, 3) photos to (B, F) features, batch by batch."""
+    def _features(self, batches: Iterator[pipeline.Batch]) -> Iterator[np.ndarray]:
+        """Batches of photos to (B, F) features, NaN where there is no photo."""
 
         @jax.jit
-        def embed(variables, images):
-            features = self.model.apply(variables, images, method="image_features")
+        def embed(variables, batch):
+            features = self.model.apply(variables, batch["image"], method="image_features")
+            features = jnp.where(batch["readable"][:, None], features, jnp.nan)
             return jax.lax.with_sharding_constraint(features, NamedSharding(self.mesh, PartitionSpec()))
 
-        for batch in pipeline.to_devices(({"image": images} for images in batches), self.mesh):
-            yield np.asarray(embed(self.variables, batch["image"])).astype(DTYPE)
+        for batch in pipeline.to_devices(batches, self.mesh):
+            yield np.asarray(embed(self.variables, batch)).astype(DTYPE)
 
     def _digest(self) -> str:
         """Of the ResNet: other weights have other features."""

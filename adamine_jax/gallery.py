@@ -16,26 +16,31 @@ def write_gallery(
     folder: Path,
     image: np.ndarray,
     recipe: np.ndarray,
-    recipes: Iterable[Recipe],
+    recipes: Iterable[Recipe | None],
     class_names: tuple[str, ...],
-) -> None:
+) -> int:
     """Writes `image.npy`, `recipe.npy`, `items.jsonl` and the photos, whole or not at all; replaces an older gallery.
 
     Args:
         folder: to write.
         image: (N, D) float32 unit rows.
         recipe: (N, D) float32 unit rows.
-        recipes: the N recipes, in the order of the rows.
+        recipes: the N recipes, in the order of the rows; None leaves a row out.
         class_names: names of the classes.
+
+    Returns:
+        How many pairs it has.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        save_array(aside / "image.npy", image)
-        save_array(aside / "recipe.npy", recipe)
+        is_kept = np.zeros(len(image), bool)
         (aside / "photos").mkdir()
         with open(aside / "items.jsonl", "w", encoding="utf-8") as lines:
-            for item in recipes:
+            for row, item in enumerate(recipes):
+                if item is None:
+                    continue
+                is_kept[row] = True
                 photo = f"photos/{item.id}.jpg"
                 (aside / photo).write_bytes(item.photo)
                 described = {
@@ -47,9 +52,12 @@ def write_gallery(
                     "instructions": item.instructions,
                 }
                 lines.write(json.dumps(described, ensure_ascii=False) + "\n")
+        save_array(aside / "image.npy", image[is_kept])
+        save_array(aside / "recipe.npy", recipe[is_kept])
         aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         aside.rename(folder)
+        return int(is_kept.sum())
     finally:
         shutil.rmtree(aside, ignore_errors=True)

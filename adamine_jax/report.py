@@ -8,6 +8,7 @@ import numpy as np
 from adamine_jax import embedding, figures, files, workdir
 from adamine_jax.errors import UserError
 from adamine_jax.gallery import write_gallery
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.items import read_recipes
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
@@ -16,8 +17,8 @@ from adamine_jax.retrieval.tables import format_table
 
 
 def evaluate_split(
-    trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...]
-) -> tuple[dict[str, dict], RecordIndex, np.ndarray, np.ndarray]:
+    trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...], damage: Damage
+) -> tuple[dict[str, dict], RecordIndex, np.ndarray, np.ndarray, np.ndarray]:
     """Embeds a split, ranks it under the protocols, prints the table and writes `eval_<split>.json`.
 
     Args:
@@ -25,43 +26,55 @@ def evaluate_split(
         directory: the workdir.
         split: 'train', 'val' or 'test'.
         protocols: names; those larger than the split are skipped, with a line.
+        damage: takes the damaged records, which are left out.
 
     Returns:
-        (results, index, image (N, D), recipe (N, D)), the rows in the order of the ids.
+        (results, index, numbers (N,), image (N, D), recipe (N, D)): the records of the rows, in the order of the ids.
 
     Raises:
-        UserError: the split is empty.
+        UserError: the split is empty, or too many of its records are damaged.
     """
     dataset = trained.open_dataset()
-    index = load_index(dataset.shards(split))
+    index = load_index(dataset.shards(split), damage)
     if not len(index):
         raise UserError(f"{dataset.folder}: has no {split} split to evaluate")
     embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-    image, recipe = embedding.embed_split(
-        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {split}"
+    image, recipe, numbers = embedding.embed_split(
+        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {split}", damage
     )
-    for line in skipped_protocols(protocols, len(index)):
+    for line in skipped_protocols(protocols, len(numbers)):
         print(line)
-    ids = [identifier.decode() for identifier in index.ids[index.sorted_by_id()]]
+    ids = [identifier.decode() for identifier in index.ids[numbers]]
     results = evaluate(image, recipe, ids, protocols, trained.config.eval.seed)
     files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
-    return results, index, image, recipe
+    return results, index, numbers, image, recipe
 
 
 def write_split_gallery(
-    trained: workdir.Trained, index: RecordIndex, image: np.ndarray, recipe: np.ndarray, folder: Path
-) -> None:
-    """Writes the gallery of an embedded split; the rows are in the order of the ids."""
-    recipes = read_recipes(index, index.sorted_by_id())
-    write_gallery(folder, image, recipe, recipes, trained.class_names)
+    trained: workdir.Trained,
+    index: RecordIndex,
+    numbers: np.ndarray,
+    image: np.ndarray,
+    recipe: np.ndarray,
+    folder: Path,
+    damage: Damage,
+) -> int:
+    """Writes the gallery of an embedded split, of the records with these numbers.
+
+    Returns:
+        How many pairs it has: a record may have become unreadable since it was embedded.
+    """
+    recipes = read_recipes(index, numbers, damage)
+    return write_gallery(folder, image, recipe, recipes, trained.class_names)
 
 
-def run_test(directory: Path) -> dict[str, dict]:
+def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
 
     Args:
         directory: the workdir.
+        damage: takes the damaged records.
 
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
@@ -72,8 +85,10 @@ def run_test(directory: Path) -> dict[str, dict]:
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")
         return {}
-    results, index, image, recipe = evaluate_split(trained, directory, "test", trained.config.eval.protocols)
-    write_split_gallery(trained, index, image, recipe, directory / "gallery" / "test")
+    results, *embedded = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
+    write_split_gallery(trained, *embedded, directory / "gallery" / "test", damage)
     for picture in figures.draw_top5(directory, queries=4, seed=0):
         print(picture)
+    if damage.count:
+        print(damage.summary())
     return results

@@ -19,6 +19,7 @@ from adamine_jax.errors import UserError
 from adamine_jax.feed import Feed
 from adamine_jax.fine_tuning import init_from
 from adamine_jax.import_weights import load_image_weights
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.features import read_matrix
 from adamine_jax.input.plan import batch_shares
@@ -55,14 +56,15 @@ def train(config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh |
     config = _with_dims(config, dataset)
     num_classes = len(dataset.class_names) if config.loss.classifier_weight else None
     model = build_model(config.model, table_rows=dataset.table_rows, num_classes=num_classes)
-    splits = {split: load_index(dataset.shards(split)) for split in ("train", "val", "test")}
+    damage = Damage(config.data.max_damaged)
+    splits = {split: load_index(dataset.shards(split), damage) for split in ("train", "val", "test")}
     _check_splits(config, dataset, splits)
 
     directory = Path(directory)
     with workdir.locked(directory):
         workdir.claim(directory, config, dataset, splits["train"])
-        _Run(config, directory, dataset, splits, model, mesh).finish()
-        return report.run_test(directory)
+        _Run(config, directory, dataset, splits, model, mesh, damage).finish()
+        return report.run_test(directory, damage)
 
 
 RECALLS = ("r1", "r5", "r10")
@@ -78,9 +80,10 @@ class _Run:
     splits: dict[str, RecordIndex]
     model: AdaMine
     mesh: Mesh
+    damage: Damage
 
     def __post_init__(self):
-        self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh)
+        self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
         rate = learning_rate(self.config, self.steps_per_epoch)
         self.train_step = make_train_step(self.model, self.config, self.mesh, rate)
@@ -166,7 +169,8 @@ class _Run:
         sums = {name: float(total) for name, total in jax.device_get(state.sums).items()}
         steps, step, streak = max(sums.pop("steps"), 1), int(state.step), int(state.streak)
         means = {name: total / steps for name, total in sums.items()}
-        log.write(step, epoch, "train", means | {"skipped_steps": int(state.skipped), **_peak_memory()})
+        counts = {"skipped_steps": int(state.skipped), "damaged_records": self.damage.count}
+        log.write(step, epoch, "train", means | counts | _peak_memory())
         if streak >= self.config.train.nonfinite_streak:
             raise UserError(
                 f"the loss or its gradient was not finite in the last {streak} steps, up to step {step}; "
@@ -183,17 +187,18 @@ class _Run:
         if not len(index):
             return {}
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        image, recipe = embedding.embed_split(
+        image, recipe, numbers = embedding.embed_split(
             self.embed_step,
             variables,
             index,
             self.config,
             self.mesh,
             f"validating epoch {epoch + 1}",
+            self.damage,
             self.feed.val_batches(),
         )
         protocol = "full" if len(index) <= LARGEST_FULL_VALIDATION else "1k"
-        ids = [identifier.decode() for identifier in index.ids[index.sorted_by_id()]]
+        ids = [identifier.decode() for identifier in index.ids[numbers]]
         results = evaluate(image, recipe, ids, (protocol,), self.config.eval.seed)[protocol]
         scores = {
             f"{metric}_{direction}": results[direction][metric]["mean"]

@@ -33,6 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.mismatch = 0.0  # share of the training pairs that get another recipe's photo; for the pairwise losses
     config.data.image_features = ""  # matrix of another encoder's features of the photos, in place of the ResNet
     config.data.sentence_vectors = ""  # matrix of the sentences' vectors, for model.instructions = 'vectors'
+    config.data.max_damaged = 100  # damaged records that are skipped before a run stops; 0 = it stops at the first
     config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must end at chance
 
     config.model = ml_collections.ConfigDict()

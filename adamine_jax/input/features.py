@@ -39,14 +39,16 @@ class PhotoFeatures:
         values: (R, F).
         rows: (P, K) rows of each photo of the split, one for each of K crops.
         source: what an error names.
+        has_gaps: whether a row of NaN stands for a photo that could not be read; else it is an error.
     """
 
     values: np.ndarray
     rows: np.ndarray
     source: str
+    has_gaps: bool = False
 
     def __call__(self, photos: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """(B,) photo numbers and (B,) draws from [0, 1), which crop, to (B, F) float32.
+        """(B,) photo numbers and (B,) draws from [0, 1), which crop, to (B, F) float32; a gap stays a row of NaN.
 
         Raises:
             UserError: a vector is not finite.
@@ -54,8 +56,11 @@ class PhotoFeatures:
         crops = (draws * self.rows.shape[1]).astype(np.int64)
         rows = self.rows[photos, crops]
         features = np.asarray(self.values[rows], np.float32)
-        if not np.isfinite(features).all():
-            row = rows[np.argmin(np.isfinite(features).all(axis=1))]
+        is_fine = np.isfinite(features).all(axis=1)
+        if self.has_gaps:
+            is_fine |= np.isnan(features).all(axis=1)
+        if not is_fine.all():
+            row = rows[np.argmin(is_fine)]
             raise UserError(f"{self.source}: row {row} (counted from 0) has values that are not finite; make it again")
         return features
 

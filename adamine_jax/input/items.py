@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.records import RecordIndex, RecordReader
 
 
@@ -30,12 +31,17 @@ class Recipe:
     photo: bytes
 
 
-def read_recipes(index: RecordIndex, numbers: np.ndarray) -> Iterator[Recipe]:
-    """Yields the recipes of the records with these numbers, in their order."""
+def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[Recipe | None]:
+    """Yields the recipes of the records with these numbers, in their order; None for one that `damage` takes."""
     reader = RecordReader(index)
     try:
         for number in numbers:
-            (payload,) = reader([number])
+            try:
+                payload = reader.read(number)
+            except DamagedRecord as damaged:
+                damage.report(damaged)
+                yield None
+                continue
             yield _recipe(tf.train.Example.FromString(payload).features.feature)
     finally:
         reader.close()

@@ -1,36 +1,26 @@
 """Batches of photos and recipes, from the records of a split to the devices of a mesh."""
 
 import collections
-import functools
-import os
-from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
-import tensorflow as tf
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.errors import UserError
-from adamine_jax.input import images, text
+from adamine_jax.input import images
+from adamine_jax.input.damage import Damage
+from adamine_jax.input.draws import Draws, StepDraws
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.records import RecordIndex, RecordReader
+from adamine_jax.input.reading import Batch, BatchReader, Rows
+from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.substitutes import substitute
 
-_ragged = functools.partial(tf.io.RaggedFeature, row_splits_dtype=tf.int64)
-
-FEATURES = {
-    "class_id": tf.io.FixedLenFeature([], tf.int64, default_value=0),
-    "ingredient_ids": _ragged(tf.int64),
-    "word_ids": _ragged(tf.int64),
-    "sentence_lengths": _ragged(tf.int64),
-    "images": _ragged(tf.string),
-}
-
-Batch = dict[str, np.ndarray]
-"""`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `ingredients` (B, 20) int32, `words` (B, S, W)
-int32, `num_sentences` (B,) int32 ≤ S, `class_id` (B,) int32, `record` (B,) int64: the record numbers. Where given
-`sentence_vectors` (B, S, D) float32. In training also `match` (B,) int32, +1, or −1 where the photo is another
-recipe's, and `image_class_id` (B,) int32, the photo's class."""
+THREADS = 2
+"""Batches that are being read at a time. The photos of each are decoded by TensorFlow's own threads, one a core."""
+READ_AHEAD = 4
+"""Batches that are read, or being read, before they are asked for."""
 
 
 def train_batches(
@@ -43,11 +33,12 @@ def train_batches(
     data,
     model,
     vectors: Vectors | None = None,
+    damage: Damage | None = None,
 ) -> Iterator[Batch]:
     """This process's rows of the planned batches, with a random photo of each recipe, randomly cropped.
 
     What is random depends on (seed, step, row of the global batch) alone: not on the number of processes, nor on
-    where a run was interrupted.
+    where a run was interrupted. Damaged records are replaced, see `substitutes`.
 
     Args:
         index: of the train split.
@@ -58,38 +49,51 @@ def train_batches(
         data: `config.data`; reads `image_size`, `resize`, `flip`, `mismatch` and `shuffle_photos`.
         model: `config.model`; reads `max_sentences` and `max_words`.
         vectors: of the split.
+        damage: takes the damaged records.
 
     Yields:
         Batches of host arrays; see `Batch`.
+
+    Raises:
+        UserError: too many records are damaged.
     """
-    batch_size = plan.shape[1]
-    lender_of = _lenders(index, seed, data)
-    first_photo = tf.constant(index.first_photo)
+    crop = images.random_crops(data.resize, data.image_size, data.flip)
+    reader = BatchReader(index, crop, model, vectors or Vectors(), Damage() if damage is None else damage)
+    draws = Draws(index, seed, data, plan.shape[1])
 
-    def draw(numbers: tf.Tensor, step: tf.Tensor) -> _Rows:
-        key = tf.stack([tf.cast(seed, tf.int64), step])
-        uniform = tf.random.stateless_uniform((batch_size, 4), seed=key)[rows]
-        lenders = numbers if lender_of is None else tf.gather(tf.constant(lender_of), numbers)
-        if data.mismatch:
-            whether, which = (tf.random.experimental.stateless_fold_in(key, number) for number in (1, 2))
-            is_mismatched = tf.random.stateless_uniform((batch_size,), whether)[rows] < data.mismatch
-            ahead = tf.random.stateless_uniform((batch_size,), which, 1, len(index), tf.int64)[rows]
-            lenders = tf.where(is_mismatched, (numbers + ahead) % len(index), lenders)  # never the recipe itself
-        photos = tf.cast(tf.gather(first_photo, lenders + 1) - tf.gather(first_photo, lenders), tf.float32)
-        return _Rows(numbers, lenders, tf.cast(uniform[:, 0] * photos, tf.int64), uniform[:, 1:])
-
-    def crop(jpeg: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        return images.random_crop(jpeg, uniform, resize=data.resize, size=data.image_size, flip=data.flip)
-
-    steps = np.arange(first_step, first_step + len(plan), dtype=np.int64)
-    batches = tf.data.Dataset.from_tensor_slices((plan[:, rows].astype(np.int64), steps)).map(draw)
-    lent = bool(data.mismatch) or data.shuffle_photos
-    for batch in _read(index, batches, crop, model, vectors or Vectors(), lent):
-        lenders = batch.pop("lender")
-        is_own = batch["record"] == lenders if data.mismatch else np.ones(len(lenders), bool)
+    def read(place: int) -> Batch:
+        drawn, numbers = draws.of_step(first_step + place), plan[place].astype(np.int64)
+        lenders = drawn.lenders(numbers, slice(None))
+        batch, has_recipe, has_photo = reader(drawn.rows(numbers[rows], lenders[rows], rows))
+        if not (has_recipe & has_photo).all():
+            numbers, lenders = _without_damage(index, reader, drawn, numbers, lenders)
+            batch, has_recipe, has_photo = reader(drawn.rows(numbers[rows], lenders[rows], rows))
+            if not (has_recipe & has_photo).all():
+                raise UserError(f"{index.shards[0].parent}: records that can be read only sometimes; look at the disk")
+        lenders = lenders[rows] if data.mismatch else batch["record"]
+        is_own = batch["record"] == lenders
         batch["match"] = np.where(is_own, 1, -1).astype(np.int32)
         batch["image_class_id"] = np.where(is_own, batch["class_id"], index.class_id[lenders]).astype(np.int32)
-        yield batch
+        return batch
+
+    return _in_order(read, len(plan), reader)
+
+
+def _without_damage(
+    index: RecordIndex, reader: BatchReader, drawn: StepDraws, numbers: np.ndarray, lenders: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) records and (B,) lenders of a global batch, of which all rows are looked at, whosever they are."""
+
+    def lender_of(row: int, number: int) -> int:
+        return int(drawn.lenders(np.array([number]), slice(row, row + 1))[0])
+
+    def can_be_read(row: int, number: int, lender: int) -> tuple[bool, bool]:
+        _, has_recipe, has_photo = reader(drawn.rows(np.array([number]), np.array([lender]), slice(row, row + 1)))
+        return bool(has_recipe[0]), bool(has_photo[0])
+
+    _, has_recipe, has_photo = reader(drawn.rows(numbers, lenders, slice(None)))
+    damaged = np.flatnonzero(~(has_recipe & has_photo))
+    return substitute(numbers, lenders, index.class_id, damaged, lender_of, can_be_read)
 
 
 def evaluation_batches(
@@ -102,6 +106,7 @@ def evaluation_batches(
     model,
     vectors: Vectors | None = None,
     times: int = 1,
+    damage: Damage | None = None,
 ) -> Iterator[Batch]:
     """Every recipe once, in the order given, with the central crop of its first photo; nothing is random.
 
@@ -113,161 +118,93 @@ def evaluation_batches(
         data: `config.data`; reads `image_size` and `resize`.
         model: `config.model`; reads `max_sentences` and `max_words`.
         vectors: of the split.
-        times: goes through all of it so many times: setting up costs more than a small split.
+        times: goes through all of it so many times.
+        damage: takes the damaged records.
 
     Yields:
         Batches of host arrays; see `Batch`. The first N rows of the global batches, put one after the other, are
-        the recipes asked for.
+        the recipes asked for; those that are damaged are not `readable`.
+
+    Raises:
+        UserError: too many records are damaged.
     """
-    steps = -(-len(numbers) // batch_size)
-    padded = np.pad(numbers, (0, steps * batch_size - len(numbers)), mode="edge").reshape(steps, batch_size)
-    numbers = padded[:, rows].astype(np.int64)
-    zeros = np.zeros(numbers.shape, np.int64)
+    crop = images.center_crops(data.resize, data.image_size)
+    reader = BatchReader(index, crop, model, vectors or Vectors(), Damage() if damage is None else damage)
+    batches = _cut(numbers.astype(np.int64), batch_size)[:, rows]
+    zeros = np.zeros(batches.shape[1], np.int64)
 
-    def crop(jpeg: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-        return images.center_crop(jpeg, resize=data.resize, size=data.image_size)
+    def read(place: int) -> Batch:
+        records = batches[place % len(batches)]
+        batch, has_recipe, has_photo = reader(Rows(records, records, zeros, np.zeros((len(zeros), 3), np.float32)))
+        return batch | {"readable": has_recipe & has_photo}
 
-    batches = tf.data.Dataset.from_tensor_slices(
-        _Rows(numbers, numbers, zeros, np.zeros((*numbers.shape, 3), np.float32))
-    ).repeat(times)
-    for batch in _read(index, batches, crop, model, vectors or Vectors()):
-        del batch["lender"]
-        yield batch
+    return _in_order(read, times * len(batches), reader)
 
 
 def photo_batches(
-    index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None, *, batch_size: int, rows: slice, data
-) -> Iterator[np.ndarray]:
+    index: RecordIndex,
+    photos: np.ndarray,
+    draws: np.ndarray | None,
+    *,
+    batch_size: int,
+    rows: slice,
+    data,
+    damage: Damage | None = None,
+) -> Iterator[Batch]:
     """Crops of photos by their numbers.
 
     Args:
         index: of the split.
         photos: (N,) numbers of photos, as `RecordIndex.first_photo` counts them.
-        draws: (N, 3) float32 from [0, 1), of the crop as `images.random_crop` takes them; None = central crops.
+        draws: (N, 3) float32 from [0, 1), of the crop as `images.random_crops` takes them; None = central crops.
         batch_size: B; the last batch is filled up with repetitions.
         rows: this process's rows of a batch.
         data: `config.data`; reads `image_size`, `resize` and `flip`.
+        damage: takes the damaged records.
 
     Yields:
-        (B, S, S, 3) uint8.
+        `image` (B, S, S, 3) uint8 and `readable` (B,) bool, False where it is zeros because it cannot be read.
+
+    Raises:
+        UserError: too many records are damaged.
     """
-    steps = -(-len(photos) // batch_size)
-    places = np.minimum(np.arange(steps * batch_size), len(photos) - 1).reshape(steps, batch_size)[:, rows]
+    crop = images.center_crops(data.resize, data.image_size)
+    if draws is not None:
+        crop = images.random_crops(data.resize, data.image_size, data.flip)
+    reader = BatchReader(index, crop, None, Vectors(), Damage() if damage is None else damage)
+    batches = _cut(np.arange(len(photos)), batch_size)[:, rows]
     numbers = np.searchsorted(index.first_photo, photos, side="right") - 1
     chosen = photos - index.first_photo[numbers]
     uniform = np.zeros((len(photos), 3), np.float32) if draws is None else draws
 
-    def crop(jpeg: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        if draws is None:
-            return images.center_crop(jpeg, resize=data.resize, size=data.image_size)
-        return images.random_crop(jpeg, uniform, resize=data.resize, size=data.image_size, flip=data.flip)
+    def read(place: int) -> Batch:
+        at = batches[place]
+        batch, _, has_photo = reader(Rows(numbers[at], numbers[at], chosen[at], uniform[at]))
+        return {"image": batch["image"], "readable": has_photo}
 
-    batches = tf.data.Dataset.from_tensor_slices(
-        _Rows(numbers[places], numbers[places], chosen[places], uniform[places])
-    )
-    for batch in _read(index, batches, crop, None, Vectors()):
-        yield batch["image"]
+    return _in_order(read, len(batches), reader)
 
 
-class _Rows(NamedTuple):
-    """Rows of a batch that are to be read.
-
-    Attributes:
-        numbers: (B,) int64, of the records.
-        lenders: (B,) int64, the records whose photos they get.
-        chosen: (B,) int64, which of these photos.
-        uniform: (B, 3) float32 from [0, 1), for the crop.
-    """
-
-    numbers: Any
-    lenders: Any
-    chosen: Any
-    uniform: Any
+def _cut(numbers: np.ndarray, batch_size: int) -> np.ndarray:
+    """(N,) → (batches, B), the last number repeated at the end."""
+    batches = -(-len(numbers) // batch_size)
+    return np.pad(numbers, (0, batches * batch_size - len(numbers)), mode="edge").reshape(batches, batch_size)
 
 
-def _lenders(index: RecordIndex, seed: int, data) -> np.ndarray | None:
-    """With `data.shuffle_photos`, (N,) the record that lends each record its photos: the control experiment."""
-    return np.random.default_rng([seed, len(index)]).permutation(len(index)) if data.shuffle_photos else None
-
-
-def _read(
-    index: RecordIndex, batches: tf.data.Dataset, crop, model, vectors: Vectors, lent: bool = False
-) -> Iterator[Batch]:
-    """Reads, parses, decodes and crops batches of `_Rows`.
-
-    The photos are those of the lenders, which are the records themselves unless `lent`. Without a `model` no texts
-    are parsed.
-    """
-    reader = RecordReader(index)
-    errors: list[UserError] = []
-
-    def read(numbers: np.ndarray) -> np.ndarray:
-        try:
-            return np.array(reader(numbers), dtype=object)
-        except UserError as error:
-            errors.append(error)  # TensorFlow would hand on a traceback as text
-            raise
-
-    def payloads_of(numbers: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(read, [numbers], tf.string), numbers.shape)
-
-    def parse(rows: _Rows) -> dict[str, tf.Tensor] | tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        recipe = tf.io.parse_example(payloads_of(rows.numbers), FEATURES)
-        batch = {"record": rows.numbers, "lender": rows.lenders}
-        if model is not None:
-            batch |= _texts(recipe, model)
-        if vectors.photos is not None:
-            return batch | {"chosen": rows.chosen, "crop": rows.uniform[:, 0]}
-        photos = recipe["images"]
-        if lent:
-            photos = tf.io.parse_example(payloads_of(rows.lenders), FEATURES)["images"]
-        return batch, tf.gather(photos.flat_values, photos.row_starts() + rows.chosen), rows.uniform
-
-    def decode(batch: dict[str, tf.Tensor], jpeg: tf.Tensor, uniform: tf.Tensor) -> dict[str, tf.Tensor]:
-        return batch | {"image": crop(jpeg, uniform)}
-
-    parse, decode = (tf.autograph.experimental.do_not_convert(step) for step in (parse, decode))
-    dataset = batches.map(parse, num_parallel_calls=2)
-    if vectors.photos is None:
-        rows = batches.element_spec.numbers.shape[0]
-        dataset = dataset.unbatch().map(decode, num_parallel_calls=os.cpu_count()).batch(rows, drop_remainder=True)
-    dataset = dataset.prefetch(2).with_options(_untuned())
+def _in_order(read: Callable[[int], Batch], count: int, reader: BatchReader) -> Generator[Batch, None, None]:
+    """Yields `read(0)`, `read(1)`, …, computed ahead by threads, and closes the reader."""
+    on_the_way = collections.deque()
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="input")
     try:
-        for batch in dataset.as_numpy_iterator():
-            if vectors.photos is not None:
-                batch["image"] = vectors.photos(
-                    index.first_photo[batch["lender"]] + batch.pop("chosen"), batch.pop("crop")
-                )
-            if vectors.sentences is not None:
-                batch |= vectors.sentences(batch["record"], model.max_sentences)
-            yield batch
-    except tf.errors.OpError as error:
-        if errors:
-            raise errors[0] from None
-        raise UserError(
-            f"a photo cannot be decoded ({error.message.splitlines()[0]}); convert the data set again"
-        ) from None
+        for place in range(count):
+            on_the_way.append(pool.submit(read, place))
+            if len(on_the_way) > READ_AHEAD:
+                yield on_the_way.popleft().result()
+        while on_the_way:
+            yield on_the_way.popleft().result()
     finally:
-        del dataset
+        pool.shutdown(cancel_futures=True)
         reader.close()
-
-
-def _untuned() -> tf.data.Options:
-    """Without autotuning: at its end a data set would wait for the tuner, which sleeps up to a minute at a time."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
-
-
-def _texts(recipe: dict[str, tf.RaggedTensor | tf.Tensor], model) -> dict[str, tf.Tensor]:
-    return {
-        "ingredients": text.pad_ingredients(recipe["ingredient_ids"]),
-        "words": text.pad_sentences(
-            recipe["word_ids"], recipe["sentence_lengths"], model.max_sentences, model.max_words
-        ),
-        "num_sentences": tf.minimum(tf.cast(recipe["sentence_lengths"].row_lengths(), tf.int32), model.max_sentences),
-        "class_id": tf.cast(recipe["class_id"], tf.int32),
-    }
 
 
 def to_devices(

@@ -1,10 +1,12 @@
 """Batches against the records read one by one."""
 
 import io
+import threading
 
 import jax
 import ml_collections
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -27,6 +29,10 @@ def index(tiny_data):
 
 @pytest.fixture(scope="module")
 def examples(index):
+    return examples_of(index)
+
+
+def examples_of(index):
     payloads = tf.data.TFRecordDataset([str(path) for path in index.shards])
     return [tf.train.Example.FromString(payload.numpy()).features.feature for payload in payloads]
 
@@ -121,16 +127,23 @@ def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(in
         assert np.abs(crop - first[4:36, 8:40]).max() <= 3
 
 
-def test_the_end_of_the_data_waits_for_no_tuner(index, monkeypatch):
-    # tf.data's autotuner sleeps up to a minute at a time, and a data set that it tunes ends when it wakes.
-    read = []
-    iterate = tf.data.Dataset.as_numpy_iterator
-    monkeypatch.setattr(
-        tf.data.Dataset, "as_numpy_iterator", lambda self: read.append(self.options()) or iterate(self), raising=True
+def test_batches_that_are_not_used_up_stop_when_closed(index):
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("input")]
+
+    def open_shards():
+        return [file for file in psutil.Process().open_files() if ".tfrecord" in file.path]
+
+    plan = np.tile(epoch_plan(index.class_id, 0, 0, 8), (50, 1))
+    batches = pipeline.train_batches(
+        index, plan, first_step=0, rows=slice(None), seed=7, data=data_config(), model=MODEL
     )
-    train_batches(index, epoch_plan(index.class_id, 0, 0, 8))
-    list(pipeline.evaluation_batches(index, np.arange(4), batch_size=2, rows=slice(2), data=data_config(), model=MODEL))
-    assert [options.autotune.enabled for options in read] == [False, False]
+    next(batches)
+    assert threads()
+    assert open_shards()
+    batches.close()
+    assert not threads()
+    assert not open_shards()
 
 
 def _columns(batches):

@@ -1,7 +1,9 @@
 """The offset index against TensorFlow's own sequential reader, and against damage."""
 
+import errno
 import os
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -9,7 +11,10 @@ import tensorflow as tf
 
 from adamine_jax.errors import UserError
 from adamine_jax.input import records
+from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.shards import masked_crc, scan
+from tests import damaging
 
 
 @pytest.fixture
@@ -35,13 +40,13 @@ def test_the_checksum_is_that_of_tfrecords_format(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
         writer.write(b"some bytes")
     written = (tmp_path / "one").read_bytes()
-    assert int.from_bytes(written[-4:], "little") == records.masked_crc(b"some bytes")
+    assert int.from_bytes(written[-4:], "little") == masked_crc(b"some bytes")
 
 
 def test_the_cache_is_used_until_a_shard_changes(shards, monkeypatch):
     first = records.load_index(shards)
     with monkeypatch.context() as patch:
-        patch.setattr(records, "build_index", lambda _: pytest.fail("built again"))
+        patch.setattr(records, "build_index", lambda *_: pytest.fail("built again"))
         second = records.load_index(shards)
     for field in ("shard", "offset", "length", "ids", "class_id"):
         np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
@@ -59,23 +64,36 @@ def test_a_damaged_cache_is_built_again(shards):
     assert len(records.load_index(shards)) == 48
 
 
-def test_a_flipped_bit_is_named_when_indexing_and_when_reading(shards):
+def test_the_index_gives_its_rows_back(shards):
     index = records.load_index(shards)
-    position = int(index.offset[3]) + 20
-    with open(shards[0], "r+b") as file:
-        file.seek(position)
-        byte = file.read(1)[0]
-        file.seek(position)
-        file.write(bytes([byte ^ 4]))
+    for number, path in enumerate(shards):
+        scanned = scan(path, {}, Damage())
+        assert list(index.rows_of(number).values()) == scanned.rows
+        assert len(scanned.rows) == 24
 
+
+def test_a_damaged_record_is_named_when_read_and_the_others_are_not_touched(shards):
+    index = records.load_index(shards)
+    damaging.damage_payload(index, 3)
     reader = records.RecordReader(index)
     assert len(reader(np.array([2, 4]))) == 2
-    with pytest.raises(
-        UserError, match=rf"{shards[0].name}.*recipe {index.ids[3].decode()}: record with a wrong checksum"
-    ):
+    where = rf"{shards[0].name}, byte {index.offset[3] - 12}, recipe {index.ids[3].decode()}"
+    with pytest.raises(DamagedRecord, match=f"{where}: record with a wrong checksum"):
         reader(np.array([3]))
-    with pytest.raises(UserError, match=f"byte {index.offset[3] - records.HEADER_BYTES}: record with a wrong checksum"):
-        records.build_index(shards)
+    reader.close()
+
+
+def test_a_place_of_the_disk_that_cannot_be_read_is_a_damaged_record(shards, monkeypatch):
+    index = records.load_index(shards)
+    reader = records.RecordReader(index)
+
+    def pread(file, length, offset):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(records.os, "pread", pread)
+    with pytest.raises(DamagedRecord, match=r"recipe \w+: cannot be read \(Input/output error\)"):
+        reader.read(3)
+    reader.close()
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 200])
@@ -83,3 +101,123 @@ def test_a_shard_that_was_cut_off_is_named(shards, cut):
     os.truncate(shards[1], shards[1].stat().st_size - cut)
     with pytest.raises(UserError, match=rf"{shards[1].name}, byte \d+: the file ends inside a record"):
         records.load_index(shards)
+
+
+def test_a_damaged_header_is_named(shards):
+    damaging.flip_bit(shards[1], 3)
+    with pytest.raises(UserError, match=rf"{shards[1].name}, byte 0: damaged TFRecord header"):
+        records.load_index(shards)
+
+
+def test_a_damaged_record_is_left_out_of_a_new_index_and_counted_by_every_load(shards, capsys):
+    whole = records.build_index(shards)
+    damaging.damage_payload(whole, 3)
+    damaging.damage_payload(whole, 30)
+    for damage in (Damage(), Damage()):  # it is built, then read from the cache
+        index = records.load_index(shards, damage)
+        assert list(index.ids) == list(np.delete(whole.ids, [3, 30]))
+        assert damage.count == 2
+        lines = sorted(capsys.readouterr().err.splitlines())
+        for line, number in zip(lines, (3, 30), strict=True):
+            place = f"{whole.shards[number // 24]}, byte {whole.offset[number] - 12}"
+            assert line.startswith(f"{place}: record with a wrong checksum; skipped, damaged record ")
+
+
+def test_a_payload_that_is_no_recipe_is_left_out(shards, tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "x.tfrecord-00000-of-00001")) as writer:
+        for payload in (b"some bytes", b"", *records.RecordReader(records.load_index(shards))(range(2))):
+            writer.write(payload)
+    damage = Damage()
+    assert len(records.load_index([tmp_path / "x.tfrecord-00000-of-00001"], damage)) == 2
+    assert damage.count == 2
+
+
+def test_a_record_damaged_since_an_earlier_index_keeps_its_number(shards, capsys):
+    whole = records.load_index(shards)
+    damaging.damage_payload(whole, 3)
+    damage = Damage()
+    assert_same(records.load_index(shards, damage), whole)
+    assert damage.count == 1
+    assert f"recipe {whole.ids[3].decode()}: record with a wrong checksum" in capsys.readouterr().err
+    # And once more, now from that index.
+    damaging.damage_payload(whole, 40)
+    assert_same(records.load_index(shards), whole)
+
+
+def test_behind_a_damaged_header_the_earlier_index_tells_the_places(shards, capsys):
+    whole = records.load_index(shards)
+    damaging.damage_header(whole, 5)
+    damaging.damage_header(whole, 6)
+    damaging.damage_payload(whole, 6)
+    damage = Damage()
+    index = records.load_index(shards, damage)
+    assert_same(index, whole)
+    reader = records.RecordReader(index)
+    assert len(reader([5, 7])) == 2  # a header is not needed to read what follows it
+    with pytest.raises(DamagedRecord):
+        reader.read(6)
+    reader.close()
+    assert damage.count == 1
+    assert "byte 0: damaged" not in (errors := capsys.readouterr().err)
+    assert errors.count("damaged TFRecord header; an earlier index tells where the record lies") == 2
+
+
+def test_what_was_cut_off_since_an_earlier_index_keeps_its_numbers(shards, capsys):
+    whole = records.load_index(shards)
+    damaging.cut_off(whole, 40)
+    index = records.load_index(shards)
+    assert_same(index, whole)
+    assert "the file ends inside a record; an earlier index knows 8 more" in capsys.readouterr().err
+    reader = records.RecordReader(index)
+    assert len(reader(range(40))) == 40
+    for number in range(40, 48):
+        with pytest.raises(DamagedRecord, match="the file ends inside a record"):
+            reader.read(number)
+    reader.close()
+
+
+def test_a_record_that_an_earlier_index_left_out_is_passed_over_with_its_header(shards):
+    whole = records.build_index(shards)
+    damaging.damage_payload(whole, 3)
+    without = records.load_index(shards)
+    damaging.damage_header(whole, 3)
+    damage = Damage()
+    index = records.load_index(shards, damage)
+    assert list(index.offset) == list(without.offset)
+    assert list(index.ids) == list(np.delete(whole.ids, 3))
+    assert damage.count == 1
+
+
+def test_an_index_of_other_recipes_is_not_trusted(shards):
+    """Files of the same names and sizes, of other recipes, one of them damaged."""
+    whole = records.load_index(shards)
+    content = bytearray(shards[0].read_bytes())
+    first, length = int(whole.offset[0]), int(whole.length[0])
+    payload = bytes(content[first : first + length]).replace(whole.ids[0], b"f" * 10)
+    content[first : first + length + 4] = payload + struct.pack("<I", masked_crc(payload))
+    shards[0].write_bytes(content)
+    damaging.damage_payload(whole, 3)
+    index = records.load_index(shards)
+    assert list(index.ids) == [b"f" * 10, *np.delete(whole.ids, 3)[1:]]
+
+
+@pytest.mark.parametrize(("limit", "damaged"), [(0, 1), (2, 3)])
+def test_one_too_many_stops_in_one_line(shards, limit, damaged, capsys):
+    index = records.build_index(shards)
+    for number in range(damaged):
+        damaging.damage_payload(index, 2 * number)
+    with pytest.raises(UserError, match="record with a wrong checksum") as error:
+        records.load_index(shards, Damage(limit))
+    assert "\n" not in str(error.value)
+    assert ("2 other damaged records were skipped before" in str(error.value)) == bool(limit)
+    assert len(capsys.readouterr().err.splitlines()) == limit
+    assert not list(shards[0].parent.glob(".*.index.npz"))
+    if limit:
+        damage = Damage(damaged)
+        records.load_index(shards, damage)
+        assert damage.count == damaged
+
+
+def assert_same(one, other):
+    for field in records.ARRAYS:
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)

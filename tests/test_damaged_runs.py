@@ -1,0 +1,236 @@
+"""Whole runs on damaged records: they end as runs without these records would.
+
+Most of them read features in place of photos, because a ResNet takes long to compile; photos that cannot be decoded are
+in the slow ones, and in the tests of the input.
+"""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from adamine_jax import embed, evaluate, feed, figures, frozen_features, workdir
+from adamine_jax.devices import make_mesh
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import write_gallery
+from adamine_jax.input.damage import Damage
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.items import read_recipes
+from adamine_jax.input.plan import epoch_plan
+from adamine_jax.input.records import load_index
+from adamine_jax.metrics_log import read_metrics
+from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.train import train
+from tests import damaging, tiny
+from tests.input.test_substitutes import first_free
+
+PAYLOADS, PHOTO = (4, 6, 29), 33
+
+
+def index_of(data, split="train"):
+    return load_index(open_dataset(data).shards(split))
+
+
+def damage_payloads(data):
+    index = index_of(data)
+    for number in PAYLOADS:
+        damaging.damage_payload(index, number)
+
+
+def damage_photos(data):
+    index = index_of(data)
+    for photo in range(index.first_photo[PHOTO + 1] - index.first_photo[PHOTO]):
+        damaging.damage_photo(index, PHOTO, photo)
+
+
+@pytest.fixture
+def data(tiny_data, tmp_path):
+    """A copy that may be damaged, with its index."""
+    shutil.copytree(tiny_data, tmp_path / "data")
+    for split in ("train", "val", "test"):
+        index_of(tmp_path / "data", split)
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def without_photos(tiny_data, tmp_path_factory):
+    """Fields of a configuration that reads features of all photos."""
+    path = tmp_path_factory.mktemp("features") / "photos.npy"
+    ids = [photo.decode() for split in ("train", "val", "test") for photo in index_of(tiny_data, split).photo_ids]
+    np.save(path, np.random.default_rng(0).standard_normal((len(ids), 20)).astype(np.float16))
+    path.with_suffix(".txt").write_text("\n".join(ids))
+    return {"data__image_features": str(path)}
+
+
+@pytest.fixture
+def plans_without(monkeypatch):
+    """A function that changes the epoch plans by hand: they have some records no more."""
+
+    def use(damaged):
+        def changed(labels, seed, epoch, batch_size):
+            plan = epoch_plan(labels, seed, epoch, batch_size)
+            for batch in plan:
+                planned = batch.tolist()
+                for row, number in enumerate(planned):
+                    if number in damaged:
+                        taken = {*planned, *batch[:row].tolist(), *damaged}
+                        batch[row] = first_free(number, labels.tolist(), taken)
+            return plan
+
+        monkeypatch.setattr(feed, "epoch_plan", changed)
+
+    return use
+
+
+def run(data, directory, **fields):
+    return train(tiny.small_config(data, **fields), directory, make_mesh(jax.devices()[:1]))
+
+
+def assert_same(one, other, data):
+    """The last checkpoints, to the bit."""
+    variables = [jax.device_get(workdir.load(path, "last", {"dir": str(data)}).variables) for path in (one, other)]
+    jax.tree.map(np.testing.assert_array_equal, *variables)
+
+
+def lines_of(directory, split):
+    return [line for line in read_metrics(directory / "metrics.jsonl") if line["split"] == split]
+
+
+def scores(directory):
+    """All lines of the metrics, without what depends on the machine or counts the damage."""
+    lines = read_metrics(directory / "metrics.jsonl")
+    return [{name: line[name] for name in line.keys() - {"damaged_records", "peak_memory_gib"}} for line in lines]
+
+
+def test_a_run_on_damaged_records_is_that_of_a_plan_changed_by_hand(
+    data, tiny_data, tmp_path, without_photos, plans_without, capsys
+):
+    damage_payloads(data)
+    run(data, tmp_path / "damaged", **without_photos)
+    errors = capsys.readouterr().err.splitlines()
+    assert sum("skipped, damaged record" in line for line in errors) == 3
+    assert lines_of(tmp_path / "damaged", "train")[-1]["damaged_records"] == 3
+    plans_without(set(PAYLOADS))
+    run(tiny_data, tmp_path / "clean", **without_photos)
+    assert_same(tmp_path / "damaged", tmp_path / "clean", data)
+    assert {line["damaged_records"] for line in lines_of(tmp_path / "clean", "train")} == {0}
+    assert scores(tmp_path / "damaged") == scores(tmp_path / "clean")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [{}, {"cache_frozen_features": 2}])
+def test_so_is_a_run_on_photos_that_cannot_be_decoded(data, tiny_data, tmp_path, plans_without, fields):
+    damage_payloads(data)
+    damage_photos(data)
+    run(data, tmp_path / "damaged", **fields)
+    assert lines_of(tmp_path / "damaged", "train")[-1]["damaged_records"] == 4
+    run(data, tmp_path / "resumed", **fields, epochs=1)
+    run(data, tmp_path / "resumed", **fields, epochs=2)
+    assert_same(tmp_path / "damaged", tmp_path / "resumed", data)
+    plans_without({*PAYLOADS, PHOTO})
+    run(tiny_data, tmp_path / "clean", **fields)
+    assert_same(tmp_path / "damaged", tmp_path / "clean", data)
+    assert scores(tmp_path / "damaged") == scores(tmp_path / "clean")
+
+
+def test_a_photo_that_cannot_be_read_has_no_features_of_the_frozen_resnet(data, tmp_path):
+    config = tiny.small_config(data, cache_frozen_features=2)
+    model = build_model(config.model, table_rows=len(tiny.WORDS) + 3)
+    sizes = {"image_size": config.data.image_size, "max_words": config.model.max_words}
+    variables = init_variables(model, jax.random.key(0), **sizes)
+    damage_payloads(data)
+    damage_photos(data)
+    damage, index = Damage(), index_of(data)
+    mesh = make_mesh(jax.devices()[:1])
+    frozen = frozen_features.FrozenResNet(tmp_path, config, model, variables, mesh, damage)
+    photos = np.arange(len(index.photo_ids))
+    features = frozen.random_crops(index)(photos, np.zeros(len(photos), np.float32))
+    owners = np.searchsorted(index.first_photo, photos, side="right") - 1
+    is_damaged = np.isin(owners, [*PAYLOADS, PHOTO])
+    assert np.isnan(features[is_damaged]).all()
+    assert np.isfinite(features[~is_damaged]).all()
+    assert damage.count == 4
+
+
+def test_a_training_goes_on_when_records_were_damaged_since(data, tmp_path, without_photos):
+    run(data, tmp_path / "run", epochs=1, **without_photos)
+    damage_payloads(data)
+    run(data, tmp_path / "run", epochs=2, **without_photos)
+    assert [line["damaged_records"] for line in lines_of(tmp_path / "run", "train")] == [0] * 3 + [3] * 3
+    # Without the index of before, a damaged record has no number and the plans are others.
+    for cache in data.rglob(".*.index.npz"):
+        cache.unlink()
+    with pytest.raises(UserError, match=r"its train split has 45 recipes, .* was trained on 48 others"):
+        run(data, tmp_path / "run", epochs=3, **without_photos)
+
+
+def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(data, tmp_path, without_photos, capsys):
+    damaging.damage_payload(index_of(data, "val"), 2)
+    run(data, tmp_path / "run", epochs=1, **without_photos)
+    (line,) = lines_of(tmp_path / "run", "val")
+    assert 1 <= line["medr_image_to_recipe"] <= 11
+    assert "1 damaged record was skipped (named above)" in capsys.readouterr().out
+
+    command = ["--workdir", str(tmp_path / "run")]
+    assert embed.main([*command, "--out", str(tmp_path / "whole")]) == 0
+    assert "damaged" not in capsys.readouterr().out
+    index = index_of(data, "test")
+    order = index.sorted_by_id()
+    for row in (3, 8):
+        damaging.damage_payload(index, order[row])
+    kept = np.delete(np.arange(12), [3, 8])
+
+    assert embed.main([*command, "--out", str(tmp_path / "rest")]) == 0
+    printed = capsys.readouterr()
+    assert f"{tmp_path / 'rest'}: 10 pairs" in printed.out
+    assert "2 damaged records were skipped (named above)" in printed.out
+    for row in (3, 8):
+        assert printed.err.count(f"recipe {index.ids[order[row]].decode()}: ") == 1
+    items = [
+        [json.loads(line) for line in (tmp_path / name / "items.jsonl").read_text().splitlines()]
+        for name in ("whole", "rest")
+    ]
+    assert items[1] == [items[0][row] for row in kept]
+    for side in ("image.npy", "recipe.npy"):
+        whole, rest = (np.load(tmp_path / name / side) for name in ("whole", "rest"))
+        np.testing.assert_allclose(rest, whole[kept], atol=1e-6)
+
+    assert evaluate.main(command) == 0
+    assert "2 damaged records were skipped (named above)" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "eval_test.json").read_text())["full"]["pairs"] == 10
+    assert figures.main(command) == 0
+
+
+def test_a_gallery_leaves_out_what_became_unreadable_after_it_was_embedded(data, tmp_path):
+    index = index_of(data, "test")
+    order = index.sorted_by_id()
+    damaging.damage_payload(index, order[5])
+    rows = np.arange(24, dtype=np.float32).reshape(12, 2)
+    damage = Damage()
+    names = ("background", *(f"class {number}" for number in range(1, 5)))
+    assert write_gallery(tmp_path / "gallery", rows, -rows, read_recipes(index, order, damage), names) == 11
+    assert damage.count == 1
+    np.testing.assert_array_equal(np.load(tmp_path / "gallery" / "recipe.npy"), -np.delete(rows, 5, axis=0))
+    ids = [json.loads(line)["id"] for line in (tmp_path / "gallery" / "items.jsonl").read_text().splitlines()]
+    assert ids == [index.ids[number].decode() for number in np.delete(order, 5)]
+
+
+def test_a_split_of_which_nothing_can_be_read_is_one_line(data, tmp_path, without_photos):
+    index = index_of(data, "val")
+    for number in range(len(index)):
+        damaging.damage_payload(index, number)
+    with pytest.raises(UserError, match="none of the 12 records of recipe1m-val"):
+        run(data, tmp_path / "run", epochs=1, **without_photos)
+
+
+@pytest.mark.parametrize(("limit", "message"), [(0, "record with a wrong checksum"), (2, "2 other damaged records")])
+def test_one_too_many_stops_the_training_in_one_line(data, tmp_path, without_photos, limit, message):
+    damage_payloads(data)
+    with pytest.raises(UserError, match=message) as error:
+        run(data, tmp_path / "run", data__max_damaged=limit, **without_photos)
+    assert "\n" not in str(error.value)
+    # With no need for another workdir.
+    run(data, tmp_path / "run", data__max_damaged=3, epochs=1, **without_photos)
+    assert len(lines_of(tmp_path / "run", "train")) == 3
