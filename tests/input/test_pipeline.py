@@ -132,18 +132,19 @@ def test_batches_that_are_not_used_up_stop_when_closed(index):
         return [thread for thread in threading.enumerate() if thread.name.startswith("input")]
 
     def open_shards():
-        return [file for file in psutil.Process().open_files() if ".tfrecord" in file.path]
+        return {(file.path, file.fd) for file in psutil.Process().open_files() if ".tfrecord" in file.path}
 
+    open_before = open_shards()  # by other tests
     plan = np.tile(epoch_plan(index.class_id, 0, 0, 8), (50, 1))
     batches = pipeline.train_batches(
         index, plan, first_step=0, rows=slice(None), seed=7, data=data_config(), model=MODEL
     )
     next(batches)
     assert threads()
-    assert open_shards()
+    assert open_shards() > open_before
     batches.close()
     assert not threads()
-    assert not open_shards()
+    assert open_shards() == open_before
 
 
 def _columns(batches):
