@@ -15,21 +15,19 @@ def lines(directory, split):
     return [line for line in read_metrics(directory / "metrics.jsonl") if line["split"] == split]
 
 
+def run_alone(tiny_data, folder, **fields):
+    """A run on four devices of one process, logged step by step, in float64: its configuration file and workdir."""
+    fields = {"model__dtype": "float64", "train__log_every_steps": 1, "checkpoint__every_steps": 4} | fields
+    config = several.write_config(folder / "config.py", tiny_data, **fields)
+    command = several.main_command(config, folder / "alone")
+    check_finished(several.finish(several.start([command], 4, JAX_ENABLE_X64="1")))
+    return config, folder / "alone"
+
+
 @pytest.fixture(scope="module")
-def in_float64(tiny_data, tmp_path_factory):
-    """Thirty steps, logged one by one, on four devices of one process; and the configuration file."""
-    folder = tmp_path_factory.mktemp("processes")
-    config = several.write_config(
-        folder / "config.py",
-        tiny_data,
-        epochs=5,
-        unfreeze_epoch=2,
-        model__dtype="float64",
-        train__log_every_steps=1,
-        checkpoint__every_steps=4,
-    )
-    check_finished(several.finish(several.start([several.main_command(config, folder / "1")], 4, JAX_ENABLE_X64="1")))
-    return config, folder / "1"
+def thirty_steps(tiny_data, tmp_path_factory):
+    """With the ResNet frozen, then learning."""
+    return run_alone(tiny_data, tmp_path_factory.mktemp("processes"), epochs=5, unfreeze_epoch=2)
 
 
 def check_finished(ended):
@@ -37,18 +35,26 @@ def check_finished(ended):
         assert status == 0, errors
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_losses_and_scores_are_those_of_one_process(in_float64, tmp_path, count):
-    config, alone = in_float64
-    directory = tmp_path / "run"
+def test_two_processes_compute_what_one_computes(tiny_data, tmp_path):
+    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, unfreeze_epoch=0), tmp_path / "run", 2, steps=6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_thirty_steps_are_those_of_one_process(thirty_steps, tmp_path, count):
+    assert_same_run(*thirty_steps, tmp_path / "run", count, steps=30)
+
+
+def assert_same_run(config, alone, directory, count, steps):
+    """Runs the same in so many processes, on four devices in all, and compares losses, scores and files."""
     ended = several.finish(
         several.start([several.main_command(config, directory)] * count, 4 // count, JAX_ENABLE_X64="1")
     )
     check_finished(ended)
-    assert all("epoch 1/5" not in output for _, output, _ in ended[1:])
+    assert all("epoch 1/" not in output for _, output, _ in ended[1:])
     for name in ("loss", "bad_pairs", "grad_norm"):
         ours, expected = ([line[name] for line in lines(path, "train")] for path in (directory, alone))
-        assert len(expected) == 30
+        assert len(expected) == steps
         assert len(set(expected)) > 1
         np.testing.assert_allclose(ours, expected, rtol=1e-9, err_msg=name)
     for ours, expected in zip(lines(directory, "val"), lines(alone, "val"), strict=True):
