@@ -20,7 +20,7 @@ from adamine_jax.models.adamine import AdaMine
 from adamine_jax.state import TrainState
 
 PLANNED_ROWS = 2_000_000
-"""Rows planned at a time: setting up tf.data takes about a second, as long as an epoch of a small collection."""
+"""Rows planned at a time: while an epoch is validated, the first batches of the next one are read already."""
 
 Batches = Generator[dict[str, jax.Array], None, None]
 

@@ -1,4 +1,4 @@
-"""From the words of records to padded id arrays, inside tf.data."""
+"""From the words of records to padded id arrays, inside TensorFlow."""
 
 import tensorflow as tf
 
