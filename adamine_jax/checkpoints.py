@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from adamine_jax import checkpoint_folders as folders
 from adamine_jax import files, manifest
 from adamine_jax.agreement import agreed
-from adamine_jax.errors import UserError
+from adamine_jax.errors import NO_ROOM, UserError
 from adamine_jax.manifest import Damage
 from adamine_jax.orbax_trees import restore_trees, save_trees
 from adamine_jax.state import TrainState
@@ -92,7 +92,8 @@ class Checkpoints:
             metrics: of its validation, `best_by` among them; None for a checkpoint within an epoch.
 
         Raises:
-            OSError: the last one could not be written; the disk is full, say. The older ones are still there.
+            OSError: there was no room for the last one. The older ones are still there.
+            UserError: it could not be written for another reason; likewise.
         """
         self._commit(agreed)
         step, scores = int(state.step), {name: float(value) for name, value in (metrics or {}).items()}
@@ -176,9 +177,20 @@ class Checkpoints:
         self._scores = {step: self._scores[step] for step in self._kept(self._scores)}
 
     def _wait(self) -> None:
+        """Waits for the writer; see `save` for what it raises."""
         written, self._written = self._written, None
-        if written is not None:
+        if written is None:
+            return
+        try:
             written.result()
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(
+                f"{error.filename or self._folder}: a checkpoint cannot be written ({reason}); the ones before it are "
+                "still there: see to the disk or the folder's permissions, and give the same command again"
+            ) from error
 
     def _restore(self, step: int, targets: dict[str, Any]) -> dict[str, Any]:
         folder = self._folder / str(step)

@@ -39,15 +39,25 @@ def damage_header(index: RecordIndex, number: int) -> None:
 def damage_photo(index: RecordIndex, number: int, photo: int = 0) -> None:
     """Overwrites a photo of a record, whose checksum is right afterwards."""
     path, offset, length = index.shards[index.shard[number]], int(index.offset[number]), int(index.length[number])
-    content = bytearray(path.read_bytes())
-    payload = bytes(content[offset : offset + length])
+    payload = path.read_bytes()[offset : offset + length]
     jpeg = tf.train.Example.FromString(payload).features.feature["images"].bytes_list.value[photo]
-    payload = payload.replace(jpeg, b"\0" * len(jpeg))
-    content[offset : offset + length + 4] = payload + struct.pack("<I", masked_crc(payload))
-    path.write_bytes(content)
-    touch(path)
+    _replace(index, number, payload.replace(jpeg, b"\0" * len(jpeg)))
+
+
+def damage_meaning(index: RecordIndex, number: int) -> None:
+    """Overwrites a record with what is none of a recipe; its checksum is right afterwards."""
+    _replace(index, number, b"\xff" * int(index.length[number]))
 
 
 def cut_off(index: RecordIndex, number: int) -> None:
     """Ends a shard in the middle of a record."""
     os.truncate(index.shards[index.shard[number]], int(index.offset[number] + index.length[number] // 2))
+
+
+def _replace(index: RecordIndex, number: int, payload: bytes) -> None:
+    """Writes another payload of the same length, with its checksum."""
+    path, offset = index.shards[index.shard[number]], int(index.offset[number])
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(payload) + 4] = payload + struct.pack("<I", masked_crc(payload))
+    path.write_bytes(content)
+    touch(path)

@@ -1,5 +1,7 @@
 """A checkpoint is used as it was saved or not at all; what is damaged is named, and the one before it used."""
 
+import errno
+import os
 import resource
 import shutil
 
@@ -280,6 +282,22 @@ def test_a_full_disk_is_told_when_it_is_waited_for_and_loses_nothing(tmp_path, l
     assert everything(folder) == before
     checkpoints = Checkpoints(tmp_path)
     assert (checkpoints.latest_step(), checkpoints.best_step()) == (2, 1)
+
+
+def test_what_cannot_be_written_for_another_reason_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    before = everything(folder)
+
+    def refuse(unfinished, trees):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(unfinished))
+
+    monkeypatch.setattr("adamine_jax.checkpoints.save_trees", refuse)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state_of(3), {"r1": 9.0})
+    message = r"3.unfinished: a checkpoint cannot be written \(permission denied\); the ones before it are still there"
+    with pytest.raises(UserError, match=message):
+        checkpoints.close()
+    assert everything(folder) == before
 
 
 def test_another_models_checkpoint_is_told_in_one_line(tmp_path):
