@@ -1,3 +1,31 @@
-"""AdaMine in JAX: cross-modal retrieval between photos of dishes and their recipes."""
+"""AdaMine in JAX: cross-modal retrieval between photos of dishes and their recipes.
+
+import adamine_jax
+
+model = adamine_jax.load("runs/a")
+gallery = adamine_jax.open_gallery("runs/a/gallery/test", model.digest)
+hits = gallery.search(model.embed_photos(["dinner.jpg"]), among="recipes", top=5)
+"""
+
+import typing
 
 __version__ = "0.1.0"
+
+if typing.TYPE_CHECKING:
+    from adamine_jax.gallery import open_gallery
+    from adamine_jax.retrieval.encoder import load
+
+__all__ = ["load", "open_gallery"]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """`load` and `open_gallery`, imported when they are asked for: most commands need neither."""
+    if name == "load":
+        from adamine_jax.retrieval.encoder import load
+
+        return load
+    if name == "open_gallery":
+        from adamine_jax.gallery import open_gallery
+
+        return open_gallery
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

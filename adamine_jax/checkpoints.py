@@ -128,6 +128,17 @@ class Checkpoints:
         """Restores {'params', 'batch_stats'} alone; see `restore`."""
         return self._restore(step, {"model": _abstract(like, mesh)})["model"]
 
+    def model_digest(self, step: int) -> str:
+        """SHA-256 of what `restore_model` reads, by the checksums in the manifest.
+
+        Raises:
+            UserError: the manifest is damaged.
+        """
+        try:
+            return manifest.digest(self._folder / str(step), step, "model/")
+        except Damage as damage:
+            raise UserError(f"{self._folder}/{step}/{damage}; this checkpoint cannot be used: {_GO_ON}") from None
+
     def close(self) -> None:
         """Waits until everything is committed; see `save` for what it raises."""
         try:

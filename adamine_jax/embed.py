@@ -1,43 +1,65 @@
-"""Embeds a split with a trained model, as a gallery to search in and to draw from.
+"""Embeds a split, a folder of photos or a file of recipes with a trained model, as a gallery to search in.
 
 python -m adamine_jax.embed --workdir runs/a --split test --out galleries/test
+python -m adamine_jax.embed --workdir runs/a --photos my_photos --out galleries/mine
+python -m adamine_jax.embed --workdir runs/a --recipes recipes.jsonl --out galleries/recipes
+
+The folder gets `image.npy` and `recipe.npy` (float32 unit rows; a folder of photos has no recipes, and the other way
+round) and `items.jsonl`, line i about row i. The same command again goes on where an interrupted one was.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from adamine_jax import embedding, report, workdir
-from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax import workdir
+from adamine_jax.errors import one_line_errors
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_writer import check_replaceable
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.records import load_index
+from adamine_jax.retrieval import building, index
+from adamine_jax.retrieval.encoder import BATCH_SIZES, Encoder
+from data_builders.recipe1m.photos import available_cores
 
 
 @one_line_errors
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, embeds, writes the gallery."""
-    parser = argparse.ArgumentParser(prog="python -m adamine_jax.embed", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m adamine_jax.embed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     workdir.add_flags(parser)
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    source.add_argument("--photos", type=Path, metavar="DIR", help="a folder of photos, with those below it")
+    source.add_argument("--recipes", type=Path, metavar="FILE", help="a JSON object a line: title, ingredients, …")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; an older gallery is replaced")
+    parser.add_argument("--index", action="store_true", help="also build a FAISS index, for hundreds of thousands")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
     flags = parser.parse_args(arguments)
 
-    out = flags.out
-    if out.exists() and not (out / "items.jsonl").exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: exists and is not a gallery; take another folder")
+    check_replaceable(flags.out)
+    if flags.photos:
+        building.photo_files(flags.photos)  # a mistake in it is told before anything is loaded
     trained = workdir.load_from_flags(flags)
     damage = Damage(trained.config.data.max_damaged)
-    index = load_index(trained.open_dataset().shards(flags.split), damage)
-    if not len(index):
-        raise UserError(f"{trained.config.data.dir}: has no {flags.split} split to embed")
-    embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-    image, recipe, numbers = embedding.embed_split(
-        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {flags.split}", damage
-    )
-    pairs = report.write_split_gallery(trained, index, numbers, image, recipe, out, damage)
-    print(f"{out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+    sizes = (*BATCH_SIZES, trained.config.eval.batch_size)
+    if flags.photos:
+        items, left_out = building.build_photos(Encoder(trained, sizes), flags.photos, flags.out, flags.workers)
+        rest = f"; {left_out} that cannot be used were left out" if left_out else ""
+        print(f"{flags.out}: {items} photos (image.npy, items.jsonl, photos/){rest}")
+    elif flags.recipes:
+        items, _ = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
+        print(f"{flags.out}: {items} recipes (recipe.npy, items.jsonl)")
+    else:
+        pairs = building.build_split(trained, flags.split, flags.out, damage)
+        print(f"{flags.out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
     if damage.count:
         print(damage.summary())
+    if flags.index:
+        gallery = Gallery(flags.out)
+        for side in gallery.sides:
+            index.build(gallery, side)
 
 
 if __name__ == "__main__":

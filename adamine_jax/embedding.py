@@ -1,8 +1,7 @@
 """Embeds whole splits: every recipe that can be read and its first photo, in the order of the ids."""
 
-import itertools
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,7 +30,13 @@ def make_embed_step(model: AdaMine, mesh: Mesh) -> EmbedStep:
 
 
 def split_batches(
-    index: RecordIndex, config, mesh: Mesh, damage: Damage, vectors: Vectors | None = None, times: int = 1
+    index: RecordIndex,
+    config,
+    mesh: Mesh,
+    damage: Damage,
+    vectors: Vectors | None = None,
+    times: int = 1,
+    numbers: np.ndarray | None = None,
 ) -> Generator[dict[str, jax.Array], None, None]:
     """All records of a split in the order of their ids, as `pipeline.evaluation_batches` gives them, on the mesh.
 
@@ -42,12 +47,12 @@ def split_batches(
         damage: takes the damaged records.
         vectors: of the split, if not those that the configuration names.
         times: how often to go through the split.
+        numbers: (n,) of the records, if not all.
     """
-    numbers = index.sorted_by_id()
     batch_size = _batch_size(index, config, mesh)
     batches = pipeline.evaluation_batches(
         index,
-        numbers,
+        index.sorted_by_id() if numbers is None else numbers,
         batch_size=batch_size,
         rows=devices.local_rows(batch_size),
         data=config.data,
@@ -57,6 +62,51 @@ def split_batches(
         damage=damage,
     )
     return pipeline.to_devices(batches, mesh)
+
+
+class Embedded(NamedTuple):
+    """Some of a split's records, embedded.
+
+    Attributes:
+        numbers: (n,) int64, of the records, those that cannot be read among them.
+        readable: (n,) bool.
+        image: (n, D) float32 unit rows; meaningless where a record is not readable.
+        recipe: (n, D) likewise.
+    """
+
+    numbers: np.ndarray
+    readable: np.ndarray
+    image: np.ndarray
+    recipe: np.ndarray
+
+
+def embed_batches(
+    embed_step: EmbedStep,
+    variables: dict[str, Any],
+    index: RecordIndex,
+    numbers: np.ndarray,
+    config,
+    mesh: Mesh,
+    description: str,
+    damage: Damage,
+    batches: Iterator[dict[str, jax.Array]] | None = None,
+) -> Iterator[Embedded]:
+    """Embeds records batch by batch, with the progress of whoever takes them; the arguments are `embed_split`'s.
+
+    Args:
+        numbers: (n,) of the records, in the order in which they are to come.
+    """
+    batches = split_batches(index, config, mesh, damage, numbers=numbers) if batches is None else batches
+    batch_size = _batch_size(index, config, mesh)
+    with Progress(description, len(index), "pair", initial=len(index) - len(numbers)) as progress:
+        for start in range(0, len(numbers), batch_size):
+            chosen = numbers[start : start + batch_size]
+            image, recipe, readable = jax.device_get(embed_step(variables, next(batches)))
+            count = len(chosen)
+            yield Embedded(
+                chosen, readable[:count], image[:count].astype(np.float32), recipe[:count].astype(np.float32)
+            )
+            progress.update(count)
 
 
 def embed_split(
@@ -88,20 +138,20 @@ def embed_split(
     Raises:
         UserError: none of the records can be read.
     """
-    batches = split_batches(index, config, mesh, damage) if batches is None else batches
-    batch_size = _batch_size(index, config, mesh)
-    parts = []
-    with Progress(description, len(index), "pair") as progress:
-        for batch in itertools.islice(batches, -(-len(index) // batch_size)):
-            parts.append(jax.device_get(embed_step(variables, batch)))
-            progress.update(min(batch_size, len(index) - batch_size * (len(parts) - 1)))
-    image, recipe, readable = (np.concatenate(rows)[: len(index)] for rows in zip(*parts, strict=True))
+    order = index.sorted_by_id()
+    parts = list(embed_batches(embed_step, variables, index, order, config, mesh, description, damage, batches))
+    numbers, readable, image, recipe = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not readable.any():
-        raise UserError(
-            f"{index.shards[0].parent}: none of the {len(index)} records of {index.shards[0].name} … can be read; "
-            "convert the data set again with --overwrite"
-        )
-    return image[readable].astype(np.float32), recipe[readable].astype(np.float32), index.sorted_by_id()[readable]
+        raise none_readable(index)
+    return image[readable], recipe[readable], numbers[readable]
+
+
+def none_readable(index: RecordIndex) -> UserError:
+    """What to say of a split that is damaged all over."""
+    return UserError(
+        f"{index.shards[0].parent}: none of the {len(index)} records of {index.shards[0].name} … can be read; "
+        "convert the data set again with --overwrite"
+    )
 
 
 def _batch_size(index: RecordIndex, config, mesh: Mesh) -> int:

@@ -1,63 +1,294 @@
-"""A gallery: the embeddings of a collection with what people see of its items, in a folder of its own."""
+"""A gallery: the embeddings of a collection with what people see of its items, in a folder of its own.
 
+gallery/
+  gallery.json    which model made it, how many items it has, and what of them
+  image.npy       (N, D) float32 unit rows of the photos; absent in a gallery of recipes alone
+  recipe.npy      (N, D) likewise of the recipes; absent in one of photos alone
+  items.jsonl     N lines: id, title, class, photo, ingredients, instructions
+  items.npz       where each line begins, and the classes
+  photos/         the photos that the items name
+"""
+
+import dataclasses
 import json
-import shutil
-import tempfile
-from collections.abc import Iterable
+import os
+import zipfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamine_jax.files import named_errors, save_array
-from adamine_jax.input.items import Recipe
+from adamine_jax.errors import UserError
+
+BACKGROUND = "background"
+SIDES = ("image", "recipe")
+"""Of which a gallery holds embeddings: of the photos, of the recipes, or of both."""
+AMONG = {"recipes": "recipe", "photos": "image"}
+"""What can be searched, and the side that has its embeddings."""
 
 
-def write_gallery(
-    folder: Path,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    recipes: Iterable[Recipe | None],
-    class_names: tuple[str, ...],
-) -> int:
-    """Writes `image.npy`, `recipe.npy`, `items.jsonl` and the photos, whole or not at all; replaces an older gallery.
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One recipe and its photo.
+
+    Attributes:
+        id: unique in its gallery.
+        title: as written.
+        class_name: "background" where it has no class.
+        ingredients: raw lines.
+        instructions: raw lines.
+        photo: an image file's path or its bytes, or (H, W, 3) uint8 pixels; None where there is none.
+    """
+
+    id: str
+    title: str
+    class_name: str = BACKGROUND
+    ingredients: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
+    photo: bytes | Path | np.ndarray | None = None
+
+
+class Hit(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        place: from 1, the best.
+        similarity: cosine of the two embeddings.
+        row: of the gallery.
+        item: of that row.
+    """
+
+    place: int
+    similarity: float
+    row: int
+    item: Item
+
+
+class Gallery:
+    """Reads a gallery; embeddings are mapped and items read when they are asked for, whatever its size.
 
     Args:
-        folder: to write.
-        image: (N, D) float32 unit rows.
-        recipe: (N, D) float32 unit rows.
-        recipes: the N recipes, in the order of the rows; None leaves a row out.
-        class_names: names of the classes.
+        folder: that `python -m adamine_jax.embed` wrote.
 
-    Returns:
-        How many pairs it has.
+    Attributes:
+        folder: of the gallery.
+        about: `gallery.json`: `model` (digest), `step`, `source`, `items`, `dim`, `sides` and `class_names`.
+
+    Raises:
+        UserError: there is no gallery, its files do not belong together, or one cannot be read.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.about: dict[str, Any] = _read_about(folder)
+        try:
+            self._lines = open(folder / "items.jsonl", "rb")  # noqa: SIM115 – read for as long as the gallery is used
+            size = self._lines.seek(0, 2)
+        except OSError as error:
+            raise UserError(f"{folder}/items.jsonl: cannot be read ({error.strerror}); {_WRITE_AGAIN}") from None
+        table = _read_table(folder)
+        self._starts, self._classes = table["starts"], table["class_id"]
+        self.ids: np.ndarray = table["ids"]
+        self._embeddings = {side: _map_array(folder / f"{side}.npy") for side in self.sides}
+        self._indices: dict[str, Any] = {}
+        expected = (len(self), self.about["dim"])
+        for side, rows in self._embeddings.items():
+            if rows.shape != expected or rows.dtype != np.float32:
+                raise UserError(f"{folder}/{side}.npy: {rows.dtype} {rows.shape}, not {expected}; {_WRITE_AGAIN}")
+        if len(self._starts) != len(self) + 1 or self._starts[-1] != size or len(self._classes) != len(self):
+            raise UserError(f"{folder}: items.jsonl is not the one that items.npz belongs to; {_WRITE_AGAIN}")
+
+    def __len__(self) -> int:
+        return self.about["items"]
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Of `SIDES`, those it has."""
+        return tuple(self.about["sides"])
+
+    def embeddings(self, side: str) -> np.ndarray:
+        """(N, D) float32 unit rows, mapped from the disk.
+
+        Raises:
+            UserError: the gallery has no such side.
+        """
+        if side not in self._embeddings:
+            there = {"image": "photos", "recipe": "recipes"}
+            raise UserError(
+                f"{self.folder}: holds {there[self.sides[0]]} alone, no {there[side]}; search in it with "
+                f"--in {there[self.sides[0]]}, or take another gallery"
+            )
+        return self._embeddings[side]
+
+    def search(
+        self,
+        queries: np.ndarray,
+        among: str = "recipes",
+        top: int = 5,
+        class_name: str | None = None,
+        approximate: bool = False,
+    ) -> list[list[Hit]]:
+        """Finds the items that are most similar to each query.
+
+        Args:
+            queries: (Q, D) float32 unit rows, of the model that made the gallery.
+            among: what is searched: 'recipes' or 'photos'.
+            top: how many; fewer where there are not as many.
+            class_name: only items of this class.
+            approximate: with the FAISS index, which must be there; a class is searched exactly all the same.
+
+        Returns:
+            For each query its hits, the best first.
+
+        Raises:
+            UserError: the gallery has no such side or class, or no index; or the queries have another length.
+        """
+        from adamine_jax.retrieval import exact
+
+        if among not in AMONG:
+            raise UserError(f"among = {among!r}: takes {' or '.join(map(repr, AMONG))}")
+        side = AMONG[among]
+        embeddings, rows_among = self.embeddings(side), self.rows_of_class(class_name) if class_name else None
+        queries = np.asarray(queries, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != embeddings.shape[1]:
+            raise UserError(f"queries have shape {queries.shape}, the gallery's embeddings {embeddings.shape}")
+        if top < 1:
+            raise UserError(f"top = {top}: takes 1 or more")
+        if approximate and rows_among is None:
+            similarities, rows = self._index(side).search(queries, top)
+        else:
+            similarities, rows = exact.search(embeddings, queries, top, rows_among)
+        return [
+            [
+                Hit(place, float(similarity), int(row), self.item(row))
+                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
+                if row >= 0
+            ]
+            for best, found in zip(similarities, rows, strict=True)
+        ]
+
+    def item(self, row: int) -> Item:
+        """What people see of the item of a row.
+
+        Raises:
+            UserError: its line is damaged.
+        """
+        start, end = int(self._starts[row]), int(self._starts[row + 1])
+        line = os.pread(self._lines.fileno(), end - start, start)  # from any thread
+        return _item_of(line, self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
+
+    def row_of(self, identifier: str) -> int:
+        """The row of an id.
+
+        Raises:
+            UserError: no item has it.
+        """
+        found = np.flatnonzero(self.ids == identifier)
+        if not len(found):
+            raise UserError(f"{self.folder}: has no item {identifier!r}; items.jsonl lists the ids")
+        return int(found[0])
+
+    def rows_of_class(self, name: str) -> np.ndarray:
+        """(n,) int64 rows of a class, in order.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        names = self.about["class_names"]
+        if name not in names:
+            counts = np.bincount(self._classes, minlength=len(names))
+            most = [names[number] for number in np.argsort(-counts, kind="stable")[:8] if counts[number]]
+            raise UserError(f"no class {name!r} in {self.folder}; the largest of {len(names)} are: {', '.join(most)}")
+        return np.flatnonzero(self._classes == names.index(name))
+
+    def check_model(self, digest: str) -> None:
+        """Makes sure that a model made this gallery.
+
+        Raises:
+            UserError: another one did, or it cannot be told.
+        """
+        if self.about["model"] != digest:
+            made = f"step {self.about['step']} of " if self.about.get("step") is not None else ""
+            raise UserError(
+                f"{self.folder}: made by another model ({made}{self.about['model'][:12]}, this one is {digest[:12]}); "
+                "their embeddings cannot be compared: write it again with `python -m adamine_jax.embed`"
+            )
+
+    def _index(self, side: str):
+        from adamine_jax.retrieval.index import Index
+
+        if side not in self._indices:
+            self._indices[side] = Index(self, side)
+        return self._indices[side]
+
+
+def open_gallery(folder: str | Path, digest: str) -> Gallery:
+    """Opens a gallery to search in it with a model.
+
+    Args:
+        folder: that `python -m adamine_jax.embed` wrote.
+        digest: of the model that embeds the queries.
+
+    Raises:
+        UserError: it cannot be read, or another model made it.
+    """
+    gallery = Gallery(Path(folder))
+    gallery.check_model(digest)
+    return gallery
+
+
+_WRITE_AGAIN = "write the gallery again with `python -m adamine_jax.embed`"
+
+
+def _item_of(line: bytes, folder: Path, where: str) -> Item:
+    """An item from its line in `items.jsonl`."""
     try:
-        is_kept = np.zeros(len(image), bool)
-        (aside / "photos").mkdir()
-        with named_errors(folder), open(aside / "items.jsonl", "w", encoding="utf-8") as lines:
-            for row, item in enumerate(recipes):
-                if item is None:
-                    continue
-                is_kept[row] = True
-                photo = f"photos/{item.id}.jpg"
-                (aside / photo).write_bytes(item.photo)
-                described = {
-                    "id": item.id,
-                    "title": item.title,
-                    "class": class_names[item.class_id],
-                    "photo": photo,
-                    "ingredients": item.ingredients,
-                    "instructions": item.instructions,
-                }
-                lines.write(json.dumps(described, ensure_ascii=False) + "\n")
-        save_array(aside / "image.npy", image[is_kept])
-        save_array(aside / "recipe.npy", recipe[is_kept])
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-        return int(is_kept.sum())
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        record = json.loads(line)
+        return Item(
+            id=record["id"],
+            title=record["title"],
+            class_name=record["class"],
+            ingredients=tuple(record["ingredients"]),
+            instructions=tuple(record["instructions"]),
+            photo=folder / record["photo"] if record["photo"] else None,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{where}: not an item of a gallery ({error!r}); {_WRITE_AGAIN}") from None
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / "gallery.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        old = " (an earlier version wrote it)" if (folder / "items.jsonl").exists() else ""
+        raise UserError(
+            f"{folder}: is no gallery, or not a whole one{old}; write it with "
+            f"`python -m adamine_jax.embed --workdir RUN --split test --out {folder}`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {_WRITE_AGAIN}") from None
+    if not isinstance(about, dict) or _missing_of(about):
+        raise UserError(f"{path}: lacks {', '.join(_missing_of(about))}; {_WRITE_AGAIN}")
+    return about
+
+
+def _missing_of(about: Any) -> list[str]:
+    """The fields that `gallery.json` needs and does not have."""
+    needed = ("model", "items", "dim", "sides", "class_names")
+    return [name for name in needed if not isinstance(about, dict) or name not in about]
+
+
+def _read_table(folder: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(folder / "items.npz") as arrays:
+            return {name: arrays[name] for name in ("starts", "class_id", "ids")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{folder}/items.npz: cannot be read ({error}); {_WRITE_AGAIN}") from None
+
+
+def _map_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {_WRITE_AGAIN}") from None

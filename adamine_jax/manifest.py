@@ -14,6 +14,7 @@ most files of Orbax's end with their own, and the CRC-32C of what ends with its 
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import zlib
@@ -129,6 +130,17 @@ def verify(folder: Path, step: int) -> None:
         damages = list(threads.map(functools.partial(_damage, folder), manifest.files))
     if damage := next(filter(None, damages), None):
         raise Damage(damage)
+
+
+def digest(folder: Path, step: int, part: str) -> str:
+    """SHA-256, in hexadecimal, of the names, lengths and checksums of the files whose names begin with `part`.
+
+    Raises:
+        Damage: see `read`.
+    """
+    listed = [file for file in read(folder, step).files if file.file.startswith(part)]
+    lines = sorted(json.dumps(dataclasses.asdict(file), sort_keys=True) for file in listed)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _as_bytes(manifest: Manifest) -> bytes:

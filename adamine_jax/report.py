@@ -7,11 +7,10 @@ import numpy as np
 
 from adamine_jax import embedding, figures, files, processes, workdir
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import write_gallery
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.items import read_recipes
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
+from adamine_jax.retrieval.building import write_split
 from adamine_jax.retrieval.protocols import evaluate, skipped_protocols
 from adamine_jax.retrieval.tables import format_table
 
@@ -52,24 +51,6 @@ def evaluate_split(
     return results, index, numbers, image, recipe
 
 
-def write_split_gallery(
-    trained: workdir.Trained,
-    index: RecordIndex,
-    numbers: np.ndarray,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    folder: Path,
-    damage: Damage,
-) -> int:
-    """Writes the gallery of an embedded split, of the records with these numbers.
-
-    Returns:
-        How many pairs it has: a record may have become unreadable since it was embedded.
-    """
-    recipes = read_recipes(index, numbers, damage)
-    return write_gallery(folder, image, recipe, recipes, trained.class_names)
-
-
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
 
@@ -88,7 +69,8 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
         return {}
     results, *embedded = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
     if processes.is_first():
-        write_split_gallery(trained, *embedded, directory / "gallery" / "test", damage)
+        index, numbers, image, recipe = embedded
+        write_split(trained, index, "test", numbers, image, recipe, directory / "gallery" / "test", damage)
         for picture in figures.draw_top5(directory, queries=4, seed=0):
             print(picture)
     if damage.count:

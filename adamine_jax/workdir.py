@@ -61,6 +61,8 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
         "train_recipes": len(train),
         "class_names": list(dataset.class_names),
         "words": list(dataset.words),
+        "unknown_ingredients": dataset.unknown_ingredients,
+        "photo_side": dataset.photo_side,
     }
     config_file, dataset_file = workdir / "config.json", workdir / "dataset.json"
     if not config_file.exists():
@@ -109,6 +111,9 @@ class Trained:
         vocabulary_digest: of the words that it knows.
         words: the V words that it knows; word k has the id k + 2.
         class_names: names of the classes, 0 being the background.
+        unknown_ingredients: see `Dataset`.
+        photo_side: see `Dataset`.
+        digest: SHA-256 of the checkpoint's parameters, as its manifest has them. Embeddings belong to one model.
     """
 
     config: ml_collections.ConfigDict
@@ -119,6 +124,9 @@ class Trained:
     vocabulary_digest: str
     words: tuple[str, ...]
     class_names: tuple[str, ...]
+    unknown_ingredients: str
+    photo_side: int
+    digest: str
 
     def open_dataset(self) -> Dataset:
         """Opens the data set that the run's configuration names.
@@ -188,7 +196,7 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
         step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
     if step is None:
         raise UserError(f"{workdir}: holds no checkpoint yet; train it with `python -m adamine_jax.main`")
-    variables = checkpoints.restore_model(step, like, mesh)
+    variables, digest = checkpoints.restore_model(step, like, mesh), checkpoints.model_digest(step)
     checkpoints.close()
     return Trained(
         config=config,
@@ -199,6 +207,9 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
         vocabulary_digest=described["vocabulary_digest"],
         words=words,
         class_names=tuple(described["class_names"]),
+        unknown_ingredients=described.get("unknown_ingredients", "drop"),
+        photo_side=described.get("photo_side", 256),
+        digest=digest,
     )
 
 

@@ -6,6 +6,7 @@ in the slow ones, and in the tests of the input.
 
 import json
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -14,14 +15,13 @@ import pytest
 from adamine_jax import embed, evaluate, feed, figures, frozen_features, workdir
 from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import write_gallery
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.items import read_recipes
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.retrieval.building import write_split
 from adamine_jax.train import train
 from tests import damaging, tiny
 from tests.faults import runs
@@ -211,7 +211,8 @@ def test_a_gallery_leaves_out_what_became_unreadable_after_it_was_embedded(data,
     rows = np.arange(24, dtype=np.float32).reshape(12, 2)
     damage = Damage()
     names = ("background", *(f"class {number}" for number in range(1, 5)))
-    assert write_gallery(tmp_path / "gallery", rows, -rows, read_recipes(index, order, damage), names) == 11
+    trained = types.SimpleNamespace(class_names=names, digest="0", step=1)
+    assert write_split(trained, index, "test", order, rows, -rows, tmp_path / "gallery", damage) == 11
     assert damage.count == 1
     np.testing.assert_array_equal(np.load(tmp_path / "gallery" / "recipe.npy"), -np.delete(rows, 5, axis=0))
     ids = [json.loads(line)["id"] for line in (tmp_path / "gallery" / "items.jsonl").read_text().splitlines()]

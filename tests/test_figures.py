@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from adamine_jax.figures import main
+from adamine_jax.gallery import SIDES, Item
+from adamine_jax.gallery_writer import GalleryWriter
 from adamine_jax.plots.items import load_items
 from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
+from tests import tiny
 
 FIGURES = ["curves.png", "curves.svg", "top5_photo_to_recipe.png", "top5_recipe_to_photo.png"]
 
@@ -18,18 +21,15 @@ FIGURES = ["curves.png", "curves.svg", "top5_photo_to_recipe.png", "top5_recipe_
 @pytest.fixture
 def workdir(tmp_path):
     """A run of two epochs with a gallery of seven."""
-    gallery = tmp_path / "gallery" / "test"
-    (gallery / "photos").mkdir(parents=True)
     rng = np.random.default_rng(0)
-    lines = []
-    for row in range(7):
-        photo = f"photos/{row}.jpg"
-        Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(gallery / photo)
-        item = {"id": f"{row:010x}", "title": "Soup for $5 🍲", "class": "soup", "photo": photo}
-        lines.append(json.dumps({**item, "ingredients": ["water"], "instructions": ["Boil."]}, ensure_ascii=False))
-    (gallery / "items.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for side in ("image", "recipe"):
-        np.save(gallery / f"{side}.npy", rng.normal(size=(7, 4)).astype(np.float32))
+    items = [
+        Item(f"{row:010x}", "Soup for $5 🍲", "soup", ("water",), ("Boil.",), tiny.jpeg(rng, (64, 48)))
+        for row in range(7)
+    ]
+    about = {"model": "0", "step": 1, "source": {}, "class_names": ["background", "soup"]}
+    with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 4) as writer:
+        writer.write({side: rng.normal(size=(7, 4)).astype(np.float32) for side in SIDES}, items)
+        writer.finish()
     (tmp_path / "config.json").write_text('{"unfreeze_epoch": 1}')
     metrics = [
         {"step": 5 * (epoch + 1), "epoch": epoch, "split": split, "loss": 0.3, "r1": 1.0}
@@ -88,10 +88,11 @@ def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("gallery/test/items.jsonl", "{}\n", "items.jsonl, line 1: not an item of a gallery"),
-        ("gallery/test/items.jsonl", "", "0 items, 7 image and 7 recipe embeddings"),
-        ("gallery/test/image.npy", "x", "image.npy cannot be read"),
-        ("gallery/test/photos/3.jpg", "x", "3.jpg) cannot be read"),
+        ("gallery/test/items.jsonl", "", "items.jsonl is not the one that items.npz belongs to"),
+        ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
+        ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
+        ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
+        ("gallery/test/photos/00000003.jpg", "x", "3.jpg) cannot be read"),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
         ("config.json", "[]", "no unfreeze_epoch can be read"),
     ],
@@ -107,7 +108,7 @@ def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
 
 def test_the_pictures_are_drawn_without_a_photo_that_cannot_be_read(workdir, capsys):
     gallery = workdir / "gallery" / "test"
-    (gallery / "photos" / "3.jpg").write_bytes(b"x")
+    (gallery / "photos" / "00000003.jpg").write_bytes(b"x")
     assert main(["--workdir", str(workdir), "--queries", "7"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert "the photo of recipe 0000000003" in line
@@ -128,17 +129,16 @@ def test_real_photos_and_texts(tmp_path):
     if not source.is_dir():
         pytest.skip("no real recipes beside the checkout")
     layer1 = {r["id"]: r for r in json.loads((source / "layer1.json").read_text(encoding="utf-8"))}
-    gallery = tmp_path / "gallery" / "test"
-    (gallery / "photos").mkdir(parents=True)
-    lines = []
+    items = []
     for photos in json.loads((source / "layer2.json").read_text(encoding="utf-8"))[:40]:
         recipe, photo = layer1[photos["id"]], photos["images"][0]["id"]
-        (gallery / photo).symlink_to(source.resolve() / "images" / recipe["partition"] / Path(*photo[:4]) / photo)
-        texts = {key: [line["text"] for line in recipe[key]] for key in ("ingredients", "instructions")}
-        lines.append(json.dumps({**recipe, **texts, "class": "background", "photo": photo}))
-    (gallery / "items.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for side in ("image", "recipe"):
-        np.save(gallery / f"{side}.npy", np.random.default_rng(len(side)).normal(size=(len(lines), 8)))
+        content = (source / "images" / recipe["partition"] / Path(*photo[:4]) / photo).read_bytes()
+        texts = (tuple(line["text"] for line in recipe[key]) for key in ("ingredients", "instructions"))
+        items.append(Item(recipe["id"], recipe["title"], "background", *texts, content))
+    about = {"model": "0", "step": 1, "source": {}, "class_names": ["background"]}
+    with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 8) as writer:
+        writer.write({side: np.random.default_rng(len(side)).normal(size=(len(items), 8)) for side in SIDES}, items)
+        writer.finish()
     assert main(["--workdir", str(tmp_path), "--queries", "3"]) == 0
     assert names(tmp_path) == FIGURES[2:]
     with Image.open(tmp_path / "figures" / FIGURES[3]) as picture:

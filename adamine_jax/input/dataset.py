@@ -18,12 +18,17 @@ class Dataset:
         words: the V words of the vocabulary; word k has the id k + 2.
         class_names: names of the classes, `class_names[0]` being the background.
         vocabulary_digest: sha256 of the words and their vectors. Models belong to one vocabulary.
+        unknown_ingredients: what became of ingredient names that the vocabulary lacks: "drop", or "words" where they
+            were read as their single words.
+        photo_side: shorter side of a stored photo in pixels; smaller ones were kept as they are.
     """
 
     folder: Path
     words: tuple[str, ...]
     class_names: tuple[str, ...]
     vocabulary_digest: str
+    unknown_ingredients: str = "drop"
+    photo_side: int = 256
 
     @property
     def table_rows(self) -> int:
@@ -77,6 +82,8 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
             words=tuple((folder / "words.txt").read_bytes().decode().split("\n")[:-1]),
             class_names=tuple(json.loads((folder / "classes.json").read_text())),
             vocabulary_digest=metadata["vocabulary_digest"],
+            unknown_ingredients=metadata.get("options", {}).get("unknown_ingredients", "drop"),
+            photo_side=metadata.get("options", {}).get("resize", 256),
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: damaged data set ({error}); convert it again with --overwrite") from None

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.errors import UserError
+from adamine_jax.gallery import Item
 from adamine_jax.plots import style
-from adamine_jax.plots.items import Item, square_pixels
+from adamine_jax.plots.items import square_pixels
 from adamine_jax.plots.page import DPI, Page
 from adamine_jax.retrieval.ranks import ranks
 

@@ -1,0 +1,81 @@
+"""Ingredients taken away from a query, or added to it.
+
+A recipe loses every line that names the ingredient, and every mention of it in the instructions; one that is added is
+a line more. A photo has no lines: its embedding is moved by those of the ingredients alone.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from adamine_jax.retrieval.encoder import Encoder
+from adamine_jax.retrieval.texts import RecipeText
+from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
+
+STEP = 0.5
+"""Length of what an ingredient adds to a photo's embedding, which has length 1."""
+
+
+def changed(recipe: RecipeText, added: Sequence[str], removed: Sequence[str]) -> tuple[RecipeText, list[str]]:
+    """A recipe with some ingredients more and some less.
+
+    Args:
+        recipe: of the query.
+        added: names.
+        removed: names; case and an s at the end make no difference, and "chicken" is in "chicken breast".
+
+    Returns:
+        The recipe, and those of `removed` that it did not have.
+    """
+    absent = []
+    for name in removed:
+        mention = _mention(name)
+        kept = [line for line in recipe.ingredients if not _names(line, mention)]
+        names = None if recipe.names is None else tuple(n for n in recipe.names if not mention.search(n))
+        lines = [re.sub(r"\s+", " ", mention.sub(" ", line)).strip() for line in recipe.instructions]
+        title = re.sub(r"\s+", " ", mention.sub(" ", recipe.title)).strip()
+        parts = tuple(kept), tuple(line for line in lines if line), names, title
+        if parts == (recipe.ingredients, recipe.instructions, recipe.names, recipe.title):
+            absent.append(name)
+        recipe = dataclasses.replace(
+            recipe, ingredients=parts[0], instructions=parts[1], names=parts[2], title=parts[3]
+        )
+    names = None if recipe.names is None else (*recipe.names, *added)
+    return dataclasses.replace(recipe, ingredients=(*recipe.ingredients, *added), names=names), absent
+
+
+def moved(photo: np.ndarray, encoder: Encoder, added: Sequence[str], removed: Sequence[str]) -> np.ndarray:
+    """A photo's embedding, moved towards some ingredients and away from others.
+
+    This is arithmetic, and not what the model was trained for; look at what it finds.
+
+    Args:
+        photo: (1, D) unit row.
+        encoder: embeds the ingredients, each as a recipe of its own.
+        added: names.
+        removed: names.
+
+    Returns:
+        (1, D) unit row.
+    """
+    ingredients = encoder.embed_recipes([RecipeText(ingredients=(name,)) for name in (*added, *removed)])
+    signs = np.array([STEP] * len(added) + [-STEP] * len(removed), np.float32)
+    row = photo + signs @ ingredients
+    return (row / np.linalg.norm(row, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _mention(name: str) -> re.Pattern:
+    words = name.lower().replace("_", " ").split()
+    *others, last = words or [""]
+    last = last[:-1] if last.endswith("s") and not last.endswith("ss") else last
+    between = r"[\s_-]+"
+    return re.compile(
+        between.join([*map(re.escape, others), rf"{re.escape(last)}(?:s|es)?"]).join((r"\b", r"\b")), re.I
+    )
+
+
+def _names(line: str, mention: re.Pattern) -> bool:
+    """Whether an ingredient's line names it: in its name, if one is found there, or anywhere."""
+    return any(mention.search(name) for name, _ in ingredient_names(line)) or bool(mention.fullmatch(line.strip()))

@@ -1,0 +1,203 @@
+"""A FAISS index of a gallery, for hundreds of thousands of items and more: cells, and 8 bits a number.
+
+Inverted file with scalar quantisation (Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011; Johnson
+et al., *Billion-scale similarity search with GPUs*, 2017). How many cells a query visits is found out when the index is
+built, on queries whose exact answers are known. What it finds is ordered by the exact similarities, which the gallery's
+own embeddings give.
+
+Beside the embeddings it has two files: `<side>.faiss` and, written last, `<side>.faiss.json`.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from adamine_jax import files
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import Gallery
+from adamine_jax.progress import Progress
+from adamine_jax.retrieval import exact
+
+SMALLEST = 10_000
+"""Items below which exact search takes milliseconds and an index helps nobody."""
+GOAL = 0.98
+"""Recall@10 that the visited cells must reach on the queries of the build."""
+_QUERIES = 128
+_TRAIN_PER_CELL = 64
+_BLOCK = 1 << 14
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What `<side>.faiss.json` holds.
+
+    Attributes:
+        gallery: digest of the gallery's own description: an index belongs to one.
+        cells: of the inverted file.
+        visited: cells that a query visits.
+        recall: recall@10 of so many cells on the queries of the build.
+        queries: whose queries these were: of the other side of the gallery, or of the same where there is no other.
+    """
+
+    gallery: str
+    cells: int
+    visited: int
+    recall: float
+    queries: str
+
+
+class Index:
+    """Opens the index of a side of a gallery.
+
+    Args:
+        gallery: whose embeddings it has.
+        side: 'image' or 'recipe'.
+
+    Raises:
+        UserError: there is none, it belongs to another gallery, or cannot be read; or FAISS is not installed.
+    """
+
+    def __init__(self, gallery: Gallery, side: str):
+        path, faiss = gallery.folder / f"{side}.faiss", _faiss()
+        self._embeddings, self.about = gallery.embeddings(side), read_about(gallery, side)
+        try:
+            self._index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0][:200]}); {_BUILD}") from None
+        if (self._index.ntotal, self._index.d) != self._embeddings.shape:
+            raise UserError(f"{path}: holds {self._index.ntotal} items, the gallery {len(gallery)}; {_BUILD}")
+
+    def search(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `exact.search` of all rows; a row that is in none of the visited cells is not found.
+
+        Returns:
+            (similarities (Q, K), rows (Q, K)), best first; where the cells hold too few, −inf and −1 at the end.
+        """
+        return _search(self._index, self._embeddings, queries, top, self.about.visited)
+
+
+def build(gallery: Gallery, side: str) -> About:
+    """Builds the index of a side of a gallery, and saves it beside the embeddings.
+
+    The embeddings are read block by block: beside the index, which has a byte a number, memory holds some 64 of them
+    a cell.
+
+    Args:
+        gallery: of at least `SMALLEST` items.
+        side: 'image' or 'recipe'.
+
+    Raises:
+        UserError: the gallery is too small, or FAISS is not installed.
+    """
+    faiss, embeddings = _faiss(), gallery.embeddings(side)
+    count, dim = embeddings.shape
+    if count < SMALLEST:
+        raise UserError(f"{gallery.folder}: has {count:,} items; below {SMALLEST:,} exact search takes milliseconds")
+    cells = 1 << round(np.log2(2 * np.sqrt(count)))
+    index = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(dim), dim, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.cp.seed, index.cp.max_points_per_centroid = _SEED, _TRAIN_PER_CELL
+    index.cp.spherical = True
+    rng = np.random.default_rng(_SEED)
+    sample = np.sort(rng.choice(count, min(count, _TRAIN_PER_CELL * cells), replace=False))
+    print(f"{gallery.folder}: placing {cells:,} cells among {len(sample):,} of {count:,} items", flush=True)
+    index.train(np.ascontiguousarray(embeddings[sample]))
+    with Progress("indexing", count, "item") as progress:
+        for rows in _blocks(count):
+            index.add(np.ascontiguousarray(embeddings[rows]))
+            progress.update(rows.stop - rows.start)
+    about = _about(gallery, side, index, embeddings, rng)
+    path = gallery.folder / f"{side}.faiss"
+    (gallery.folder / f"{side}.faiss.json").unlink(missing_ok=True)
+    with files.written_whole(path) as aside:
+        faiss.write_index(index, str(aside))
+    files.write_text(gallery.folder / f"{side}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
+    share = about.visited / cells
+    print(
+        f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {cells:,} cells "
+        f"({share:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
+        flush=True,
+    )
+    return about
+
+
+def is_there(gallery: Gallery, side: str) -> bool:
+    """Whether a side of a gallery has an index."""
+    return (gallery.folder / f"{side}.faiss.json").exists()
+
+
+def read_about(gallery: Gallery, side: str) -> About:
+    """What an index says of itself.
+
+    Raises:
+        UserError: there is none, it belongs to another gallery, or cannot be read.
+    """
+    path = gallery.folder / f"{side}.faiss.json"
+    try:
+        about = About(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{gallery.folder}: has no index of its {side} embeddings; {_BUILD}") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {_BUILD}") from None
+    if about.gallery != digest(gallery):
+        raise UserError(f"{gallery.folder}/{side}.faiss: is the index of another gallery or another model; {_BUILD}")
+    return about
+
+
+def digest(gallery: Gallery) -> str:
+    """SHA-256 of a gallery's description, its model's among it."""
+    return hashlib.sha256(json.dumps(gallery.about, sort_keys=True).encode()).hexdigest()
+
+
+_BUILD = "build it with `python -m adamine_jax.search … --index`"
+
+
+def _faiss():
+    try:
+        import faiss
+    except ImportError:
+        raise UserError("an index needs FAISS: pip install 'adamine-jax[index]', or `pip install faiss-cpu`") from None
+    return faiss
+
+
+def _about(gallery: Gallery, side: str, index, embeddings: np.ndarray, rng: np.random.Generator) -> About:
+    """Finds out how many cells must be visited."""
+    other = next((name for name in gallery.sides if name != side), side)
+    chosen = np.sort(rng.choice(len(gallery), _QUERIES, replace=False))
+    queries = np.ascontiguousarray(gallery.embeddings(other)[chosen])
+    right = exact.search(embeddings, queries, 10)[1]
+    visited, recall = 1, 0.0
+    while True:
+        found = _search(index, embeddings, queries, 10, visited)[1]
+        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(right, found, strict=True)]))
+        if recall >= GOAL or visited >= index.nlist:
+            break
+        visited = min(2 * visited, index.nlist)
+    said = {"image": "photos", "recipe": "recipes"}[other]
+    return About(digest(gallery), index.nlist, visited, recall, f"{_QUERIES} {said} of the gallery")
+
+
+def _search(
+    index, embeddings: np.ndarray, queries: np.ndarray, top: int, visited: int
+) -> tuple[np.ndarray, np.ndarray]:
+    parameters = _faiss().SearchParametersIVF(nprobe=visited)
+    top = min(top, len(embeddings))
+    wanted = min(max(4 * top, 50), len(embeddings))  # 8 bits a number may exchange neighbours
+    _, found = index.search(np.ascontiguousarray(queries, np.float32), wanted, params=parameters)
+    similarities, rows = np.full((len(queries), top), -np.inf, np.float32), np.full((len(queries), top), -1, np.int64)
+    for number, candidates in enumerate(found):
+        candidates = np.sort(candidates[candidates >= 0])
+        if len(candidates):
+            best, places = exact.search(embeddings, queries[number : number + 1], top, candidates)
+            similarities[number, : best.shape[1]], rows[number, : best.shape[1]] = best, places
+    return similarities, rows
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, count, _BLOCK):
+        yield slice(start, min(start + _BLOCK, count))

@@ -1,0 +1,185 @@
+"""From a recipe as a person writes it to the ids that the recipe tower reads: the converter's rules, on one recipe.
+
+A recipe that went through `python -m data_builders.recipe1m import` and one that is read here have the same ids, so the
+same embedding.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adamine_jax.errors import UserError
+from data_builders.recipe1m import words
+from data_builders.recipe1m.own_recipes.fields import Entry, UnusableError, draft, known_fields
+from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
+
+MOST_WORDS_OF_A_NAME = 4
+MOST_BYTES = 1_000_000
+"""Of the file of one recipe."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeText:
+    """A recipe, or a part of one.
+
+    Attributes:
+        title: as written; it is no input of the model, see `TextEncoder`.
+        ingredients: lines as written.
+        instructions: lines as written.
+        id: given, or "".
+        class_name: given, or "".
+        names: of the ingredients, if they were given; None = they are found in the lines.
+    """
+
+    title: str = ""
+    ingredients: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
+    id: str = ""
+    class_name: str = ""
+    names: tuple[str, ...] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go by."""
+        return not (self.title or self.ingredients or self.instructions or self.names)
+
+
+def recipe_of(values: Any, where: str) -> RecipeText:
+    """A recipe from a JSON object; the fields' names are those of docs/own_recipes.md.
+
+    Args:
+        values: with any of `title`, `ingredients`, `instructions`; these may be lists of lines or one text.
+        where: to be told to a person.
+
+    Raises:
+        UserError: it is no object, a field holds something else than it should, or there is nothing in it.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f'{where}: is no recipe; takes a JSON object like {{"title": …, "ingredients": […]}}')
+    known = known_fields(values)
+    has_title, has_parts = "title" in known, not known.keys().isdisjoint(("ingredients", "instructions"))
+    # What is made for whole recipes reads parts of one as well, if their gaps are filled.
+    filled = {**values, **({} if has_title else {"title": "-"}), **({} if has_parts else {"instructions": ["-"]})}
+    try:
+        found = draft(Entry(where, Path(), filled), with_classes=True)
+    except UnusableError as error:
+        raise UserError(f"{where}: {error}") from None
+    recipe = RecipeText(
+        title=found.title if has_title else "",
+        ingredients=tuple(found.ingredients) if has_parts else (),
+        instructions=tuple(found.instructions) if has_parts else (),
+        id=found.given_id,
+        class_name=found.class_name,
+        names=tuple(found.names) if found.names else None,
+    )
+    if recipe.is_empty:
+        raise UserError(f"{where}: an empty recipe; give any of title, ingredients and instructions")
+    return recipe
+
+
+def read_recipe(path: Path) -> RecipeText:
+    """Reads a file with one recipe as a JSON object; see `recipe_of`.
+
+    Raises:
+        UserError: it cannot be read, is too long, or is no recipe.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a JSON file with one recipe") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: more than {MOST_BYTES:,} bytes are too long for one recipe")
+    return recipe_of(_parsed(content, str(path)), str(path))
+
+
+def read_recipe_lines(path: Path) -> Iterator[RecipeText]:
+    """Reads a file of recipes, one JSON object a line; empty lines are passed over.
+
+    Raises:
+        UserError: the file cannot be read, or a line is no recipe (it is named).
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    if len(line) > MOST_BYTES:
+                        raise UserError(f"{where}: more than {MOST_BYTES:,} bytes are too long for one recipe")
+                    yield recipe_of(_parsed(line, where), where)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a file with a JSON object a line") from None
+
+
+class TextEncoder:
+    """Maps recipes to the ids of a vocabulary.
+
+    A recipe without ingredients has an empty list of them, one without instructions no sentences, which the tower
+    counts as zero vectors. A title is no input of the model: it stands in where it is all that is given. The names of
+    ingredients that it holds then count as the recipe's, and it is read as the one instruction.
+
+    Args:
+        vocabulary: the V words; word k has the id k + 2.
+        split_unknown: reads an unknown name of an ingredient as its words; see `words.ingredient_ids`.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], split_unknown: bool = False):
+        self._ids = {word: number + words.FIRST_WORD_ID for number, word in enumerate(vocabulary)}
+        self._unknown_id = len(vocabulary) + words.FIRST_WORD_ID
+        self._split_unknown = split_unknown
+
+    def ingredient_ids(self, recipe: RecipeText) -> list[int]:
+        """Ids of the ingredients that the vocabulary knows, ended by `</i>`; empty where none was given."""
+        names = self._names(recipe)[0]
+        if not names and not recipe.ingredients:
+            return []
+        return words.ingredient_ids(names, self._ids, split_unknown=self._split_unknown)
+
+    def sentence_ids(self, recipe: RecipeText) -> list[list[int]]:
+        """Ids of the words of each instruction."""
+        names, sure = self._names(recipe)
+        lines = [words.instruction_words(line, names, sure) for line in _instructions(recipe)]
+        return [words.word_ids(line, self._ids, self._unknown_id) for line in lines]
+
+    def unknown_names(self, recipe: RecipeText) -> list[str]:
+        """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
+        return [name for name in self._names(recipe)[0] if not self._is_read(name)]
+
+    def _is_read(self, name: str) -> bool:
+        return len(words.ingredient_ids([name], self._ids, split_unknown=self._split_unknown)) > 1
+
+    def _names(self, recipe: RecipeText) -> tuple[list[str], list[bool]]:
+        if recipe.names is not None:
+            return list(recipe.names), [True] * len(recipe.names)
+        if not recipe.ingredients and not recipe.instructions:
+            names = self._names_in(recipe.title)
+            return names, [True] * len(names)
+        found = [named for line in recipe.ingredients for named in ingredient_names(line)]
+        return [name for name, _ in found], [sure for _, sure in found]
+
+    def _names_in(self, title: str) -> list[str]:
+        """What a title names of the vocabulary, the longest names first: "Green Bean Salad" → green bean."""
+        parts, names, start = words.instruction_words(title.lower(), (), ()), [], 0
+        while start < len(parts):
+            for end in range(min(start + MOST_WORDS_OF_A_NAME, len(parts)), start, -1):
+                if words.ingredient_word(name := " ".join(parts[start:end])) in self._ids:
+                    names.append(name)
+                    break
+            else:
+                end = start + 1
+            start = end
+        return names
+
+
+def _instructions(recipe: RecipeText) -> tuple[str, ...]:
+    return recipe.instructions or (() if recipe.ingredients or recipe.names else (recipe.title,))
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else "not text in UTF-8, or nested too deeply"
+        raise UserError(f"{where}: not JSON ({reason}); takes one recipe as a JSON object") from None

@@ -1,0 +1,42 @@
+"""Ingredients taken away from a recipe and added to it."""
+
+import pytest
+
+from adamine_jax.retrieval.changes import changed
+from adamine_jax.retrieval.texts import RecipeText
+
+SOUP = RecipeText(
+    title="Chicken and Broccoli Soup",
+    ingredients=("2 chicken breasts, diced", "1 head of broccoli", "1 egg", "4 cups chicken broth", "Salt"),
+    instructions=("Fry the chicken.", "Add broccoli, and eggs.", "Broccoli!"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "ingredients", "instructions", "title"),
+    [
+        ("broccoli", (0, 2, 3, 4), ("Fry the chicken.", "Add , and eggs.", "!"), "Chicken and Soup"),
+        ("Chicken", (1, 2, 4), ("Fry the .", "Add broccoli, and eggs.", "Broccoli!"), "and Broccoli Soup"),
+        ("chicken broth", (0, 1, 2, 4), SOUP.instructions, SOUP.title),
+        ("chicken breast", (1, 2, 3, 4), SOUP.instructions, SOUP.title),
+        ("eggs", (0, 1, 3, 4), ("Fry the chicken.", "Add broccoli, and .", "Broccoli!"), SOUP.title),
+    ],
+)
+def test_an_ingredient_is_taken_away_wherever_it_stands(name, ingredients, instructions, title):
+    recipe, absent = changed(SOUP, (), (name,))
+    assert not absent
+    assert recipe.ingredients == tuple(SOUP.ingredients[place] for place in ingredients)
+    assert recipe.instructions == instructions
+    assert recipe.title == title
+
+
+def test_what_is_not_there_is_told():
+    assert changed(SOUP, (), ("hen", "leek", "salt")) == (changed(SOUP, (), ("salt",))[0], ["hen", "leek"])
+
+
+def test_adding():
+    recipe, _ = changed(SOUP, ("dill", "leek"), ("egg",))
+    assert recipe.ingredients[-2:] == ("dill", "leek")
+    assert len(recipe.ingredients) == 6
+    given = RecipeText(ingredients=("x",), names=("salt", "black pepper"))
+    assert changed(given, ("dill",), ("pepper",))[0].names == ("salt", "dill")

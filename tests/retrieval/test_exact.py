@@ -1,0 +1,47 @@
+"""Exact search against a sort."""
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamine_jax.retrieval import exact
+
+
+def by_sorting(embeddings, queries, top, among=None):
+    rows = np.arange(len(embeddings)) if among is None else among
+    found = []
+    for query in queries:
+        similarities = {int(row): float(np.float32(embeddings[row] @ query)) for row in rows}
+        found.append(sorted(similarities, key=lambda row: (-similarities[row], row))[:top])
+    return found
+
+
+# Small whole numbers: sums are exact, and ties many.
+tables = st.integers(1, 40).flatmap(
+    lambda n: arrays.arrays(np.float32, (n, 3), elements=st.integers(-2, 2).map(float), fill=st.just(0.0))
+)
+
+
+@given(tables, st.integers(1, 50), st.integers(1, 9), st.data())
+def test_it_is_a_sort_with_ties_by_row(embeddings, top, block, data):
+    queries = data.draw(arrays.arrays(np.float32, (2, 3), elements=st.integers(-2, 2).map(float)))
+    chosen = data.draw(st.none() | st.sets(st.integers(0, len(embeddings) - 1), min_size=1))
+    among = None if chosen is None else np.array(sorted(chosen))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "BLOCK", block)
+        similarities, rows = exact.search(embeddings, queries, top, among)
+    assert rows.tolist() == by_sorting(embeddings, queries, top, among)
+    np.testing.assert_array_equal(similarities, np.take_along_axis(queries @ embeddings.T, rows, axis=1))
+
+
+def test_real_numbers_in_several_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    embeddings, queries = rng.normal(size=(3000, 16)).astype(np.float32), rng.normal(size=(5, 16)).astype(np.float32)
+    monkeypatch.setattr(exact, "BLOCK", 700)
+    similarities, rows = exact.search(embeddings, queries, 20)
+    expected = np.argsort(-(queries @ embeddings.T), axis=1)[:, :20]
+    np.testing.assert_array_equal(rows, expected)
+    assert similarities.shape == (5, 20)
+    assert similarities.dtype == np.float32

@@ -1,0 +1,204 @@
+"""Galleries are written whole, gone on with where they were, and read as they were written."""
+
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import SIDES, Gallery, Item, open_gallery
+from adamine_jax.gallery_writer import GalleryWriter
+
+NAMES = ["background", "soup", "cake"]
+ABOUT = {"model": "abc", "step": 3, "source": {"split": "test"}, "class_names": NAMES}
+DIM = 6
+
+
+def item(number):
+    photo = None if number % 4 == 3 else f"photo {number}".encode()
+    title = f"Dish {number}: Crème “brûlée” 🍮\u2028{'x' * number}"
+    return Item(f"{number:010x}", title, NAMES[number % 3], (f"{number} eggs", "salt\n"), ("Stir.",), photo)
+
+
+def rows(numbers, side="image"):
+    table = np.random.default_rng(len(side)).normal(size=(100, DIM)).astype(np.float32)
+    return table[list(numbers)]
+
+
+def block(numbers):
+    return {side: rows(numbers, side) for side in SIDES}, [item(number) for number in numbers]
+
+
+def write(folder, blocks, about=ABOUT, finish=True, sides=SIDES):
+    with GalleryWriter(folder, about, sides, DIM) as writer:
+        for numbers in blocks:
+            if numbers[0] >= writer.taken:
+                writer.write(*block(numbers))
+        return writer.finish() if finish else len(writer)
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_gallery_is_read_as_it_was_written(tmp_path):
+    assert write(tmp_path / "g", [range(5), range(5, 11)]) == 11
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
+    gallery = Gallery(tmp_path / "g")
+    assert len(gallery) == 11
+    for side in SIDES:
+        np.testing.assert_array_equal(gallery.embeddings(side), rows(range(11), side))
+        np.testing.assert_array_equal(np.load(tmp_path / "g" / f"{side}.npy"), rows(range(11), side))
+    for number in (10, 0, 3, 7):
+        found, expected = gallery.item(number), item(number)
+        photo = found.photo.read_bytes() if found.photo else None
+        assert (found.id, found.title, found.class_name, photo) == (
+            expected.id,
+            expected.title,
+            expected.class_name,
+            expected.photo,
+        )
+        assert (found.ingredients, found.instructions) == (expected.ingredients, expected.instructions)
+    np.testing.assert_array_equal(gallery.rows_of_class("soup"), [1, 4, 7, 10])
+    assert gallery.row_of(item(6).id) == 6
+    assert [json.loads(line)["id"] for line in (tmp_path / "g" / "items.jsonl").read_bytes().splitlines()] == [
+        item(number).id for number in range(11)
+    ]
+    with pytest.raises(UserError, match=r"no class 'stew' in .* the largest of 3 are: background, soup, cake"):
+        gallery.rows_of_class("stew")
+    with pytest.raises(UserError, match="has no item 'x'"):
+        gallery.row_of("x")
+
+
+def test_items_are_left_out_with_their_rows(tmp_path):
+    with GalleryWriter(tmp_path / "g", ABOUT, ("image",), DIM) as writer:
+        writer.write({"image": rows(range(4))}, [item(0), None, item(2), None])
+        assert (writer.taken, len(writer)) == (4, 2)
+        assert writer.finish() == 2
+    gallery = Gallery(tmp_path / "g")
+    np.testing.assert_array_equal(gallery.embeddings("image"), rows([0, 2]))
+    assert [gallery.item(row).id for row in range(2)] == [item(0).id, item(2).id]
+    with pytest.raises(UserError, match="holds photos alone, no recipes; search in it with --in photos"):
+        gallery.embeddings("recipe")
+
+
+@pytest.mark.parametrize("torn", [0, 1, 40])
+def test_an_interrupted_gallery_is_gone_on_with_to_the_same_bytes(tmp_path, torn):
+    blocks = [range(0, 4), range(4, 8), range(8, 11)]
+    write(tmp_path / "whole", blocks)
+    assert write(tmp_path / "g", blocks[:2], finish=False) == 8
+    assert not (tmp_path / "g").exists()
+    for name in ("image.npy", "recipe.npy", "items.jsonl"):  # as if it was killed within the third block
+        with open(tmp_path / ".g.unfinished" / name, "ab") as file:
+            file.write(b"?" * torn)
+    with GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM) as writer:
+        assert (writer.taken, len(writer)) == (8, 8)
+        writer.write(*block(blocks[2]))
+        assert writer.finish() == 11
+    assert content(tmp_path / "g") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda aside: (aside / "progress.json").write_text("{"),
+        lambda aside: (aside / "progress.json").unlink(),
+        lambda aside: os.truncate(aside / "image.npy", 130),
+        lambda aside: os.truncate(aside / "items.jsonl", 30),
+        lambda aside: (aside / "recipe.npy").unlink(),
+    ],
+)
+def test_what_cannot_be_gone_on_with_begins_again(tmp_path, spoil):
+    write(tmp_path / "whole", [range(4)])
+    write(tmp_path / "g", [range(3)], finish=False)
+    spoil(tmp_path / ".g.unfinished")
+    assert write(tmp_path / "g", [range(4)]) == 4
+    assert content(tmp_path / "g") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", [{"model": "def"}, {"source": {"split": "val"}}])
+def test_another_source_or_model_begins_again(tmp_path, change):
+    write(tmp_path / "g", [range(3)], finish=False)
+    with GalleryWriter(tmp_path / "g", ABOUT | change, SIDES, DIM) as writer:
+        assert writer.taken == 0
+
+
+def test_an_older_gallery_stays_until_the_new_one_is_whole(tmp_path):
+    write(tmp_path / "g", [range(5)])
+    before = content(tmp_path / "g")
+    write(tmp_path / "g", [range(3)], finish=False)
+    assert content(tmp_path / "g") == before
+    write(tmp_path / "g", [range(3)])
+    assert len(Gallery(tmp_path / "g")) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    with (
+        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM),
+        pytest.raises(UserError, match="another process is writing it"),
+    ):
+        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM)
+
+
+def test_nothing_but_a_gallery_is_replaced(tmp_path):
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="exists and is not a gallery"):
+        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM)
+    with (
+        pytest.raises(UserError, match="nothing could be embedded"),
+        GalleryWriter(tmp_path / "h", ABOUT, SIDES, DIM) as writer,
+    ):
+        writer.finish()
+
+
+def test_only_the_model_that_made_a_gallery_searches_in_it(tmp_path):
+    write(tmp_path / "g", [range(3)])
+    assert len(open_gallery(tmp_path / "g", "abc")) == 3
+    with pytest.raises(UserError, match=r"made by another model \(step 3 of abc, this one is def\); .* write it again"):
+        open_gallery(tmp_path / "g", "def")
+    (tmp_path / "g" / "gallery.json").unlink()
+    with pytest.raises(UserError, match=r"not a whole one \(an earlier version wrote it\)"):
+        open_gallery(tmp_path / "g", "abc")
+    with pytest.raises(UserError, match=r"nowhere: is no gallery"):
+        open_gallery(tmp_path / "nowhere", "abc")
+
+
+def test_searching(tmp_path):
+    write(tmp_path / "g", [range(9)])
+    gallery = Gallery(tmp_path / "g")
+    query = rows([2, 5], "recipe")
+    hits, others = gallery.search(query, among="photos", top=4)
+    expected = np.argsort(-(rows(range(9)) @ query[0]))[:4]
+    assert [hit.row for hit in hits] == expected.tolist()
+    assert [hit.place for hit in others] == [1, 2, 3, 4]
+    assert hits[0].item.id == item(expected[0]).id
+    assert hits[0].similarity == pytest.approx(float(rows([expected[0]])[0] @ query[0]), rel=1e-5)
+    (of_class,) = gallery.search(query[:1], among="photos", top=5, class_name="cake")
+    assert sorted(hit.row for hit in of_class) == [2, 5, 8]
+    for wrong, message in (
+        ({"among": "dishes"}, "takes 'recipes' or 'photos'"),
+        ({"top": 0}, "takes 1 or more"),
+        ({"queries": query[0]}, r"queries have shape \(6,\)"),
+        ({"approximate": True}, "has no index of its recipe embeddings"),
+    ):
+        with pytest.raises(UserError, match=message):
+            gallery.search(**({"queries": query} | wrong))
+
+
+def test_threads_read_items_at_once(tmp_path):
+    write(tmp_path / "g", [range(40)])
+    gallery, wrong = Gallery(tmp_path / "g"), []
+
+    def read():
+        wrong.extend(row for row in range(40) if gallery.item(row).id != item(row).id)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
