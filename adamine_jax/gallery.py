@@ -11,7 +11,6 @@ gallery/
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,10 +81,9 @@ class Gallery:
         self.folder = folder
         self.about: dict[str, Any] = _read_about(folder)
         try:
-            self._lines = open(folder / "items.jsonl", "rb")  # noqa: SIM115 – read for as long as the gallery is used
-            size = self._lines.seek(0, 2)
-        except OSError as error:
-            raise UserError(f"{folder}/items.jsonl: cannot be read ({error.strerror}); {_WRITE_AGAIN}") from None
+            self._lines = np.memmap(folder / "items.jsonl", np.uint8, "r")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder}/items.jsonl: cannot be read ({error}); {_WRITE_AGAIN}") from None
         table = _read_table(folder)
         self._starts, self._classes = table["starts"], table["class_id"]
         self.ids: np.ndarray = table["ids"]
@@ -95,7 +93,11 @@ class Gallery:
         for side, rows in self._embeddings.items():
             if rows.shape != expected or rows.dtype != np.float32:
                 raise UserError(f"{folder}/{side}.npy: {rows.dtype} {rows.shape}, not {expected}; {_WRITE_AGAIN}")
-        if len(self._starts) != len(self) + 1 or self._starts[-1] != size or len(self._classes) != len(self):
+        if (
+            len(self._starts) != len(self) + 1
+            or self._starts[-1] != len(self._lines)
+            or len(self._classes) != len(self)
+        ):
             raise UserError(f"{folder}: items.jsonl is not the one that items.npz belongs to; {_WRITE_AGAIN}")
 
     def __len__(self) -> int:
@@ -174,8 +176,7 @@ class Gallery:
             UserError: its line is damaged.
         """
         start, end = int(self._starts[row]), int(self._starts[row + 1])
-        line = os.pread(self._lines.fileno(), end - start, start)  # from any thread
-        return _item_of(line, self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
+        return _item_of(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
 
     def row_of(self, identifier: str) -> int:
         """The row of an id.

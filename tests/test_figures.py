@@ -88,7 +88,7 @@ def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("gallery/test/items.jsonl", "", "items.jsonl is not the one that items.npz belongs to"),
+        ("gallery/test/items.jsonl", "{}\n", "items.jsonl is not the one that items.npz belongs to"),
         ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
         ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
