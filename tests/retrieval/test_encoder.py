@@ -1,0 +1,305 @@
+"""Raw photos and recipes get the embeddings of the records that a conversion makes of them."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+import adamine_jax
+from adamine_jax import embed, search
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import Gallery
+from adamine_jax.retrieval.encoder import _batches
+from adamine_jax.train import train
+from data_builders.recipe1m.build import build
+from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.own_recipes.importing import ImportOptions, import_recipes
+from tests import tiny
+
+FOODS = ("beets", "black pepper", "olive oil", "salt", "eggs", "dill", "sour cream", "flour", "leek", "butter")
+KINDS = ("soup", "cake")
+
+
+def recipes(count):
+    """Recipes of one letter a step, and a step for each ingredient."""
+    rng = np.random.default_rng(3)
+    for number in range(count):
+        foods = rng.choice(FOODS, rng.integers(2, 6), replace=False)
+        yield {
+            "id": f"{number:010x}",
+            "title": f"{KINDS[number % 2]} {number}",
+            "class": KINDS[number % 2],
+            "ingredients": [f"{rng.integers(1, 9)} cups {food}, chopped" for food in foods],
+            "instructions": [f"Stir the {food}, then taste it." for food in foods],
+            "partition": ("train", "train", "val", "test")[number % 4],
+            "images": [f"{number}.{('jpg', 'png', 'gif')[number % 3]}"],
+        }
+
+
+def photo(number):
+    """Photos larger and smaller than what is stored, some of them turned by their EXIF note."""
+    pixels = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    side = (300, 420)[number % 2]
+    return Image.fromarray(pixels).resize((side, side // (1 + number % 2)), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory):
+    """48 recipes in `own`, converted into `data`, and the workdir `run` of a model that never was trained."""
+    folder = tmp_path_factory.mktemp("kitchen")
+    (folder / "own").mkdir()
+    written = list(recipes(48))
+    (folder / "own" / "recipes.jsonl").write_text("".join(json.dumps(recipe) + "\n" for recipe in written))
+    for number, recipe in enumerate(written):
+        exif = Image.Exif()
+        exif[0x0112] = 6 if number % 4 == 1 else 1
+        photo(number).save(folder / "own" / recipe["images"][0], exif=exif)
+    import_recipes(ImportOptions(folder / "own" / "recipes.jsonl", folder / "download"))
+    options = Options(
+        word_min_count=2, word_dim=tiny.WORD_DIM, class_min_train=1, resize=64, unknown_ingredients="words"
+    )
+    build(folder / "download", folder / "data", options, workers=1, overwrite=False)
+    train(tiny.small_config(folder / "data", epochs=0, model__max_words=12), folder / "run")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(kitchen):
+    return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
+
+
+def test_raw_recipes_and_photos_get_the_embeddings_of_the_split(kitchen, model):
+    gallery = adamine_jax.open_gallery(kitchen / "run" / "gallery" / "test", model.digest)
+    written = {recipe["id"]: recipe for recipe in recipes(48)}
+    assert len(gallery) == 12
+    chosen = [written[identifier] for identifier in gallery.ids]
+    embedded = model.embed_recipes(chosen)
+    np.testing.assert_allclose(embedded, gallery.embeddings("recipe"), atol=1e-6)
+    assert np.ptp(embedded, axis=0).max() > 1e-3  # they differ from each other
+    photos = model.embed_photos([kitchen / "own" / recipe["images"][0] for recipe in chosen])
+    np.testing.assert_allclose(photos, gallery.embeddings("image"), atol=1e-6)
+
+    (hits,) = gallery.search(model.embed_recipes([chosen[3]]), among="recipes", top=3)
+    assert hits[0].item.id == chosen[3]["id"]
+    assert hits[0].similarity == pytest.approx(1, abs=1e-5)
+    assert hits[0].item.class_name == chosen[3]["class"]
+
+
+def test_photos_of_any_kind(model, tmp_path):
+    number = 4
+    picture = photo(number)
+    picture.save(tmp_path / "a.png")
+    expected = model.embed_photos([tmp_path / "a.png"])
+    for other in (picture, str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes(), np.asarray(picture)):
+        np.testing.assert_array_equal(model.embed_photos([other]), expected)
+    turned = ImageOps.exif_transpose(picture).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(model.embed_photos([tmp_path / "turned.png"]), expected)
+    grey = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    grey.save(tmp_path / "grey16.png")
+    np.testing.assert_array_equal(
+        model.embed_photos([tmp_path / "grey16.png"]), model.embed_photos([picture.convert("L")])
+    )
+    picture.save(tmp_path / "moving.gif", save_all=True, append_images=[photo(5), photo(6)])
+    with Image.open(tmp_path / "moving.gif") as moving:
+        first = moving.convert("RGB")
+    np.testing.assert_array_equal(model.embed_photos([tmp_path / "moving.gif"]), model.embed_photos([first]))
+    picture.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    assert np.sum(model.embed_photos([tmp_path / "cmyk.jpg"]) * expected) > 0.99
+    picture.convert("RGBA").save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(model.embed_photos([tmp_path / "alpha.png"]), expected)
+    assert model.embed_photos([]).shape == (0, 16)
+
+
+def damaged(content):
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("text.jpg", b"Dear diary", "not an image"),
+        ("empty.jpg", b"", "not an image"),
+        ("cut.jpg", None, "not a whole image"),
+        ("huge.png", "huge", "12000 x 9000 pixels are too many"),
+    ],
+)
+def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsys, name, content, message):
+    path = tmp_path / name
+    if content == "huge":
+        Image.new("1", (12000, 9000)).save(path)
+    else:
+        path.write_bytes(damaged(tiny.jpeg(np.random.default_rng(0), (90, 90))) if content is None else content)
+    with pytest.raises(UserError, match=f"{name}: {message}.*; give a whole photo"):
+        model.embed_photos([path])
+    assert search.main(["--workdir", str(kitchen / "run"), "--image", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: {message}")
+
+
+def test_pixels_of_other_shapes_are_named(model):
+    for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(UserError, match=r"photo 1: pixels of shape .* takes \(H, W, 3\) uint8"):
+            model.embed_photos([pixels])
+
+
+def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    for number, name in enumerate(("b.png", "a.jpg", "sub/c.PNG", ".hidden/d.png")):
+        photo(number).save(folder / name)
+    (folder / "notes.txt").write_text("x")
+    (folder / "broken.jpg").write_bytes(b"x")
+    command = ["--workdir", str(kitchen / "run"), "--photos", str(folder), "--out", str(tmp_path / "g")]
+    assert embed.main(command) == 0
+    printed = capsys.readouterr()
+    assert f"{folder}/broken.jpg: not an image; left out" in printed.err
+    assert "g: 3 photos (image.npy, items.jsonl, photos/); 1 that cannot be used were left out" in printed.out
+    gallery = Gallery(tmp_path / "g")
+    assert gallery.ids.tolist() == ["a.jpg", "b.png", "sub/c.PNG"]
+    expected = model.embed_photos([folder / name for name in gallery.ids])
+    np.testing.assert_allclose(gallery.embeddings("image"), expected, atol=1e-6)
+
+    query = ["--workdir", str(kitchen / "run"), "--gallery", str(tmp_path / "g"), "--json"]
+    assert search.main([*query, "--image", str(folder / "b.png"), "--in", "photos", "--top", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [item["id"] for item in found] == ["b.png", *(x for x in ("a.jpg", "sub/c.PNG") if x == found[1]["id"])]
+    assert found[0]["similarity"] == pytest.approx(1, abs=1e-5)
+    assert search.main([*query, "--image", str(folder / "b.png")]) == 2
+    assert "holds photos alone, no recipes; search in it with --in photos" in capsys.readouterr().err
+
+
+def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
+    written = [dict(recipe) for recipe in recipes(5)]
+    for recipe in written[3:]:
+        del recipe["id"]
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n".join(map(json.dumps, written)))
+    command = ["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]
+    assert embed.main(command) == 0
+    gallery = Gallery(tmp_path / "g")
+    assert gallery.ids.tolist() == [*(recipe["id"] for recipe in written[:3]), "recipe 4", "recipe 5"]
+    np.testing.assert_allclose(gallery.embeddings("recipe"), model.embed_recipes(written), atol=1e-6)
+    np.testing.assert_array_equal(gallery.rows_of_class("cake"), [1, 3])
+
+    for line, message in (
+        ("{}", "r.jsonl, line 6: an empty recipe"),
+        (json.dumps(written[1]), "r.jsonl, recipe 6: the id '0000000001' was there before"),
+    ):
+        path.write_text("\n".join([*map(json.dumps, written), line]))
+        assert embed.main(command) == 2
+        assert message in capsys.readouterr().err
+    assert len(Gallery(tmp_path / "g")) == 5  # the older one is still there
+
+
+def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("adamine_jax.retrieval.building.BLOCK", 8)
+    command = ["--workdir", str(kitchen / "run"), "--split", "train", "--out"]
+    assert embed.main([*command, str(tmp_path / "whole")]) == 0
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adamine_jax.gallery_writer.GalleryWriter.finish", kill)
+        with pytest.raises(Killed):
+            embed.main([*command, str(tmp_path / "g")])
+    progress = tmp_path / ".g.unfinished" / "progress.json"
+    state = json.loads(progress.read_text())
+    assert state["taken"] == 24
+    with open(tmp_path / ".g.unfinished" / "items.jsonl", "rb") as lines:
+        state |= {"taken": 16, "items": 16, "bytes": sum(len(line) for line in lines.readlines()[:16])}
+    progress.write_text(json.dumps(state))
+    assert embed.main([*command, str(tmp_path / "g")]) == 0
+    assert "going on behind 16 items that are there already" in capsys.readouterr().out
+    for name in ("image.npy", "recipe.npy", "items.jsonl", "gallery.json"):
+        assert (tmp_path / "g" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
+    command = ["--workdir", str(kitchen / "run")]
+    assert search.main([*command, "--ingredients", "beets, dragon fruit", "--title", "Soup", "--top", "2"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "not among the words of the model, so not looked at: dragon fruit\n"
+    head, _, *lines = printed.out.splitlines()
+    assert head == f"recipe (“Soup”, 2 ingredients) → photos of {kitchen}/run/gallery/test (12)"
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({"ingredients": ["3 beets", "dill"], "instructions": ["Stir the beets."]}))
+    assert (
+        search.main([*command, "--recipe", str(path), "--without", "beets,leek", "--with", "salt", "--top", "12"]) == 0
+    )
+    printed = capsys.readouterr()
+    assert "--without leek: the recipe does not have it" in printed.err
+    former = [int(line.split("(was ")[1].rstrip(")")) for line in printed.out.splitlines()[2:]]
+    assert sorted(former) == list(range(1, 13))
+
+    assert search.main([*command, "--recipe", str(path), "--class", "cake", "--in", "recipes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {item["class"] for item in found} == {"cake"}
+    assert found[0].keys() == {
+        "place",
+        "similarity",
+        "id",
+        "title",
+        "class",
+        "ingredients",
+        "instructions",
+        "photo",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "nothing to search for"),
+        (["--title", "  "], "--title: is empty"),
+        (["--title", "a", "--recipe", "r.json"], "--recipe and --title: give a photo"),
+        (["--recipe", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["--image", "nowhere.jpg"], "nowhere.jpg: cannot be read (No such file or directory)"),
+        (["--title", "soup", "--top", "0"], "--top 0: takes 1 or more"),
+        (["--title", "soup", "--class", "stew"], "no class 'stew'"),
+        (["--title", "soup", "--gallery", "nowhere"], "nowhere: no such folder; write it with `python -m"),
+        (["--ingredients", "salt", "--without", "salt"], "nothing is left of the recipe"),
+    ],
+)
+def test_mistakes_are_one_line(kitchen, capsys, flags, message):
+    assert search.main(["--workdir", str(kitchen / "run"), *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
+    train(tiny.small_config(kitchen / "data", epochs=0, seed=5, model__max_words=12), tmp_path / "other")
+    gallery = str(tmp_path / "other" / "gallery" / "test")
+    assert search.main(["--workdir", str(kitchen / "run"), "--title", "soup", "--gallery", gallery]) == 2
+    assert "made by another model (step 0 of" in capsys.readouterr().err
+
+
+def test_batches_are_filled():
+    for count in range(200):
+        cut = list(_batches(count, (1, 8, 64)))
+        ends = [start + size for start, size in cut]
+        assert [start for start, _ in cut] == [0, *ends[:-1]][: len(cut)]
+        assert sum(size for _, size in cut) >= count
+        assert all(min(size, count - start) > size / 2 for start, size in cut)
+
+
+def test_a_model_that_reads_features_says_what_it_cannot_embed(model, monkeypatch):
+    config = model.trained.config.copy_and_resolve_references()
+    config.model.image.feature_dim = 8
+    config.model.instructions = "vectors"
+    monkeypatch.setattr(model, "trained", type(model.trained)(**(vars(model.trained) | {"config": config})))
+    with pytest.raises(UserError, match="reads features that another encoder made"):
+        model.embed_photos([io.BytesIO().getvalue()])
+    with pytest.raises(UserError, match="recipe 1: the model reads given vectors of the instructions"):
+        model.embed_recipes([{"ingredients": ["salt"], "instructions": ["Stir."]}])
