@@ -127,6 +127,7 @@ def main() -> None:
         print("seconds", time.perf_counter() - start)
         shutil.rmtree(folder)
         return
+    options.scratch.mkdir(parents=True, exist_ok=True)
     write_vocabulary(options.download, vocabulary)
     paths = photos_of(options.download)
     count = len(paths)

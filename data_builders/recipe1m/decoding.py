@@ -56,9 +56,12 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
-            with _one_at_a_time if width * height > _LARGE else contextlib.nullcontext():
+            _decode_small(image, shorter_side)
+            decoded = image.size
+            with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
                 image.load()
-                return *encoded(image, shorter_side), image.format
+                jpeg, upright = encoded(image, shorter_side)
+            return jpeg, (width, height) if upright == decoded else (height, width), image.format
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -67,6 +70,16 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         raise UnreadablePhotoError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
         raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
+
+
+def _decode_small(image: Image.Image, shorter_side: int) -> None:
+    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, if that is not below what is wanted: a third of the time.
+
+    The decoder then transforms the low frequencies of each block alone, which reduces as well as averaging does.
+    """
+    shorter = min(image.size)
+    if shorter > shorter_side:
+        image.draft(None, tuple(side * shorter_side // shorter for side in image.size))
 
 
 def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, int]]:

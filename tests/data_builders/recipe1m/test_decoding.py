@@ -56,6 +56,27 @@ def test_a_photograph_changes_little():
     assert np.abs(np.asarray(decoded(small_jpeg(encoded(image), 256)), int) - np.asarray(image, int)).mean() < 1.5
 
 
+@pytest.mark.parametrize("size", [(512, 512), (1280, 1024), (900, 2100), (600, 500)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_jpegs_are_decoded_small_and_look_the_same(size, orientation):
+    rng = np.random.default_rng(1)
+    patches = Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    patches.save(file, "JPEG", quality=95, exif=exif)
+    small, told, _ = reduced(file.getvalue(), 256)
+    upright = patches if orientation == 1 else patches.transpose(Image.Transpose.ROTATE_270)
+    assert told == upright.size
+    found = decoded(small)
+    assert min(found.size) == 256
+    assert max(abs(one - 256 * two / min(size)) for one, two in zip(found.size, upright.size, strict=True)) <= 1
+    expected = upright.resize(found.size, Image.Resampling.BILINEAR)
+    difference = np.asarray(found, float) - np.asarray(expected, float)
+    assert np.abs(difference).mean() < 1.5
+    assert abs(difference.mean()) < 0.3
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
