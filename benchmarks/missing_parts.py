@@ -68,8 +68,8 @@ def page(rows: list[tuple], pairs: int) -> str:
         [
             "# Queries with a part of a recipe",
             "",
-            f"`python -m benchmarks.missing_parts`, {pairs} test pairs of `make quickstart`, those of recipes that have "
-            f"both parts. {describe_machine()}",
+            f"`python -m benchmarks.missing_parts`, {pairs} test pairs of `make quickstart`, those of recipes that "
+            f"have both parts. {describe_machine()}",
             "",
             *scores_table(rows),
             "",

@@ -1,0 +1,134 @@
+"""The FAISS index finds what exact search finds, belongs to one gallery, and is whole or not there."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from adamine_jax import files
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import SIDES, Gallery, Item
+from adamine_jax.gallery_writer import GalleryWriter
+from adamine_jax.retrieval import exact, index
+
+DIM, COUNT = 32, 3000
+ABOUT = {"model": "abc", "step": 3, "source": {}, "class_names": ["background", "soup"]}
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write(folder, about=ABOUT, seed=0):
+    """A gallery of a manifold of four dimensions; photos lie near their recipes."""
+    rng = np.random.default_rng(seed)
+    recipe = unit(np.tanh(rng.normal(size=(COUNT, 4)) @ rng.normal(size=(4, DIM))))
+    image = unit(recipe + 0.02 * rng.normal(size=recipe.shape))
+    items = [Item(f"{row}", "", ABOUT["class_names"][row % 2]) for row in range(COUNT)]
+    with GalleryWriter(folder, about, SIDES, DIM) as writer:
+        writer.write({"image": image, "recipe": recipe}, items)
+        writer.finish()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = write(tmp_path_factory.mktemp("indexed") / "g")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "SMALLEST", 1000)
+        about = index.build(Gallery(folder), "recipe")
+    return folder, about
+
+
+@pytest.fixture
+def folder(built, tmp_path):
+    return shutil.copytree(built[0], tmp_path / "g")
+
+
+def test_it_finds_what_exact_search_finds(built):
+    folder, about = built
+    gallery = Gallery(folder)
+    assert about.recall >= 0.98
+    assert about.visited < about.cells
+    queries = np.asarray(gallery.embeddings("image")[::30])
+    similarities, rows = index.Index(gallery, "recipe").search(queries, 10)
+    expected = exact.search(gallery.embeddings("recipe"), queries, 10)
+    recall = np.mean([np.isin(one, other).mean() for one, other in zip(expected[1], rows, strict=True)])
+    assert recall >= 0.95
+    # The similarities are exact, and in order.
+    np.testing.assert_allclose(
+        similarities, np.einsum("qd,qkd->qk", queries, gallery.embeddings("recipe")[rows]), atol=1e-6
+    )
+    assert (np.diff(similarities, axis=1) <= 0).all()
+
+
+def test_a_gallery_searches_with_it(folder):
+    gallery = Gallery(folder)
+    query = np.asarray(gallery.embeddings("image")[7:8])
+    (hits,) = gallery.search(query, "recipes", 3, approximate=True)
+    assert hits[0].row == 7
+    (of_class,) = gallery.search(query, "recipes", 3, class_name="soup", approximate=True)
+    assert [hit.row % 2 for hit in of_class] == [1, 1, 1]
+    with pytest.raises(UserError, match="has no index of its image embeddings; build it with"):
+        gallery.search(query, "photos", 3, approximate=True)
+
+
+def test_fewer_than_asked_for_are_found_in_the_visited_cells(folder, monkeypatch):
+    found = index.Index(Gallery(folder), "recipe")
+    monkeypatch.setattr(found, "about", index.About("", 1, 1, 1.0, ""))
+    similarities, rows = found.search(np.asarray(Gallery(folder).embeddings("recipe")[:2]), COUNT)
+    assert rows.shape == (2, COUNT)
+    held = rows[0] >= 0
+    assert 0 < held.sum() < COUNT
+    assert held[: held.sum()].all()
+    assert (similarities[0, ~held] == -np.inf).all()
+
+
+def test_the_index_of_another_gallery_is_refused(folder, tmp_path):
+    other = write(tmp_path / "other", ABOUT | {"model": "def"}, seed=1)
+    for name in ("recipe.faiss", "recipe.faiss.json"):
+        shutil.copy(folder / name, other / name)
+    with pytest.raises(UserError, match="is the index of another gallery or another model; build it with"):
+        index.Index(Gallery(other), "recipe")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("recipe.faiss", b"x", "recipe.faiss: cannot be read"),
+        ("recipe.faiss.json", b"{", r"recipe.faiss.json: cannot be read"),
+        ("recipe.faiss.json", b'{"a": 1}', r"recipe.faiss.json: cannot be read"),
+    ],
+)
+def test_a_damaged_index_is_named(folder, name, content, message):
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        index.Index(Gallery(folder), "recipe")
+
+
+def test_a_deleted_index_is_named(folder):
+    (folder / "recipe.faiss").unlink()
+    with pytest.raises(UserError, match=r"recipe\.faiss: cannot be read"):
+        index.Index(Gallery(folder), "recipe")
+
+
+def test_a_build_that_is_killed_leaves_no_index(folder, monkeypatch):
+    monkeypatch.setattr(index, "SMALLEST", 1000)
+    before = json.loads((folder / "recipe.faiss.json").read_text())
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync", kill)
+        with pytest.raises(KeyboardInterrupt):
+            index.build(Gallery(folder), "recipe")
+    assert not index.is_there(Gallery(folder), "recipe")
+    index.build(Gallery(folder), "recipe")
+    assert json.loads((folder / "recipe.faiss.json").read_text()) == before
+
+
+def test_a_small_gallery_needs_none(folder):
+    with pytest.raises(UserError, match="has 3,000 items; below 10,000 exact search takes milliseconds"):
+        index.build(Gallery(folder), "recipe")
