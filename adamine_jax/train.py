@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,9 @@ from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.monitoring import InputClock, Trace, peak_memory
 from adamine_jax.preemption import Stopped, StopRequest
 from adamine_jax.progress import Progress
-from adamine_jax.retrieval.protocols import DIRECTIONS, evaluate
+from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.state import TrainState, create_state, learning_rate, make_train_step, zero_sums
-
-LARGEST_FULL_VALIDATION = 10_000
-"""Pairs up to which validation ranks all of them at once; a larger split is measured on 10 draws of 1,000."""
+from adamine_jax.validation import Validation
 
 
 def train(
@@ -80,8 +77,6 @@ def train(
         return report.run_test(directory, damage)
 
 
-RECALLS = ("r1", "r5", "r10")
-
 _WORTH_SAYING = 0.05
 """Share of an epoch spent waiting for input from which the epoch's line says so."""
 
@@ -115,7 +110,9 @@ class _Run:
         self.steps_per_epoch = self.feed.steps_per_epoch
         rate = learning_rate(self.config, self.steps_per_epoch)
         self.train_step = make_train_step(self.model, self.config, self.mesh, rate)
-        self.embed_step = embedding.make_embed_step(self.model, self.mesh)
+        embed_step = embedding.make_embed_step(self.model, self.mesh)
+        val = self.splits["val"]
+        self.validation = Validation(embed_step, val, self.config, self.mesh, self.damage, self.feed.val_batches)
 
     def finish(self) -> None:
         """Trains from the last checkpoint, or from the start, to the last epoch."""
@@ -218,7 +215,7 @@ class _Run:
             Stopped: during the validation; the state is saved, and will be validated when the run goes on.
         """
         try:
-            scores = self.validate(state, epoch, outputs.request)
+            scores = self.validation.scores(state, f"validating epoch {epoch + 1}", outputs.request)
         except Stopped:
             outputs.checkpoints.save(state)
             raise
@@ -253,47 +250,6 @@ class _Run:
         epoch, place = divmod(step, self.steps_per_epoch)
         ids = self.splits["train"].ids[self.feed.plan(epoch)[place]]
         return json.dumps({"step": step + 1, "ids": [identifier.decode() for identifier in ids]}) + "\n"
-
-    def validate(self, state: TrainState, epoch: int, request: StopRequest) -> dict[str, float]:
-        """Recalls and median ranks on the validation split, empty where there is none.
-
-        `r1` is the mean of both directions, `rsum` R@1 + R@5 + R@10 likewise.
-
-        Raises:
-            Stopped: the run was told to stop.
-        """
-        index = self.splits["val"]
-        if not len(index):
-            return {}
-        step = int(state.step)
-
-        def batches() -> Iterator[dict[str, jax.Array]]:
-            for batch in self.feed.val_batches():
-                if request.made():
-                    raise Stopped(step)
-                yield batch
-
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        image, recipe, numbers = embedding.embed_split(
-            self.embed_step,
-            variables,
-            index,
-            self.config,
-            self.mesh,
-            f"validating epoch {epoch + 1}",
-            self.damage,
-            batches(),
-        )
-        protocol = "full" if len(index) <= LARGEST_FULL_VALIDATION else "1k"
-        ids = [identifier.decode() for identifier in index.ids[numbers]]
-        results = evaluate(image, recipe, ids, (protocol,), self.config.eval.seed)[protocol]
-        scores = {
-            f"{metric}_{direction}": results[direction][metric]["mean"]
-            for direction in DIRECTIONS
-            for metric in ("medr", *RECALLS)
-        }
-        recalls = [np.mean([scores[f"{recall}_{direction}"] for direction in DIRECTIONS]) for recall in RECALLS]
-        return scores | {"r1": float(recalls[0]), "rsum": float(sum(recalls))}
 
 
 def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) -> str:
