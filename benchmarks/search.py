@@ -66,7 +66,7 @@ def build(folder: Path) -> dict[str, float]:
 
 
 def _anonymous() -> float:
-    """GiB of memory that is not a file's."""
+    """GiB of memory that is not a file's, when the index is whole."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 2**20
 
@@ -143,12 +143,12 @@ def page(items: int, built: dict[str, float], searched: dict[str, float]) -> str
             f"| exact | {searched['exact']:.0f} | | 1 |",
             "",
             f"Goals: {GOAL_MS} ms at {GOAL_RECALL}, an index of {GOAL_GIB} GiB. It has {searched['gib']:.2f} GiB and "
-            f"{searched['cells']:,} cells, of which a query visits {searched['visited']:.1%}. It was built in "
+            f"{searched['cells']:,} cells, of which a query visits {searched['visited']:.1%}: "
+            f"{searched['visited'] * items * index.COMPONENTS / 1e6:.0f} MB, read at "
+            f"{searched['visited'] * items * index.COMPONENTS / searched['median'] / 1e6:.1f} GB/s. It was built in "
             f"{built['seconds']:.0f} s with {built['anonymous']:.2f} GiB of memory beside the mapped embeddings "
             f"({items * DIM * 4 / 2**30:.1f} GiB), and is opened in {searched['opened']:.1f} s. Exact search reads all "
-            "embeddings from memory, which is its limit: "
-            f"{items * DIM * 4 / searched['exact'] / 1e6:.1f} GB/s of it; the index reads "
-            f"{searched['visited']:.1%} of a byte a number.",
+            f"embeddings, here {items * DIM * 4 / searched['exact'] / 1e6:.1f} GB/s of them, which is its limit.",
             "",
         ]
     )

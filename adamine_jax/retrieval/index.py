@@ -1,9 +1,10 @@
-"""A FAISS index of a gallery, for hundreds of thousands of items and more: cells, and 8 bits a number.
+"""A FAISS index of a gallery, for hundreds of thousands of items and more.
 
-Inverted file with scalar quantisation (Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011; Johnson
-et al., *Billion-scale similarity search with GPUs*, 2017). How many cells a query visits is found out when the index is
-built, on queries whose exact answers are known. What it finds is ordered by the exact similarities, which the gallery's
-own embeddings give.
+Embeddings are projected on their principal components and stored in the cells of an inverted file, 8 bits a number
+(Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011; Johnson et al., *Billion-scale similarity
+search with GPUs*, 2017). How many cells a query visits is found out when the index is built, on queries whose exact
+answers are known. Of what it finds the best are chosen by their exact similarities, which the gallery's own embeddings
+give.
 
 Beside the embeddings it has two files: `<side>.faiss` and, written last, `<side>.faiss.json`.
 """
@@ -12,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -25,8 +27,13 @@ SMALLEST = 10_000
 """Items below which exact search takes milliseconds and an index helps nobody."""
 GOAL = 0.98
 """Recall@10 that the visited cells must reach on the queries of the build."""
+COMPONENTS = 256
+"""Principal components that are kept; of shorter embeddings all."""
+CANDIDATES = 200
+"""Items, at least, that are looked at again with their exact similarities: the projection may exchange neighbours."""
 _QUERIES = 128
-_TRAIN_PER_CELL = 64
+_TRAIN_PER_CELL = 40
+_COMPONENT_SAMPLE = 20_000
 _BLOCK = 1 << 14
 _SEED = 0
 
@@ -70,6 +77,7 @@ class Index:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0][:200]}); {_BUILD}") from None
         if (self._index.ntotal, self._index.d) != self._embeddings.shape:
             raise UserError(f"{path}: holds {self._index.ntotal} items, the gallery {len(gallery)}; {_BUILD}")
+        _visit(self._index, self.about.visited)
 
     def search(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
         """As `exact.search` of all rows; a row that is in none of the visited cells is not found.
@@ -77,14 +85,14 @@ class Index:
         Returns:
             (similarities (Q, K), rows (Q, K)), best first; where the cells hold too few, −inf and −1 at the end.
         """
-        return _search(self._index, self._embeddings, queries, top, self.about.visited)
+        return _search(self._index, self._embeddings, queries, top)
 
 
 def build(gallery: Gallery, side: str) -> About:
     """Builds the index of a side of a gallery, and saves it beside the embeddings.
 
-    The embeddings are read block by block: beside the index, which has a byte a number, memory holds some 64 of them
-    a cell.
+    The embeddings are read block by block: memory holds the index, which has a byte for each of its numbers, and while
+    it is trained 40 projected embeddings a cell.
 
     Args:
         gallery: of at least `SMALLEST` items.
@@ -93,34 +101,25 @@ def build(gallery: Gallery, side: str) -> About:
     Raises:
         UserError: the gallery is too small, or FAISS is not installed.
     """
-    faiss, embeddings = _faiss(), gallery.embeddings(side)
-    count, dim = embeddings.shape
-    if count < SMALLEST:
-        raise UserError(f"{gallery.folder}: has {count:,} items; below {SMALLEST:,} exact search takes milliseconds")
-    cells = 1 << round(np.log2(2 * np.sqrt(count)))
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dim), dim, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
-    )
-    index.cp.seed, index.cp.max_points_per_centroid = _SEED, _TRAIN_PER_CELL
-    index.cp.spherical = True
-    rng = np.random.default_rng(_SEED)
-    sample = np.sort(rng.choice(count, min(count, _TRAIN_PER_CELL * cells), replace=False))
-    print(f"{gallery.folder}: placing {cells:,} cells among {len(sample):,} of {count:,} items", flush=True)
-    index.train(np.ascontiguousarray(embeddings[sample]))
-    with Progress("indexing", count, "item") as progress:
-        for rows in _blocks(count):
+    embeddings, rng = gallery.embeddings(side), np.random.default_rng(_SEED)
+    if len(embeddings) < SMALLEST:
+        raise UserError(
+            f"{gallery.folder}: has {len(gallery):,} items; below {SMALLEST:,} exact search takes milliseconds"
+        )
+    index = _trained(gallery.folder, embeddings, rng)
+    with Progress("indexing", len(embeddings), "item") as progress:
+        for rows in _blocks(len(embeddings)):
             index.add(np.ascontiguousarray(embeddings[rows]))
             progress.update(rows.stop - rows.start)
     about = _about(gallery, side, index, embeddings, rng)
     path = gallery.folder / f"{side}.faiss"
     (gallery.folder / f"{side}.faiss.json").unlink(missing_ok=True)
     with files.written_whole(path) as aside:
-        faiss.write_index(index, str(aside))
+        _faiss().write_index(index, str(aside))
     files.write_text(gallery.folder / f"{side}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
-    share = about.visited / cells
     print(
-        f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {cells:,} cells "
-        f"({share:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
+        f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {about.cells:,} cells "
+        f"({about.visited / about.cells:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
         flush=True,
     )
     return about
@@ -165,35 +164,68 @@ def _faiss():
     return faiss
 
 
+def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
+    """An empty index, whose components and cells are chosen on samples.
+
+    Distances are those of the projected embeddings: of unit rows the nearest are the most similar.
+    """
+    faiss = _faiss()
+    count, dim = embeddings.shape
+    kept, cells = min(COMPONENTS, dim), 1 << round(np.log2(4 * np.sqrt(count)))
+    components = faiss.PCAMatrix(dim, kept)
+    components.train(_sample(embeddings, rng, _COMPONENT_SAMPLE))
+    chosen = np.sort(rng.choice(count, min(count, _TRAIN_PER_CELL * cells), replace=False))
+    projected = np.concatenate(
+        [components.apply(np.ascontiguousarray(embeddings[chosen[rows]])) for rows in _blocks(len(chosen))]
+    )
+    print(f"{folder}: placing {cells:,} cells among {len(chosen):,} of {count:,} items", flush=True)
+    inverted = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatL2(kept), kept, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2, False
+    )
+    inverted.cp.seed, inverted.cp.max_points_per_centroid = _SEED, _TRAIN_PER_CELL
+    inverted.cp.min_points_per_centroid = 1  # small galleries have few, which is no mistake
+    inverted.train(projected)
+    return faiss.IndexPreTransform(components, inverted)
+
+
+def _sample(embeddings: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    rows = np.sort(rng.choice(len(embeddings), min(size, len(embeddings)), replace=False))
+    return np.ascontiguousarray(embeddings[rows])
+
+
 def _about(gallery: Gallery, side: str, index, embeddings: np.ndarray, rng: np.random.Generator) -> About:
     """Finds out how many cells must be visited."""
     other = next((name for name in gallery.sides if name != side), side)
-    chosen = np.sort(rng.choice(len(gallery), _QUERIES, replace=False))
-    queries = np.ascontiguousarray(gallery.embeddings(other)[chosen])
+    queries = _sample(gallery.embeddings(other), rng, _QUERIES)
     right = exact.search(embeddings, queries, 10)[1]
-    visited, recall = 1, 0.0
+    cells = _faiss().extract_index_ivf(index).nlist
+    visited = 1
     while True:
-        found = _search(index, embeddings, queries, 10, visited)[1]
+        _visit(index, visited)
+        found = _search(index, embeddings, queries, 10)[1]
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(right, found, strict=True)]))
-        if recall >= GOAL or visited >= index.nlist:
+        if recall >= GOAL or visited >= cells:
             break
-        visited = min(2 * visited, index.nlist)
+        visited = min(2 * visited, cells)
     said = {"image": "photos", "recipe": "recipes"}[other]
-    return About(digest(gallery), index.nlist, visited, recall, f"{_QUERIES} {said} of the gallery")
+    return About(digest(gallery), cells, visited, recall, f"{_QUERIES} {said} of the gallery")
 
 
-def _search(
-    index, embeddings: np.ndarray, queries: np.ndarray, top: int, visited: int
-) -> tuple[np.ndarray, np.ndarray]:
-    parameters = _faiss().SearchParametersIVF(nprobe=visited)
+def _visit(index, cells: int) -> None:
+    """Lets a query visit so many cells, which all cores share."""
+    inverted = _faiss().extract_index_ivf(index)
+    inverted.nprobe, inverted.parallel_mode = cells, 1
+
+
+def _search(index, embeddings: np.ndarray, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
     top = min(top, len(embeddings))
-    wanted = min(max(4 * top, 50), len(embeddings))  # 8 bits a number may exchange neighbours
-    _, found = index.search(np.ascontiguousarray(queries, np.float32), wanted, params=parameters)
+    candidates = min(max(4 * top, CANDIDATES), len(embeddings))
+    _, found = index.search(np.ascontiguousarray(queries, np.float32), candidates)
     similarities, rows = np.full((len(queries), top), -np.inf, np.float32), np.full((len(queries), top), -1, np.int64)
-    for number, candidates in enumerate(found):
-        candidates = np.sort(candidates[candidates >= 0])
-        if len(candidates):
-            best, places = exact.search(embeddings, queries[number : number + 1], top, candidates)
+    for number, near in enumerate(found):
+        near = np.sort(near[near >= 0])
+        if len(near):
+            best, places = exact.search(embeddings, queries[number : number + 1], top, near)
             similarities[number, : best.shape[1]], rows[number, : best.shape[1]] = best, places
     return similarities, rows
 
