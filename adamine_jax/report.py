@@ -11,14 +11,15 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.retrieval.building import write_split
-from adamine_jax.retrieval.protocols import evaluate, skipped_protocols
+from adamine_jax.retrieval.protocols import rank_draws, score, skipped_protocols
+from adamine_jax.retrieval.rank_files import RankFile, ranks_path, write_ranks
 from adamine_jax.retrieval.tables import format_table
 
 
 def evaluate_split(
     trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...], damage: Damage
 ) -> tuple[dict[str, dict], RecordIndex, np.ndarray, np.ndarray, np.ndarray]:
-    """Embeds a split, ranks it under the protocols, prints the table and writes `eval_<split>.json`.
+    """Embeds a split, ranks it under the protocols, prints the table, writes `eval_<split>.json` and the ranks.
 
     Args:
         trained: the model.
@@ -44,8 +45,11 @@ def evaluate_split(
     for line in skipped_protocols(protocols, len(numbers)):
         print(line)
     ids = [identifier.decode() for identifier in index.ids[numbers]]
-    results = evaluate(image, recipe, ids, protocols, trained.config.eval.seed)
+    seed = trained.config.eval.seed
+    ranked = rank_draws(image, recipe, ids, protocols, seed)
+    results = score(ranked)
     if processes.is_first():
+        write_ranks(ranks_path(directory, split), RankFile(ranked, seed, trained.step))
         files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
     return results, index, numbers, image, recipe

@@ -181,7 +181,6 @@ def test_ten_thousand_pairs_with_many_ties_equal_a_sort():
 ON_ONE_DEVICE = """
 import sys
 import jax
-import jax
 import numpy as np
 from adamine_jax.retrieval.ranks import pair_ranks, ranks
 assert jax.device_count() == 1
