@@ -186,7 +186,7 @@ def main() -> None:
             *memory_table(options.full, [TILES, OURS]),
             "",
             f"The similarities alone would be {options.full**2 * 4 / 1e9:.1f} GB; the embeddings of both sides are "
-            f"{2 * options.full * DIM * 4 / 1e6:,.0f} MB, and both take a copy of them to the device.",
+            f"{2 * options.full * DIM * 4 / 1e6:,.0f} MB; both lines copy those of one side to the device.",
             "",
         ]
     options.out.write_text("\n".join(lines), encoding="utf-8")

@@ -84,15 +84,15 @@ def pair_ranks(image: np.ndarray, recipe: np.ndarray) -> tuple[np.ndarray, np.nd
         )
     n = len(image)
     tile = _tile_size(n)
-    image_tiles, recipe_tiles = list(_tiles(image, tile)), list(_tiles(recipe, tile))
+    recipe_tiles = list(_tiles(recipe, tile))
     right, from_image, from_recipe = [], [], []
     # The tiles on the diagonal come first: every other one is compared with scores that lie in them.
-    for (_, valid, images), (_, _, recipes) in zip(image_tiles, recipe_tiles, strict=True):
+    for (_, valid, images), (_, _, recipes) in zip(_tiles(image, tile), recipe_tiles, strict=True):
         similarities = _similarities(images, recipes)
         right.append(jnp.diagonal(similarities))
         from_image.append(_halves_ahead(similarities, right[-1], valid))
         from_recipe.append(_halves_ahead_of_columns(similarities, right[-1], valid))
-    for i, (_, valid_images, images) in enumerate(image_tiles):
+    for i, (_, valid_images, images) in enumerate(_tiles(image, tile)):
         for j, (_, valid_recipes, recipes) in enumerate(recipe_tiles):
             if i != j:
                 similarities = _similarities(images, recipes)
