@@ -68,9 +68,13 @@ def read_ranks(path: Path) -> RankFile:
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     for name, ranked in content.protocols.items():
-        if ranked.ids.ndim != 2 or any(
-            ranks.shape != ranked.ids.shape or not np.issubdtype(ranks.dtype, np.floating) or not (ranks >= 1).all()
-            for ranks in ranked.ranks.values()
+        if (
+            ranked.ids.ndim != 2
+            or not ranked.ids.size
+            or any(
+                ranks.shape != ranked.ids.shape or not np.issubdtype(ranks.dtype, np.floating) or not (ranks >= 1).all()
+                for ranks in ranked.ranks.values()
+            )
         ):
             raise UserError(f"{path}: cannot be read (what it holds of {name} does not fit together)")
     return content

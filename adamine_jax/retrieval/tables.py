@@ -11,6 +11,7 @@ ARROWS = {"image_to_recipe": "image → recipe", "recipe_to_image": "recipe → 
 
 _LABEL = 26  # characters of the first column
 _MEAN, _STD = 8, 8  # characters of "23840.0" and of " ± 999.9" in each of the other columns
+_GROUP_CELL = 8  # of a breakdown
 
 
 def format_table(results: dict[str, dict]) -> str:
@@ -56,6 +57,31 @@ def _block(name: str, result: dict) -> list[str]:
         label = f"published, {ARROWS[direction]}"
         lines.append(_line(label, "", f"{medr:.1f}", [f"{value:.1f}" for value in recalls]))
     return lines
+
+
+def format_breakdown(rows: list[dict], by: str) -> str:
+    """A fixed-width table of what `breakdown.break_down` returns, headed by what the groups are made `by`."""
+    width = max(len(by), *(len(row["group"]) for row in rows))
+    names = ["MedR", *(f"R@{k}" for k in RECALLS)]
+    header = [f"{ARROWS[direction]:>{4 * _GROUP_CELL}}" for direction in DIRECTIONS]
+    cells = "".join(f"{name:>{_GROUP_CELL}}" for name in names)
+    lines = [f"  {'':{width}}{'':{_GROUP_CELL}}{''.join(header)}", f"  {by:{width}}{'n':>{_GROUP_CELL}}{cells}{cells}"]
+    for row in rows:
+        values = [row[direction][key] for direction in DIRECTIONS for key in ("medr", *(f"r{k}" for k in RECALLS))]
+        cells = "".join(f"{value:>{_GROUP_CELL}.1f}" for value in values)
+        lines.append(f"  {row['group']:{width}}{row['queries']:>{_GROUP_CELL}}{cells}")
+    return "\n".join(lines)
+
+
+def columns(rows: list[list[str]], left: int = 1) -> str:
+    """Columns as wide as they need, the first `left` ones to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        sides = ["<"] * left + [">"] * (len(row) - left)
+        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def _percent(value: float) -> str:

@@ -66,6 +66,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, kept):
         {"full/recipe_to_image": np.full((1, 40), np.nan, np.float32)},
         {"full/image_to_recipe": np.ones((1, 40), np.int32)},
         {"full/ids": np.array([b"a"] * 40), "full/image_to_recipe": np.ones(40), "full/recipe_to_image": np.ones(40)},
+        {f"full/{name}": np.empty((0, 0)) for name in ("ids", "image_to_recipe", "recipe_to_image")},
         {"full/image_to_recipe": None},
         {"seed": None},
         {"step": np.arange(3)},
