@@ -1,7 +1,7 @@
 """Ranks of a draw in both directions beside the bare matrix product, and the published metric's steps.
 
-    python -m benchmarks.retrieval                    # two cores, some 15 minutes; writes results/retrieval.md
-    python -m benchmarks.retrieval --published 0 --out results/retrieval_gpu.md    # on a GPU
+    python -m benchmarks.retrieval                    # two cores, some ten minutes; writes results/retrieval.md
+    python -m benchmarks.retrieval --published 0 --out FILE.md     # on a GPU
 
 Times are medians of several runs, taken in turns in one process, so that noise meets all of them alike. Memory is that
 of a process of its own, which does one thing once.
