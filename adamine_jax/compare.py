@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("workdirs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument("--out", type=Path, help="draws their curves into one picture: FILE.png or FILE.svg")
-    parser.add_argument("--samples", type=int, default=SAMPLES, help=f"of the bootstrap (default {SAMPLES:,})")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help=f"drawn by the bootstrap (default {SAMPLES:,})")
     options = parser.parse_args(arguments)
     if options.samples < FEWEST_SAMPLES:
         raise UserError(f"--samples {options.samples}: takes a number from {FEWEST_SAMPLES}")
