@@ -1,6 +1,10 @@
 """Several runs side by side: how well they retrieve, how long they trained, in what they differ, and their curves.
 
 python -m adamine_jax.compare runs/a runs/b [--out comparison.png]
+
+Where runs were tested on the same draws, a paired bootstrap over the test recipes says how sure the order of the best
+run and each other one is. It covers which recipes were drawn for the test, and not the seeds of the trainings (train
+several for that) nor the candidates among which a recipe is ranked.
 """
 
 import argparse
@@ -11,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adamine_jax.certainty import FEWEST_SAMPLES, SAMPLES, format_certainty
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay
 from adamine_jax.retrieval.protocols import DIRECTIONS
+from adamine_jax.retrieval.tables import columns
 from adamine_jax.runs import Run, describe_method, in_order, read_run
 
 _ABSENT = "-"
@@ -21,10 +27,14 @@ _METRICS = {"medr": "MedR", "r1": "R@1", "r5": "R@5", "r10": "R@10"}
 _SHORT = {"image_to_recipe": "i→r", "recipe_to_image": "r→i"}
 
 
-def format_comparison(runs: Sequence[Run]) -> str:
-    """The comparison as text: places, then one table a test protocol, then the fields in which the runs differ.
+def format_comparison(runs: Sequence[Run], samples: int = SAMPLES) -> str:
+    """The comparison as text: places, a table a test protocol, how sure the order is, the fields in which runs differ.
 
     A letter stands for each run, A for the best.
+
+    Args:
+        runs: in any order.
+        samples: of the bootstrap.
     """
     runs, scores, by = in_order(runs)
     header = ["place", "", "run", "method", "R@1", "best val R@1", "in epoch", "epochs"]
@@ -39,7 +49,7 @@ def format_comparison(runs: Sequence[Run]) -> str:
         ]
         for letter, run, score in zip(_letters(len(runs)), runs, scores, strict=True)
     ]
-    blocks = [_table([header, *rows], left=4)]
+    blocks = [columns([header, *rows], left=4)]
     if by:
         blocks[0] += f"\nplaces by {by}, in %, the mean of both directions"
     header = ["", *(f"{_SHORT[direction]} {label}" for direction in DIRECTIONS for label in _METRICS.values())]
@@ -49,7 +59,8 @@ def format_comparison(runs: Sequence[Run]) -> str:
             for letter, run in zip(_letters(len(runs)), runs, strict=True)
         ]
         title = f"test, {protocol} (recall in %, MedR from 1)"
-        blocks.append("\n".join([title, _table([header, *rows]), *_other_pairs(runs, protocol)]))
+        blocks.append("\n".join([title, columns([header, *rows]), *_other_pairs(runs, protocol)]))
+    blocks += format_certainty(runs, _letters(len(runs)), samples)
     if different := _differences(runs):
         blocks.append("\n".join(["in what the configurations differ", *different]))
     elif len(runs) > 1 and any(run.config for run in runs):
@@ -159,28 +170,24 @@ def _value(config: dict[str, Any], field: str) -> str:
     return json.dumps(config[field], ensure_ascii=False) if field in config else _ABSENT
 
 
-def _table(rows: list[list[str]], left: int = 1) -> str:
-    """Columns as wide as they need, the first `left` ones to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        sides = ["<"] * left + [">"] * (len(row) - left)
-        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the comparison and draws it where it is asked to; what a workdir lacks is said on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m adamine_jax.compare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m adamine_jax.compare",
+        description=__doc__.splitlines()[0],
+        epilog=__doc__.split("\n\n", 2)[2],
+    )
     parser.add_argument("workdirs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument("--out", type=Path, help="draws their curves into one picture: FILE.png or FILE.svg")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help=f"drawn by the bootstrap (default {SAMPLES:,})")
     options = parser.parse_args(arguments)
+    if options.samples < FEWEST_SAMPLES:
+        raise UserError(f"--samples {options.samples}: takes a number from {FEWEST_SAMPLES}")
     if options.out and options.out.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--out {options.out}: takes a file that ends in .png or .svg")
     runs = [read_run(workdir) for workdir in options.workdirs]
-    print(format_comparison(runs), end="\n\n", flush=True)
+    print(format_comparison(runs, options.samples), end="\n\n", flush=True)
     for run in runs:
         for line in run.missing:
             print(line, file=sys.stderr)

@@ -1,12 +1,12 @@
 """Scores a trained model on a split.
 
-python -m adamine_jax.evaluate --workdir runs/a --split test --protocols 1k,10k,full
+python -m adamine_jax.evaluate --workdir runs/a --split test --protocols 1k,10k,full [--by class,ingredients,sentences]
 """
 
 import argparse
 import sys
 
-from adamine_jax import report, workdir
+from adamine_jax import groupings, processes, report, workdir
 from adamine_jax.errors import one_line_errors
 from adamine_jax.input.damage import Damage
 from adamine_jax.retrieval.protocols import parse_protocols
@@ -19,14 +19,23 @@ def main(arguments: list[str] | None = None) -> None:
     workdir.add_flags(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument("--protocols", help="1k, 10k, full or PAIRSxDRAWS, with commas; default: those of the run")
+    parser.add_argument(
+        "--by",
+        default="",
+        help="also the scores of each class, number of ingredients, number of sentences (of the instructions): "
+        "class,ingredients,sentences or some of them",
+    )
     flags = parser.parse_args(arguments)
 
+    by = groupings.parse_by(flags.by)
     if flags.protocols is not None:
         parse_protocols(flags.protocols)  # a mistake in it is told before anything is loaded
     trained = workdir.load_from_flags(flags)
     protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
     damage = Damage(trained.config.data.max_damaged)
-    report.evaluate_split(trained, flags.workdir, flags.split, protocols, damage)
+    found = report.evaluate_split(trained, flags.workdir, flags.split, protocols, damage)
+    if by and processes.is_first():
+        groupings.write_breakdown(trained, flags.workdir, flags.split, found, by, damage)
     if damage.count:
         print(damage.summary())
 

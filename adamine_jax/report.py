@@ -1,5 +1,6 @@
 """The report on a trained model: embeddings of a split, scores, and what they look like."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,14 +12,36 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.retrieval.building import write_split
-from adamine_jax.retrieval.protocols import evaluate, skipped_protocols
+from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
+from adamine_jax.retrieval.rank_files import RankFile, ranks_path, write_ranks
 from adamine_jax.retrieval.tables import format_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """An evaluated split.
+
+    Attributes:
+        results: what `eval_<split>.json` holds.
+        ranked: the ranks of each protocol.
+        index: of the split.
+        numbers: (N,) the records of the rows, in the order of the ids.
+        image: (N, D) their photos' embeddings.
+        recipe: (N, D) their texts'.
+    """
+
+    results: dict[str, dict]
+    ranked: dict[str, Ranked]
+    index: RecordIndex
+    numbers: np.ndarray
+    image: np.ndarray
+    recipe: np.ndarray
 
 
 def evaluate_split(
     trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...], damage: Damage
-) -> tuple[dict[str, dict], RecordIndex, np.ndarray, np.ndarray, np.ndarray]:
-    """Embeds a split, ranks it under the protocols, prints the table and writes `eval_<split>.json`.
+) -> Evaluated:
+    """Embeds a split, ranks it under the protocols, prints the table, writes `eval_<split>.json` and the ranks.
 
     Args:
         trained: the model.
@@ -26,9 +49,6 @@ def evaluate_split(
         split: 'train', 'val' or 'test'.
         protocols: names; those larger than the split are skipped, with a line.
         damage: takes the damaged records, which are left out.
-
-    Returns:
-        (results, index, numbers (N,), image (N, D), recipe (N, D)): the records of the rows, in the order of the ids.
 
     Raises:
         UserError: the split is empty, or too many of its records are damaged.
@@ -44,11 +64,14 @@ def evaluate_split(
     for line in skipped_protocols(protocols, len(numbers)):
         print(line)
     ids = [identifier.decode() for identifier in index.ids[numbers]]
-    results = evaluate(image, recipe, ids, protocols, trained.config.eval.seed)
+    seed = trained.config.eval.seed
+    ranked = rank_draws(image, recipe, ids, protocols, seed)
+    results = score(ranked)
     if processes.is_first():
+        write_ranks(ranks_path(directory, split), RankFile(ranked, seed, trained.step))
         files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
-    return results, index, numbers, image, recipe
+    return Evaluated(results, ranked, index, numbers, image, recipe)
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
@@ -67,12 +90,12 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")
         return {}
-    results, *embedded = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
+    found = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
     if processes.is_first():
-        index, numbers, image, recipe = embedded
-        write_split(trained, index, "test", numbers, image, recipe, directory / "gallery" / "test", damage)
+        embedded = found.numbers, found.image, found.recipe
+        write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
         for picture in figures.draw_top5(directory, queries=4, seed=0):
             print(picture)
     if damage.count:
         print(damage.summary())
-    return results
+    return found.results

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from adamine_jax.retrieval.bootstrap import resample
 from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
-
 from benchmarks.drinks import CONVERSION
 from benchmarks.machine import describe_machine
 from benchmarks.scores import scores_of

@@ -11,6 +11,8 @@ from adamine_jax import embed, evaluate, workdir
 from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
 from adamine_jax.metrics_log import read_metrics
+from adamine_jax.retrieval.protocols import score
+from adamine_jax.retrieval.rank_files import read_ranks
 from adamine_jax.train import train
 from tests import tiny
 from tests.faults import runs
@@ -73,6 +75,9 @@ def test_a_finished_run_leaves_what_the_readme_lists(undisturbed):
     results = json.loads((undisturbed / "eval_test.json").read_text())
     assert results["full"]["pairs"] == 12
     assert set(results["full"]["image_to_recipe"]) == {"medr", "medr_from_zero", "r1", "r5", "r10"}
+    kept = read_ranks(undisturbed / "ranks_test.npz")
+    assert score(kept.protocols) == results
+    assert kept.step == max(line["step"] for line in read_metrics(undisturbed / "metrics.jsonl"))
     for name in ("config.json", "dataset.json", "figures/curves.png", "figures/top5_recipe_to_photo.png"):
         assert (undisturbed / name).stat().st_size > 100
     assert list(undisturbed.glob("events.*"))
@@ -146,7 +151,9 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, cap
 
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "full,1k"]) == 0
     assert "protocol 1k skipped: it draws 1,000 pairs, the split has 12" in capsys.readouterr().out
-    assert set(json.loads((undisturbed / "eval_val.json").read_text())) == {"full"}
+    results = json.loads((undisturbed / "eval_val.json").read_text())
+    assert set(results) == {"full"}
+    assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == results
 
 
 def test_embed_writes_a_gallery_whose_rows_are_in_the_order_of_the_ids(undisturbed, tmp_path, capsys):

@@ -32,6 +32,19 @@ class Protocol:
         return available >= (self.pairs or 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """The ranks of one protocol's draws.
+
+    Attributes:
+        ids: (draws, pairs) the recipes drawn, in the order of the rows.
+        ranks: {direction: (draws, pairs) float32} from 1, of the same rows, each among the candidates of its draw.
+    """
+
+    ids: np.ndarray
+    ranks: dict[str, np.ndarray]
+
+
 def parse_protocols(protocols: str | Iterable[str]) -> list[Protocol]:
     """Protocols by their names, in the order given.
 
@@ -76,20 +89,52 @@ def evaluate(
         (ddof 0) over the draws. Plain Python numbers, ready for JSON.
 
     Raises:
+        UserError: as `rank_draws`.
+    """
+    return score(rank_draws(image, recipe, ids, protocols, seed))
+
+
+def rank_draws(
+    image: np.ndarray, recipe: np.ndarray, ids: Sequence[str], protocols: str | Iterable[str], seed: int
+) -> dict[str, Ranked]:
+    """The rank of every query of every draw, under each protocol that the split can fill; arguments as for `evaluate`.
+
+    Raises:
         UserError: shapes or number of ids differ, an id occurs twice, an embedding is not finite (its id is named).
     """
     _check_ids(ids)
     for side, embeddings in (("image", image), ("recipe", recipe)):
         if np.ndim(embeddings) == 2 and len(embeddings) != len(ids):
             raise UserError(f"{len(embeddings)} {side} embeddings and {len(ids)} ids: expected one id a row")
-    order = np.argsort(np.asarray(ids), kind="stable")
-    image = checked_embeddings(image, "image", ids)[order]
-    recipe = checked_embeddings(recipe, "recipe", ids)[order]
+    image, recipe = checked_embeddings(image, "image", ids), checked_embeddings(recipe, "recipe", ids)
+    names = np.asarray(ids)
+    order = np.argsort(names, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):  # or the embeddings would be copied for nothing
+        names, image, recipe = names[order], image[order], recipe[order]
     return {
-        protocol.name: _run(protocol, image, recipe, seed)
+        protocol.name: _run(protocol, image, recipe, names, seed)
         for protocol in parse_protocols(protocols)
         if protocol.fits(len(image))
     }
+
+
+def score(ranked: dict[str, Ranked]) -> dict[str, dict]:
+    """What `evaluate` returns, from the ranks of each protocol's draws."""
+    return {
+        name: {
+            **{direction: _over_draws(list(map(metrics, positions))) for direction, positions in result.ranks.items()},
+            "draws": len(result.ids),
+            "pairs": result.ids.shape[1],
+        }
+        for name, result in ranked.items()
+    }
+
+
+def metrics(positions: np.ndarray) -> dict[str, float]:
+    """`medr`, `medr_from_zero` and `r1`, `r5`, `r10` in percent of (N,) ranks."""
+    median = float(np.median(positions))
+    recalls = {f"r{k}": 100.0 * float(np.mean(positions <= k)) for k in RECALLS}
+    return {"medr": median, "medr_from_zero": median - 1, **recalls}
 
 
 def _parse(name: str) -> Protocol:
@@ -111,32 +156,21 @@ def _check_ids(ids: Sequence[str]) -> None:
         seen.add(item)
 
 
-def _run(protocol: Protocol, image: np.ndarray, recipe: np.ndarray, seed: int) -> dict:
+def _run(protocol: Protocol, image: np.ndarray, recipe: np.ndarray, ids: np.ndarray, seed: int) -> Ranked:
     """One protocol on id-sorted rows."""
-    pairs = protocol.pairs or len(image)
-    measured = {direction: [] for direction in DIRECTIONS}
+    drawn, measured = [], {direction: [] for direction in DIRECTIONS}
     for draw in range(protocol.draws):
         rows = slice(None)
         if protocol.pairs is not None:
-            rows = np.random.default_rng([seed, draw]).choice(len(image), pairs, replace=False)
+            rows = np.random.default_rng([seed, draw]).choice(len(image), protocol.pairs, replace=False)
         both = pair_ranks(image[rows], recipe[rows])
+        drawn.append(ids[rows])
         for direction, positions in zip(DIRECTIONS, both, strict=True):
-            measured[direction].append(_metrics(positions))
-    return {
-        **{direction: _over_draws(metrics) for direction, metrics in measured.items()},
-        "draws": protocol.draws,
-        "pairs": pairs,
-    }
+            measured[direction].append(positions)
+    return Ranked(np.stack(drawn), {direction: np.stack(positions) for direction, positions in measured.items()})
 
 
-def _metrics(positions: np.ndarray) -> dict[str, float]:
-    """Metrics of one draw from its ranks (N,)."""
-    median = float(np.median(positions))
-    recalls = {f"r{k}": 100.0 * float(np.mean(positions <= k)) for k in RECALLS}
-    return {"medr": median, "medr_from_zero": median - 1, **recalls}
-
-
-def _over_draws(metrics: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+def _over_draws(measured: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of each metric over independent draws."""
-    values = {name: [draw[name] for draw in metrics] for name in metrics[0]}
+    values = {name: [draw[name] for draw in measured] for name in measured[0]}
     return {name: {"mean": float(np.mean(v)), "std": float(np.std(v))} for name, v in values.items()}

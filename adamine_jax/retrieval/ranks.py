@@ -6,7 +6,10 @@ so that a collapsed model, which finds everything equally similar, scores like c
 
 Similarities are dot products in float32 at the highest matmul precision. They are made in square tiles of one
 fixed shape by one compiled function, and the score of the right answer is always read from such a tile: a sum taken
-in another order could differ in its last bit, and turn a tie into a win.
+in another order could differ in its last bit, and turn a tie into a win. A tile is compared and counted as soon as it
+is made and never leaves the device, so that the whole takes little longer than the matrix product and little memory
+(benchmarks/results/retrieval.md). All work is done on JAX's default device: the ranks do not depend on how many
+there are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -81,19 +84,21 @@ def pair_ranks(image: np.ndarray, recipe: np.ndarray) -> tuple[np.ndarray, np.nd
         )
     n = len(image)
     tile = _tile_size(n)
-    image_tiles, recipe_tiles = list(_tiles(image, tile)), list(_tiles(recipe, tile))
-    # The tiles on the diagonal are computed twice, by the same function on the same numbers: the same bits.
-    right = [
-        jnp.diagonal(_similarities(images, recipes))
-        for (_, _, images), (_, _, recipes) in zip(image_tiles, recipe_tiles, strict=True)
-    ]
-    from_image = [jnp.zeros(tile, jnp.int32) for _ in image_tiles]
-    from_recipe = [jnp.zeros(tile, jnp.int32) for _ in recipe_tiles]
-    for i, (_, valid_images, images) in enumerate(image_tiles):
+    recipe_tiles = list(_tiles(recipe, tile))
+    right, from_image, from_recipe = [], [], []
+    # The tiles on the diagonal come first: every other one is compared with scores that lie in them.
+    for (_, valid, images), (_, _, recipes) in zip(_tiles(image, tile), recipe_tiles, strict=True):
+        similarities = _similarities(images, recipes)
+        right.append(jnp.diagonal(similarities))
+        from_image.append(_halves_ahead(similarities, right[-1], valid))
+        from_recipe.append(_halves_ahead_of_columns(similarities, right[-1], valid))
+    for i, (_, valid_images, images) in enumerate(_tiles(image, tile)):
         for j, (_, valid_recipes, recipes) in enumerate(recipe_tiles):
-            similarities = _similarities(images, recipes)
-            from_image[i] += _halves_ahead(similarities, right[i], valid_recipes)
-            from_recipe[j] += _halves_ahead(similarities.T, right[j], valid_images)
+            if i != j:
+                similarities = _similarities(images, recipes)
+                from_image[i] += _halves_ahead(similarities, right[i], valid_recipes)
+                from_recipe[j] += _halves_ahead_of_columns(similarities, right[j], valid_images)
+        from_image[i].block_until_ready()  # or thousands of tiles would wait on the device at once
     return (
         _ranks_from_halves(np.concatenate(from_image)[:n]),
         _ranks_from_halves(np.concatenate(from_recipe)[:n]),
@@ -155,8 +160,9 @@ def _checked_positives(positives: np.ndarray, n: int, m: int) -> np.ndarray:
 
 
 def _tile_size(rows: int) -> int:
-    """The tile for `rows` rows: a few sizes only, because each is compiled once."""
-    return min(_TILE, max(64, 1 << (rows - 1).bit_length()))
+    """The side of the tiles for `rows` rows: little padding, and one compilation for each number of rows."""
+    tiles = -(-rows // _TILE)
+    return max(64, -(-rows // (8 * tiles)) * 8)
 
 
 def _tiles(table: np.ndarray, tile: int) -> Iterator[tuple[int, int, jax.Array]]:
@@ -185,9 +191,18 @@ def _read(similarities: jax.Array, columns: jax.Array, otherwise: jax.Array) -> 
 def _halves_ahead(similarities: jax.Array, right: jax.Array, valid: int) -> jax.Array:
     """Of each row: 2 for an entry above `right` (T,), 1 for one equal to it, over the first `valid` columns; (T,)."""
     real = jnp.arange(similarities.shape[1]) < valid
-    right = right[:, None]
-    halves = 2 * (similarities > right).astype(jnp.int32) + (similarities == right).astype(jnp.int32)
-    return jnp.sum(jnp.where(real, halves, 0), axis=1)
+    return jnp.sum(jnp.where(real, _halves(similarities, right[:, None]), 0), axis=1)
+
+
+@jax.jit
+def _halves_ahead_of_columns(similarities: jax.Array, right: jax.Array, valid: int) -> jax.Array:
+    """The same of each column over the first `valid` rows. A function of its own: both in one were slower on a CPU."""
+    real = jnp.arange(similarities.shape[0])[:, None] < valid
+    return jnp.sum(jnp.where(real, _halves(similarities, right), 0), axis=0)
+
+
+def _halves(similarities: jax.Array, right: jax.Array) -> jax.Array:
+    return (similarities > right).astype(jnp.int32) + (similarities >= right).astype(jnp.int32)
 
 
 def _ranks_from_halves(halves: np.ndarray) -> np.ndarray:

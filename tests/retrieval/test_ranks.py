@@ -1,13 +1,19 @@
 """Ranks against a naive sort, on numbers small enough for every similarity to be exact, and on real-valued ones."""
 
+import os
+import subprocess
+import sys
+
 import hypothesis
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
+import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.errors import UserError
-from adamine_jax.retrieval.ranks import pair_ranks, ranks
+from adamine_jax.retrieval.ranks import _tile_size, pair_ranks, ranks
 
 
 def naive_ranks(queries, candidates, positives):
@@ -147,3 +153,64 @@ def test_what_does_not_fit_is_named(queries, candidates, positives, message):
 def test_unequal_numbers_of_pairs_are_named():
     with pytest.raises(UserError, match=r"\(3, 2\) and recipe embeddings \(4, 2\) differ"):
         pair_ranks(np.ones((3, 2)), np.ones((4, 2)))
+
+
+def ranks_by_sorting(queries, candidates):
+    """For all pairs at once: each row of the same float32 product sorted, tied places averaged."""
+    similarities = queries @ candidates.T
+    right = np.diagonal(similarities)
+    result = []
+    for row, score in zip(np.sort(similarities, axis=1), right, strict=True):
+        below, not_above = np.searchsorted(row, score, "left"), np.searchsorted(row, score, "right")
+        first, last = len(row) - not_above + 1, len(row) - below
+        result.append((first + last) / 2)
+    return np.array(result, np.float32)
+
+
+def test_ten_thousand_pairs_with_many_ties_equal_a_sort():
+    """Small integers: every sum is exact, whichever way it is taken, and most places are shared."""
+    rng = np.random.default_rng(5)
+    image = rng.integers(-2, 3, (10_000, 6)).astype(np.float32)
+    recipe = image + rng.integers(-1, 2, (10_000, 6)).astype(np.float32)
+    image_to_recipe, recipe_to_image = pair_ranks(image, recipe)
+    np.testing.assert_array_equal(image_to_recipe, ranks_by_sorting(image, recipe))
+    np.testing.assert_array_equal(recipe_to_image, ranks_by_sorting(recipe, image))
+    assert np.mean(image_to_recipe % 1 == 0.5) > 0.2, "ties must be there for this test to see them"
+
+
+ON_ONE_DEVICE = """
+import sys
+import jax
+import numpy as np
+from adamine_jax.retrieval.ranks import pair_ranks, ranks
+assert jax.device_count() == 1
+image, recipe = np.load(sys.argv[1])
+np.save(sys.argv[2], [*pair_ranks(image, recipe), ranks(image, recipe, np.arange(len(image))[::-1])])
+"""
+
+
+def test_one_device_and_eight_agree_to_the_last_bit(tmp_path):
+    assert jax.device_count() == 8
+    rng = np.random.default_rng(6)
+    image, recipe = unit_rows(rng, 2400, 96), unit_rows(rng, 2400, 96)
+    recipe[1000:1300] = recipe[:300]  # ties that a last bit would break
+    np.save(tmp_path / "pairs.npy", [image, recipe])
+    flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
+    command = [sys.executable, "-c", ON_ONE_DEVICE, str(tmp_path / "pairs.npy"), str(tmp_path / "ranks.npy")]
+    subprocess.run(command, check=True, env=os.environ | {"XLA_FLAGS": flags})
+    one = np.load(tmp_path / "ranks.npy")
+    spread = NamedSharding(jax.make_mesh((8,), ("data",)), PartitionSpec("data"))
+    on_eight = [jax.device_put(side, spread) for side in (image, recipe)]
+    for sides in ((image, recipe), on_eight):
+        eight = [*pair_ranks(*sides), ranks(*sides, np.arange(2400)[::-1])]
+        np.testing.assert_array_equal(eight, one)
+    assert np.any(one % 1 == 0.5), "ties must be there for this test to see them"
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 1000, 1024, 1025, 10_000, 51_304])
+def test_tiles_are_few_and_hardly_padded(n):
+    tile = _tile_size(n)
+    tiles = -(-n // tile)
+    assert tile <= 1024
+    assert tiles == -(-n // 1024), "no more tiles than the largest would need"
+    assert tile * tiles - n < max(8 * tiles, 64)
