@@ -160,7 +160,7 @@ def _faiss():
     try:
         import faiss
     except ImportError:
-        raise UserError("an index needs FAISS: pip install 'adamine-jax[index]', or `pip install faiss-cpu`") from None
+        raise UserError("an index needs FAISS: pip install faiss-cpu") from None
     return faiss
 
 
