@@ -148,7 +148,7 @@ def page(items: int, built: dict[str, float], searched: dict[str, float]) -> str
             f"{searched['visited'] * items * index.COMPONENTS / searched['median'] / 1e6:.1f} GB/s. It was built in "
             f"{built['seconds']:.0f} s with {built['anonymous']:.2f} GiB of memory beside the mapped embeddings "
             f"({items * DIM * 4 / 2**30:.1f} GiB), and is opened in {searched['opened']:.1f} s. Exact search reads all "
-            f"embeddings, here {items * DIM * 4 / searched['exact'] / 1e6:.1f} GB/s of them, which is its limit.",
+            f"embeddings, at {items * DIM * 4 / searched['exact'] / 1e6:.1f} GB/s.",
             "",
         ]
     )
