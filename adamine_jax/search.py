@@ -132,8 +132,10 @@ def _embedded(encoder: Encoder, flags: argparse.Namespace, recipe: RecipeText | 
     different, absent = changed(recipe, added, removed)
     for name in absent:
         print(f"--without {name}: the recipe does not have it", file=sys.stderr)
-    if unknown := encoder.texts.unknown_names(different):
-        print(f"not among the words of the model, so not looked at: {', '.join(unknown)}", file=sys.stderr)
+    for name in encoder.texts.unknown_names(different):
+        known = encoder.texts.similar_names(name)
+        hint = f"; it knows {', '.join(known)}" if known else ""
+        print(f"{name!r} is not among the words of the model, which does not see it{hint}", file=sys.stderr)
     before = encoder.embed_recipes([recipe])
     if different == recipe:
         return before, before

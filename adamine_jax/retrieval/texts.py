@@ -147,6 +147,12 @@ class TextEncoder:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
         return [name for name in self._names(recipe)[0] if not self._is_read(name)]
 
+    def similar_names(self, name: str, most: int = 3) -> list[str]:
+        """Names that the vocabulary has and that hold all words of another one: fresh basil, for basil."""
+        wanted = set(name.lower().split())
+        found = [word for word in self._ids if wanted <= set(word.split("_")) and "_" in word]
+        return [word.replace("_", " ") for word in sorted(found, key=lambda word: (len(word), word))[:most]]
+
     def _is_read(self, name: str) -> bool:
         return len(words.ingredient_ids([name], self._ids, split_unknown=self._split_unknown)) > 1
 

@@ -228,7 +228,7 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
     command = ["--workdir", str(kitchen / "run")]
     assert search.main([*command, "--ingredients", "beets, dragon fruit", "--title", "Soup", "--top", "2"]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "not among the words of the model, so not looked at: dragon fruit\n"
+    assert printed.err == "'dragon fruit' is not among the words of the model, which does not see it\n"
     head, _, *lines = printed.out.splitlines()
     assert head == f"recipe (“Soup”, 2 ingredients) → photos of {kitchen}/run/gallery/test (12)"
     assert [line.split()[0] for line in lines] == ["1", "2"]

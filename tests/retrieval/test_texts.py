@@ -39,6 +39,15 @@ def test_unknown_names_are_split_where_the_data_set_did_so():
     assert TextEncoder(WORDS, split_unknown=True).unknown_names(recipe) == []
 
 
+def test_names_like_an_unknown_one():
+    assert TextEncoder(WORDS).similar_names("Bean") == ["green bean"]
+    assert TextEncoder((*WORDS, "extra_virgin_olive_oil")).similar_names("oil olive") == [
+        "olive oil",
+        "extra virgin olive oil",
+    ]
+    assert TextEncoder(WORDS).similar_names("leek") == []
+
+
 def test_missing_parts():
     assert encode(RecipeText(instructions=("Boil the egg.",)))[0] == []
     assert encode(RecipeText(ingredients=("salt",))) == ([IDS["salt"], 1], [])
