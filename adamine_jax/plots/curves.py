@@ -66,32 +66,45 @@ def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None)
                 _draw_unfreezing(axes, unfreeze_epoch, named=axes is recall)
         for axes in (recall, medr):
             axes.set_xlabel("epochs")
-        out_png = Path(out_png)
-        return [style.save(figure, out_png, dpi=200), style.save(figure, out_png.with_suffix(".svg"))]
+        return style.save_both(figure, out_png)
 
 
 def _draw_loss(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     axes.set_title("Training loss")
-    for name in _strategies(train, "bad_pairs_"):
-        color, dash = _STRATEGIES.get(name, _OTHER)
-        axes.plot(*series(train, f"loss_{name}", knots), color=color, linestyle=dash, label=name)
+    _draw_strategies(axes, train, "loss_", knots)
     axes.plot(*series(train, "loss", knots), color=style.BLACK, linewidth=1.2, label="total")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # head-room for the legend
     _legend(axes, train)
 
 
 def _draw_mining(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
-    axes.set_title("Triplets that cost nothing")
+    """Shares of the triplets that cost nothing, to be read on the left, and that cost something, on the right."""
+    what = "triplets"
+    if not _draw_strategies(axes, train, "bad_pairs_", knots):  # pairwise losses have no strategies
+        axes.plot(*series(train, "bad_pairs", knots), color=style.BLACK, label="pairs")
+        what = "pairs"
+    axes.set_title(f"{what.capitalize()} that cost nothing")
     axes.set_ylabel("fraction (bad_pairs)")
     axes.set_ylim(0, 1.02)
+    remaining = axes.secondary_yaxis("right", functions=(lambda share: 1 - share, lambda share: 1 - share))
+    remaining.set_ylabel("still cost something")
+    remaining.spines["right"].set_visible(True)
+    _legend(axes, train)
+
+
+def _draw_strategies(axes: Axes, train: list[dict], prefix: str, knots: np.ndarray) -> list[str]:
+    """A line for each strategy that is measured; returns their names.
+
+    The two directions of one kind often lie on each other: the second one is thin, so that both are seen.
+    """
     names = _strategies(train, "bad_pairs_")
+    dashes = set()
     for name in names:
         color, dash = _STRATEGIES.get(name, _OTHER)
-        axes.plot(*series(train, f"bad_pairs_{name}", knots), color=color, linestyle=dash, label=name)
-    if not names:  # pairwise losses have no strategies
-        axes.plot(*series(train, "bad_pairs", knots), color=style.BLACK, label="pairs")
-        axes.set_title("Pairs that cost nothing")
-    _legend(axes, train)
+        width = 1.2 if dash in dashes else 2.8
+        dashes.add(dash)
+        axes.plot(*series(train, f"{prefix}{name}", knots), color=color, linestyle=dash, linewidth=width, label=name)
+    return names
 
 
 def _draw_recall(axes: Axes, val: list[dict], knots: np.ndarray) -> None:

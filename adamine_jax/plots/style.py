@@ -67,3 +67,12 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
     with written_whole(path) as unfinished:
         figure.savefig(unfinished, format=kind, dpi=dpi, metadata=metadata, **encoder)
     return path
+
+
+def save_both(figure: Figure, out_png: Path, dpi: int = 200) -> list[Path]:
+    """Writes `figure` as PNG, and as SVG beside it; see `save`.
+
+    Returns:
+        The two files.
+    """
+    return [save(figure, Path(out_png), dpi), save(figure, Path(out_png).with_suffix(".svg"), dpi)]

@@ -76,6 +76,24 @@ def test_every_strategy_against_epochs_trained(run, drawn):
     assert labels == [*STRATEGIES, "total"]
 
 
+def test_what_costs_something_is_read_on_the_right(run, drawn):
+    axes = drawn(run)["Triplets that cost nothing"]
+    (right,) = axes.child_axes
+    right.figure.draw_without_rendering()
+    assert "still cost something" in right.get_ylabel()
+    for share in (0.0, 0.25, 0.9):
+        left_at, right_at = axes.transData.transform((0, share))[1], right.transData.transform((0, 1 - share))[1]
+        assert left_at == pytest.approx(right_at)
+
+
+def test_lines_that_lie_on_each_other_are_both_seen(run, drawn):
+    lines = {line.get_label(): line for line in drawn(run)["Triplets that cost nothing"].lines}
+    for below, above in (("IRR", "RII"), ("SIRR", "SRII")):
+        np.testing.assert_array_equal(lines[below].get_ydata(), lines[above].get_ydata())
+        assert lines[below].get_linewidth() > 2 * lines[above].get_linewidth()
+        assert lines[below].get_zorder() <= lines[above].get_zorder()
+
+
 def test_validation_stands_at_the_end_of_its_epoch(run, drawn):
     panels = drawn(run)
     x, y = line_of(panels["Validation recall, mean of directions"], "R@5")
