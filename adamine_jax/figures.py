@@ -1,20 +1,32 @@
-"""Draws a run's figures again from what the run has saved; no model is loaded.
+"""Draws a run's figures from what the run has saved: curves, what is retrieved, and what the space looks like.
 
 python -m adamine_jax.figures --workdir runs/a
+python -m adamine_jax.figures --workdir runs/a --only top5 --against runs/b --queries 6
+python -m adamine_jax.figures --workdir runs/a --only panels --ingredients "mushrooms, strawberries" --within pizza
+
+Each figure is a PNG and an SVG in WORKDIR/figures; docs/figures.md shows them. All but the curves are about
+WORKDIR/gallery/test, which the test at the end of the training wrote; `panels` and `removal` also load the model.
 """
 
 import argparse
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.gallery import Gallery, Item
+from adamine_jax.plots import having, ingredient_panels, removal, space
 from adamine_jax.plots.curves import curves
-from adamine_jax.plots.items import UnreadablePhoto, load_items
-from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.items import UnreadablePhoto, drawn_rows, load_beside, load_items
+from adamine_jax.plots.rank_histogram import rank_histogram
+from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.retrieval.encoder import Encoder, load
+from adamine_jax.retrieval.texts import RecipeText
+
+PANELS = 3
+"""Ingredients that are chosen where none is given."""
 
 
 def draw_curves(workdir: Path) -> list[Path]:
@@ -27,7 +39,7 @@ def draw_curves(workdir: Path) -> list[Path]:
     train = f"`python -m adamine_jax.main --workdir {workdir}` writes it"
     for path in (metrics, config):
         if not path.exists():
-            raise UserError(f"no curves: {path} is absent; {train}")
+            raise UserError(f"{path} is absent; {train}")
     try:
         unfreeze_epoch = json.loads(config.read_text(encoding="utf-8"))["unfreeze_epoch"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -35,75 +47,234 @@ def draw_curves(workdir: Path) -> list[Path]:
     return curves(metrics, workdir / "figures" / "curves.png", unfreeze_epoch)
 
 
-def draw_top5(workdir: Path, queries: int, seed: int) -> list[Path]:
+def draw_top5(workdir: Path, queries: int, seed: int, against: Path | None = None) -> list[Path]:
     """Draws what is retrieved in the gallery of the test split, in both directions.
 
-    An item whose photo cannot be read is named on stderr and left out of both pictures.
+    An item whose photo cannot be read is named on stderr and left out of all pictures.
 
     Args:
         workdir: of the run; its gallery is `gallery/test`.
         queries: how many; all there are, when there are fewer.
         seed: draws the queries from the id-sorted items, so that two runs show the same ones.
+        against: workdir of another run, whose answers are drawn below those of this one; None = no picture of both.
 
     Raises:
-        UserError: the gallery is absent or damaged.
+        UserError: the gallery is absent or damaged, or that of `against` has other items.
     """
-    folder = workdir / "gallery" / "test"
-    if not folder.is_dir():
-        raise UserError(
-            f"no top-5 pictures: {folder} is absent; "
-            f"`python -m adamine_jax.embed --workdir {workdir} --split test --out {folder}` writes it"
-        )
-    items, image, recipe = load_items(folder)
-    by_id = sorted(range(len(items)), key=lambda row: items[row].id)
-    drawn = np.random.default_rng(seed).choice(len(items), min(queries, len(items)), replace=False)
-    shown, kept = [by_id[place] for place in drawn], list(range(len(items)))
+    items, image, recipe = load_items(_gallery_folder(workdir))
+    if against:
+        names = (workdir.name, against.name) if workdir.name != against.name else (str(workdir), str(against))
+        other = load_beside(_gallery_folder(against), [item.id for item in items])
+        models = [Model(names[0], image, recipe), Model(names[1], *other)]
+    shown, kept = drawn_rows(items, queries, seed), list(range(len(items)))
+    out = workdir / "figures"
     while shown:
-        arguments = [items[row] for row in kept], image[kept], recipe[kept], [kept.index(row) for row in shown]
+        places, of_kept = [kept.index(row) for row in shown], [items[row] for row in kept]
+        arguments = of_kept, image[kept], recipe[kept], places
         try:
-            return [
-                top5_recipe_to_photo(*arguments, workdir / "figures" / "top5_recipe_to_photo.png"),
-                top5_photo_to_recipe(*arguments, workdir / "figures" / "top5_photo_to_recipe.png"),
-            ]
+            drawn = top5_recipe_to_photo(*arguments, out / "top5_recipe_to_photo.png")
+            drawn += top5_photo_to_recipe(*arguments, out / "top5_photo_to_recipe.png")
+            if against:
+                both = [Model(name, image[kept], recipe[kept]) for name, image, recipe in models]
+                drawn += top5_of_models(of_kept, both, places, out / "top5_of_models.png")
+            return drawn
         except UnreadablePhoto as unreadable:
             print(f"{unreadable}; left out of the pictures", file=sys.stderr, flush=True)
             kept = [row for row in kept if items[row].id != unreadable.id]
             shown = [row for row in shown if row in kept]
-    raise UserError(f"no top-5 pictures: none of the drawn photos of {folder} can be read")
+    raise UserError(f"none of the drawn photos of {_gallery_folder(workdir)} can be read")
+
+
+def draw_map(workdir: Path, pairs: int, seed: int) -> list[Path]:
+    """Draws the embedding space; see `plots.space`."""
+    return space.draw_map(*load_items(_gallery_folder(workdir)), pairs, seed, workdir / "figures" / "map.png")
+
+
+def draw_ranks(workdir: Path) -> list[Path]:
+    """Draws the ranks of the right answers; see `plots.rank_histogram`."""
+    gallery = Gallery(_gallery_folder(workdir))
+    out = workdir / "figures" / "ranks.png"
+    return rank_histogram(gallery.embeddings("image"), gallery.embeddings("recipe"), out)
+
+
+def draw_panels(
+    workdir: Path, encoder: Callable[[], Encoder], ingredients: Sequence[str], within: str | None
+) -> list[Path]:
+    """Draws the photos found for single ingredients, and prints how many of them have these.
+
+    Args:
+        workdir: of the run.
+        encoder: loads its model.
+        ingredients: names; none = the first three of `having.telling`.
+        within: a class to search in; None = everywhere.
+
+    Raises:
+        UserError: the gallery or the model is absent, they do not belong together, the model does not know an
+            ingredient, or there is no such class.
+    """
+    gallery, items, model = _opened(workdir, encoder)
+    if not ingredients:
+        searched = [items[row] for row in gallery.rows_of_class(within)] if within else items
+        ingredients = having.telling(searched, model)[:PANELS]
+        if not ingredients:
+            raise UserError("no ingredient that the model knows is frequent in the gallery; name some by --ingredients")
+    for name in ingredients:
+        if not having.is_read(model, name):
+            raise UserError(f"--ingredients {name}: not among the words of the model, which cannot look for it")
+    ingredients = list(dict.fromkeys(map(having.usual_name, ingredients)))
+    queries = model.embed_recipes([RecipeText(ingredients=(name,)) for name in ingredients])
+    panels = [
+        ingredient_panels.find(gallery, items, name, query, within)
+        for name, query in zip(ingredients, queries, strict=True)
+    ]
+    for panel in panels:
+        print(panel)
+    return ingredient_panels.draw(panels, workdir / "figures" / "ingredients.png")
+
+
+def draw_removal(
+    workdir: Path, encoder: Callable[[], Encoder], recipe: str | None, without: str | None, seed: int
+) -> list[Path]:
+    """Draws what is found for a recipe with an ingredient and without it, and prints the mean over all that have it.
+
+    Args:
+        workdir: of the run.
+        encoder: loads its model.
+        recipe: id; None = the first that has the ingredient, in an order that `seed` draws.
+        without: the ingredient; None = the first of `having.telling` that the recipe has.
+        seed: see above; draws the recipes of the mean as well.
+
+    Raises:
+        UserError: the gallery or the model is absent, they do not belong together, there is no such recipe, or none
+            that has such an ingredient.
+    """
+    gallery, items, model = _opened(workdir, encoder)
+    row, name = removal.choose(items, model, gallery.row_of(recipe) if recipe else None, without, seed)
+    measured = removal.measure(gallery, items, model, row, name, seed)
+    print(measured)
+    return removal.draw(measured, workdir / "figures" / "removal.png")
+
+
+def _gallery_folder(workdir: Path) -> Path:
+    """Where the gallery of the test split is.
+
+    Raises:
+        UserError: it is not there.
+    """
+    folder = workdir / "gallery" / "test"
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is absent; `python -m adamine_jax.embed --workdir {workdir} --split test --out {folder}` "
+            "writes it"
+        )
+    return folder
+
+
+def _opened(workdir: Path, encoder: Callable[[], Encoder]) -> tuple[Gallery, list[Item], Encoder]:
+    """The gallery with its items, and the model that made it."""
+    gallery = Gallery(_gallery_folder(workdir))
+    model = encoder()
+    gallery.check_model(model.digest)
+    return gallery, [gallery.item(row) for row in range(len(gallery))], model
+
+
+FIGURES = ("curves", "top5", "map", "ranks", "panels", "removal")
+"""What can be drawn, in this order."""
 
 
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws every figure that can be drawn; what is missing for the others is said in one line each."""
-    parser = argparse.ArgumentParser(prog="python -m adamine_jax.figures", description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--queries", type=_rows, default=4, help="rows of each top-5 picture (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="draws these rows at random (default 0)")
-    options = parser.parse_args(arguments)
-    if not options.workdir.is_dir():
-        raise UserError(f"--workdir {options.workdir}: no such folder")
-    written, problems = [], []
-    for draw in (
-        lambda: draw_curves(options.workdir),
-        lambda: draw_top5(options.workdir, options.queries, options.seed),
-    ):
+    """Draws every figure that can be drawn; what is missing for the others is said in one line."""
+    flags = _parser().parse_args(arguments)
+    for workdir in filter(None, (flags.workdir, flags.against)):
+        if not workdir.is_dir():
+            name = "--workdir" if workdir is flags.workdir else "--against"
+            raise UserError(f"{name} {workdir}: no such folder")
+    encoder = functools.cache(lambda: load(flags.workdir, flags.checkpoint, batch_sizes=(64,)))  # one is compiled for
+    draw = {
+        "curves": lambda: draw_curves(flags.workdir),
+        "top5": lambda: draw_top5(flags.workdir, flags.queries, flags.seed, flags.against),
+        "map": lambda: draw_map(flags.workdir, flags.pairs, flags.seed),
+        "ranks": lambda: draw_ranks(flags.workdir),
+        "panels": lambda: draw_panels(flags.workdir, encoder, flags.ingredients, flags.within),
+        "removal": lambda: draw_removal(flags.workdir, encoder, flags.recipe, flags.without, flags.seed),
+    }
+    written, problems = [], {}
+    for name in (name for name in FIGURES if name in flags.only):
         try:
-            written += draw()
+            written += draw[name]()
         except UserError as problem:
-            problems.append(problem)
+            problems.setdefault(str(problem), []).append(name)
     for path in written:
         print(path)
+    lines = [f"not drawn: {', '.join(names)}: {problem}" for problem, names in problems.items()]
     if not written:
-        raise UserError("; ".join(map(str, problems)))
-    for problem in problems:
-        print(problem, file=sys.stderr)
+        raise UserError("; ".join(lines))
+    for line in lines:
+        print(line, file=sys.stderr)
     return 0
 
 
-def _rows(text: str) -> int:
-    if not 1 <= (number := int(text)) <= 50:
-        raise argparse.ArgumentTypeError("takes 1 to 50")
-    return number
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m adamine_jax.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--only", type=_figures, default=FIGURES, metavar="A,B", help=f"some of {','.join(FIGURES)} (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random (default 0)")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last"),
+        default="best",
+        help="that the gallery was embedded with: best by validation (default), or last",
+    )
+    top5 = parser.add_argument_group("top5")
+    top5.add_argument("--queries", type=_number(1, 50), default=4, help="rows of each picture (default 4)")
+    top5.add_argument(
+        "--against", type=Path, metavar="DIR", help="folder of another run, whose answers are drawn below this one's"
+    )
+    chart = parser.add_argument_group("map")
+    chart.add_argument(
+        "--pairs", type=_number(space.LEAST_PAIRS, 5000), default=400, help="how many are drawn (default 400)"
+    )
+    panels = parser.add_argument_group("panels: photos found for an ingredient alone")
+    panels.add_argument(
+        "--ingredients",
+        type=_listed,
+        default=[],
+        metavar="A,B",
+        help=f"default: the {PANELS} that titles name most often, of those in 2 %% to 25 %% of the recipes",
+    )
+    panels.add_argument("--within", metavar="CLASS", help="among the photos of this class alone")
+    taken = parser.add_argument_group("removal: a recipe without one of its ingredients")
+    taken.add_argument("--recipe", metavar="ID", help="of the gallery (default: drawn at random)")
+    taken.add_argument("--without", metavar="NAME", help="an ingredient of it (default: that titles name most often)")
+    return parser
+
+
+def _figures(text: str) -> list[str]:
+    names = _listed(text)
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r}: takes some of {','.join(FIGURES)}")
+    return names
+
+
+def _listed(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("is empty; takes names with commas between them")
+    return names
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not least <= (number := int(text)) <= most:
+            raise argparse.ArgumentTypeError(f"takes {least} to {most}")
+        return number
+
+    return parse
 
 
 if __name__ == "__main__":

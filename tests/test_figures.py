@@ -1,4 +1,4 @@
-"""The figures command on a workdir made by hand, and on real photos and texts where they are."""
+"""The figures command on a workdir made by hand, on a tiny run, and on real photos and texts where they are."""
 
 import json
 import os
@@ -8,71 +8,228 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adamine_jax import figures
 from adamine_jax.figures import main
 from adamine_jax.gallery import SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
+from adamine_jax.plots import ingredient_panels, removal
 from adamine_jax.plots.items import load_items
-from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.train import train
 from tests import tiny
+from tests.tiny_gallery import Words, write_gallery
 
-FIGURES = ["curves.png", "curves.svg", "top5_photo_to_recipe.png", "top5_recipe_to_photo.png"]
+
+def files(*figures):
+    return sorted(f"{name}.{suffix}" for name in figures for suffix in ("png", "svg"))
+
+
+CURVES = files("curves")
+TOP5 = files("top5_photo_to_recipe", "top5_recipe_to_photo")
+OF_GALLERY = sorted([*TOP5, *files("map", "ranks")])
+OF_MODEL = files("ingredients", "removal")
+COUNT = 8
+
+
+def make_items(rng, count=COUNT):
+    """Water is in all of them, leek in the first two."""
+    return [
+        Item(
+            f"{row:010x}",
+            "Soup for $5 🍲",
+            ("soup", "background")[row % 2],
+            ("water", "1 leek") if row < 2 else ("water",),
+            ("Boil.",),
+            tiny.jpeg(rng, (64, 48)),
+        )
+        for row in range(count)
+    ]
+
+
+def add_gallery(workdir, seed=0, items=None):
+    rng = np.random.default_rng(seed)
+    items = items or make_items(np.random.default_rng(0))
+    rows = rng.normal(size=(2, len(items), 4))
+    write_gallery(workdir / "gallery" / "test", items, *(rows / np.linalg.norm(rows, axis=2, keepdims=True)), ["soup"])
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """What `figures` loads in place of a model; counts how often."""
+    words = Words({"leek": np.eye(4)[0], "water": np.eye(4)[1], "boil": np.eye(4)[2]})
+    loaded = []
+    monkeypatch.setattr(figures, "load", lambda *arguments, **options: loaded.append(arguments) or words)
+    words.loaded = loaded
+    return words
 
 
 @pytest.fixture
 def workdir(tmp_path):
-    """A run of two epochs with a gallery of seven."""
-    rng = np.random.default_rng(0)
-    items = [
-        Item(f"{row:010x}", "Soup for $5 🍲", "soup", ("water",), ("Boil.",), tiny.jpeg(rng, (64, 48)))
-        for row in range(7)
-    ]
-    about = {"model": "0", "step": 1, "source": {}, "class_names": ["background", "soup"]}
-    with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 4) as writer:
-        writer.write({side: rng.normal(size=(7, 4)).astype(np.float32) for side in SIDES}, items)
-        writer.finish()
-    (tmp_path / "config.json").write_text('{"unfreeze_epoch": 1}')
+    """A run of two epochs with a gallery of eight."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    add_gallery(folder)
+    (folder / "config.json").write_text('{"unfreeze_epoch": 1}')
     metrics = [
         {"step": 5 * (epoch + 1), "epoch": epoch, "split": split, "loss": 0.3, "r1": 1.0}
         for epoch in range(2)
         for split in ("train", "val")
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
-    return tmp_path
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+    return folder
 
 
 def names(workdir):
     return sorted(path.name for path in (workdir / "figures").glob("*"))
 
 
-def test_everything_is_drawn_again_and_alike(workdir, capsys):
-    command = ["--workdir", str(workdir), "--queries", "2"]
+def contents(workdir):
+    return {name: (workdir / "figures" / name).read_bytes() for name in names(workdir)}
+
+
+def test_everything_is_drawn_again_and_alike(workdir, model, capsys):
+    command = ["--workdir", str(workdir), "--queries", "1"]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert sorted(Path(line).name for line in printed.out.splitlines()) == FIGURES
-    assert names(workdir) == FIGURES
-    first = [(workdir / "figures" / name).read_bytes() for name in FIGURES]
+    drawn = sorted([*CURVES, *OF_GALLERY, *OF_MODEL])
+    panel, taken, *paths = printed.out.splitlines()
+    assert panel.startswith("leek: 2 of the 8 nearest photos")
+    assert taken.startswith("over the 2 recipes that have leek: 25.0 % of the 8 nearest")
+    assert sorted(Path(line).name for line in paths) == drawn
+    assert names(workdir) == drawn
+    assert model.loaded == [(workdir, "best")], "once"
+    first = contents(workdir)
     assert main(command) == 0
-    assert [(workdir / "figures" / name).read_bytes() for name in FIGURES] == first
-    assert main([*command, "--seed", "1"]) == 0
-    assert (workdir / "figures" / FIGURES[-1]).read_bytes() != first[-1]
+    assert contents(workdir) == first
+    assert main([*command, "--seed", "1", "--only", "top5,map"]) == 0
+    changed = {name for name, content in contents(workdir).items() if content != first[name]}
+    assert changed == {*TOP5, *files("map")}
+
+
+def test_only_what_is_asked_for_is_drawn(workdir, model):
+    assert main(["--workdir", str(workdir), "--only", "ranks, curves"]) == 0
+    assert names(workdir) == sorted([*CURVES, *files("ranks")])
+    assert not model.loaded
+    for wrong in ("ranks,bars", ","):
+        with pytest.raises(SystemExit):
+            main(["--workdir", str(workdir), "--only", wrong])
+
+
+def test_what_is_given_is_what_is_drawn(workdir, model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ingredient_panels, "draw", lambda panels, out: asked.extend(panels) or [out])
+    monkeypatch.setattr(removal, "draw", lambda measured, out: asked.append(measured) or [out])
+    command = ["--workdir", str(workdir), "--only", "panels,removal"]
+    assert main([*command, "--ingredients", "water, fresh leek,water", "--within", "soup", "--without", "water"]) == 0
+    water, leek, taken = asked
+    assert [(panel.name, panel.within, panel.searched, panel.share) for panel in (water, leek)] == [
+        ("water", "soup", 4, 1.0),
+        ("leek", "soup", 4, 0.25),
+    ]
+    assert taken.name == "water"
+    asked.clear()
+    assert main([*command, "--recipe", f"{1:010x}", "--checkpoint", "last"]) == 0
+    assert (asked[-1].item.id, asked[-1].name) == (f"{1:010x}", "leek")
+    assert model.loaded[-1] == (workdir, "last")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("panels", ["--ingredients", "kale"], "--ingredients kale: not among the words of the model"),
+        ("panels", ["--within", "pie"], "no class 'pie'"),
+        ("panels", ["--within", "soup"], "no ingredient that the model knows is frequent in the gallery; name some by"),
+        ("removal", ["--without", "kale"], "--without kale: not among the words of the model"),
+        ("removal", ["--recipe", "f"], "{workdir}/gallery/test: has no item 'f'"),
+        ("removal", ["--recipe", f"{5:010x}", "--without", "leek"], "recipe 0000000005 has no leek"),
+        ("removal", ["--recipe", f"{5:010x}"], "recipe 0000000005 has no ingredient that the model knows and"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_line(workdir, model, capsys, name, flags, message):
+    assert main(["--workdir", str(workdir), "--only", name, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: not drawn: {name}: {message.format(workdir=workdir)}")
+    assert names(workdir) == []
+
+
+def test_a_gallery_of_another_model_is_refused(workdir, model, capsys):
+    model.digest = "e" * 64
+    assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"not drawn: panels, removal: {workdir}/gallery/test: made by another model (step 1 of ddd")
+    assert names(workdir) == files("ranks")
+
+
+def test_two_models_side_by_side(workdir, model, tmp_path):
+    """Rows of the other gallery come in another order, and belong to the same ids all the same."""
+    other = tmp_path / "other" / "run"
+    items = make_items(np.random.default_rng(0))
+    add_gallery(other, seed=5, items=items[::-1])
+    command = ["--workdir", str(workdir), "--only", "top5", "--queries", "2", "--against"]
+    assert main([*command, str(other)]) == 0
+    assert names(workdir) == sorted([*TOP5, *files("top5_of_models")])
+    (shown, *one), (_, *two) = (load_items(folder / "gallery" / "test") for folder in (workdir, other))
+    models = Model(str(workdir), *one), Model(str(other), *(rows[::-1] for rows in two))
+    queries = np.random.default_rng(0).choice(COUNT, 2, False)
+    expected = top5_of_models(shown, models, queries, tmp_path / "expected.png")
+    assert [path.read_bytes() for path in expected] == [
+        (workdir / "figures" / name).read_bytes() for name in files("top5_of_models")
+    ]
+
+
+def test_another_gallery_with_other_items_is_refused(workdir, tmp_path, capsys):
+    other = tmp_path / "other"
+    add_gallery(other, items=make_items(np.random.default_rng(0), COUNT - 2))
+    command = ["--workdir", str(workdir), "--only", "top5,ranks", "--against", str(other)]
+    assert main(command) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"not drawn: top5: {other}/gallery/test: holds other items (lacks 0000000006, 2 differ)")
+    assert main([*command[:-1], str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: --against {tmp_path}/nowhere: no such folder")
+
+
+@pytest.mark.slow
+def test_a_tiny_run(tiny_data, tmp_path, capsys):
+    """With a model that was never trained: everything is drawn of what `main` has left behind."""
+    train(tiny.small_config(tiny_data, epochs=0), tmp_path / "run")
+    items = load_items(tmp_path / "run" / "gallery" / "test")[0]
+    word = items[0].ingredients[0].split()[-1]
+    capsys.readouterr()
+    flags = ["--ingredients", word, "--without", word, "--only", "top5,map,ranks,panels,removal"]
+    assert main(["--workdir", str(tmp_path / "run"), *flags]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert set(OF_GALLERY) | set(OF_MODEL) <= set(names(tmp_path / "run"))
+    share = sum(any(line.endswith(f" {word}") for line in item.ingredients) for item in items) / len(items)
+    assert f"of all 12: {100 * share:.1f} %" in printed.out.splitlines()[0]
 
 
 def test_without_a_gallery_the_curves_are_drawn_and_the_command_named(workdir, capsys):
     (workdir / "gallery" / "test").rename(workdir / "elsewhere")
     assert main(["--workdir", str(workdir)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("not drawn: top5, map, ranks, panels, removal: ")
     assert f"`python -m adamine_jax.embed --workdir {workdir} --split test --out {workdir}/gallery/test`" in line
-    assert names(workdir) == FIGURES[:2]
+    assert names(workdir) == CURVES
+
+
+def test_without_a_model_the_others_are_drawn_and_the_command_named(workdir, capsys):
+    (workdir / "config.json").write_text(json.dumps(tiny.small_config(workdir).to_dict()))
+    (workdir / "dataset.json").write_text('{"words": ["leek"], "vocabulary_digest": "", "class_names": ["background"]}')
+    assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"not drawn: panels, removal: {workdir}: holds no checkpoint yet; train it with `python -m")
+    assert names(workdir) == files("ranks")
 
 
 @pytest.mark.parametrize("absent", ["metrics.jsonl", "config.json"])
 def test_without_a_training_file_the_pictures_are_drawn_and_the_command_named(workdir, capsys, absent):
     (workdir / absent).unlink()
-    assert main(["--workdir", str(workdir), "--queries", "1"]) == 0
+    assert main(["--workdir", str(workdir), "--queries", "1", "--only", "curves,top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{absent} is absent; `python -m adamine_jax.main --workdir {workdir}` writes it" in line
-    assert names(workdir) == FIGURES[2:]
+    assert names(workdir) == TOP5
 
 
 def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
@@ -92,15 +249,13 @@ def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
         ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
         ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
-        ("gallery/test/photos/00000003.jpg", "x", "3.jpg) cannot be read"),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
         ("config.json", "[]", "no unfreeze_epoch can be read"),
     ],
 )
 def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
     (workdir / file).write_text(content)
-    queries = "7" if file.endswith(".jpg") else "1"  # every photo is shown, or few
-    assert main(["--workdir", str(workdir), "--queries", queries]) == 0
+    assert main(["--workdir", str(workdir), "--queries", "1", "--only", "curves,top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not [name for name in names(workdir) if name.startswith(".")]
@@ -109,18 +264,19 @@ def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
 def test_the_pictures_are_drawn_without_a_photo_that_cannot_be_read(workdir, capsys):
     gallery = workdir / "gallery" / "test"
     (gallery / "photos" / "00000003.jpg").write_bytes(b"x")
-    assert main(["--workdir", str(workdir), "--queries", "7"]) == 0
+    assert main(["--workdir", str(workdir), "--queries", "3", "--only", "top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert "the photo of recipe 0000000003" in line
     assert line.endswith("; left out of the pictures")
 
     items, image, recipe = load_items(gallery)
-    rest = np.delete(np.arange(7), 3)
-    queries = [int(np.searchsorted(rest, row)) for row in np.random.default_rng(0).choice(7, 7, False) if row != 3]
+    rest = np.delete(np.arange(COUNT), 3)
+    drawn = np.random.default_rng(0).choice(COUNT, 3, False)
+    queries = [int(np.searchsorted(rest, row)) for row in drawn if row != 3]
     arguments = [items[row] for row in rest], image[rest], recipe[rest], queries
-    for name, draw in zip(FIGURES[2:], (top5_photo_to_recipe, top5_recipe_to_photo), strict=True):
-        expected = draw(*arguments, workdir / name).read_bytes()
-        assert (workdir / "figures" / name).read_bytes() == expected
+    for draw in (top5_photo_to_recipe, top5_recipe_to_photo):
+        for path in draw(*arguments, workdir / f"{draw.__name__}.png"):
+            assert (workdir / "figures" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_real_photos_and_texts(tmp_path):
@@ -139,7 +295,7 @@ def test_real_photos_and_texts(tmp_path):
     with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 8) as writer:
         writer.write({side: np.random.default_rng(len(side)).normal(size=(len(items), 8)) for side in SIDES}, items)
         writer.finish()
-    assert main(["--workdir", str(tmp_path), "--queries", "3"]) == 0
-    assert names(tmp_path) == FIGURES[2:]
-    with Image.open(tmp_path / "figures" / FIGURES[3]) as picture:
-        assert picture.width > 1500
+    assert main(["--workdir", str(tmp_path), "--queries", "3", "--only", "top5,map"]) == 0
+    assert names(tmp_path) == sorted([*TOP5, *files("map")])
+    with Image.open(tmp_path / "figures" / "top5_recipe_to_photo.png") as picture:
+        assert picture.width > 1200

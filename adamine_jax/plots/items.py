@@ -1,6 +1,8 @@
 """The items of a gallery as a picture needs them: texts to print, photos to show."""
 
 import io
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,49 @@ def load_items(folder: Path) -> tuple[list[Item], np.ndarray, np.ndarray]:
     return [gallery.item(row) for row in range(len(gallery))], np.asarray(image), np.asarray(recipe)
 
 
+def load_beside(folder: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Reads another model's embeddings of the same items, in the order of `ids`.
+
+    Returns:
+        (image embeddings (N, D), recipe embeddings (N, D)).
+
+    Raises:
+        UserError: its items are not these, or see `load_items`.
+    """
+    gallery = Gallery(folder)
+    rows = {identifier: row for row, identifier in enumerate(gallery.ids.tolist())}
+    if different := set(ids) ^ rows.keys():
+        where = "has" if min(different) in rows else "lacks"
+        raise UserError(
+            f"{folder}: holds other items ({where} {min(different)}, {len(different)} differ); both galleries must be "
+            "of the same split of the same data set"
+        )
+    order = [rows[identifier] for identifier in ids]
+    return gallery.embeddings("image")[order], gallery.embeddings("recipe")[order]
+
+
+def drawn_rows(items: Sequence[Item], count: int, seed: int) -> list[int]:
+    """`count` rows at random, all where there are fewer: drawn from the id-sorted items, whatever their order."""
+    by_id = sorted(range(len(items)), key=lambda row: items[row].id)
+    drawn = np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)
+    return [by_id[place] for place in drawn]
+
+
+def name_of(item: Item) -> str:
+    """The title of an item, or what stands in for it."""
+    return item.title.strip() or "(untitled)"
+
+
+def is_readable(item: Item) -> bool:
+    """Whether an item's photo can be shown; if not, that is said on stderr."""
+    try:
+        square_pixels(item, 8)
+    except UnreadablePhoto as unreadable:
+        print(f"{unreadable}; left out of the pictures", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def square_pixels(item: Item, side: int) -> np.ndarray:
     """The centre of an item's photo as (side, side, 3) uint8, turned upright.
 
@@ -46,6 +91,8 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
         with photo:
             upright = ImageOps.exif_transpose(photo).convert("RGB")
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
-    except (OSError, TypeError, ValueError, SyntaxError) as error:  # Pillow's ways to refuse a damaged file
+    # Pillow's ways to refuse a damaged file; the attribute is that of a photo that is not there.
+    except (OSError, TypeError, ValueError, SyntaxError, AttributeError) as error:
         where = f" ({item.photo})" if isinstance(item.photo, Path) else ""
-        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} cannot be read: {error}") from None
+        problem = "is absent" if item.photo is None else f"cannot be read: {error}"
+        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} {problem}") from None

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 
 from adamine_jax.plots import style
-from adamine_jax.plots.text import wrap
+from adamine_jax.plots.text import squeeze, text_width, wrap
 
-DPI = 150
+WIDTH = 7.1
+"""Inches: both columns of a paper, whose text then has the size that is asked for here."""
+DPI = 200
 _LINE = 1.3 / 72  # inches from line to line for each point of font size
+_CAPITAL = 0.76 / 72  # and from the top of a capital letter to the baseline
 
 
 class Page:
@@ -33,16 +36,37 @@ class Page:
         text: str,
         width: float,
         *,
-        size: float = 8,
+        size: float = 7,
         lines: int = 1,
         weight: str = "normal",
         color: str = style.BLACK,
     ) -> float:
         """Writes `text` below y in at most `lines` lines of `width` inches; returns the y below it."""
         for line in wrap(text, width * 72, size, lines, weight):
-            self._axes.text(x, y, line, size=size, weight=weight, color=color, va="top", ha="left")
+            # By the baseline: the top of a line depends on its letters.
+            place = y + _CAPITAL * size
+            self._axes.text(x, place, line, size=size, weight=weight, color=color, va="baseline", ha="left")
             y += size * _LINE
         return y
+
+    def upwards(self, x: float, y: float, text: str, height: float) -> None:
+        """Writes `text` in bold from the bottom to the top of a box of `height` inches, in its middle."""
+        line = squeeze(text, height * 72, 7)
+        at = {"rotation": 90, "rotation_mode": "anchor", "ha": "center", "va": "top"}
+        self._axes.text(x, y + height / 2, line, size=7, weight="bold", color=style.BLACK, **at)
+
+    def key(self, x: float, y: float, captions: str, *frames: tuple[dict | None, str]) -> None:
+        """One line of small print: what captions and frames mean; None stands for a tick."""
+        if captions:
+            self.text(x, y, captions, WIDTH, size=6.5)
+            x += text_width(captions, 6.5) / 72 + 0.22
+        for frame, meaning in frames:
+            if frame is None:
+                self.tick(x + TICK / 2, y + 0.058)
+            else:
+                self.frame(x + 0.03, y + 0.018, 0.16, 0.08, **frame)
+            self.text(x + 0.27, y, meaning, WIDTH, size=6.5)
+            x += 0.27 + text_width(meaning, 6.5) / 72 + 0.22
 
     def photo(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
         """Shows (H, W, 3) uint8 `pixels` in the given box, stretched to fill it."""
@@ -78,6 +102,21 @@ class Page:
             )
         )
 
-    def save(self, path: Path) -> Path:
-        """Writes the page as PNG or SVG."""
-        return style.save(self._figure, path, dpi=DPI)
+    def tick(self, x: float, y: float) -> None:
+        """A small disc with a tick, (x, y) its middle."""
+        disc = Circle((x, y), TICK / 2, facecolor=style.GREEN, edgecolor="white", linewidth=0.8, zorder=3)
+        self._axes.add_patch(disc)
+        strokes = np.array([(-0.26, 0.02), (-0.07, 0.22), (0.27, -0.2)]) * TICK
+        self._axes.plot(x + strokes[:, 0], y + strokes[:, 1], color="white", linewidth=1.3, zorder=4)
+
+    def line(self, x: float, y: float, width: float) -> None:
+        """A thin grey line to the right."""
+        self._axes.plot([x, x + width], [y, y], color=style.LIGHT_GREY, linewidth=0.6, zorder=0.5)
+
+    def save(self, out_png: Path) -> list[Path]:
+        """Writes the page as PNG, and as SVG beside it; returns the two."""
+        return style.save_both(self._figure, out_png, DPI)
+
+
+TICK = 0.17
+"""Inches: across the disc of `Page.tick`."""

@@ -82,6 +82,17 @@ def squeeze(text: str, width: float, size: float) -> str:
     return without_middle(_largest(len(text) - 1, lambda kept: fits(without_middle(kept))))
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """A share from 0 to 1 in percent."""
+    return f"{100 * share:.{decimals}f} %"
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Points that `text` takes up on one line, a little more rather than less."""
+    font = FontProperties(family=FAMILY, size=size, weight=weight)
+    return text_to_path.get_text_width_height_descent(printable(text), font, ismath=False)[0] * _HINTING
+
+
 def _measure(width: float, size: float, weight: str) -> Callable[[str], bool]:
     """Tells whether a line is no wider than `width` points."""
     font = FontProperties(family=FAMILY, size=size, weight=weight)

@@ -9,8 +9,8 @@ from PIL import Image
 from adamine_jax.errors import UserError
 from adamine_jax.plots import style
 from adamine_jax.plots.items import Item
-from adamine_jax.plots.page import Page
-from adamine_jax.plots.top5 import top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.page import DPI, Page
+from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
 
 PICTURES = [top5_recipe_to_photo, top5_photo_to_recipe]
 
@@ -44,14 +44,15 @@ def embeddings_that_rank(order):
 def draw(picture, items, order, query, out):
     queries, candidates = embeddings_that_rank(order)
     image, recipe = (candidates, queries) if picture is top5_recipe_to_photo else (queries, candidates)
-    return picture(items, image, recipe, [query], out)
+    png, _ = picture(items, image, recipe, [query], out)
+    return png
 
 
 def framed(path, color):
     """Pixels inside the frame of this color, and its middle from 0 (left) to 1; the key at the bottom is left out."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    above_key = pixels[: int(len(pixels) - 0.4 * 150)]
+    above_key = pixels[: int(len(pixels) - 0.25 * DPI)]
     wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     rows, columns = np.nonzero(np.all(np.abs(above_key.astype(int) - wanted) <= 2, axis=-1))
     if len(rows) < 200:
@@ -134,11 +135,57 @@ def test_a_gallery_of_one(picture, tmp_path):
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_equal_arguments_give_equal_bytes(picture, suffix, tmp_path):
-    paths = [draw(picture, make_items(), np.arange(8), 6, tmp_path / f"{i}.{suffix}") for i in range(2)]
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert len(list(tmp_path.iterdir())) == 2, "nothing unfinished is left behind"
+def test_equal_arguments_give_equal_bytes(picture, tmp_path):
+    for name in "ab":
+        draw(picture, make_items(), np.arange(8), 6, tmp_path / name / "top5.png")
+    for suffix in ("png", "svg"):
+        first, second = ((tmp_path / name / f"top5.{suffix}").read_bytes() for name in "ab")
+        assert first == second
+    assert len(list((tmp_path / "a").iterdir())) == 2, "nothing unfinished is left behind"
+
+
+def test_a_row_for_each_model(tmp_path, monkeypatch):
+    """The same query, whose right photo one model finds first, one third and one not at all."""
+    photos, labels = [], []
+    original = Page.photo, Page.upwards
+
+    def photo(page, x, y, width, height, pixels):
+        photos.append((y, x, tuple(pixels[0, 0].tolist())))
+        original[0](page, x, y, width, height, pixels)
+
+    def upwards(page, x, y, text, height):
+        labels.append((y, text))
+        original[1](page, x, y, text, height)
+
+    monkeypatch.setattr(Page, "photo", photo)
+    monkeypatch.setattr(Page, "upwards", upwards)
+    orders = {"first": [0, 1, 2, 3, 4, 5, 6, 7], "third": [7, 6, 0, 5, 4, 3, 2, 1], "missed": [1, 2, 3, 4, 5, 6, 7, 0]}
+    models = []
+    for name, order in orders.items():
+        queries, candidates = embeddings_that_rank(np.array(order))
+        models.append(Model(name, candidates, queries))
+    path, _ = top5_of_models(make_items(), models, [0, 3], tmp_path / "models.png")
+
+    assert [label for _, label in labels] == [*orders, *orders]
+    rows = sorted({y for y, *_ in photos})
+    assert len(rows) == 6, "two queries, three models"
+    assert [y for y, _ in labels] == sorted(y for y, _ in labels)
+    for number, y in enumerate(rows):
+        order = list(orders.values())[number % 3]
+        query = (0, 3)[number // 3]
+        expected = order[:5] if query in order[:5] else [*order[:5], query]
+        shown = [color for _, _, color in sorted(photo for photo in photos if photo[0] == y)]
+        assert shown == [tuple(color_of(row).tolist()) for row in expected]
+
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    green = np.all(np.abs(pixels - [0, 0x9E, 0x73]) <= 2, axis=-1)
+    places = {}
+    for number, y in enumerate(rows):  # where frames are, in the middle of each row of photos
+        across = np.flatnonzero(green[round((y + 0.4) * DPI)]) / DPI
+        row = sorted(photo for photo in photos if photo[0] == y)
+        places[number] = [place for place, (_, x, _) in enumerate(row, 1) if (np.abs(across - x) < 0.04).any()]
+    assert places == {0: [1], 1: [3], 2: [], 3: [4], 4: [], 5: [3]}
 
 
 def test_a_photo_may_be_bytes_or_a_file(tmp_path):

@@ -1,0 +1,115 @@
+"""Panels of photos found for an ingredient: what is found, beside a loop, and what is drawn where."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import Item
+from adamine_jax.plots import ingredient_panels
+from adamine_jax.plots.page import Page
+from tests.tiny_gallery import color_of, photo_of, write_gallery
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """(gallery, items) of 30: every third one has an egg, rows of even number are soups."""
+    rng = np.random.default_rng(0)
+    lines = [("2 eggs",) if row % 3 == 0 else ("1 eggplant", "salt") for row in range(30)]
+    items = [
+        Item(f"{row:010x}", f"Dish {row}", ("soup", "background")[row % 2], lines[row], (), photo_of(row))
+        for row in range(30)
+    ]
+    image, recipe = rng.normal(size=(2, 30, 5))
+    image /= np.linalg.norm(image, axis=1, keepdims=True)
+    gallery = write_gallery(tmp_path / "gallery", items, image, recipe, ["soup", "stew"])
+    return gallery, [gallery.item(row) for row in range(30)]
+
+
+QUERY = np.float32([1, 0, 0, 0, 0])
+
+
+def nearest(gallery, rows, count):
+    scores = [(-float(np.dot(gallery.embeddings("image")[row], QUERY)), row) for row in rows]
+    return [row for _, row in sorted(scores)[:count]]
+
+
+@pytest.mark.parametrize(("within", "rows"), [(None, range(30)), ("soup", range(0, 30, 2))])
+def test_what_is_found_and_the_shares(opened, within, rows):
+    gallery, items = opened
+    panel = ingredient_panels.find(gallery, items, "egg", QUERY, within)
+    expected = nearest(gallery, rows, 12)
+    assert [item.id for item in panel.items] == [f"{row:010x}" for row in expected]
+    assert panel.having == [row % 3 == 0 for row in expected]
+    assert panel.found == sum(row % 3 == 0 for row in expected) / 12
+    assert panel.share == sum(row % 3 == 0 for row in rows) / len(rows)
+    assert panel.searched == len(rows)
+    name = "egg within soup" if within else "egg"
+    assert str(panel).startswith(f"{name}: {sum(panel.having)} of the 12 nearest photos")
+    assert "33.3 %" in str(panel)
+
+
+def test_a_photo_that_cannot_be_read_makes_room_for_the_next(opened, capsys):
+    gallery, items = opened
+    best, *others = nearest(gallery, range(30), 13)
+    (gallery.folder / "photos" / f"{best:08d}.jpg").write_bytes(b"x")
+    panel = ingredient_panels.find(gallery, items, "egg", QUERY)
+    assert [item.id for item in panel.items] == [f"{row:010x}" for row in others]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"the photo of recipe {best:010x}" in line
+
+
+def test_a_class_that_is_not_there_is_said(opened):
+    with pytest.raises(UserError, match="no class 'pie'"):
+        ingredient_panels.find(*opened, "egg", QUERY, "pie")
+    with pytest.raises(UserError, match=r"--within stew: .* has no recipe of this class"):
+        ingredient_panels.find(*opened, "egg", QUERY, "stew")
+
+
+def test_photos_stand_in_order_and_ticks_on_those_that_have_it(opened, tmp_path, monkeypatch):
+    gallery, items = opened
+    panels = [ingredient_panels.find(gallery, items, name, QUERY, within) for name, within in EGGS]
+    photos, ticks, texts = [], [], []
+    originals = Page.photo, Page.tick, Page.text
+
+    def photo(page, x, y, width, height, pixels):
+        photos.append((x, y, width, tuple(pixels[0, 0].tolist())))
+        originals[0](page, x, y, width, height, pixels)
+
+    def tick(page, x, y):
+        ticks.append((x, y))
+        originals[1](page, x, y)
+
+    def text(page, x, y, text, *rest, **options):
+        texts.append(text)
+        return originals[2](page, x, y, text, *rest, **options)
+
+    for name, function in (("photo", photo), ("tick", tick), ("text", text)):
+        monkeypatch.setattr(Page, name, function)
+    png, svg = ingredient_panels.draw(panels, tmp_path / "panels.png")
+
+    shown = [item for panel in panels for item in panel.items]
+    assert [color for *_, color in photos] == [color_of(int(item.id, 16)) for item in shown]
+    places = [(y, x) for x, y, *_ in photos]
+    assert places == sorted(places), "row by row, panel below panel"
+    assert len({y for y, _ in places}) == 4, "two rows of six each"
+    having = [has for panel in panels for has in panel.having]
+    assert len(ticks) == sum(having) + 1, "and one in the key"
+    for (x, y, side, _), has in zip(photos, having, strict=True):
+        inside = [x < at_x < x + side and y < at_y < y + side for at_x, at_y in ticks]
+        assert sum(inside) == has
+    for panel in panels:
+        assert f"{100 * sum(panel.having) / 12:.0f} %" in texts
+        assert f"{100 * panel.share:.1f} %" in texts
+    assert "of all 15 of class soup" in texts
+
+    with Image.open(png) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    for x, y, side, color in photos:
+        middle = pixels[round((y + 0.7 * side) * 200), round((x + side / 2) * 200)]
+        np.testing.assert_allclose(middle, color, atol=2)
+    again = ingredient_panels.draw(panels, tmp_path / "again.png")
+    assert [path.read_bytes() for path in again] == [png.read_bytes(), svg.read_bytes()]
+
+
+EGGS = (("egg", None), ("egg", "soup"))

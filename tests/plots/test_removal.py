@@ -1,0 +1,170 @@
+"""An ingredient taken away: what is found before and after, the means, beside loops; and what is drawn."""
+
+import numpy as np
+import pytest
+
+from adamine_jax.errors import UserError
+from adamine_jax.gallery import Item
+from adamine_jax.plots import removal
+from adamine_jax.plots.page import Page
+from adamine_jax.retrieval.texts import RecipeText
+from tests.tiny_gallery import Words, color_of, photo_of, write_gallery
+
+BASES = ("rice", "noodles", "bread")
+COUNT = 24
+
+
+@pytest.fixture
+def encoder():
+    rng = np.random.default_rng(1)
+    return Words({word: rng.normal(size=8) for word in (*BASES, "egg", "eggs", "fry", "leek")})
+
+
+def lines_of(row):
+    """Every fourth recipe has eggs; the last one nothing else."""
+    lines = (BASES[row % 3],) if row < COUNT - 4 else ()
+    return (*lines, "2 eggs, beaten") if row % 4 == 3 or row == COUNT - 4 else (*lines, "salt")
+
+
+@pytest.fixture
+def opened(tmp_path, encoder):
+    """(gallery, items): a photo's embedding is near that of its recipe's text."""
+    rng = np.random.default_rng(2)
+    steps = ("Fry the eggs.", "Serve.")
+    items = [
+        Item(f"{(5 * row) % COUNT:010x}", f"Dish {row}", "soup", lines_of(row), steps, photo_of(row))
+        for row in range(COUNT)
+    ]
+    text = np.array([encoder.sum(" ".join((*item.ingredients, "fry"))) for item in items])
+    image = text + 0.3 * rng.normal(size=text.shape)
+    image /= np.linalg.norm(image, axis=1, keepdims=True)
+    gallery = write_gallery(tmp_path / "gallery", items, image, text, ["soup"])
+    return gallery, [gallery.item(row) for row in range(COUNT)]
+
+
+def nearest(gallery, words, encoder, count):
+    query = encoder.sum(" ".join(words))
+    scores = [(-float(np.dot(row, query)), number) for number, row in enumerate(gallery.embeddings("image"))]
+    return [number for _, number in sorted(scores)[:count]]
+
+
+def has_eggs(row):
+    return any("egg" in line for line in lines_of(row))
+
+
+def test_what_is_found_and_the_means(opened, encoder):
+    gallery, items = opened
+    measured = removal.measure(gallery, items, encoder, 7, "egg", seed=0)
+    with_it = [*lines_of(7), "Fry the eggs.", "Serve."]
+    without = [BASES[7 % 3], "Fry the .", "Serve."]
+    for answers, words in ((measured.before, with_it), (measured.after, without)):
+        expected = nearest(gallery, words, encoder, 5)
+        assert [answer.item.id for answer in answers] == [items[row].id for row in expected]
+        assert [answer.having for answer in answers] == [has_eggs(row) for row in expected]
+        assert [answer.right for answer in answers] == [row == 7 for row in expected]
+
+    before, after = [], []
+    owners = [row for row in range(COUNT) if has_eggs(row)]
+    for row in owners:
+        text = [*lines_of(row), "Fry the eggs."]
+        before += [has_eggs(found) for found in nearest(gallery, text, encoder, 10)]
+        after += [
+            has_eggs(f) for f in nearest(gallery, [t for t in (*lines_of(row), "fry") if "egg" not in t], encoder, 10)
+        ]
+    assert measured.recipes == len(owners) == 7
+    assert measured.share_before == pytest.approx(np.mean(before))
+    assert measured.share_after == pytest.approx(np.mean(after))
+    assert measured.share_before > measured.share_after, "or the test says little"
+    assert measured.share == 7 / COUNT
+    line = str(measured)
+    assert line.startswith("over the 7 recipes that have egg: ")
+    assert [f"{100 * share:.1f} %" in line for share in (np.mean(before), np.mean(after), 7 / 24)] == [True] * 3
+
+
+def test_of_many_recipes_some_are_drawn_and_the_one_that_is_shown_is_among_them(opened, encoder, monkeypatch):
+    monkeypatch.setattr(removal, "MOST_RECIPES", 3)
+    asked = []
+    for seed in (0, 0, 1, 2, 3):
+        encoder.asked.clear()
+        measured = removal.measure(*opened, encoder, 7, "eggs", seed)
+        assert measured.recipes == 3
+        assert str(measured).startswith("over 3 of the 7 recipes that have eggs: ")
+        assert len(set(encoder.asked)) <= 6
+        assert encoder.asked[0] == RecipeText(ingredients=lines_of(7), instructions=("Fry the eggs.", "Serve."))
+        assert encoder.asked[3] == RecipeText(ingredients=lines_of(7)[:1], instructions=("Fry the .", "Serve."))
+        asked.append(list(encoder.asked))
+    assert asked[0] == asked[1]
+    assert any(other != asked[0] for other in asked[2:])
+
+
+def test_a_recipe_of_the_ingredient_alone_is_left_out(opened, encoder):
+    gallery, items = opened
+    items = [*items[:-1], Item(items[-1].id, "Egg", "soup", ("1 egg",), (), items[-1].photo)]
+    assert removal.measure(gallery, items, encoder, 7, "egg", 0).recipes == 6
+    with pytest.raises(UserError, match=f"recipe {items[-1].id} has nothing but egg"):
+        removal.measure(gallery, items, encoder, COUNT - 1, "egg", 0)
+
+
+def test_what_is_not_given_is_chosen(opened, encoder):
+    items = opened[1]
+    by_id = sorted(range(COUNT), key=lambda row: items[row].id)
+    drawn = [by_id[place] for place in np.random.default_rng(4).choice(COUNT, COUNT, replace=False)]
+    row, name = removal.choose(items, encoder, None, "egg", seed=4)
+    assert (row, name) == (next(row for row in drawn if has_eggs(row)), "egg")
+    rice_and_eggs = Words({"rice": np.ones(1), "eggs": np.ones(1)})  # each in 7 of 24 recipes
+    with pytest.raises(UserError, match="no recipe of the gallery has an ingredient that the model knows and 2 % to"):
+        removal.choose(items, rice_and_eggs, None, None, seed=4)
+    dishes = [Item(str(n), "Leek pie" if n < 2 else "Pie", ingredients=("egg", "leek")[n // 2 :][:2]) for n in range(3)]
+    dishes += [Item(str(n + 3), "Stew", ingredients=("rice",)) for n in range(9)]
+    assert removal.choose(dishes, encoder, 0, None, seed=0) == (0, "leek"), "titles name it"
+    assert removal.choose(dishes, encoder, None, None, seed=0)[1] == "leek"
+
+
+def test_what_cannot_be_taken_away_is_said(opened, encoder):
+    items = opened[1]
+    with pytest.raises(UserError, match="--without kale: not among the words of the model"):
+        removal.choose(items, encoder, None, "kale", 0)
+    with pytest.raises(UserError, match="no recipe of the gallery has leek"):
+        removal.choose(items, encoder, None, "leek", 0)
+    with pytest.raises(UserError, match=f"recipe {items[0].id} has no egg; its ingredients: rice; salt"):
+        removal.choose(items, encoder, 0, "egg", 0)
+
+
+def test_two_rows_of_photos_with_ticks_and_the_own_one_framed(opened, encoder, tmp_path, monkeypatch):
+    gallery, items = opened
+    measured = removal.measure(gallery, items, encoder, 7, "egg", seed=0)
+    photos, ticks, frames, texts = [], [], [], []
+    originals = Page.photo, Page.tick, Page.frame, Page.text
+
+    def photo(page, x, y, width, height, pixels):
+        photos.append((x, y, width, tuple(pixels[0, 0].tolist())))
+        originals[0](page, x, y, width, height, pixels)
+
+    def tick(page, x, y):
+        ticks.append((x, y))
+        originals[1](page, x, y)
+
+    def frame(page, x, y, *rest, **options):
+        frames.append((x, y, options["line"]))
+        originals[2](page, x, y, *rest, **options)
+
+    def text(page, x, y, text, *rest, **options):
+        texts.append(text)
+        return originals[3](page, x, y, text, *rest, **options)
+
+    for name, function in (("photo", photo), ("tick", tick), ("frame", frame), ("text", text)):
+        monkeypatch.setattr(Page, name, function)
+    files = removal.draw(measured, tmp_path / "removal.png")
+
+    answers = [*measured.before, *measured.after]
+    rows = {item.id: row for row, item in enumerate(items)}
+    assert [color for *_, color in photos] == [color_of(rows[answer.item.id]) for answer in answers]
+    assert len({y for _, y, *_ in photos[:5]}) == len({y for _, y, *_ in photos[5:]}) == 1
+    assert photos[5][1] > photos[0][1] + photos[0][2], "below the others"
+    for (x, y, side, _), answer in zip(photos, answers, strict=True):
+        assert sum(x < at_x < x + side and y < at_y < y + side for at_x, at_y in ticks) == answer.having
+        assert [line > 2 for at_x, at_y, line in frames if (at_x, at_y) == (x, y)] == [answer.right]
+    assert {"with egg", "without egg", "rice" if 7 % 3 == 0 else BASES[7 % 3], "− 2 eggs, beaten"} <= set(texts)
+    assert any(f"{100 * measured.share_after:.1f} % once it is taken away" in text for text in texts)
+    again = removal.draw(measured, tmp_path / "again.png")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
