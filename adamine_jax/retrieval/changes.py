@@ -24,7 +24,7 @@ def changed(recipe: RecipeText, added: Sequence[str], removed: Sequence[str]) ->
     Args:
         recipe: of the query.
         added: names.
-        removed: names; case and an s at the end make no difference, and "chicken" is in "chicken breast".
+        removed: names; case and the plural make no difference, and "chicken" is in "chicken breast".
 
     Returns:
         The recipe, and those of `removed` that it did not have.
@@ -67,13 +67,23 @@ def moved(photo: np.ndarray, encoder: Encoder, added: Sequence[str], removed: Se
 
 
 def _mention(name: str) -> re.Pattern:
-    words = name.lower().replace("_", " ").split()
-    *others, last = words or [""]
-    last = last[:-1] if last.endswith("s") and not last.endswith("ss") else last
+    """Finds a name as whole words, in the singular and in the plural."""
+    *others, last = name.lower().replace("_", " ").split() or [""]
     between = r"[\s_-]+"
-    return re.compile(
-        between.join([*map(re.escape, others), rf"{re.escape(last)}(?:s|es)?"]).join((r"\b", r"\b")), re.I
-    )
+    return re.compile(rf"\b{between.join([*map(re.escape, others), _singular_or_plural(last)])}\b", re.IGNORECASE)
+
+
+def _singular_or_plural(word: str) -> str:
+    """A pattern: "tomatoes" and "tomato" give the same, "berries" and "berry" as well."""
+    if word.endswith("ies") and len(word) > 4:
+        return f"{re.escape(word[:-3])}(?:y|ies|ie)"
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return f"{re.escape(word[:-1])}(?:y|ies)"
+    if word.endswith(("oes", "ches", "shes", "sses", "xes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
+    return f"{re.escape(word)}(?:s|es)?"
 
 
 def _names(line: str, mention: re.Pattern) -> bool:

@@ -40,3 +40,30 @@ def test_adding():
     assert len(recipe.ingredients) == 6
     given = RecipeText(ingredients=("x",), names=("salt", "black pepper"))
     assert changed(given, ("dill",), ("pepper",))[0].names == ("salt", "dill")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "is_named"),
+    [
+        ("strawberry", "2 cups strawberries, hulled", True),
+        ("strawberries", "1 strawberry", True),
+        ("tomato", "3 tomatoes", True),
+        ("tomatoes", "1 tomato", True),
+        ("cookie", "6 cookies", True),
+        ("cookies", "1 cookie", True),
+        ("radishes", "1 radish", True),
+        ("egg", "2 eggplants", False),
+        ("eggs", "1 egg", True),
+        ("watercress", "1 bunch watercress", True),
+        ("corn", "1 cup cornstarch", False),
+        ("olive oil", "2 tbsp extra-virgin olive oil", True),
+        ("olive_oil", "2 tbsp olive oil", True),
+        ("soy sauce", "soy", False),
+        ("a+b", "a+b", True),
+    ],
+)
+def test_names_in_the_singular_and_plural(name, line, is_named):
+    recipe = RecipeText(ingredients=(line, "salt"))
+    different, absent = changed(recipe, (), (name,))
+    assert (absent == []) == is_named
+    assert different.ingredients == (("salt",) if is_named else recipe.ingredients)

@@ -3,7 +3,7 @@
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.retrieval import exact
@@ -24,6 +24,7 @@ tables = st.integers(1, 40).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(tables, st.integers(1, 50), st.integers(1, 9), st.data())
 def test_it_is_a_sort_with_ties_by_row(embeddings, top, block, data):
     queries = data.draw(arrays.arrays(np.float32, (2, 3), elements=st.integers(-2, 2).map(float)))

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.errors import UserError
@@ -113,6 +113,7 @@ json_values = st.recursive(
 fields = st.sampled_from(["title", "ingredients", "instructions", "class", "id", "images", "partition", "url", "x"])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(fields, json_values, max_size=6))
 def test_any_object_is_a_recipe_or_one_line(values):
     recipe, line = None, "here: "
