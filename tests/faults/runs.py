@@ -19,7 +19,7 @@ def run(
     *flags: str,
     kill: tuple[str, int, str] | None = None,
     sent: str = "SIGKILL",
-    preexec_fn=None,
+    largest_file: int | None = None,
 ) -> subprocess.CompletedProcess:
     """Trains the tiny net as a user does, from the command line, on one device.
 
@@ -29,7 +29,7 @@ def run(
         flags: more of them.
         kill: (point, call, when) at which it kills itself; see `tests/faults/kill_at.py`.
         sent: the signal by which it does.
-        preexec_fn: called in the new process before it begins.
+        largest_file: bytes that no file may exceed.
     """
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
@@ -39,13 +39,20 @@ def run(
         "KILL_AT_SIGNAL": sent,
     }
     wrapper = ["tests.faults.kill_at", *map(str, kill)] if kill else []
+    limit = [sys.executable, "-c", _LIMITED, str(largest_file)] if largest_file is not None else []
     command = [
-        *(sys.executable, "-m", *wrapper, "adamine_jax.main"),
+        *(*limit, sys.executable, "-m", *wrapper, "adamine_jax.main"),
         *("--config=tests/faults/tiny_run.py", f"--config.data.dir={data_dir}", f"--workdir={directory}", *flags),
     ]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=preexec_fn, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Sets a limit and becomes another program. A fork of this process, which has JAX's threads, could not do it safely."""
 
 
 def parameters(directory: Path, data_dir: Path):

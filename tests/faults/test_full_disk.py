@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import resource
 import subprocess
 
 import pytest
@@ -75,11 +74,7 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
 def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
     """No file may be longer than this: other writes fail than on a disk that fills up, and each at once."""
     directory = tmp_path / "run"
-    limited = runs.run(
-        tiny_data,
-        directory,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)),
-    )
+    limited = runs.run(tiny_data, directory, largest_file=size)
     print(told(limited, directory))
     again = runs.run(tiny_data, directory)
     assert again.returncode == 0, again.stderr
