@@ -33,6 +33,10 @@ recipe's, and `image_class_id` (B,) int32, the photo's class; in evaluation `rea
 empty because its record is damaged."""
 
 
+# TensorFlow cannot tell its own error where its message quotes bytes that are no text.
+_REFUSALS = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
+
+
 class Rows(NamedTuple):
     """Rows of a batch that are to be read.
 
@@ -107,7 +111,7 @@ class BatchReader:
                 leave_out(row, damaged)
         try:
             texts, photos = parse(tf.constant(payloads))
-        except tf.errors.InvalidArgumentError:
+        except _REFUSALS:
             for row in _faults(parse, tf.constant(payloads)):
                 leave_out(row, self._index.damaged(numbers[row], "not the record of a recipe"))
             texts, photos = parse(tf.constant(payloads))
@@ -122,7 +126,7 @@ class BatchReader:
         jpegs, uniform = tf.gather(photos.flat_values, places[has_photo]), tf.constant(rows.uniform[has_photo])
         try:
             crops = _array(self._crop(jpegs, uniform))
-        except tf.errors.InvalidArgumentError:
+        except _REFUSALS:
             there = np.flatnonzero(has_photo)
             faults = _faults(self._crop, jpegs, uniform)
             for row in there[faults]:
@@ -159,7 +163,7 @@ def _faults(function: Callable, *columns: tf.Tensor) -> list[int]:
     for row in range(len(columns[0])):
         try:
             function(*(column[row : row + 1] for column in columns))
-        except tf.errors.InvalidArgumentError:
+        except _REFUSALS:
             rows.append(row)
     return rows
 

@@ -112,7 +112,7 @@ def draw(panels: Sequence[Panel], out_png: Path) -> list[Path]:
             y += height
         captions = "Nearest photos to a recipe of this ingredient alone, best first, row by row."
         page.key(MARGIN, y, captions, (None, "its own recipe has the ingredient"))
-        return page.save(out_png)
+        return page.save_both(out_png)
 
 
 def _draw_caption(page: Page, panel: Panel, y: float) -> None:

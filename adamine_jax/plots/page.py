@@ -113,7 +113,11 @@ class Page:
         """A thin grey line to the right."""
         self._axes.plot([x, x + width], [y, y], color=style.LIGHT_GREY, linewidth=0.6, zorder=0.5)
 
-    def save(self, out_png: Path) -> list[Path]:
+    def save(self, path: Path) -> Path:
+        """Writes the page as .png, .svg or .jpg; returns the path."""
+        return style.save(self._figure, path, DPI)
+
+    def save_both(self, out_png: Path) -> list[Path]:
         """Writes the page as PNG, and as SVG beside it; returns the two."""
         return style.save_both(self._figure, out_png, DPI)
 

@@ -182,7 +182,7 @@ def draw(removal: Removal, out_png: Path) -> list[Path]:
         own = any(answer.right for answer in (*removal.before, *removal.after))
         ticks = (None, f"its recipe has {removal.name}")
         page.key(MARGIN, y + 0.04, "", ticks, *([(RIGHT, "the recipe's own photo")] if own else []))
-        return page.save(out_png)
+        return page.save_both(out_png)
 
 
 def _draw_recipe(page: Page, removal: Removal, y: float) -> None:

@@ -178,7 +178,7 @@ def _draw(
                 page.upwards(first_answer - 0.17, y + CAPTION, model, layout.row_height - CAPTION - 0.1)
                 _draw_answers(page, layout, items, answer, (first_answer, apart), y)
         _draw_key(page, bottom + 0.02, any_missed)
-        return page.save(out_png)
+        return page.save_both(out_png)
 
 
 def _draw_answers(
