@@ -143,6 +143,10 @@ class TextEncoder:
         lines = [words.instruction_words(line, names, sure) for line in _instructions(recipe)]
         return [words.word_ids(line, self._ids, self._unknown_id) for line in lines]
 
+    def names(self, recipe: RecipeText) -> list[str]:
+        """Names of the ingredients, as they are looked up in the vocabulary."""
+        return self._names(recipe)[0]
+
     def unknown_names(self, recipe: RecipeText) -> list[str]:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
         return [name for name in self._names(recipe)[0] if not self._is_read(name)]
