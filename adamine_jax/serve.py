@@ -71,12 +71,15 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket at an address, before anything takes time."""
+    bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except (OSError, OverflowError) as error:
+        if bound:
+            bound.close()
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"--host {host} --port {port}: cannot be used ({reason}); give others") from None
     return bound

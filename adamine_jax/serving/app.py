@@ -66,8 +66,19 @@ def create_app(engine: Engine, origins: Sequence[str] = ()) -> ASGIApp:
     app.include_router(_state(engine), prefix="/api/v1", tags=["state"])
     app.include_router(_gallery(engine, items), prefix="/api/v1", tags=["gallery"])
     app.include_router(_searches(engine, items), prefix="/api/v1/search", tags=["search"])
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    _add_page(app)
     return Guard(app, engine.limits)
+
+
+def _add_page(app: FastAPI) -> None:
+    files = StaticFiles(directory=PAGE)
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request, name: str = "index.html") -> Response:
+        answer = await files.get_response(name, request.scope)
+        answer.headers["cache-control"] = "no-cache"  # asked for again, and sent again only where it has changed
+        return answer
 
 
 def _state(engine: Engine) -> fastapi.APIRouter:
@@ -138,7 +149,7 @@ def _gallery(engine: Engine, items: Items) -> fastapi.APIRouter:
 def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
     router = fastapi.APIRouter()
 
-    async def found(query: bytes | RecipeText | tuple[str, int], other: str, options: messages.Options):
+    async def found(query: bytes | RecipeText | tuple[str, int], other: str, options: messages.Options) -> Response:
         began = time.perf_counter()
         answer = await engine.answer(
             engines.Query(
@@ -150,18 +161,28 @@ def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
                 removed=options.removed,
             )
         )
+        return await engine.in_thread(described, answer, began)
+
+    def described(answer: engines.Answer, began: float) -> Response:
         unknown = set(engine.encoder.texts.unknown_names(RecipeText(names=tuple(answer.names))))
-        results = {name: await engine.in_thread(items.hits, hits, answer.names) for name, hits in answer.found.items()}
-        return messages.Found.model_construct(
-            recipes=results.get("recipes"),
-            photos=results.get("photos"),
+        sides = {name: items.hits(hits, answer.names) for name, hits in answer.found.items()}
+        content = messages.Found.model_construct(
+            recipes=sides.get("recipes"),
+            photos=sides.get("photos"),
             names=[messages.QueryName(name=name, known=name not in unknown) for name in dict.fromkeys(answer.names)],
             absent=list(answer.absent),
             milliseconds=round(1000 * (time.perf_counter() - began), 1),
         )
+        # A response of its own: FastAPI would check it again, which takes as long as all the rest.
+        return Response(content.model_dump_json(by_alias=True), media_type="application/json")
 
-    @router.post("/photo", responses=_errors(400, 408, 413, 415, 422, 503), openapi_extra={"requestBody": uploads.BODY})
-    async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> messages.Found:
+    @router.post(
+        "/photo",
+        response_model=messages.Found,
+        responses=_errors(400, 408, 413, 415, 422, 503),
+        openapi_extra={"requestBody": uploads.BODY},
+    )
+    async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> Response:
         """Searches with a photo."""
         with engine.taken():
             if not engine.reads_photos:
@@ -170,8 +191,8 @@ def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
                 photo = await engine.stored(await uploads.photo_of(request))
             return await found(photo, "recipes", options)
 
-    @router.post("/recipe", responses=_errors(400, 408, 413, 422, 503))
-    async def search_by_recipe(query: messages.RecipeQuery) -> messages.Found:
+    @router.post("/recipe", response_model=messages.Found, responses=_errors(400, 408, 413, 422, 503))
+    async def search_by_recipe(query: messages.RecipeQuery) -> Response:
         """Searches with a recipe, or with any part of one."""
         recipe = RecipeText(
             title=query.title,
@@ -185,8 +206,8 @@ def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
         with engine.taken():
             return await found(recipe, "photos", query)
 
-    @router.get("/similar", responses=_errors(404, 422, 503))
-    async def search_by_item(options: Annotated[messages.SimilarOptions, Query()]) -> messages.Found:
+    @router.get("/similar", response_model=messages.Found, responses=_errors(404, 422, 503))
+    async def search_by_item(options: Annotated[messages.SimilarOptions, Query()]) -> Response:
         """Searches with the photo or the recipe of an item of the gallery."""
         side = {"photo": "image", "recipe": "recipe"}[options.by]
         if side not in engine.gallery.sides:

@@ -176,7 +176,9 @@ class Engine:
             recipe, absent = changed(query.by, query.added, query.removed)
             if recipe.is_empty:
                 raise NothingLeft
-            before, after = await asyncio.gather(*map(self._embed_recipes, (query.by, recipe)))
+            different = [query.by] if recipe == query.by else [query.by, recipe]
+            rows = await asyncio.gather(*map(self._embed_recipes, different))
+            before, after = rows[0], rows[-1]
             # What the recipe does not have can be taken away from its embedding alone, as from a photo's.
             names, added, removed = self.encoder.texts.names(recipe), (), absent
         else:
