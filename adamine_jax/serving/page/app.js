@@ -57,7 +57,7 @@ function showFound(found) {
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `The model does not know, so does not look at: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
-  show(element("found"), found, query, { cross, like });
+  show(element("found"), found, query, { cross, like, sides: gallery.sides });
 }
 
 function showExamples() {
@@ -96,6 +96,7 @@ function showQuery() {
     image.src = `api/v1/photo?${new URLSearchParams({ id: query.like.id, size: "large" })}`;
     image.alt = "The photo of the dish that is searched with";
   } else image.removeAttribute("src");
+  element("photo").hidden = !isPicture && gallery?.photo_queries === false; // the model reads features of photos
   element("hint").hidden = isPicture;
   element("clear-photo").hidden = !isPicture;
   element("more").hidden = isPicture;
@@ -146,13 +147,13 @@ function begin(isNew = true) {
 }
 
 async function takePhoto(file) {
+  if (gallery?.photo_queries === false) return;
   showError(null);
-  if (!file.type.startsWith("image/")) return showError(`“${file.name}” is no photo: choose an image file.`);
+  if (file.type && !file.type.startsWith("image/")) return showError(`“${file.name}” is no photo: choose an image file.`);
   const photo = await small(file);
   if (gallery && photo.size > gallery.max_photo_bytes) {
     return showError(`The photo has more than ${gallery.max_photo_bytes / 1e6} MB: choose a smaller one.`);
   }
-  if (gallery && !gallery.photo_queries) return showError("This model cannot read photos; write ingredients.");
   const { chips, among, class: kind, like } = query;
   const first = !query.photo && !like;
   query = Object.assign(new Query(), { photo, chips, class: kind, among: first ? sideFor("recipes") : among });

@@ -13,7 +13,7 @@ export function make(tag, attributes = {}, ...children) {
 
 const HEADINGS = { recipes: "Recipes", photos: "Photos" };
 
-/** Shows the results; `actions` has `cross(name)` and `like(item, by, among)`. */
+/** Shows the results; `actions` has `cross(name)`, `like(item, by, among)` and the gallery's `sides`. */
 export function show(container, found, query, actions) {
   const before = places(container);
   const opened = new Set([...container.querySelectorAll("details[open]")].map((details) => details.dataset.key));
@@ -62,7 +62,7 @@ function card(hit, side, crossed, actions, opened) {
     bar(hit.similarity),
     lines.length ? make("ul", { class: "lines", "aria-label": "Ingredients" }, ...lines) : null,
     steps.length ? details(`${key} steps`, opened, `${steps.length} step${steps.length > 1 ? "s" : ""}`, steps) : null,
-    make("div", { class: "buttons" }, ask(question, there, "other"), ask("More like it", side, "like")),
+    make("div", { class: "buttons" }, actions.sides.includes(there) ? ask(question, there, "other") : null, ask("More like it", side, "like")),
   ];
   const content = make("article", { class: "card" }, picture(hit, `Photo of ${hit.title}`), make("div", { class: "body" }, ...body));
   return make("li", { "data-card": key }, content);
