@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if min(flags.batch, flags.queue) < 1:
         raise UserError("--batch and --queue take 1 or more")
-    with _bound(flags.host, flags.port) as bound:
+    with bound_socket(flags.host, flags.port) as bound:
         _serve(flags, folder, bound)
 
 
@@ -55,8 +55,9 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
         f"{folder}: {len(gallery):,} items; compiling for batches of {', '.join(map(str, encoder.sizes))}", flush=True
     )
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
+    app = create_app(engine, flags.allow_origin)
     config = uvicorn.Config(
-        create_app(engine, flags.allow_origin),
+        app,
         log_level="warning",
         access_log=False,  # addresses hold what people search for
         server_header=False,
@@ -65,12 +66,18 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again when it has stopped
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    uvicorn.Server(config).run(sockets=[bound])
+    server = uvicorn.Server(config)
+    app.is_stopping = lambda: server.should_exit
+    server.run(sockets=[bound])
     print("stopped", flush=True)
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket at an address, before anything takes time."""
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket at an address, which listens to nobody yet.
+
+    Raises:
+        UserError: the address is no address of this machine, or in use.
+    """
     bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,5 +1,6 @@
 """A small collection of recipes as people write them, converted, with the workdir of a model that never was trained."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,13 @@ def photo(number: int) -> Image.Image:
     pixels = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     side = (300, 420)[number % 2]
     return Image.fromarray(pixels).resize((side, side // (1 + number % 2)), Image.Resampling.BICUBIC)
+
+
+def photo_file(number: int) -> bytes:
+    """The photo as a PNG file."""
+    file = io.BytesIO()
+    photo(number).save(file, "PNG")
+    return file.getvalue()
 
 
 def write(folder: Path) -> Path:

@@ -13,7 +13,6 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.types import ASGIApp
 
 import adamine_jax
 from adamine_jax.errors import UserError
@@ -37,7 +36,7 @@ _SAID = {
 }
 
 
-def create_app(engine: Engine, origins: Sequence[str] = ()) -> ASGIApp:
+def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
     """Makes the application.
 
     Args:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,10 +30,15 @@ class Guard:
     Args:
         app: the other one.
         limits: for it.
+
+    Attributes:
+        is_stopping: whether connections should be closed, so that clients do not send another query to a server that
+            goes.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits):
         self._app, self._limits = app, limits
+        self.is_stopping: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -48,7 +54,8 @@ class Guard:
                 await body.read_away()
                 started = True
                 there = {name for name, _ in message["headers"]}
-                more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                closing = {"connection": "close"} if self.is_stopping() else {}
+                more = [(name.encode(), value.encode()) for name, value in (HEADERS | closing).items()]
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in there)]
             await send(message)
 

@@ -3,19 +3,16 @@
 import io
 import json
 
+import httpx
 import pytest
 from PIL import Image
 
-from adamine_jax import search
-from tests.small_collection import photo, recipes
+from adamine_jax import embed, search
+from adamine_jax.gallery import open_gallery
+from tests.servers import serving
+from tests.small_collection import photo_file, recipes
 
 WRITTEN = {recipe["id"]: recipe for recipe in recipes(48)}
-
-
-def jpeg(number):
-    file = io.BytesIO()
-    photo(number).save(file, "PNG")
-    return file.getvalue()
 
 
 def of_command(kitchen, capsys, *flags):
@@ -37,10 +34,10 @@ def assert_same(answer, side, expected):
 @pytest.mark.parametrize("changes", [{}, {"with": ["dill"], "without": ["salt", "olive oil"]}])
 @pytest.mark.parametrize("side", ["recipes", "photos"])
 def test_a_photo_finds_what_the_command_finds(kitchen, api, tmp_path, capsys, changes, side):
-    (tmp_path / "a.png").write_bytes(jpeg(7))
+    (tmp_path / "a.png").write_bytes(photo_file(7))
     flags = [flag for name, values in changes.items() for flag in (f"--{name}", ",".join(values))]
     expected = of_command(kitchen, capsys, "--image", str(tmp_path / "a.png"), "--in", side, *flags)
-    answer = api.post("/search/photo", params={"in": side, "top": 24, **changes}, files={"photo": jpeg(7)})
+    answer = api.post("/search/photo", params={"in": side, "top": 24, **changes}, files={"photo": photo_file(7)})
     assert_same(answer, side, expected)
 
 
@@ -157,3 +154,25 @@ def test_what_is_not_there(api):
         answer = api.request(method, path)
         assert answer.status_code == status
         assert answer.json()["error"].endswith(".")
+
+
+def test_a_gallery_of_photos_alone(kitchen, model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(photo_file(number))
+    command = ["--workdir", str(kitchen / "run"), "--photos", str(tmp_path / "photos"), "--out", str(tmp_path / "g")]
+    assert embed.main(command) == 0
+    gallery = open_gallery(tmp_path / "g", model.digest)
+    with serving(model, gallery) as (address, _, _), httpx.Client(base_url=f"{address}/api/v1") as api:
+        assert api.get("/gallery").json()["sides"] == ["photos"]
+        found = api.post("/search/photo", files={"photo": photo_file(2)}).json()
+        assert found["recipes"] is None
+        assert found["photos"][0]["id"] == "2.png"
+        for answer in (
+            api.post("/search/photo", files={"photo": photo_file(2)}, params={"in": "recipes"}),
+            api.get("/search/similar", params={"id": "2.png", "by": "recipe"}),
+        ):
+            assert answer.status_code == 422
+            assert answer.json()["error"].startswith("The gallery holds photos alone")
+        assert api.get("/search/similar", params={"id": "2.png"}).json()["photos"][0]["id"] == "2.png"
+        assert "sour cream" in api.get("/suggestions", params={"text": "sour"}).json()["names"]

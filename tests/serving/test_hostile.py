@@ -14,8 +14,8 @@ from PIL import Image
 
 from adamine_jax.gallery import Gallery
 from adamine_jax.serving.items import Items, NoPhoto
-from tests.serving.conftest import serving
-from tests.serving.test_api import jpeg
+from tests.servers import serving
+from tests.small_collection import photo_file
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -45,7 +45,7 @@ def post(api, content, name="photo.jpg", kind="image/jpeg"):
         (b"<html><b>x</b>", "not an image"),
         (b"%PDF-1.4", "not an image"),
         (b"PK\x03\x04" + bytes(100), "not an image"),
-        (jpeg(3)[:200], "not a whole image"),
+        (photo_file(3)[:200], "not a whole image"),
         (bomb(9_000), "9000 x 9000 pixels are too many"),
         (bomb(40_000), "too many pixels"),
     ],
@@ -61,11 +61,11 @@ def test_what_is_no_photo(api, content, said):
     "name", ["../../../etc/passwd", "a\x00b.jpg", '"><img src=x onerror=alert(1)>', "x" * 5000, ""]
 )
 def test_names_of_files_are_not_looked_at(api, name):
-    assert post(api, jpeg(7), name).status_code in (200, 400, 422)  # some are no names
+    assert post(api, photo_file(7), name).status_code in (200, 400, 422)  # some are no names
 
 
 def test_a_photo_with_a_page_in_it_is_a_photo(api):
-    polyglot = jpeg(7) + b"<html><script>alert(1)</script>"
+    polyglot = photo_file(7) + b"<html><script>alert(1)</script>"
     answer = post(api, polyglot, "a.html", "text/html")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from adamine_jax.serving.limits import Limits
-from tests.serving.conftest import serving
-from tests.serving.test_api import jpeg
+from tests.servers import serving
+from tests.small_collection import photo_file
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def wait_until(condition):
 
 
 def test_32_clients_get_what_one_gets(address):
-    photos = [jpeg(number) for number in range(4)]
+    photos = [photo_file(number) for number in range(4)]
 
     def search(number):
         if number % 2:
@@ -93,7 +93,9 @@ def test_stopping_answers_what_was_taken(model, gallery, held):
 
         wait_until(refused)
         held.set()
-        assert [future.result().status_code for future in asked] == [200] * 12
+        answers = [future.result() for future in asked]
+        assert [answer.status_code for answer in answers] == [200] * 12
+        assert {answer.headers["connection"] for answer in answers} == {"close"}
 
 
 def test_what_takes_too_long_is_told(model, gallery, held):

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from tests.serving.test_api import jpeg
+from tests.small_collection import photo_file
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
@@ -64,8 +64,8 @@ def choose(page, content, name="dish.png", kind="image/png"):
 def test_a_photo_finds_recipes(opened, api):
     page = opened()
     expect(page.locator(".example")).to_have_count(6)
-    choose(page, jpeg(8))
-    found = api.post("/search/photo", files={"photo": jpeg(8)}).json()["recipes"]
+    choose(page, photo_file(8))
+    found = api.post("/search/photo", files={"photo": photo_file(8)}).json()["recipes"]
     assert titles(page) == [hit["title"] for hit in found]
     first = page.locator(".card").first
     assert first.locator(".lines li").all_text_contents() == [line["line"] + "⊘" for line in found[0]["ingredients"]]
@@ -81,8 +81,8 @@ def test_a_photo_finds_recipes(opened, api):
 def test_a_photo_can_be_dropped_and_pasted(opened, api, way):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
-    page.evaluate(DROP, [way, list(jpeg(5))])
-    found = api.post("/search/photo", files={"photo": jpeg(5)}).json()["recipes"]
+    page.evaluate(DROP, [way, list(photo_file(5))])
+    found = api.post("/search/photo", files={"photo": photo_file(5)}).json()["recipes"]
     assert titles(page) == [hit["title"] for hit in found]
 
 
@@ -172,7 +172,7 @@ def test_files_that_are_no_photos(opened):
     expect(page.get_by_role("alert")).to_contain_text("“diary.txt” is no photo")
     choose(page, b"Dear diary")
     expect(page.get_by_role("alert")).to_contain_text("The photo cannot be used: not an image.")
-    choose(page, jpeg(4))
+    choose(page, photo_file(4))
     titles(page)
     expect(page.get_by_role("alert")).to_be_hidden()
 
@@ -202,7 +202,7 @@ def test_a_busy_server_is_asked_again(opened):
             route.continue_()
 
     page.route("**/search/**", busy_once)
-    choose(page, jpeg(4))
+    choose(page, photo_file(4))
     titles(page)
     assert not answers
 
@@ -239,7 +239,7 @@ def test_it_is_accessible_and_fits(opened, scheme, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     check()
-    choose(page, jpeg(8))
+    choose(page, photo_file(8))
     titles(page)
     assert page.locator(".card").first.evaluate("card => card.getBoundingClientRect().top < innerHeight")
     page.locator(".lines button").first.click()

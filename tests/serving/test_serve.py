@@ -14,7 +14,7 @@ import pytest
 from adamine_jax import serve
 from adamine_jax.gallery import Gallery
 from adamine_jax.retrieval import index
-from tests.serving.test_api import jpeg
+from tests.small_collection import photo_file
 
 
 def error_of(capsys, *flags):
@@ -72,7 +72,9 @@ def test_it_serves_until_sigterm_and_logs_nothing_of_the_queries(kitchen):
                 break
         address = line.removeprefix("ready: ").strip()
         assert address.startswith("http://127.0.0.1:")
-        assert httpx.post(f"{address}/api/v1/search/photo", files={"photo": jpeg(7)}, timeout=60).status_code == 200
+        assert (
+            httpx.post(f"{address}/api/v1/search/photo", files={"photo": photo_file(7)}, timeout=60).status_code == 200
+        )
         secret = {"ingredients": ["moonfruit"]}
         assert httpx.post(f"{address}/api/v1/search/recipe", json=secret, timeout=60).status_code == 200
         httpx.get(f"{address}/?ingredient=moonfruit")

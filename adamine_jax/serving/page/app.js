@@ -117,7 +117,8 @@ async function showLiked() {
   if (note.hidden) return;
   const item = await api.item(like.id).catch(() => null);
   if (query.like !== like) return;
-  note.textContent = item ? `${like.by === "photo" ? "The photo" : "The recipe"} of “${item.title || "Untitled"}”` : "";
+  const part = like.by === "photo" ? "The photo" : "The recipe";
+  note.textContent = item ? `${part} of “${item.title || "Untitled"}”` : "";
 }
 
 function cross(name) {
@@ -149,7 +150,9 @@ function begin(isNew = true) {
 async function takePhoto(file) {
   if (gallery?.photo_queries === false) return;
   showError(null);
-  if (file.type && !file.type.startsWith("image/")) return showError(`“${file.name}” is no photo: choose an image file.`);
+  if (file.type && !file.type.startsWith("image/")) {
+    return showError(`“${file.name}” is no photo: choose an image file.`);
+  }
   const photo = await small(file);
   if (gallery && photo.size > gallery.max_photo_bytes) {
     return showError(`The photo has more than ${gallery.max_photo_bytes / 1e6} MB: choose a smaller one.`);
@@ -230,8 +233,8 @@ async function start() {
     if (!(error instanceof api.ApiError)) throw error;
     return showError(error.message);
   }
-  const what = gallery.sides.join(" and ");
-  element("about").textContent = `${gallery.items.toLocaleString("en")} ${gallery.sides.length > 1 ? "recipes and their photos" : what}`;
+  const what = gallery.sides.length > 1 ? "recipes and their photos" : gallery.sides[0];
+  element("about").textContent = `${gallery.items.toLocaleString("en")} ${what}`;
   const kinds = gallery.classes.filter(({ name }) => name !== "background");
   kinds.sort((a, b) => a.name.localeCompare(b.name));
   element("class").append(...kinds.map(({ name, items }) => make("option", { value: name }, `${name} (${items})`)));

@@ -20,7 +20,8 @@ export function showChips(query, changed) {
         },
       }, chip.name);
       const remove = make("button", {
-        type: "button", class: "remove", "aria-label": `Remove ${chip.name}`, title: "Remove", "data-key": `remove ${chip.name}`,
+        type: "button", class: "remove", "aria-label": `Remove ${chip.name}`, title: "Remove",
+        "data-key": `remove ${chip.name}`,
         onclick: () => {
           query.remove(chip);
           document.getElementById("ingredient").focus();

@@ -22,8 +22,7 @@ export function show(container, found, query, actions) {
   const sides = Object.keys(HEADINGS).filter((side) => found[side]);
   container.replaceChildren(
     ...sides.map((side) => {
-      const cards = found[side].map((hit) => card(hit, side, crossed, actions, opened));
-      const list = make("ol", { class: "cards" }, ...cards);
+      const list = make("ol", { class: "cards" }, ...found[side].map((hit) => card(hit, side, crossed, actions, opened)));
       return make("section", { "aria-label": HEADINGS[side] }, make("h2", {}, HEADINGS[side]), list);
     }),
   );
@@ -49,23 +48,26 @@ function card(hit, side, crossed, actions, opened) {
   const key = `${side} ${hit.id}`;
   const lines = hit.ingredients.map((ingredient) => line(ingredient, key, crossed, actions));
   const by = side === "photos" ? "photo" : "recipe";
-  const [there, question] = side === "photos" ? ["recipes", "What is it made of?"] : ["photos", "What looks like this?"];
+  const other = side === "photos" ? "recipes" : "photos";
+  const question = side === "photos" ? "What is it made of?" : "What looks like this?";
   const steps = hit.instructions.map((step) => make("li", {}, step));
   const ask = (text, among, name) => {
     const label = `${text} (${hit.title})`;
     const click = () => actions.like(hit, by, among);
     return make("button", { type: "button", "aria-label": label, "data-key": `${key} ${name}`, onclick: click }, text);
   };
+  const questions = [ask("More like it", side, "like")];
+  if (actions.sides.includes(other)) questions.unshift(ask(question, other, "other"));
   const body = [
     make("h3", {}, hit.title || "Untitled"),
     facts(hit),
     bar(hit.similarity),
     lines.length ? make("ul", { class: "lines", "aria-label": "Ingredients" }, ...lines) : null,
     steps.length ? details(`${key} steps`, opened, `${steps.length} step${steps.length > 1 ? "s" : ""}`, steps) : null,
-    make("div", { class: "buttons" }, actions.sides.includes(there) ? ask(question, there, "other") : null, ask("More like it", side, "like")),
+    make("div", { class: "buttons" }, ...questions),
   ];
-  const content = make("article", { class: "card" }, picture(hit, `Photo of ${hit.title}`), make("div", { class: "body" }, ...body));
-  return make("li", { "data-card": key }, content);
+  const photo = picture(hit, `Photo of ${hit.title}`);
+  return make("li", { "data-card": key }, make("article", { class: "card" }, photo, make("div", { class: "body" }, ...body)));
 }
 
 function details(key, opened, title, steps) {
@@ -101,14 +103,14 @@ function bar(similarity) {
   return make("div", { class: "bar", "aria-hidden": "true" }, filled);
 }
 
-const places = (container) =>
-  new Map([...container.querySelectorAll("[data-card]")].map((card) => [card.dataset.card, card.getBoundingClientRect()]));
+const cards = (container) => [...container.querySelectorAll("[data-card]")];
+const places = (container) => new Map(cards(container).map((card) => [card.dataset.card, card.getBoundingClientRect()]));
 
 /** Lets cards glide from where they were to where they are. */
 function move(container, before) {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  for (const [key, card] of [...container.querySelectorAll("[data-card]")].map((card) => [card.dataset.card, card])) {
-    const [old, now] = [before.get(key), card.getBoundingClientRect()];
+  for (const card of cards(container)) {
+    const [old, now] = [before.get(card.dataset.card), card.getBoundingClientRect()];
     const from = old
       ? { transform: `translate(${old.left - now.left}px, ${old.top - now.top}px)` }
       : { opacity: 0, transform: "scale(.96)" };
