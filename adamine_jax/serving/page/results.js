@@ -22,7 +22,8 @@ export function show(container, found, query, actions) {
   const sides = Object.keys(HEADINGS).filter((side) => found[side]);
   container.replaceChildren(
     ...sides.map((side) => {
-      const list = make("ol", { class: "cards" }, ...found[side].map((hit) => card(hit, side, crossed, actions, opened)));
+      const shown = found[side].map((hit) => card(hit, side, crossed, actions, opened));
+      const list = make("ol", { class: "cards" }, ...shown);
       return make("section", { "aria-label": HEADINGS[side] }, make("h2", {}, HEADINGS[side]), list);
     }),
   );
@@ -67,7 +68,8 @@ function card(hit, side, crossed, actions, opened) {
     make("div", { class: "buttons" }, ...questions),
   ];
   const photo = picture(hit, `Photo of ${hit.title}`);
-  return make("li", { "data-card": key }, make("article", { class: "card" }, photo, make("div", { class: "body" }, ...body)));
+  const article = make("article", { class: "card" }, photo, make("div", { class: "body" }, ...body));
+  return make("li", { "data-card": key }, article);
 }
 
 function details(key, opened, title, steps) {
@@ -104,7 +106,8 @@ function bar(similarity) {
 }
 
 const cards = (container) => [...container.querySelectorAll("[data-card]")];
-const places = (container) => new Map(cards(container).map((card) => [card.dataset.card, card.getBoundingClientRect()]));
+const places = (container) =>
+  new Map(cards(container).map((card) => [card.dataset.card, card.getBoundingClientRect()]));
 
 /** Lets cards glide from where they were to where they are. */
 function move(container, before) {
