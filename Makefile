@@ -44,6 +44,7 @@ quickstart: setup $(RUN)/download
 	@echo "  . $(VENV)/bin/activate"
 	@echo "  python -m data_builders.kitchen --out $(RUN)/download --contact-sheet $(RUN)/sheet.png   # what the dishes look like"
 	@echo "  python -m adamine_jax.evaluate --workdir $(RUN)/run --split val                          # scores of another split"
+	@echo "  pip install '.[serve]' && python -m adamine_jax.serve --workdir $(RUN)/run                # search on a page: http://127.0.0.1:8000"
 	@echo "  python -m adamine_jax.figures --workdir $(RUN)/run --queries 6 --seed 3                  # other queries"
 	@echo "  the README: the same with Recipe1M, or with recipes of your own"
 

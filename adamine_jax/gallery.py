@@ -145,6 +145,29 @@ class Gallery:
         Raises:
             UserError: the gallery has no such side or class, or no index; or the queries have another length.
         """
+        similarities, rows = self.nearest(queries, among, top, class_name, approximate)
+        return [
+            [
+                Hit(place, float(similarity), int(row), self.item(row))
+                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
+                if row >= 0
+            ]
+            for best, found in zip(similarities, rows, strict=True)
+        ]
+
+    def nearest(
+        self,
+        queries: np.ndarray,
+        among: str = "recipes",
+        top: int = 5,
+        class_name: str | None = None,
+        approximate: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `search`, without reading the items.
+
+        Returns:
+            (similarities (Q, K) float32, rows (Q, K) int64), best first; a row of −1 is none.
+        """
         from adamine_jax.retrieval import exact
 
         if among not in AMONG:
@@ -157,17 +180,8 @@ class Gallery:
         if top < 1:
             raise UserError(f"top = {top}: takes 1 or more")
         if approximate and rows_among is None:
-            similarities, rows = self._index(side).search(queries, top)
-        else:
-            similarities, rows = exact.search(embeddings, queries, top, rows_among)
-        return [
-            [
-                Hit(place, float(similarity), int(row), self.item(row))
-                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
-                if row >= 0
-            ]
-            for best, found in zip(similarities, rows, strict=True)
-        ]
+            return self._index(side).search(queries, top)
+        return exact.search(embeddings, queries, top, rows_among)
 
     def item(self, row: int) -> Item:
         """What people see of the item of a row.
@@ -197,10 +211,15 @@ class Gallery:
         """
         names = self.about["class_names"]
         if name not in names:
-            counts = np.bincount(self._classes, minlength=len(names))
-            most = [names[number] for number in np.argsort(-counts, kind="stable")[:8] if counts[number]]
+            most = list(self.class_counts())[:8]
             raise UserError(f"no class {name!r} in {self.folder}; the largest of {len(names)} are: {', '.join(most)}")
         return np.flatnonzero(self._classes == names.index(name))
+
+    def class_counts(self) -> dict[str, int]:
+        """Items of each class that has some, the largest first."""
+        names = self.about["class_names"]
+        counts = np.bincount(self._classes, minlength=len(names))
+        return {names[number]: int(counts[number]) for number in np.argsort(-counts, kind="stable") if counts[number]}
 
     def check_model(self, digest: str) -> None:
         """Makes sure that a model made this gallery.

@@ -31,11 +31,11 @@ def changed(recipe: RecipeText, added: Sequence[str], removed: Sequence[str]) ->
     """
     absent = []
     for name in removed:
-        mention = _mention(name)
-        kept = [line for line in recipe.ingredients if not _names(line, mention)]
-        names = None if recipe.names is None else tuple(n for n in recipe.names if not mention.search(n))
-        lines = [re.sub(r"\s+", " ", mention.sub(" ", line)).strip() for line in recipe.instructions]
-        title = re.sub(r"\s+", " ", mention.sub(" ", recipe.title)).strip()
+        pattern = mention(name)
+        kept = [line for line in recipe.ingredients if not _names(line, pattern)]
+        names = None if recipe.names is None else tuple(n for n in recipe.names if not pattern.search(n))
+        lines = [re.sub(r"\s+", " ", pattern.sub(" ", line)).strip() for line in recipe.instructions]
+        title = re.sub(r"\s+", " ", pattern.sub(" ", recipe.title)).strip()
         parts = tuple(kept), tuple(line for line in lines if line), names, title
         if parts == (recipe.ingredients, recipe.instructions, recipe.names, recipe.title):
             absent.append(name)
@@ -60,15 +60,26 @@ def moved(photo: np.ndarray, encoder: Encoder, added: Sequence[str], removed: Se
     Returns:
         (1, D) unit row.
     """
-    ingredients = encoder.embed_recipes([RecipeText(ingredients=(name,)) for name in (*added, *removed)])
-    signs = np.array([STEP] * len(added) + [-STEP] * len(removed), np.float32)
-    row = photo + signs @ ingredients
+    rows = encoder.embed_recipes([alone(name) for name in (*added, *removed)])
+    return moved_by(photo, rows[: len(added)], rows[len(added) :])
+
+
+def moved_by(photo: np.ndarray, added: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    """As `moved`, with the (n, D) embeddings of what is added and what is removed."""
+    row = photo + STEP * (added.sum(axis=0) - removed.sum(axis=0))
     return (row / np.linalg.norm(row, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _mention(name: str) -> re.Pattern:
-    """Finds a name as whole words, in the singular and in the plural."""
+def alone(name: str) -> RecipeText:
+    """An ingredient as a recipe of its own."""
+    return RecipeText(ingredients=(name,))
+
+
+def mention(name: str) -> re.Pattern:
+    """Finds a name as whole words, in the singular and in the plural; one without words finds nothing."""
     *others, last = name.lower().replace("_", " ").split() or [""]
+    if not last:
+        return re.compile(r"(?!)")
     between = r"[\s_-]+"
     return re.compile(rf"\b{between.join([*map(re.escape, others), _singular_or_plural(last)])}\b", re.IGNORECASE)
 
@@ -81,7 +92,7 @@ def _singular_or_plural(word: str) -> str:
         return f"{re.escape(word[:-1])}(?:y|ies)"
     if word.endswith(("oes", "ches", "shes", "sses", "xes")):
         word = word[:-2]
-    elif word.endswith("s") and not word.endswith("ss"):
+    elif word.endswith("s") and not word.endswith("ss") and len(word) > 1:
         word = word[:-1]
     return f"{re.escape(word)}(?:s|es)?"
 

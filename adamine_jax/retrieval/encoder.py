@@ -35,13 +35,14 @@ class Encoder:
         trained: the model.
         digest: of its parameters: what an embedding belongs to.
         texts: maps recipes to the ids of the vocabulary.
+        sizes: of the batches, ascending.
     """
 
     def __init__(self, trained: workdir.Trained, batch_sizes: Sequence[int] = BATCH_SIZES):
         self.trained, self.digest = trained, trained.digest
         self.texts = TextEncoder(trained.words, trained.unknown_ingredients == "words")
         mesh, model = trained.mesh, trained.model
-        self._sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})
+        self.sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
         whole = NamedSharding(mesh, PartitionSpec())
         data = trained.config.data
@@ -154,7 +155,7 @@ class Encoder:
     def _embed(self, step, items: Sequence[Any], batch_of) -> np.ndarray:
         """Embeds batch by batch: `batch_of(items, size)` gives host arrays of `size` rows, the last ones padding."""
         parts = [np.zeros((0, self.dim), np.float32)]
-        for start, size in _batches(len(items), self._sizes):
+        for start, size in _batches(len(items), self.sizes):
             rows = items[start : start + size]
             batch = jax.device_put(batch_of(rows, size), self._rows)
             parts.append(np.asarray(step(self.trained.variables, batch), np.float32)[: len(rows)])

@@ -5,6 +5,7 @@ same embedding.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -129,6 +130,7 @@ class TextEncoder:
         self._ids = {word: number + words.FIRST_WORD_ID for number, word in enumerate(vocabulary)}
         self._unknown_id = len(vocabulary) + words.FIRST_WORD_ID
         self._split_unknown = split_unknown
+        self._names = functools.lru_cache(maxsize=1024)(self._found_names)  # each part of a recipe asks for them
 
     def ingredient_ids(self, recipe: RecipeText) -> list[int]:
         """Ids of the ingredients that the vocabulary knows, ended by `</i>`; empty where none was given."""
@@ -143,6 +145,10 @@ class TextEncoder:
         lines = [words.instruction_words(line, names, sure) for line in _instructions(recipe)]
         return [words.word_ids(line, self._ids, self._unknown_id) for line in lines]
 
+    def names(self, recipe: RecipeText) -> list[str]:
+        """Names of the ingredients, as they are looked up in the vocabulary."""
+        return list(self._names(recipe)[0])
+
     def unknown_names(self, recipe: RecipeText) -> list[str]:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
         return [name for name in self._names(recipe)[0] if not self._is_read(name)]
@@ -156,7 +162,7 @@ class TextEncoder:
     def _is_read(self, name: str) -> bool:
         return len(words.ingredient_ids([name], self._ids, split_unknown=self._split_unknown)) > 1
 
-    def _names(self, recipe: RecipeText) -> tuple[list[str], list[bool]]:
+    def _found_names(self, recipe: RecipeText) -> tuple[list[str], list[bool]]:
         if recipe.names is not None:
             return list(recipe.names), [True] * len(recipe.names)
         if not recipe.ingredients and not recipe.instructions:

@@ -67,3 +67,8 @@ def test_names_in_the_singular_and_plural(name, line, is_named):
     different, absent = changed(recipe, (), (name,))
     assert (absent == []) == is_named
     assert different.ingredients == (("salt",) if is_named else recipe.ingredients)
+
+
+def test_a_name_without_a_word_names_nothing():
+    for name in ("_", "s", ""):
+        assert changed(SOUP, (), (name,)) == (SOUP, [name])

@@ -1,0 +1,56 @@
+// Asks the server. An answer that is none becomes an ApiError with a sentence for people.
+
+const BASE = "api/v1/";
+const TIMES = 3;
+
+export class ApiError extends Error {}
+
+export const about = () => ask("gallery");
+export const item = (id) => ask(`item?${new URLSearchParams({ id })}`);
+export const suggestions = async (text, signal) =>
+  (await ask(`suggestions?${new URLSearchParams({ text })}`, { signal })).names;
+
+/** Searches with what `query.js` holds. */
+export function search(query, signal) {
+  const options = { in: query.among, class: query.class, with: query.added(), without: query.crossed() };
+  if (query.photo) {
+    const body = new FormData();
+    body.append("photo", query.photo, "photo");
+    return ask(`search/photo?${parameters(options)}`, { method: "POST", body, signal });
+  }
+  if (query.like) return ask(`search/similar?${parameters({ ...options, ...query.like })}`, { signal });
+  const recipe = { ...options, ...query.recipe(), with: [] };
+  if (!recipe.class) delete recipe.class;
+  const headers = { "content-type": "application/json" };
+  return ask("search/recipe", { method: "POST", headers, body: JSON.stringify(recipe), signal });
+}
+
+function parameters(values) {
+  const pairs = Object.entries(values).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  return new URLSearchParams(pairs.filter(([, value]) => value));
+}
+
+async function ask(path, options = {}) {
+  for (let time = 1; ; time++) {
+    let answer;
+    try {
+      answer = await fetch(BASE + path, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new ApiError("The server does not answer. Is it running, and are you connected?");
+    }
+    if (answer.status === 503 && time < TIMES) {
+      await pause(1000 * Math.min(Number(answer.headers.get("retry-after")) || 1, 5), options.signal);
+      continue;
+    }
+    const content = await answer.json().catch(() => null);
+    if (answer.ok && content) return content;
+    throw new ApiError(content?.error ?? `The server answered with an error (${answer.status}).`);
+  }
+}
+
+const pause = (milliseconds, signal) =>
+  new Promise((resolve, reject) => {
+    setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => reject(signal.reason));
+  });

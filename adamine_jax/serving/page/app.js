@@ -1,0 +1,250 @@
+// The page: a query on the left, its results on the right, the address in step with both.
+
+import * as api from "./api.js";
+import { showChips, suggest } from "./chips.js";
+import { small, takePhotos } from "./photo.js";
+import { Query } from "./query.js";
+import { make, picture, show } from "./results.js";
+
+const DELAY = 300;
+const element = (id) => document.getElementById(id);
+let query = Query.ofAddress(location.search);
+let gallery = null;
+let running = new AbortController();
+let timer = 0;
+
+/** Searches after a pause in typing. */
+function changed() {
+  showQuery();
+  clearTimeout(timer);
+  timer = setTimeout(() => search(), DELAY);
+}
+
+/** Searches; `isNew` makes an entry in the browser's history. */
+async function search(isNew = false) {
+  clearTimeout(timer);
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  const state = { photo: query.photo };
+  if (isNew) history.pushState(state, "", query.address());
+  else history.replaceState(state, "", query.address());
+  showError(null);
+  if (query.isEmpty()) return showExamples();
+  document.body.classList.add("busy");
+  element("results").setAttribute("aria-busy", "true");
+  const slow = setTimeout(() => (element("status").textContent = "Searching …"), 600);
+  try {
+    const found = await api.search(query, signal);
+    if (!signal.aborted) showFound(found);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof api.ApiError)) throw error;
+    showError(error.message);
+  } finally {
+    clearTimeout(slow);
+    if (!signal.aborted) {
+      document.body.classList.remove("busy");
+      element("results").removeAttribute("aria-busy");
+    }
+  }
+}
+
+function showFound(found) {
+  const counts = ["recipes", "photos"].filter((side) => found[side]).map((side) => `${found[side].length} ${side}`);
+  const within = query.class ? ` of the kind ${query.class}` : "";
+  element("status").textContent = `${counts.join(" and ")}${within}, the most similar first`;
+  const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
+  element("unknown").textContent = `The model does not know, so does not look at: ${unknown.join(", ")}`;
+  element("unknown").hidden = !unknown.length;
+  show(element("found"), found, query, { cross, like, sides: gallery.sides });
+}
+
+function showExamples() {
+  document.body.classList.remove("busy");
+  element("unknown").hidden = true;
+  element("status").textContent = gallery?.examples.length
+    ? "Show it a dish, or say what is in it. Or begin with one of these:"
+    : "Show it a dish, or say what is in it.";
+  const examples = (gallery?.examples ?? []).map((item) => {
+    const side = gallery.sides.includes("recipes") ? "recipes" : "photos";
+    const click = () => like(item, "photo", side);
+    const title = make("strong", {}, item.title || "Untitled");
+    return make("li", {}, make("button", { type: "button", class: "example", onclick: click }, picture(item), title));
+  });
+  element("found").replaceChildren(make("ul", { class: "cards examples", "aria-label": "Examples" }, ...examples));
+}
+
+function showError(message) {
+  element("error").hidden = !message;
+  element("error-text").textContent = message ?? "";
+  if (!message) return;
+  element("status").textContent = "";
+  element("found").replaceChildren();
+}
+
+function showQuery() {
+  showChips(query, changed);
+  const image = element("preview");
+  const isPicture = Boolean(query.photo || query.like);
+  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  image.hidden = !isPicture;
+  if (query.photo) {
+    image.src = URL.createObjectURL(query.photo);
+    image.alt = "Your photo";
+  } else if (query.like) {
+    image.src = `api/v1/photo?${new URLSearchParams({ id: query.like.id, size: "large" })}`;
+    image.alt = "The photo of the dish that is searched with";
+  } else image.removeAttribute("src");
+  element("photo").hidden = !isPicture && gallery?.photo_queries === false; // the model reads features of photos
+  element("hint").hidden = isPicture;
+  element("clear-photo").hidden = !isPicture;
+  element("more").hidden = isPicture;
+  element("photo-heading").textContent = query.like && !query.photo ? "A dish of the collection" : "A photo";
+  element("words-heading").textContent = isPicture ? "With or without" : "Ingredients";
+  for (const name of ["title", "steps"]) {
+    if (element(name).value !== query[name]) element(name).value = query[name];
+    if (query[name]) element("more").open = true;
+  }
+  for (const radio of document.querySelectorAll("[name=in]")) radio.checked = radio.value === query.among;
+  element("class").value = query.class;
+}
+
+async function showLiked() {
+  const { like } = query;
+  const note = element("photo-note");
+  note.hidden = !like || Boolean(query.photo);
+  if (note.hidden) return;
+  const item = await api.item(like.id).catch(() => null);
+  if (query.like !== like) return;
+  const part = like.by === "photo" ? "The photo" : "The recipe";
+  note.textContent = item ? `${part} of “${item.title || "Untitled"}”` : "";
+}
+
+function cross(name) {
+  query.cross(name);
+  showQuery();
+  search();
+}
+
+function like(item, by, among) {
+  const { class: kind } = query;
+  query = Object.assign(new Query(), { like: { id: item.id, by }, among, class: kind });
+  begin();
+  element("results").focus({ preventScroll: true });
+  toResults();
+}
+
+/** On a phone they lie below the query. */
+function toResults() {
+  element("results").scrollIntoView({ block: "start" });
+}
+
+/** Shows a query and searches at once. */
+function begin(isNew = true) {
+  showQuery();
+  showLiked();
+  search(isNew);
+}
+
+async function takePhoto(file) {
+  if (gallery?.photo_queries === false) return;
+  showError(null);
+  if (file.type && !file.type.startsWith("image/")) {
+    return showError(`“${file.name}” is no photo: choose an image file.`);
+  }
+  const photo = await small(file);
+  if (gallery && photo.size > gallery.max_photo_bytes) {
+    return showError(`The photo has more than ${gallery.max_photo_bytes / 1e6} MB: choose a smaller one.`);
+  }
+  const { chips, among, class: kind, like } = query;
+  const first = !query.photo && !like;
+  query = Object.assign(new Query(), { photo, chips, class: kind, among: first ? sideFor("recipes") : among });
+  begin();
+  toResults();
+}
+
+function listen() {
+  takePhotos(takePhoto);
+  suggest(
+    (name) => {
+      const wasEmpty = query.isEmpty();
+      query.add(name);
+      if (wasEmpty) query.among = sideFor(query.other());
+      changed();
+    },
+    () => {
+      if (!query.chips.length) return;
+      query.chips.pop();
+      changed();
+    },
+  );
+  for (const name of ["title", "steps"]) {
+    element(name).addEventListener("input", (event) => {
+      const wasEmpty = query.isEmpty();
+      query[name] = event.target.value;
+      if (wasEmpty && !query.isEmpty()) query.among = sideFor(query.other());
+      changed();
+    });
+  }
+  for (const radio of document.querySelectorAll("[name=in]")) {
+    radio.addEventListener("change", () => {
+      query.among = radio.value;
+      search();
+    });
+  }
+  element("class").addEventListener("change", (event) => {
+    query.class = event.target.value;
+    search();
+  });
+  element("clear-photo").addEventListener("click", () => {
+    Object.assign(query, { photo: null, like: null });
+    begin();
+    element("choose").focus();
+  });
+  element("query").addEventListener("submit", (event) => event.preventDefault());
+  element("retry").addEventListener("click", () => (gallery ? search() : start()));
+  element("share").addEventListener("click", share);
+  addEventListener("popstate", (event) => {
+    query = Query.ofAddress(location.search);
+    query.photo = event.state?.photo ?? null;
+    begin(false);
+  });
+}
+
+async function share() {
+  const note = query.photo ? " Your photo is not in it: it stays here." : "";
+  try {
+    await navigator.clipboard.writeText(location.href);
+    element("share-note").textContent = `Copied.${note}`;
+  } catch {
+    element("share-note").textContent = `Copy the address of this page.${note}`;
+  }
+}
+
+/** The side itself where the gallery has it, else the one that it has. */
+const sideFor = (side) => (!gallery || gallery.sides.length > 1 || side === gallery.sides[0] ? side : gallery.sides[0]);
+
+async function start() {
+  showError(null);
+  try {
+    gallery = await api.about();
+  } catch (error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    return showError(error.message);
+  }
+  const what = gallery.sides.length > 1 ? "recipes and their photos" : gallery.sides[0];
+  element("about").textContent = `${gallery.items.toLocaleString("en")} ${what}`;
+  const kinds = gallery.classes.filter(({ name }) => name !== "background");
+  kinds.sort((a, b) => a.name.localeCompare(b.name));
+  element("class").append(...kinds.map(({ name, items }) => make("option", { value: name }, `${name} (${items})`)));
+  if (query.class && !kinds.some(({ name }) => name === query.class)) query.class = "";
+  query.among = sideFor(query.among);
+  for (const radio of document.querySelectorAll("[name=in]")) {
+    radio.disabled = gallery.sides.length === 1 && radio.value !== gallery.sides[0];
+  }
+  begin(false);
+}
+
+listen();
+start();

@@ -1,0 +1,43 @@
+"""A real server on a free port, with a model that never was trained."""
+
+import httpx
+import pytest
+
+import adamine_jax
+from adamine_jax import embed
+from tests import small_collection
+from tests.servers import serving
+
+
+@pytest.fixture(scope="package")
+def kitchen(tmp_path_factory):
+    return small_collection.write(tmp_path_factory.mktemp("kitchen"))
+
+
+@pytest.fixture(scope="package")
+def model(kitchen):
+    return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
+
+
+@pytest.fixture(scope="package")
+def folder(kitchen):
+    """A gallery of the train split: 24 recipes of two classes."""
+    assert embed.main(["--workdir", str(kitchen / "run"), "--split", "train", "--out", str(kitchen / "gallery")]) == 0
+    return kitchen / "gallery"
+
+
+@pytest.fixture(scope="package")
+def gallery(folder, model):
+    return adamine_jax.open_gallery(folder, model.digest)
+
+
+@pytest.fixture(scope="package")
+def address(model, gallery):
+    with serving(model, gallery) as (address, _, _):
+        yield address
+
+
+@pytest.fixture
+def api(address):
+    with httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
+        yield client

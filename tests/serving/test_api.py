@@ -1,0 +1,178 @@
+"""The API finds what the commands find, and says what it cannot use."""
+
+import io
+import json
+
+import httpx
+import pytest
+from PIL import Image
+
+from adamine_jax import embed, search
+from adamine_jax.gallery import open_gallery
+from tests.servers import serving
+from tests.small_collection import photo_file, recipes
+
+WRITTEN = {recipe["id"]: recipe for recipe in recipes(48)}
+
+
+def of_command(kitchen, capsys, *flags):
+    """(id, place before) and similarities of `python -m adamine_jax.search`."""
+    command = ["--workdir", str(kitchen / "run"), "--gallery", str(kitchen / "gallery"), "--json", "--top", "24"]
+    assert search.main([*command, *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    return [(hit["id"], hit.get("place_before")) for hit in found], [hit["similarity"] for hit in found]
+
+
+def assert_same(answer, side, expected):
+    assert answer.status_code == 200, answer.text
+    hits = answer.json()[side]
+    assert [(hit["id"], hit["place_before"]) for hit in hits] == expected[0]
+    assert [hit["similarity"] for hit in hits] == pytest.approx(expected[1], abs=1e-5)
+    assert [hit["place"] for hit in hits] == list(range(1, len(hits) + 1))
+
+
+@pytest.mark.parametrize("changes", [{}, {"with": ["dill"], "without": ["salt", "olive oil"]}])
+@pytest.mark.parametrize("side", ["recipes", "photos"])
+def test_a_photo_finds_what_the_command_finds(kitchen, api, tmp_path, capsys, changes, side):
+    (tmp_path / "a.png").write_bytes(photo_file(7))
+    flags = [flag for name, values in changes.items() for flag in (f"--{name}", ",".join(values))]
+    expected = of_command(kitchen, capsys, "--image", str(tmp_path / "a.png"), "--in", side, *flags)
+    answer = api.post("/search/photo", params={"in": side, "top": 24, **changes}, files={"photo": photo_file(7)})
+    assert_same(answer, side, expected)
+
+
+def test_a_recipe_finds_what_the_command_finds(kitchen, api, tmp_path, capsys):
+    recipe = {"title": "Soup", "ingredients": ["3 beets, diced", "dill"], "instructions": ["Stir the beets."]}
+    (tmp_path / "r.json").write_text(json.dumps(recipe))
+    for changes in ({}, {"with": ["salt"], "without": ["beets"]}, {"class": "cake"}):
+        values = {name: value if isinstance(value, str) else value[0] for name, value in changes.items()}
+        flags = [flag for name, value in values.items() for flag in (f"--{name}", value)]
+        expected = of_command(kitchen, capsys, "--recipe", str(tmp_path / "r.json"), *flags)
+        assert_same(api.post("/search/recipe", json=recipe | changes | {"top": 24}), "photos", expected)
+
+
+def test_parts_of_a_recipe_and_what_the_query_names(api):
+    query = {"ingredients": ["2 beets", "dragon fruit"], "in": "both", "top": 3, "without": ["leek"]}
+    answer = api.post("/search/recipe", json=query).json()
+    assert answer["names"] == [{"name": "beets", "known": True}, {"name": "dragon fruit", "known": False}]
+    assert answer["absent"] == ["leek"]
+    assert len(answer["recipes"]) == len(answer["photos"]) == 3
+    for hit in answer["recipes"]:
+        written = WRITTEN[hit["id"]]
+        assert hit["title"] == written["title"]
+        assert hit["class"] == written["class"]
+        assert [line["line"] for line in hit["ingredients"]] == written["ingredients"]
+        assert [line["in_query"] for line in hit["ingredients"]] == ["beets" in line for line in written["ingredients"]]
+        assert [f"Stir the {line['names'][0]}, then taste it." for line in hit["ingredients"]] == hit["instructions"]
+    assert api.post("/search/recipe", json={"title": "beet soup"}).status_code == 200
+    assert api.post("/search/recipe", json={"instructions": ["Stir."]}).status_code == 200
+
+
+def test_what_a_recipe_lacks_is_taken_from_its_embedding(api):
+    plain = api.post("/search/recipe", json={"ingredients": ["2 beets"], "top": 24}).json()["photos"]
+    moved = api.post("/search/recipe", json={"ingredients": ["2 beets"], "top": 24, "without": ["leek"]}).json()[
+        "photos"
+    ]
+    assert [hit["similarity"] for hit in moved] != pytest.approx([hit["similarity"] for hit in plain], abs=1e-3)
+    places = {hit["id"]: hit["place"] for hit in plain}
+    assert [hit["place_before"] for hit in moved] == [places[hit["id"]] for hit in moved]
+
+
+def test_an_item_finds_its_like(api, gallery):
+    identifier = gallery.ids[5]
+    for by, side in (("photo", "photos"), ("recipe", "recipes")):
+        (first, *_) = api.get("/search/similar", params={"id": identifier, "by": by, "in": side}).json()[side]
+        assert first["id"] == identifier
+        assert first["similarity"] == pytest.approx(1, abs=1e-5)
+    assert api.get("/search/similar", params={"id": identifier, "by": "recipe"}).json()["recipes"] is None
+    assert api.get("/search/similar", params={"id": "nobody"}).status_code == 404
+
+
+def test_items_and_their_photos(api, gallery):
+    identifier = gallery.ids[2]
+    item = api.get("/item", params={"id": identifier}).json()
+    assert item["title"] == WRITTEN[identifier]["title"]
+    base = str(api.base_url).split("/api/")[0]
+    large = api.get(base + item["photo"]["large"])
+    assert large.headers["content-type"] == "image/jpeg"
+    assert large.content == gallery.item(2).photo.read_bytes()
+    small = Image.open(io.BytesIO(api.get(base + item["photo"]["small"]).content))
+    assert min(small.size) == min(*Image.open(io.BytesIO(large.content)).size, 160)
+    assert api.get("/item", params={"id": "../gallery.json"}).status_code == 404
+    assert api.get("/photo", params={"id": "photos/00000000.jpg"}).status_code == 404
+
+
+def test_suggestions_are_of_the_gallery_and_known(api, model):
+    assert api.get("/suggestions", params={"text": " OL"}).json() == {"names": ["olive oil"]}
+    assert api.get("/suggestions", params={"text": "pepper"}).json() == {"names": ["black pepper"]}
+    every = api.get("/suggestions", params={"text": "", "top": 50}).json()["names"]
+    lines = [line for recipe in recipes(48) if recipe["partition"] == "train" for line in recipe["ingredients"]]
+    counts = [sum(name in line for line in lines) for name in every]
+    assert counts == sorted(counts, reverse=True)
+    assert len(every) == len({line.split(" cups ")[1] for line in lines})
+
+
+def test_the_gallery_and_the_state(api):
+    about = api.get("/gallery").json()
+    assert about["items"] == 24
+    assert about["sides"] == ["recipes", "photos"]
+    assert {kind["name"]: kind["items"] for kind in about["classes"]} == {"soup": 12, "cake": 12}
+    assert len(about["examples"]) == 6
+    assert api.get("/health").json() == {"status": "ok"}
+    assert api.get("/ready").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({}, "an empty recipe; give any of title, ingredients and instructions"),
+        ({"title": "  ", "ingredients": ["", " "]}, "an empty recipe"),
+        ({"ingredients": ["salt"], "top": 101}, "top: Input should be less than or equal to 100"),
+        ({"ingredients": ["salt"], "top": 0}, "top: Input should be greater"),
+        ({"ingredients": ["x" * 501]}, "ingredients.0: String should have at most 500 characters"),
+        ({"ingredients": ["x"] * 61}, "ingredients: List should have at most 60 items"),
+        ({"title": "x" * 301}, "title: String should have at most 300 characters"),
+        ({"ingredients": ["salt"], "without": ["salt"]}, "Nothing is left of the recipe"),
+        ({"ingredients": ["salt"], "class": "stew"}, "no item of this class"),
+        ({"ingredients": ["salt"], "in": "books"}, "in: Input should be 'recipes', 'photos' or 'both'"),
+        ({"ingredients": ["salt"], "colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"title": "\ud800"}, "title: Input should be a valid string"),
+        ([], "Input should be"),
+        ("soup", "Input should be"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(api, query, said):
+    content = json.dumps(query)
+    answer = api.post("/search/recipe", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json().keys() == {"error"}
+    assert said in answer.json()["error"]
+
+
+def test_what_is_not_there(api):
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/search/recipe", 405), ("DELETE", "/item", 405)):
+        answer = api.request(method, path)
+        assert answer.status_code == status
+        assert answer.json()["error"].endswith(".")
+
+
+def test_a_gallery_of_photos_alone(kitchen, model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(photo_file(number))
+    command = ["--workdir", str(kitchen / "run"), "--photos", str(tmp_path / "photos"), "--out", str(tmp_path / "g")]
+    assert embed.main(command) == 0
+    gallery = open_gallery(tmp_path / "g", model.digest)
+    with serving(model, gallery) as (address, _, _), httpx.Client(base_url=f"{address}/api/v1") as api:
+        assert api.get("/gallery").json()["sides"] == ["photos"]
+        found = api.post("/search/photo", files={"photo": photo_file(2)}).json()
+        assert found["recipes"] is None
+        assert found["photos"][0]["id"] == "2.png"
+        for answer in (
+            api.post("/search/photo", files={"photo": photo_file(2)}, params={"in": "recipes"}),
+            api.get("/search/similar", params={"id": "2.png", "by": "recipe"}),
+        ):
+            assert answer.status_code == 422
+            assert answer.json()["error"].startswith("The gallery holds photos alone")
+        assert api.get("/search/similar", params={"id": "2.png"}).json()["photos"][0]["id"] == "2.png"
+        assert "sour cream" in api.get("/suggestions", params={"text": "sour"}).json()["names"]

@@ -1,0 +1,176 @@
+"""Damaged, huge, wrong and hostile requests get a sentence, and nothing else happens."""
+
+import io
+import json
+import struct
+import tempfile
+import zlib
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from adamine_jax.gallery import Gallery
+from adamine_jax.serving.items import Items, NoPhoto
+from tests.servers import serving
+from tests.small_collection import photo_file
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+def bomb(side):
+    """A PNG that says it has side² pixels, and is some kilobytes long."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(b"\0" * (side // 8 + 1)) for _ in range(side)) + packer.flush()
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def post(api, content, name="photo.jpg", kind="image/jpeg"):
+    return api.post("/search/photo", files={"photo": (name, content, kind)}, params={"top": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not an image"),
+        (b"GIF89a<script>alert(1)</script>", "not an image"),
+        (SVG, "not an image"),
+        (b"<html><b>x</b>", "not an image"),
+        (b"%PDF-1.4", "not an image"),
+        (b"PK\x03\x04" + bytes(100), "not an image"),
+        (photo_file(3)[:200], "not a whole image"),
+        (bomb(9_000), "9000 x 9000 pixels are too many"),
+        (bomb(40_000), "too many pixels"),
+    ],
+)
+def test_what_is_no_photo(api, content, said):
+    answer = post(api, content)
+    assert answer.status_code == 422
+    assert said in answer.json()["error"]
+    assert answer.json()["error"].endswith("Give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF.")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/passwd", "a\x00b.jpg", '"><img src=x onerror=alert(1)>', "x" * 5000, ""]
+)
+def test_names_of_files_are_not_looked_at(api, name):
+    assert post(api, photo_file(7), name).status_code in (200, 400, 422)  # some are no names
+
+
+def test_a_photo_with_a_page_in_it_is_a_photo(api):
+    polyglot = photo_file(7) + b"<html><script>alert(1)</script>"
+    answer = post(api, polyglot, "a.html", "text/html")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_large_uploads_are_refused_without_being_kept(api):
+    process = psutil.Process()
+    before = process.memory_info().rss
+
+    def content():
+        yield b'--x\r\ncontent-disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+        for _ in range(100):
+            yield bytes(1_000_000)
+
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    for _ in range(2):
+        answer = api.post("/search/photo", content=content(), headers=head)
+        assert answer.status_code == 413
+        assert answer.json()["error"].startswith("More than 16 MB are too large")
+    assert process.memory_info().rss - before < 100e6
+    answer = api.post(
+        "/search/recipe", content=b'{"title": "' + bytes(300_000), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 413
+    assert api.get("/health").status_code == 200
+
+
+def test_nothing_is_written_to_the_disk(api, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    file = io.BytesIO()
+    Image.effect_noise((2000, 2000), 90).convert("RGB").save(file, "PNG")
+    assert len(file.getvalue()) > 5_000_000  # Starlette's own parser would write it to a file
+    assert post(api, file.getvalue()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("multipart/form-data", b"x", 400),
+        ("multipart/form-data; boundary=x", b"no parts", 400),
+        ("multipart/form-data; boundary=x", b"", 422),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\ncontent-disposition: form-data; name="photo"\r\n\r\ntext\r\n--x--',
+            422,
+        ),
+    ],
+)
+def test_forms_without_a_photo(api, kind, content, status):
+    answer = api.post("/search/photo", content=content, headers={"content-type": kind})
+    assert answer.status_code == status
+    assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"title": 1e999}', b"NaN", b'"' + b"a" * 1000]
+)
+def test_json_that_is_none(api, content):
+    answer = api.post("/search/recipe", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "//etc/passwd", "/photos/00000000.jpg", "/gallery.json"]
+)
+def test_only_the_page_and_photos_are_served(address, path):
+    assert httpx.get(address + path).status_code == 404
+
+
+def test_security_headers(address, api):
+    for answer in (httpx.get(address), api.get("/gallery"), api.get("/nothing"), post(api, b"")):
+        assert answer.headers["content-security-policy"] == (
+            "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    other = {"origin": "https://example.org"}
+    assert "access-control-allow-origin" not in api.get("/gallery", headers=other).headers
+
+
+def test_named_origins_may_use_the_api(model, gallery):
+    with serving(model, gallery, origins=["https://example.org"]) as (address, _, _):
+        for origin, allowed in (("https://example.org", True), ("https://example.com", False)):
+            answer = httpx.get(f"{address}/api/v1/gallery", headers={"origin": origin})
+            assert ("access-control-allow-origin" in answer.headers) == allowed
+
+
+def test_photos_of_a_gallery_that_are_missing_or_elsewhere(folder, tmp_path):
+    """A gallery's lines name files: one outside is not given away, a missing one is told."""
+    source, folder = folder, tmp_path / "g"
+    (folder / "photos").mkdir(parents=True)
+    for name in ("gallery.json", "image.npy", "recipe.npy"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    lines = [json.loads(line) for line in (source / "items.jsonl").read_text().splitlines()]
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    lines[0]["photo"], lines[1]["photo"] = "../secret.jpg", str(tmp_path / "secret.jpg")
+    lines[3]["photo"] = None
+    content = [json.dumps(line) + "\n" for line in lines]
+    (folder / "items.jsonl").write_text("".join(content))
+    with np.load(source / "items.npz") as table:
+        starts = np.cumsum([0, *map(len, content)])
+        np.savez(folder / "items.npz", **{**table, "starts": starts})
+    items = Items(Gallery(folder))
+    for row, said in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
+        with pytest.raises(NoPhoto, match=said):
+            items.photo(row, "small")

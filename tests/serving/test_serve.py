@@ -1,0 +1,85 @@
+"""The command: mistakes are one line, and it stops when it is told to."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from adamine_jax import serve
+from adamine_jax.gallery import Gallery
+from adamine_jax.retrieval import index
+from tests.small_collection import photo_file
+
+
+def error_of(capsys, *flags):
+    assert serve.main([*map(str, flags)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_mistakes_are_one_line(kitchen, tmp_path, capsys):
+    run = ("--workdir", kitchen / "run", "--port", 0)
+    assert "nowhere: no such folder; write it with `python -m" in error_of(capsys, *run, "--gallery", "nowhere")
+    assert f"{tmp_path}: is no gallery" in error_of(capsys, *run, "--gallery", tmp_path)
+    assert "--batch and --queue take 1 or more" in error_of(capsys, *run, "--batch", 0)
+    assert "--host 300.1.1.1 --port 0: cannot be used" in error_of(capsys, *run, "--host", "300.1.1.1")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said = error_of(capsys, "--workdir", kitchen / "run", "--port", other.getsockname()[1])
+    assert "cannot be used (Address already in use); give others" in said
+
+
+def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
+    shutil.copytree(kitchen / "run" / "gallery" / "test", tmp_path / "g")
+    about = (tmp_path / "g" / "gallery.json").read_text()
+    (tmp_path / "g" / "gallery.json").write_text(re.sub('"model": "[0-9a-f]*"', '"model": "0000"', about))
+    said = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
+    assert "made by another model" in said
+
+
+def test_a_deleted_index_is_told_at_the_start(kitchen, folder, tmp_path, capsys, monkeypatch):
+    shutil.copytree(folder, tmp_path / "g")
+    monkeypatch.setattr(index, "SMALLEST", 5)
+    index.build(Gallery(tmp_path / "g"), "image")
+    capsys.readouterr()
+    (tmp_path / "g" / "image.faiss").unlink()
+    said = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
+    assert f"{tmp_path}/g/image.faiss: cannot be read" in said
+
+
+def test_without_fastapi_it_says_what_to_install(kitchen, capsys, monkeypatch):
+    find = serve.importlib.util.find_spec
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None if name == "fastapi" else find(name))
+    said = error_of(capsys, "--workdir", kitchen / "run")
+    assert said == "error: serving needs fastapi: pip install fastapi uvicorn python-multipart"
+
+
+@pytest.mark.slow
+def test_it_serves_until_sigterm_and_logs_nothing_of_the_queries(kitchen):
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("ready: "):
+                break
+        address = line.removeprefix("ready: ").strip()
+        assert address.startswith("http://127.0.0.1:")
+        assert (
+            httpx.post(f"{address}/api/v1/search/photo", files={"photo": photo_file(7)}, timeout=60).status_code == 200
+        )
+        secret = {"ingredients": ["moonfruit"]}
+        assert httpx.post(f"{address}/api/v1/search/recipe", json=secret, timeout=60).status_code == 200
+        httpx.get(f"{address}/?ingredient=moonfruit")
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+        assert process.wait(60) == 0
+    assert lines[-1] == "stopped\n"
+    assert "moonfruit" not in "".join(lines)
