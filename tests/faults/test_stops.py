@@ -30,7 +30,7 @@ def undisturbed(tiny_data, tmp_path_factory):
         pytest.param(VALIDATION, 1, "before", "SIGTERM", 6, marks=pytest.mark.slow),
         pytest.param(VALIDATION, 2, "before", "SIGTERM", 12, marks=pytest.mark.slow),
         pytest.param(LOG, 3, "before", "SIGTERM", 6, marks=pytest.mark.slow),  # the last step of the epoch
-        pytest.param(SAVE, 1, "after", "SIGTERM", 4, marks=pytest.mark.slow),  # while a checkpoint is written
+        pytest.param(SAVE, 1, "after", "SIGTERM", 5, marks=pytest.mark.slow),  # while that of step 4 is written
         pytest.param(LOG, 4, "before", "SIGINT", 8, marks=pytest.mark.slow),
     ],
 )
