@@ -53,7 +53,7 @@ def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
         if this == call and when == "during":
             kill_in_the_middle(watched, 1)
         result = function(*args, **kwargs)
-        if this == call:
+        if this == call and when != "before":  # a second Ctrl-C would mean something else than one
             kill()
         return result
 
