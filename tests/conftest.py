@@ -24,3 +24,19 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 def tiny_data(tmp_path_factory):
     """The `--out` folder of a tiny converted data set: 48 train, 12 val and 12 test recipes, four classes."""
     return tiny.write_dataset(tmp_path_factory.mktemp("tiny") / "data")
+
+
+@pytest.fixture(scope="session")
+def kitchen(tmp_path_factory):
+    """A folder with a small collection, its conversion, and the workdir of an untrained model; see its module."""
+    from tests import small_collection
+
+    return small_collection.write(tmp_path_factory.mktemp("kitchen"))
+
+
+@pytest.fixture(scope="session")
+def model(kitchen):
+    """That model."""
+    import adamine_jax
+
+    return adamine_jax.load(kitchen / "run", batch_sizes=(8,))

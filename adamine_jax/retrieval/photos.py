@@ -1,7 +1,6 @@
 """Photos as people have them, made into what the converter stores: upright RGB JPEGs of its size."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +65,7 @@ def photo_files(folder: Path) -> list[Path]:
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not visible:
         raise UserError(f"{folder}: holds no photo; takes files that end in {', '.join(SUFFIXES)}")
-    return sorted(visible, key=lambda path: _parts(path.relative_to(folder)))
-
-
-def _parts(path: Path) -> Sequence[str]:
-    return path.parts
+    return sorted(visible, key=lambda path: path.relative_to(folder).parts)
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

@@ -56,7 +56,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
-            _decode_small(image, shorter_side)
+            decode_small(image, shorter_side)
             decoded = image.size
             with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
                 image.load()
@@ -72,10 +72,14 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
 
 
-def _decode_small(image: Image.Image, shorter_side: int) -> None:
-    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, if that is not below what is wanted: a third of the time.
+def decode_small(image: Image.Image, shorter_side: int) -> None:
+    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, if that is not below what is wanted.
 
-    The decoder then transforms the low frequencies of each block alone, which reduces as well as averaging does.
+    The decoder then transforms the low frequencies of each block alone.
+
+    Args:
+        image: opened and not yet loaded; of other formats it stays as it is.
+        shorter_side: in pixels.
     """
     shorter = min(image.size)
     if shorter > shorter_side:

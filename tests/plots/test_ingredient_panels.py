@@ -7,7 +7,7 @@ from PIL import Image
 from adamine_jax.errors import UserError
 from adamine_jax.gallery import Item
 from adamine_jax.plots import ingredient_panels
-from adamine_jax.plots.page import Page
+from tests.plots.recording import record
 from tests.tiny_gallery import color_of, photo_of, write_gallery
 
 
@@ -69,23 +69,7 @@ def test_a_class_that_is_not_there_is_said(opened):
 def test_photos_stand_in_order_and_ticks_on_those_that_have_it(opened, tmp_path, monkeypatch):
     gallery, items = opened
     panels = [ingredient_panels.find(gallery, items, name, QUERY, within) for name, within in EGGS]
-    photos, ticks, texts = [], [], []
-    originals = Page.photo, Page.tick, Page.text
-
-    def photo(page, x, y, width, height, pixels):
-        photos.append((x, y, width, tuple(pixels[0, 0].tolist())))
-        originals[0](page, x, y, width, height, pixels)
-
-    def tick(page, x, y):
-        ticks.append((x, y))
-        originals[1](page, x, y)
-
-    def text(page, x, y, text, *rest, **options):
-        texts.append(text)
-        return originals[2](page, x, y, text, *rest, **options)
-
-    for name, function in (("photo", photo), ("tick", tick), ("text", text)):
-        monkeypatch.setattr(Page, name, function)
+    photos, ticks, _, texts = record(monkeypatch)
     png, svg = ingredient_panels.draw(panels, tmp_path / "panels.png")
 
     shown = [item for panel in panels for item in panel.items]

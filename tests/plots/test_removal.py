@@ -6,8 +6,8 @@ import pytest
 from adamine_jax.errors import UserError
 from adamine_jax.gallery import Item
 from adamine_jax.plots import removal
-from adamine_jax.plots.page import Page
 from adamine_jax.retrieval.texts import RecipeText
+from tests.plots.recording import record
 from tests.tiny_gallery import Words, color_of, photo_of, write_gallery
 
 BASES = ("rice", "noodles", "bread")
@@ -133,27 +133,7 @@ def test_what_cannot_be_taken_away_is_said(opened, encoder):
 def test_two_rows_of_photos_with_ticks_and_the_own_one_framed(opened, encoder, tmp_path, monkeypatch):
     gallery, items = opened
     measured = removal.measure(gallery, items, encoder, 7, "egg", seed=0)
-    photos, ticks, frames, texts = [], [], [], []
-    originals = Page.photo, Page.tick, Page.frame, Page.text
-
-    def photo(page, x, y, width, height, pixels):
-        photos.append((x, y, width, tuple(pixels[0, 0].tolist())))
-        originals[0](page, x, y, width, height, pixels)
-
-    def tick(page, x, y):
-        ticks.append((x, y))
-        originals[1](page, x, y)
-
-    def frame(page, x, y, *rest, **options):
-        frames.append((x, y, options["line"]))
-        originals[2](page, x, y, *rest, **options)
-
-    def text(page, x, y, text, *rest, **options):
-        texts.append(text)
-        return originals[3](page, x, y, text, *rest, **options)
-
-    for name, function in (("photo", photo), ("tick", tick), ("frame", frame), ("text", text)):
-        monkeypatch.setattr(Page, name, function)
+    photos, ticks, frames, texts = record(monkeypatch)
     files = removal.draw(measured, tmp_path / "removal.png")
 
     answers = [*measured.before, *measured.after]

@@ -13,18 +13,8 @@ from adamine_jax.errors import UserError
 from adamine_jax.gallery import Gallery
 from adamine_jax.retrieval.encoder import _batches
 from adamine_jax.train import train
-from tests import small_collection, tiny
+from tests import tiny
 from tests.small_collection import photo, recipes
-
-
-@pytest.fixture(scope="module")
-def kitchen(tmp_path_factory):
-    return small_collection.write(tmp_path_factory.mktemp("kitchen"))
-
-
-@pytest.fixture(scope="module")
-def model(kitchen):
-    return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
 
 
 def test_raw_recipes_and_photos_get_the_embeddings_of_the_split(kitchen, model):

@@ -5,18 +5,7 @@ import pytest
 
 import adamine_jax
 from adamine_jax import embed
-from tests import small_collection
 from tests.servers import serving
-
-
-@pytest.fixture(scope="package")
-def kitchen(tmp_path_factory):
-    return small_collection.write(tmp_path_factory.mktemp("kitchen"))
-
-
-@pytest.fixture(scope="package")
-def model(kitchen):
-    return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
 
 
 @pytest.fixture(scope="package")
