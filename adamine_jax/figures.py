@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.gallery import Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import Item
 from adamine_jax.plots import having, ingredient_panels, removal, space
 from adamine_jax.plots.curves import curves
 from adamine_jax.plots.items import UnreadablePhoto, drawn_rows, load_beside, load_items

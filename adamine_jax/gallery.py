@@ -1,50 +1,15 @@
-"""A gallery: the embeddings of a collection with what people see of its items, in a folder of its own.
+"""A gallery, to be read and searched: the embeddings of a collection with what people see of its items."""
 
-gallery/
-  gallery.json    which model made it, how many items it has, and what of them
-  image.npy       (N, D) float32 unit rows of the photos; absent in a gallery of recipes alone
-  recipe.npy      (N, D) likewise of the recipes; absent in one of photos alone
-  items.jsonl     N lines: id, title, class, photo, ingredients, instructions
-  items.npz       where each line begins, and the classes
-  photos/         the photos that the items name
-"""
-
-import dataclasses
-import json
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.errors import UserError
+from adamine_jax.gallery_files import WRITE_AGAIN, Item, item_of, map_array, read_about, read_table
 
-BACKGROUND = "background"
-SIDES = ("image", "recipe")
-"""Of which a gallery holds embeddings: of the photos, of the recipes, or of both."""
 AMONG = {"recipes": "recipe", "photos": "image"}
 """What can be searched, and the side that has its embeddings."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """One recipe and its photo.
-
-    Attributes:
-        id: unique in its gallery.
-        title: as written.
-        class_name: "background" where it has no class.
-        ingredients: raw lines.
-        instructions: raw lines.
-        photo: an image file's path or its bytes, or (H, W, 3) uint8 pixels; None where there is none.
-    """
-
-    id: str
-    title: str
-    class_name: str = BACKGROUND
-    ingredients: tuple[str, ...] = ()
-    instructions: tuple[str, ...] = ()
-    photo: bytes | Path | np.ndarray | None = None
 
 
 class Hit(NamedTuple):
@@ -79,26 +44,26 @@ class Gallery:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.about: dict[str, Any] = _read_about(folder)
+        self.about: dict[str, Any] = read_about(folder)
         try:
             self._lines = np.memmap(folder / "items.jsonl", np.uint8, "r")
         except (OSError, ValueError) as error:
-            raise UserError(f"{folder}/items.jsonl: cannot be read ({error}); {_WRITE_AGAIN}") from None
-        table = _read_table(folder)
+            raise UserError(f"{folder}/items.jsonl: cannot be read ({error}); {WRITE_AGAIN}") from None
+        table = read_table(folder)
         self._starts, self._classes = table["starts"], table["class_id"]
         self.ids: np.ndarray = table["ids"]
-        self._embeddings = {side: _map_array(folder / f"{side}.npy") for side in self.sides}
+        self._embeddings = {side: map_array(folder / f"{side}.npy") for side in self.sides}
         self._indices: dict[str, Any] = {}
         expected = (len(self), self.about["dim"])
         for side, rows in self._embeddings.items():
             if rows.shape != expected or rows.dtype != np.float32:
-                raise UserError(f"{folder}/{side}.npy: {rows.dtype} {rows.shape}, not {expected}; {_WRITE_AGAIN}")
+                raise UserError(f"{folder}/{side}.npy: {rows.dtype} {rows.shape}, not {expected}; {WRITE_AGAIN}")
         if (
             len(self._starts) != len(self) + 1
             or self._starts[-1] != len(self._lines)
             or len(self._classes) != len(self)
         ):
-            raise UserError(f"{folder}: items.jsonl is not the one that items.npz belongs to; {_WRITE_AGAIN}")
+            raise UserError(f"{folder}: items.jsonl is not the one that items.npz belongs to; {WRITE_AGAIN}")
 
     def __len__(self) -> int:
         return self.about["items"]
@@ -190,7 +155,7 @@ class Gallery:
             UserError: its line is damaged.
         """
         start, end = int(self._starts[row]), int(self._starts[row + 1])
-        return _item_of(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
+        return item_of(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
 
     def row_of(self, identifier: str) -> int:
         """The row of an id.
@@ -255,60 +220,3 @@ def open_gallery(folder: str | Path, digest: str) -> Gallery:
     gallery = Gallery(Path(folder))
     gallery.check_model(digest)
     return gallery
-
-
-_WRITE_AGAIN = "write the gallery again with `python -m adamine_jax.embed`"
-
-
-def _item_of(line: bytes, folder: Path, where: str) -> Item:
-    """An item from its line in `items.jsonl`."""
-    try:
-        record = json.loads(line)
-        return Item(
-            id=record["id"],
-            title=record["title"],
-            class_name=record["class"],
-            ingredients=tuple(record["ingredients"]),
-            instructions=tuple(record["instructions"]),
-            photo=folder / record["photo"] if record["photo"] else None,
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{where}: not an item of a gallery ({error!r}); {_WRITE_AGAIN}") from None
-
-
-def _read_about(folder: Path) -> dict[str, Any]:
-    path = folder / "gallery.json"
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        old = " (an earlier version wrote it)" if (folder / "items.jsonl").exists() else ""
-        raise UserError(
-            f"{folder}: is no gallery, or not a whole one{old}; write it with "
-            f"`python -m adamine_jax.embed --workdir RUN --split test --out {folder}`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {_WRITE_AGAIN}") from None
-    if not isinstance(about, dict) or _missing_of(about):
-        raise UserError(f"{path}: lacks {', '.join(_missing_of(about))}; {_WRITE_AGAIN}")
-    return about
-
-
-def _missing_of(about: Any) -> list[str]:
-    """The fields that `gallery.json` needs and does not have."""
-    needed = ("model", "items", "dim", "sides", "class_names")
-    return [name for name in needed if not isinstance(about, dict) or name not in about]
-
-
-def _read_table(folder: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(folder / "items.npz") as arrays:
-            return {name: arrays[name] for name in ("starts", "class_id", "ids")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{folder}/items.npz: cannot be read ({error}); {_WRITE_AGAIN}") from None
-
-
-def _map_array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {_WRITE_AGAIN}") from None

@@ -19,7 +19,7 @@ import numpy as np
 
 from adamine_jax import files
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import SIDES, Item
+from adamine_jax.gallery_files import SIDES, Item
 
 _PROGRESS = "progress.json"
 _HEADER_BYTES = 128

@@ -20,13 +20,11 @@ from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.gallery import AMONG, Gallery, Hit, open_gallery
 from adamine_jax.retrieval import index
-from adamine_jax.retrieval.changes import changed, moved
+from adamine_jax.retrieval.changes import LOOKED_AT, changed, moved
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import stored
 from adamine_jax.retrieval.texts import RecipeText, read_recipe
 
-LOOKED_AT = 1000
-"""Places of the unchanged query among which a result's former place is looked up."""
 _TITLE = 46
 
 

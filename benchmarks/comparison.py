@@ -4,10 +4,10 @@
     python -m benchmarks.comparison --data quickstart/data --out runs/comparison
     python -m benchmarks.comparison --drinks DOWNLOAD --features FILE.npy --out runs/comparison_drinks
 
-The first is the quickstart's model made narrower, so that two seeds of ten runs take an hour or two on two cores; the
-second is that of `configs/features.py`. Every run is a command of its own, and this one goes on where it was
-interrupted; with `--table` it runs nothing, and makes a table of what is there. The same with Recipe1M is one command
-a preset, see docs/losses.md.
+The first is the quickstart's model made narrower, because two seeds of ten runs take long on two cores; the second is
+that of `configs/features.py`. Every run is a command of its own, and this one goes on where it was interrupted; with
+`--table` it runs nothing, and makes a table of what is there. The same with Recipe1M is one command a preset, see
+docs/losses.md.
 """
 
 import argparse

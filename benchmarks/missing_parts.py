@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import adamine_jax
-from adamine_jax.gallery import Item
+from adamine_jax.gallery_files import Item
 from adamine_jax.retrieval.ranks import pair_ranks
 from adamine_jax.retrieval.texts import RecipeText
 from benchmarks.machine import describe_machine

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adamine_jax import figures
 from adamine_jax.figures import main
-from adamine_jax.gallery import SIDES, Item
+from adamine_jax.gallery_files import SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
 from adamine_jax.plots import ingredient_panels, removal
 from adamine_jax.plots.items import load_items

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import SIDES, Gallery, Item, open_gallery
+from adamine_jax.gallery import Gallery, open_gallery
+from adamine_jax.gallery_files import SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
 
 NAMES = ["background", "soup", "cake"]

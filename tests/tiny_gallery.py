@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import SIDES, Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
 from adamine_jax.retrieval.texts import RecipeText
 

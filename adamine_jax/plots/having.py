@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adamine_jax.gallery import Item
-from adamine_jax.retrieval.changes import changed
+from adamine_jax.gallery_files import Item
+from adamine_jax.retrieval import changes
+from adamine_jax.retrieval.changes import stem
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.texts import RecipeText
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
@@ -22,13 +23,13 @@ fourth dish (salt, oil, sugar) is seldom to be seen in it."""
 
 def have(items: Sequence[Item], name: str) -> np.ndarray:
     """(N,) bool: whether an ingredient's line of the recipe names it, as `changes.changed` takes it away."""
-    parts = [part.rstrip("s") for part in re.findall(r"\w+", name.lower())]
+    parts = [stem(part) for part in re.findall(r"\w+", name.lower())]
 
     def has(item: Item) -> bool:
         text = unicodedata.normalize("NFC", "\n".join(item.ingredients).lower())
         if not all(part in text for part in parts):  # to look closer takes a hundred times as long
             return False
-        return not changed(RecipeText(ingredients=item.ingredients), (), (name,))[1]
+        return changes.has(RecipeText(ingredients=item.ingredients), name)
 
     return np.fromiter(map(has, items), bool, len(items))
 
@@ -81,5 +82,4 @@ def names_of(item: Item) -> set[str]:
 
 def _names(text: str, name: str) -> bool:
     """Whether a text in small letters names an ingredient."""
-    stem = name.split()[-1].rstrip("s")
-    return stem in text and not changed(RecipeText(names=(text,)), (), (name,))[1]
+    return stem(name.split()[-1]) in text and changes.has(RecipeText(names=(text,)), name)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import Item
 
 
 class UnreadablePhoto(UserError):

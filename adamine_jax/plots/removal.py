@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import Item
 from adamine_jax.plots import style
 from adamine_jax.plots.having import have, is_read, telling, usual_name
 from adamine_jax.plots.items import drawn_rows, is_readable, name_of

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import BACKGROUND, Item
+from adamine_jax.gallery_files import BACKGROUND, Item
 from adamine_jax.plots import style
 from adamine_jax.plots.items import name_of, square_pixels
 from adamine_jax.plots.page import DPI, Page

@@ -19,7 +19,7 @@ import tqdm
 
 from adamine_jax import embedding, workdir
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import BACKGROUND, SIDES, Item
+from adamine_jax.gallery_files import BACKGROUND, SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.items import read_recipes

@@ -16,6 +16,8 @@ from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 
 STEP = 0.5
 """Length of what an ingredient adds to a photo's embedding, which has length 1."""
+LOOKED_AT = 1000
+"""Places of the unchanged query among which a result's former place is looked up."""
 
 
 def changed(recipe: RecipeText, added: Sequence[str], removed: Sequence[str]) -> tuple[RecipeText, list[str]]:
@@ -44,6 +46,11 @@ def changed(recipe: RecipeText, added: Sequence[str], removed: Sequence[str]) ->
         )
     names = None if recipe.names is None else (*recipe.names, *added)
     return dataclasses.replace(recipe, ingredients=(*recipe.ingredients, *added), names=names), absent
+
+
+def has(recipe: RecipeText, name: str) -> bool:
+    """Whether a recipe names an ingredient, so that `changed` would take something away."""
+    return not changed(recipe, (), (name,))[1]
 
 
 def moved(photo: np.ndarray, encoder: Encoder, added: Sequence[str], removed: Sequence[str]) -> np.ndarray:
@@ -84,17 +91,28 @@ def mention(name: str) -> re.Pattern:
     return re.compile(rf"\b{between.join([*map(re.escape, others), _singular_or_plural(last)])}\b", re.IGNORECASE)
 
 
+def stem(word: str) -> str:
+    """What the singular and the plural of a word begin with."""
+    return _divided(word)[0]
+
+
 def _singular_or_plural(word: str) -> str:
     """A pattern: "tomatoes" and "tomato" give the same, "berries" and "berry" as well."""
+    beginning, endings = _divided(word)
+    return re.escape(beginning) + endings
+
+
+def _divided(word: str) -> tuple[str, str]:
+    """A word's stem, and a pattern of what may follow."""
     if word.endswith("ies") and len(word) > 4:
-        return f"{re.escape(word[:-3])}(?:y|ies|ie)"
+        return word[:-3], "(?:y|ies|ie)"
     if word.endswith("y") and word[-2:-1] not in "aeiou":
-        return f"{re.escape(word[:-1])}(?:y|ies)"
+        return word[:-1], "(?:y|ies)"
     if word.endswith(("oes", "ches", "shes", "sses", "xes")):
         word = word[:-2]
     elif word.endswith("s") and not word.endswith("ss") and len(word) > 1:
         word = word[:-1]
-    return f"{re.escape(word)}(?:s|es)?"
+    return word, "(?:s|es)?"
 
 
 def _names(line: str, mention: re.Pattern) -> bool:

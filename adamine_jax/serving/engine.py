@@ -14,16 +14,13 @@ from PIL import Image
 
 from adamine_jax.gallery import AMONG, Gallery
 from adamine_jax.retrieval import index
-from adamine_jax.retrieval.changes import alone, changed, moved_by
+from adamine_jax.retrieval.changes import LOOKED_AT, alone, changed, moved_by
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import stored
 from adamine_jax.retrieval.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
 from adamine_jax.serving.limits import Limits
 from adamine_jax.serving.suggestions import Names
-
-LOOKED_AT = 1000
-"""Places of the unchanged query among which a result's former place is looked up."""
 
 
 class Busy(Exception):

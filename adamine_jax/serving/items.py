@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from PIL import Image
 
-from adamine_jax.gallery import Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import Item
 from adamine_jax.retrieval.changes import mention
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found

@@ -10,7 +10,7 @@ from adamine_jax.retrieval.texts import RecipeText, TextEncoder
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 
 MOST_ITEMS = 3000
-"""Of a gallery that are looked at for names: some two seconds."""
+"""Of a gallery that are looked at for names, spread over it."""
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adamine_jax.gallery import Item
+from adamine_jax.gallery_files import Item
 from adamine_jax.plots import having
 from adamine_jax.retrieval.changes import changed
 from adamine_jax.retrieval.encoder import Encoder
@@ -19,6 +19,8 @@ LINES = [
     (),
     ("½ crème fraîche",),
     ("EGG",),
+    ("1 ripe strawberry", "2 tomatoes"),
+    ("500 g strawberries", "1 tomato"),
 ]
 ITEMS = [Item(str(row), "", ingredients=lines) for row, lines in enumerate(LINES)]
 
@@ -36,6 +38,9 @@ ITEMS = [Item(str(row), "", ingredients=lines) for row, lines in enumerate(LINES
         ("salt", [1]),
         ("crème fraîche", [6]),
         ("leek", []),
+        ("strawberries", [8, 9]),
+        ("strawberry", [8, 9]),
+        ("tomatoes", [8, 9]),
     ],
 )
 def test_a_recipe_has_what_would_be_taken_from_it(name, rows):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import Item
+from adamine_jax.gallery_files import Item
 from adamine_jax.plots import removal
 from adamine_jax.retrieval.texts import RecipeText
 from tests.plots.recording import record

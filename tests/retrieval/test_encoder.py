@@ -115,7 +115,8 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     query = ["--workdir", str(kitchen / "run"), "--gallery", str(tmp_path / "g"), "--json"]
     assert search.main([*query, "--image", str(folder / "b.png"), "--in", "photos", "--top", "2"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [item["id"] for item in found] == ["b.png", *(x for x in ("a.jpg", "sub/c.PNG") if x == found[1]["id"])]
+    assert len(found) == 2
+    assert found[0]["id"] == "b.png"
     assert found[0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert search.main([*query, "--image", str(folder / "b.png")]) == 2
     assert "holds photos alone, no recipes; search in it with --in photos" in capsys.readouterr().err

@@ -8,7 +8,8 @@ import pytest
 
 from adamine_jax import files
 from adamine_jax.errors import UserError
-from adamine_jax.gallery import SIDES, Gallery, Item
+from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import SIDES, Item
 from adamine_jax.gallery_writer import GalleryWriter
 from adamine_jax.retrieval import exact, index
 
