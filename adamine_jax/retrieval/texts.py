@@ -142,7 +142,8 @@ class TextEncoder:
     def sentence_ids(self, recipe: RecipeText) -> list[list[int]]:
         """Ids of the words of each instruction."""
         names, sure = self._names(recipe)
-        lines = [words.instruction_words(line, names, sure) for line in _instructions(recipe)]
+        phrases = words.sure_phrases(names, sure)
+        lines = [words.instruction_words(line, phrases) for line in _instructions(recipe)]
         return [words.word_ids(line, self._ids, self._unknown_id) for line in lines]
 
     def names(self, recipe: RecipeText) -> list[str]:
@@ -173,7 +174,7 @@ class TextEncoder:
 
     def _names_in(self, title: str) -> list[str]:
         """What a title names of the vocabulary, the longest names first: "Green Bean Salad" → green bean."""
-        parts, names, start = words.instruction_words(title.lower(), (), ()), [], 0
+        parts, names, start = words.instruction_words(title.lower(), ()), [], 0
         while start < len(parts):
             for end in range(min(start + MOST_WORDS_OF_A_NAME, len(parts)), start, -1):
                 if words.ingredient_word(name := " ".join(parts[start:end])) in self._ids:

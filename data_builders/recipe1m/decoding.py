@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import threading
 from pathlib import Path
 
@@ -13,6 +14,8 @@ MAX_PIXELS = 64_000_000
 # A file of more bytes would be larger than that.
 MAX_BYTES = 4 * MAX_PIXELS
 JPEG_QUALITY = 95
+# Bytes of a file that are read at once.
+_PART = 1 << 20
 # Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
 # memory of the pixels.
 _LARGE = 16_000_000
@@ -35,11 +38,14 @@ def read_photo(path: Path) -> bytes:
         OSError: it cannot be read.
         UnreadablePhotoError: there are more than `MAX_BYTES`.
     """
+    parts, left = [], MAX_BYTES  # in parts, because room for all that is asked for is made before it is read
     with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise UnreadablePhotoError(f"more than {MAX_BYTES:,} bytes are too many")
-    return data
+        while part := file.read(min(_PART, left + 1)):
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise UnreadablePhotoError(f"more than {MAX_BYTES:,} bytes are too many")
+    return b"".join(parts)
 
 
 def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
@@ -101,9 +107,18 @@ def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, in
     size, scale = rgb.size, shorter_side / min(rgb.size)
     if scale < 1:
         rgb = rgb.resize([max(round(side * scale), 1) for side in rgb.size], Image.Resampling.BILINEAR)
-    small = io.BytesIO()
-    rgb.save(small, "JPEG", quality=JPEG_QUALITY)
-    return small.getvalue(), size
+    return _as_jpeg(rgb), size
+
+
+def _as_jpeg(rgb: Image.Image) -> bytes:
+    """The file; where the system has files in memory, threads encode at the same time.
+
+    Pillow holds the interpreter lock while it encodes, unless it can give the encoder a file's descriptor.
+    """
+    with os.fdopen(os.memfd_create("jpeg"), "w+b") if hasattr(os, "memfd_create") else io.BytesIO() as file:
+        rgb.save(file, "JPEG", quality=JPEG_QUALITY)
+        file.seek(0)
+        return file.read()
 
 
 def _turn_upright(image: Image.Image) -> None:

@@ -247,7 +247,10 @@ def storable(text: str) -> str:
 def _texts(value: Any, reason: str) -> list[str]:
     if not isinstance(value, list):
         raise _BadField(reason)
-    return [_text(line.get("text") if isinstance(line, dict) else None, reason) for line in value]
+    texts = [line.get("text") if isinstance(line, dict) else None for line in value]
+    if not all(isinstance(text, str) for text in texts):
+        raise _BadField(reason)
+    return [text if text.isascii() else storable(text) for text in texts]
 
 
 def _describe(record: Any, number: int, offset: int) -> str:

@@ -4,6 +4,7 @@ A photo that cannot be read is a fact about the download, not an error: it is na
 """
 
 import collections
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -84,7 +85,12 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
 def _is_below(path: Path, *folders: Path) -> bool:
     """Whether a file is in one of the folders, which may be links themselves, and not in another place linked to."""
     real = os.path.realpath(path)
-    return any(os.path.commonpath([real, above]) == above for above in map(os.path.realpath, folders))
+    return any(os.path.commonpath([real, above]) == above for above in map(_real_folder, folders))
+
+
+@functools.lru_cache(16)
+def _real_folder(folder: Path) -> str:
+    return os.path.realpath(folder)
 
 
 def map_in_order(

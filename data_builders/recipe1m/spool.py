@@ -5,11 +5,12 @@ would be decoded twice. It takes as much room as the finished collection, and ea
 its records are written.
 """
 
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 _LENGTH = struct.Struct("<I")
 
@@ -31,7 +32,7 @@ class Spool:
         if partition not in self._files:
             self._files[partition] = (self._folder / partition).open("wb")
         file = self._files[partition]
-        for part in (json.dumps({**text, "photos": len(photos)}).encode(), *photos):
+        for part in (orjson.dumps({**text, "photos": len(photos)}), *photos):
             file.write(_LENGTH.pack(len(part)))
             file.write(part)
 
@@ -57,7 +58,7 @@ def read_spool(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
     """Yields the records of a spool's file in the order they were added."""
     with path.open("rb") as file:
         while (text := _read_part(file)) is not None:
-            record = json.loads(text)
+            record = orjson.loads(text)
             yield record, [_read_part(file) for _ in range(record.pop("photos"))]
 
 

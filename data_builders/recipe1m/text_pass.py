@@ -113,9 +113,12 @@ class Decide:
             return Dropped(Named(recipe.id, recipe.title, recipe.partition), reason)
         if self.split_unknown:  # after the filter: the words of a name do not make a recipe longer
             ingredient_ids = words.ingredient_ids(recipe.names, self.ids, split_unknown=True)
-        lines = [words.instruction_words(line, recipe.names, recipe.valid) for line in recipe.instructions]
+        phrases = words.sure_phrases(recipe.names, recipe.valid)
+        lines = [words.instruction_words(line, phrases) for line in recipe.instructions]
         sentences = [words.word_ids(line, self.ids, self.unknown_id) for line in lines]
-        unknown_words = [word for line in lines for word in line if word not in self.ids]
+        of_lines = zip(lines, sentences, strict=True)
+        with_unknown = (line for line, sentence in of_lines if self.unknown_id in sentence)
+        unknown_words = [word for line in with_unknown for word in line if word not in self.ids]
         named = [name for name in recipe.names if name.strip()]  # an empty one names nothing that could be known
         unknown_names = [name for name in named if words.ingredient_word(name) not in self.ids]
         return Encoded(recipe, ingredient_ids, sentences, unknown_words, len(named), unknown_names)

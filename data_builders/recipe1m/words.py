@@ -4,7 +4,7 @@ Ids: 0 padding, 1 the end of an ingredient list (`</i>`), word k of the vocabula
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 END_ID = 1
 FIRST_WORD_ID = 2
@@ -17,15 +17,20 @@ def ingredient_word(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def instruction_words(line: str, names: Sequence[str], valid: Sequence[bool]) -> list[str]:
+def sure_phrases(names: Sequence[str], valid: Sequence[bool]) -> list[tuple[str, str]]:
+    """The names of several words that the detector was sure of, each with its one word."""
+    pairs = zip(names, valid, strict=True)
+    return [(name, ingredient_word(name)) for name, sure in pairs if sure and " " in name.strip()]
+
+
+def instruction_words(line: str, phrases: Iterable[tuple[str, str]]) -> list[str]:
     """The words of one instruction.
 
-    Names the detector was sure of become one word wherever they appear in the line, in the order of the ingredient
-    list and by plain replacement; case is kept, punctuation marks are words of their own.
+    Each of `sure_phrases` becomes its one word wherever it appears in the line, in the order of the ingredient list
+    and by plain replacement; case is kept, punctuation marks are words of their own.
     """
-    for name, sure in zip(names, valid, strict=True):
-        if sure and " " in name.strip():
-            line = line.replace(name, ingredient_word(name))
+    for name, word in phrases:
+        line = line.replace(name, word)
     return _PUNCTUATION.sub(r" \1 ", line).split()
 
 
@@ -49,7 +54,8 @@ def training_sentences(
             ingredients.append(word)
         if split_names and len(parts := name.split()) > 1:
             ingredients += parts
-    return [ingredients, *(instruction_words(line, names, valid) for line in instructions)]
+    phrases = sure_phrases(names, valid)
+    return [ingredients, *(instruction_words(line, phrases) for line in instructions)]
 
 
 def ingredient_ids(names: Sequence[str], ids: Mapping[str, int], *, split_unknown: bool = False) -> list[int]:

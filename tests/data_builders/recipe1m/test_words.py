@@ -1,10 +1,16 @@
 import pytest
 
-from data_builders.recipe1m.words import ingredient_ids, instruction_words, training_sentences, word_ids
+from data_builders.recipe1m.words import (
+    ingredient_ids,
+    instruction_words,
+    sure_phrases,
+    training_sentences,
+    word_ids,
+)
 
 
 def words(line, names=(), valid=None):
-    return instruction_words(line, names, [True] * len(names) if valid is None else valid)
+    return instruction_words(line, sure_phrases(names, [True] * len(names) if valid is None else valid))
 
 
 @pytest.mark.parametrize(
