@@ -125,21 +125,26 @@ def _embedded(encoder: Encoder, flags: argparse.Namespace, recipe: RecipeText | 
     """(1, D) rows of the query before and after ingredients were added or taken away; one row where none were."""
     added, removed = _listed(flags.added), _listed(flags.removed)
     if recipe is None:
+        _tell_unknown(encoder, RecipeText(ingredients=(*added, *removed)))
         before = encoder.embed_photos([flags.image])
         return before, moved(before, encoder, added, removed) if added or removed else before
     different, absent = changed(recipe, added, removed)
     for name in absent:
-        print(f"--without {name}: the recipe does not have it", file=sys.stderr)
-    for name in encoder.texts.unknown_names(different):
+        print(f"--without {name}: the recipe does not have it; taken from its embedding instead", file=sys.stderr)
+    _tell_unknown(encoder, different)
+    _tell_unknown(encoder, RecipeText(ingredients=tuple(absent)))
+    if different.is_empty:
+        raise UserError("--without: nothing is left of the recipe; take less away")
+    before = encoder.embed_recipes([recipe])
+    after = before if different == recipe else encoder.embed_recipes([different])
+    return before, moved(after, encoder, (), absent) if absent else after
+
+
+def _tell_unknown(encoder: Encoder, recipe: RecipeText) -> None:
+    for name in encoder.texts.unknown_names(recipe):
         known = encoder.texts.similar_names(name)
         hint = f"; it knows {', '.join(known)}" if known else ""
         print(f"{name!r} is not among the words of the model, which does not see it{hint}", file=sys.stderr)
-    before = encoder.embed_recipes([recipe])
-    if different == recipe:
-        return before, before
-    if different.is_empty:
-        raise UserError("--without: nothing is left of the recipe; take less away")
-    return before, encoder.embed_recipes([different])
 
 
 def _said(recipe: RecipeText) -> str:

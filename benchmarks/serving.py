@@ -1,39 +1,35 @@
-"""The server with 1 and with 32 clients at once, batching on and off in one run.
+"""The server with 1 and with 32 clients, batching on and off in one run; then 20,000 queries, and too many clients.
 
     python -m benchmarks.serving --workdir quickstart/run
 
 Two servers stand beside each other on the gallery of the test split, one with `--batch 1`; each kind of load goes to
-one, then to the other, several times, and the median counts. Clients are threads of one other process, on the same
-cores; each keeps its connection and asks again when it has its answer. Every answer must be a 200.
+one, then to the other, several times, and the median counts. Clients are threads of this process, on the same cores;
+each keeps its connection and asks again when it has its answer.
 """
 
 import argparse
 import contextlib
-import http.client
 import json
 import statistics
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.load import Load, Request, for_seconds, load, resident_mb, served
 from benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "serving.md"
-CLIENTS = (1, 32)
-SECONDS, ROUNDS = 5, 3
+SECONDS = {1: 5, 32: 20}  # of one load, by the number of clients
+ROUNDS = 3
 BATCHES = {"together": 32, "each alone": 1}
+QUERIES, TOO_MANY = 20_000, 200
 
 
-class Request(NamedTuple):
-    """What a client sends."""
+class Row(NamedTuple):
+    """Medians over the rounds: answers a second, the median milliseconds of one, and what one of a hundred exceeds."""
 
-    path: str
-    content: bytes
-    kind: str
+    rate: float
+    median: float
+    p99: float
 
 
 def requests_of(gallery: Path) -> dict[str, list[Request]]:
@@ -49,83 +45,69 @@ def requests_of(gallery: Path) -> dict[str, list[Request]]:
     return {"photos": photos, "recipes": recipes}
 
 
-@contextlib.contextmanager
-def served(workdir: Path, batch: int) -> Iterator[int]:
-    """The port of a server while it runs."""
-    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(workdir), "--port", "0"]
-    with subprocess.Popen([*command, "--batch", str(batch)], stdout=subprocess.PIPE, text=True) as process:
-        ready = next((line for line in process.stdout if line.startswith("ready: ")), None)
-        if ready is None:
-            raise SystemExit("the server did not start")
-        try:
-            yield int(ready.rsplit(":", 1)[1])
-        finally:
-            process.terminate()
+def compare(ports: dict[str, int], kinds: dict[str, list[Request]], rounds: int) -> dict[tuple[str, int, str], Row]:
+    """(kind of query, clients, batching) → its row.
+
+    Raises:
+        SystemExit: an answer was no 200.
+    """
+    measured: dict[tuple[str, int, str], list[Load]] = {}
+    for number in range(rounds + 1):
+        for kind, requests in kinds.items():
+            for clients, seconds in SECONDS.items():
+                for name, port in ports.items():
+                    result = load(port, requests, clients, for_seconds(seconds if number else 2))
+                    if set(result.statuses) != {200}:
+                        raise SystemExit(f"not every answer was a 200: {result.statuses}")
+                    if number:  # the first round warms up
+                        measured.setdefault((kind, clients, name), []).append(result)
+    return {
+        key: Row(
+            *(statistics.median(values) for values in zip(*((r.rate, r.median, r.p99) for r in loads), strict=True))
+        )
+        for key, loads in measured.items()
+    }
 
 
-def throughput(port: int, requests: list[Request], clients: int) -> tuple[float, float]:
-    """Answers a second, and the median milliseconds of one."""
-    end, taken = time.perf_counter() + SECONDS, []
-
-    def run(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        while time.perf_counter() < end:
-            path, content, kind = requests[number % len(requests)]
-            number += clients
-            start = time.perf_counter()
-            connection.request("POST", path, content, {"content-type": kind})
-            answer = connection.getresponse()
-            answer.read()
-            taken.append(time.perf_counter() - start if answer.status == 200 else float("nan"))
-        connection.close()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if any(seconds != seconds for seconds in taken):
-        raise SystemExit("an answer was not a 200")
-    return len(taken) / (time.perf_counter() - start), 1000 * statistics.median(taken)
+def memory(port: int, process: int, kinds: dict[str, list[Request]], queries: int) -> list[float]:
+    """Megabytes before so many queries of all kinds, at the quarters, and after them."""
+    mixed = [request for pair in zip(*kinds.values(), strict=True) for request in pair]
+    megabytes = [resident_mb(process)]
+    for _ in range(4):
+        load(port, mixed, 32, lambda answers: answers < queries // 4)
+        megabytes.append(resident_mb(process))
+    return megabytes
 
 
-def measure(workdir: Path) -> dict[tuple[str, int, str], tuple[float, float]]:
-    """(kind of query, clients, batching) → answers a second and median milliseconds."""
-    kinds = requests_of(workdir / "gallery" / "test")
-    measured: dict[tuple[str, int, str], list[tuple[float, float]]] = {}
-    with contextlib.ExitStack() as stack:
-        ports = {name: stack.enter_context(served(workdir, batch)) for name, batch in BATCHES.items()}
-        for number in range(ROUNDS + 1):
-            for kind, requests in kinds.items():
-                for clients in CLIENTS:
-                    for name, port in ports.items():
-                        result = throughput(port, requests, clients)
-                        if number:  # the first round warms up
-                            measured.setdefault((kind, clients, name), []).append(result)
-    medians = (map(statistics.median, zip(*rows, strict=True)) for rows in measured.values())
-    return dict(zip(measured, map(tuple, medians), strict=True))
-
-
-def page(measured: dict[tuple[str, int, str], tuple[float, float]]) -> str:
+def page(rows: dict[tuple[str, int, str], Row], megabytes: list[float], queries: int, overload: Load) -> str:
     """The results page."""
-    rows = []
-    for kind in ("photos", "recipes"):
-        alone = measured[kind, 1, "each alone"][0]
-        for clients in CLIENTS:
-            for name in BATCHES:
-                rate, median = measured[kind, clients, name]
-                rows.append(f"| {kind} | {clients} | {name} | {rate:.0f} | {median:.0f} | {rate / alone:.2f} |")
+    lines = []
+    for (kind, clients, name), row in rows.items():
+        alone = rows[kind, 1, "each alone"]
+        lines.append(
+            f"| {kind} | {clients} | {name} | {row.rate:.0f} | {row.rate / alone.rate:.2f} | {row.median:.0f} "
+            f"| {row.p99:.0f} | {row.p99 / alone.median:.1f} |"
+        )
+    others = {status: count for status, count in overload.statuses.items() if status not in (200, 503)}
     return "\n".join(
         [
             "# Serving",
             "",
             f"`python -m benchmarks.serving`, the model and the gallery of `make quickstart`; {ROUNDS} rounds of "
-            f"{SECONDS} s, medians; clients on the same cores. {describe_machine()}",
+            f"{SECONDS[1]} s with one client and {SECONDS[32]} s with 32, medians; clients on the same cores; every "
+            f"answer a 200. {describe_machine()}",
             "",
-            "| queries | clients | embedded | answers/s | median, ms | times one client, each alone |",
-            "|---|---:|---|---:|---:|---:|",
-            *rows,
+            "| queries | clients | embedded | answers/s | times one client, each alone | median, ms | p99, ms | p99 / "
+            "median of one client |",
+            "|---|---:|---|---:|---:|---:|---:|---:|",
+            *lines,
+            "",
+            f"Memory of the server: {megabytes[0]:.0f} MB before {queries:,} queries of photos and recipes, "
+            f"{', '.join(f'{value:.0f}' for value in megabytes[1:-1])} at the quarters, {megabytes[-1]:.0f} MB after.",
+            "",
+            f"{TOO_MANY} clients at once, of whom the server takes 64: {overload.statuses.get(200, 0):,} answers, "
+            f"{overload.statuses.get(503, 0):,} refused with 503, {sum(others.values())} of another status; afterwards "
+            "it answers as before.",
             "",
         ]
     )
@@ -135,9 +117,22 @@ def main() -> None:
     """Measures, writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--results", type=Path, default=RESULTS)
     flags = parser.parse_args()
-    flags.results.write_text(page(measure(flags.workdir)), encoding="utf-8")
+    kinds = requests_of(flags.workdir / "gallery" / "test")
+    with contextlib.ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(served(flags.workdir, "--batch", str(batch))) for name, batch in BATCHES.items()
+        }
+        rows = compare({name: port for name, (port, _) in servers.items()}, kinds, flags.rounds)
+        port, process = servers["together"]
+        megabytes = memory(port, process, kinds, flags.queries)
+        overload = load(port, kinds["photos"], TOO_MANY, for_seconds(10))
+        if set(load(port, kinds["photos"], 1, for_seconds(1)).statuses) != {200}:
+            raise SystemExit("after too many clients the server does not answer as before")
+    flags.results.write_text(page(rows, megabytes, flags.queries, overload), encoding="utf-8")
     print(flags.results.read_text(encoding="utf-8"))
 
 

@@ -22,16 +22,21 @@ def losses(directory):
     return [line["loss"] for line in read_metrics(directory / "metrics.jsonl") if line["split"] == "train"]
 
 
-def test_one_device_and_eight_train_alike_for_twenty_steps(tiny_data, tmp_path):
+@pytest.mark.parametrize("epochs", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_one_device_and_eight_train_alike_frozen_and_learning(epochs, tiny_data, tmp_path):
     with jax.enable_x64(True):
         for count in (1, 8):
             config = tiny.small_config(
-                tiny_data, epochs=4, unfreeze_epoch=2, model__dtype="float64", train__log_every_steps=1
+                tiny_data,
+                epochs=epochs,
+                unfreeze_epoch=epochs // 2,
+                model__dtype="float64",
+                train__log_every_steps=1,
             )
             train(config, tmp_path / str(count), make_mesh(jax.devices()[:count]))
     one, eight = losses(tmp_path / "1"), losses(tmp_path / "8")
-    assert len(one) == 24
-    assert len(set(one)) == 24
+    assert len(one) == 6 * epochs
+    assert len(set(one)) == len(one)
     np.testing.assert_allclose(one, eight, rtol=1e-9)
 
 
@@ -51,7 +56,8 @@ def undisturbed(tiny_data, tmp_path_factory):
     ("point", "call", "when"),
     [
         (SAVE, 1, "after"),  # it goes on in the background
-        (LINE, 8, "before"),  # the last validation; a checkpoint is due at its step
+        # The last validation; a checkpoint is due at its step.
+        pytest.param(LINE, 8, "before", marks=pytest.mark.slow),
         pytest.param(LINE, 6, "before", marks=pytest.mark.slow),
         pytest.param(LINE, 4, "after", marks=pytest.mark.slow),
         pytest.param(SAVE, 2, "before", marks=pytest.mark.slow),

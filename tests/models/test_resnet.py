@@ -78,9 +78,10 @@ def by_torchvision_name(collection, tree):
     return {torchvision.torchvision_name(names): np.asarray(leaf) for names, leaf in leaves}
 
 
-def test_remat_changes_nothing():
+@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.slow)])
+def test_remat_changes_nothing(depth):
     photos = make_resnet.photos(32)
-    model = resnet.ResNet(50, 4)
+    model = resnet.ResNet(depth, 4)
     variables = jax.jit(partial(model.init, use_running_average=True))(jax.random.key(0), photos)
 
     def loss(params, model):
@@ -91,7 +92,7 @@ def test_remat_changes_nothing():
 
     plain, remat = (
         jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)(variables["params"], m)
-        for m in (model, resnet.ResNet(50, 4, remat=True))
+        for m in (model, resnet.ResNet(depth, 4, remat=True))
     )
     assert jax.tree.structure(plain) == jax.tree.structure(remat)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), plain, remat)

@@ -184,10 +184,14 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
     path = tmp_path / "r.json"
     path.write_text(json.dumps({"ingredients": ["3 beets", "dill"], "instructions": ["Stir the beets."]}))
     assert (
-        search.main([*command, "--recipe", str(path), "--without", "beets,leek", "--with", "salt", "--top", "12"]) == 0
+        search.main(
+            [*command, "--recipe", str(path), "--without", "beets,leek,dragon fruit", "--with", "salt", "--top", "12"]
+        )
+        == 0
     )
     printed = capsys.readouterr()
-    assert "--without leek: the recipe does not have it" in printed.err
+    assert "--without leek: the recipe does not have it; taken from its embedding instead" in printed.err
+    assert "'dragon fruit' is not among the words of the model" in printed.err
     former = [int(line.split("(was ")[1].rstrip(")")) for line in printed.out.splitlines()[2:]]
     assert sorted(former) == list(range(1, 13))
 

@@ -44,7 +44,7 @@ def test_a_photo_finds_what_the_command_finds(kitchen, api, tmp_path, capsys, ch
 def test_a_recipe_finds_what_the_command_finds(kitchen, api, tmp_path, capsys):
     recipe = {"title": "Soup", "ingredients": ["3 beets, diced", "dill"], "instructions": ["Stir the beets."]}
     (tmp_path / "r.json").write_text(json.dumps(recipe))
-    for changes in ({}, {"with": ["salt"], "without": ["beets"]}, {"class": "cake"}):
+    for changes in ({}, {"with": ["salt"], "without": ["beets"]}, {"without": ["leek"]}, {"class": "cake"}):
         values = {name: value if isinstance(value, str) else value[0] for name, value in changes.items()}
         flags = [flag for name, value in values.items() for flag in (f"--{name}", value)]
         expected = of_command(kitchen, capsys, "--recipe", str(tmp_path / "r.json"), *flags)
