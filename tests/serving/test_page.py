@@ -1,17 +1,16 @@
 """The page in a real browser: what people do with it, what goes wrong, and who uses it how."""
 
 import json
-import shutil
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.serving.pages import CHROMIUM, choose, launched, titles
 from tests.small_collection import photo_file
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 DROP = """([type, bytes]) => {
   const files = new DataTransfer();
@@ -24,10 +23,8 @@ DROP = """([type, bytes]) => {
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -50,15 +47,6 @@ def opened(browser, address):
         context.close()
     assert {urlsplit(url).netloc for url in asked if not url.startswith("blob:")} == {urlsplit(address).netloc}
     assert [line for line in said if "Failed to load resource" not in line] == []
-
-
-def titles(page):
-    expect(page.locator("body:not(.busy) .card").first).to_be_visible()
-    return page.locator("h3").all_text_contents()
-
-
-def choose(page, content, name="dish.png", kind="image/png"):
-    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
 
 
 def test_a_photo_finds_recipes(opened, api):

@@ -1,0 +1,29 @@
+"""What the tests of the page do with it."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def titles(page: Page) -> list[str]:
+    """Titles of the results, when they are there."""
+    expect(page.locator("body:not(.busy) .card").first).to_be_visible()
+    return page.locator("h3").all_text_contents()
+
+
+def choose(page: Page, content: bytes, name: str = "dish.png", kind: str = "image/png") -> None:
+    """Chooses a file as the photo."""
+    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})

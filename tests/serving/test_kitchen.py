@@ -1,0 +1,56 @@
+"""A model that learned a small kitchen by heart: on its page a photo's own recipe comes first."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+import adamine_jax
+from adamine_jax import embed
+from adamine_jax.train import train
+from configs import quickstart
+from data_builders.kitchen.__main__ import main as cook
+from data_builders.recipe1m.build import build
+from data_builders.recipe1m.options import Options
+from tests.servers import serving
+from tests.serving.pages import CHROMIUM, choose, launched, titles
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """The workdir of a run on 40 dishes, and the gallery of what it was trained on."""
+    folder = tmp_path_factory.mktemp("learned")
+    cook(["--out", str(folder / "download"), "--recipes", "60", "--photo-size", "96", "--seed", "3"])
+    build(folder / "download", folder / "data", Options(word_dim=16, word_min_count=1), workers=1, overwrite=False)
+    config = quickstart.get_config()
+    config.update_from_flattened_dict(
+        {
+            "data.dir": str(folder / "data"),
+            "data.resize": 72,
+            "data.image_size": 64,
+            "batch_size": 16,
+            "epochs": 60,
+            "model.image.width": 8,
+            "optim.decay_epochs": 40,
+        }
+    )
+    train(config, folder / "run")
+    command = ["--workdir", str(folder / "run"), "--split", "train", "--out", str(folder / "gallery")]
+    assert embed.main(command) == 0
+    return folder
+
+
+def test_the_right_recipe_comes_first(learned):
+    model = adamine_jax.load(learned / "run", batch_sizes=(1,))
+    gallery = adamine_jax.open_gallery(learned / "gallery", model.digest)
+    items = [json.loads(line) for line in (learned / "gallery" / "items.jsonl").read_text().splitlines()]
+    with serving(model, gallery) as (address, _, _), launched() as browser:
+        for item in items[:5]:
+            page = browser.new_page(base_url=address, reduced_motion="reduce")
+            page.goto("/")
+            expect(page.locator(".example").first).to_be_visible()
+            choose(page, (learned / "gallery" / item["photo"]).read_bytes(), "dish.jpg", "image/jpeg")
+            assert titles(page)[0] == item["title"]
+            page.close()
