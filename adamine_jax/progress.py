@@ -42,6 +42,7 @@ class Progress:
         self._done = self._initial = initial
         self._line_seconds = line_seconds
         self._start = self._last_line = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when the first update came, and what was done then
         self._note = ""
         self._printed: tuple[int, str] | None = None  # what the last plain line said
         self._bar = None
@@ -52,12 +53,14 @@ class Progress:
         """Counts `units` more as finished; `note` is shown behind the count (say, the current loss)."""
         self._done += units
         self._note = note or self._note
+        now = time.monotonic()
+        self._first = self._first or (now, self._done)
         if self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        elif time.monotonic() - self._last_line >= self._line_seconds:
-            self._print_line()
+        elif now - self._last_line >= self._line_seconds:
+            self._print_line(now)
 
     def print(self, line: str) -> None:
         """Prints a line to stdout without tearing the bar."""
@@ -71,19 +74,21 @@ class Progress:
         """Ends the bar, or prints the last plain line."""
         if self._bar is not None:
             self._bar.close()
-        elif time.monotonic() - self._start >= WORTH_A_LINE and self._printed != (self._done, self._note):
-            self._print_line()
+        elif (now := time.monotonic()) - self._start >= WORTH_A_LINE and self._printed != (self._done, self._note):
+            self._print_line(now)
 
-    def _print_line(self) -> None:
+    def _print_line(self, now: float) -> None:
         if not processes.is_first():
             return
-        self._last_line, self._printed = time.monotonic(), (self._done, self._note)
+        self._last_line, self._printed = now, (self._done, self._note)
         seconds = self._last_line - self._start
         rate = (self._done - self._initial) / max(seconds, 1e-9)
         of_total = f"/{self._total}" if self._total is not None else ""
         left = ""
-        if self._total is not None and rate > 0 and self._done < self._total:
-            left = f", {format_seconds((self._total - self._done) / rate)} left"
+        if self._total is not None and self._first and self._first[1] < self._done < self._total:
+            # What came before the first update, a compilation perhaps, does not come again.
+            of_one = (self._last_line - self._first[0]) / (self._done - self._first[1])
+            left = f", {format_seconds((self._total - self._done) * of_one)} left"
         note = f", {self._note}" if self._note else ""
         print(
             f"{self._description}: {self._done}{of_total} {self._unit}s, {rate:.1f} {self._unit}s/s, "
