@@ -63,7 +63,7 @@ def format_comparison(runs: Sequence[Run], samples: int = SAMPLES) -> str:
     blocks += format_certainty(runs, _letters(len(runs)), samples)
     if different := _differences(runs):
         blocks.append("\n".join(["in what the configurations differ", *different]))
-    elif len(runs) > 1 and any(run.config for run in runs):
+    elif len(runs) > 1 and all(run.config for run in runs):
         blocks.append("the configurations are the same")
     return "\n\n".join(blocks)
 

@@ -58,6 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(damage.summary())
     if flags.index:
         gallery = Gallery(flags.out)
+        if len(gallery) < index.SMALLEST:
+            print(f"--index: not needed, exact search of {len(gallery):,} items takes milliseconds")
+            return
         for side in gallery.sides:
             index.build(gallery, side)
 

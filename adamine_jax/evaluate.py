@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from adamine_jax import groupings, processes, report, workdir
-from adamine_jax.errors import one_line_errors
+from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.input.damage import Damage
 from adamine_jax.retrieval.protocols import parse_protocols
 
@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     protocols = tuple(flags.protocols.split(",")) if flags.protocols is not None else trained.config.eval.protocols
     damage = Damage(trained.config.data.max_damaged)
     found = report.evaluate_split(trained, flags.workdir, flags.split, protocols, damage)
+    if not found.results:
+        raise UserError(f"{flags.split}: too small for {','.join(protocols)}; give full, or fewer pairs")
     if by and processes.is_first():
         groupings.write_breakdown(trained, flags.workdir, flags.split, found, by, damage)
     if damage.count:

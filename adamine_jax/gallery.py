@@ -1,5 +1,6 @@
 """A gallery, to be read and searched: the embeddings of a collection with what people see of its items."""
 
+import difflib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,6 +177,9 @@ class Gallery:
         """
         names = self.about["class_names"]
         if name not in names:
+            written = {other.lower(): other for other in names}
+            if alike := difflib.get_close_matches(name.lower(), written, n=3):
+                raise UserError(f"no class {name!r} in {self.folder}; is it {' or '.join(map(written.get, alike))}?")
             most = list(self.class_counts())[:8]
             raise UserError(f"no class {name!r} in {self.folder}; the largest of {len(names)} are: {', '.join(most)}")
         return np.flatnonzero(self._classes == names.index(name))

@@ -13,7 +13,7 @@ from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.retrieval.building import write_split
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
-from adamine_jax.retrieval.rank_files import RankFile, ranks_path, write_ranks
+from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
 from adamine_jax.retrieval.tables import format_table
 
 
@@ -22,7 +22,7 @@ class Evaluated:
     """An evaluated split.
 
     Attributes:
-        results: what `eval_<split>.json` holds.
+        results: scores under each protocol, as in `eval_<split>.json`.
         ranked: the ranks of each protocol.
         index: of the split.
         numbers: (N,) the records of the rows, in the order of the ids.
@@ -42,6 +42,8 @@ def evaluate_split(
     trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...], damage: Damage
 ) -> Evaluated:
     """Embeds a split, ranks it under the protocols, prints the table, writes `eval_<split>.json` and the ranks.
+
+    What the files hold of other protocols and the same checkpoint stays in them.
 
     Args:
         trained: the model.
@@ -68,10 +70,20 @@ def evaluate_split(
     ranked = rank_draws(image, recipe, ids, protocols, seed)
     results = score(ranked)
     if processes.is_first():
-        write_ranks(ranks_path(directory, split), RankFile(ranked, seed, trained.step))
-        files.write_text(directory / f"eval_{split}.json", json.dumps(results, indent=2) + "\n")
+        kept = _ranked_before(ranks_path(directory, split), seed, trained.step) | ranked
+        write_ranks(ranks_path(directory, split), RankFile(kept, seed, trained.step))
+        files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept), indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
     return Evaluated(results, ranked, index, numbers, image, recipe)
+
+
+def _ranked_before(path: Path, seed: int, step: int) -> dict[str, Ranked]:
+    """The ranks under other protocols that an earlier evaluation of the same checkpoint has left."""
+    try:
+        earlier = read_ranks(path)
+    except UserError:
+        return {}
+    return earlier.protocols if (earlier.seed, earlier.step) == (seed, step) else {}
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:

@@ -67,7 +67,7 @@ def read_run(workdir: Path) -> Run:
     """Reads a workdir; a file that is absent or damaged leaves its part empty and a line in `missing`.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or nothing of a run in it.
     """
     if not workdir.is_dir():
         raise UserError(f"{workdir}: no such folder; give workdirs of `python -m adamine_jax.main`")
@@ -92,6 +92,8 @@ def read_run(workdir: Path) -> Run:
             missing.append(f"{workdir / 'metrics.jsonl'}: absent or empty")
     except (OSError, UserError) as error:
         missing.append(str(error))
+    if not any((workdir / name).exists() for name in ("config.json", "eval_test.json", "metrics.jsonl")):
+        raise UserError(f"{workdir}: is no run of `python -m adamine_jax.main`; give the folders of runs")
     return Run(
         name=str(workdir),
         config=_flatten(read_json("config.json")),

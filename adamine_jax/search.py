@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = _recipe(flags)
     if flags.image:
         stored(flags.image, 1)  # a mistake in it is told before anything is loaded
+    workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
         raise UserError(
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     gallery = open_gallery(folder, encoder.digest)
     among = flags.among or ("recipes" if flags.image else "photos")
     approximate = flags.index and len(gallery) >= index.SMALLEST
+    if flags.index and not approximate:
+        print(f"--index: not needed, exact search of {len(gallery):,} items takes milliseconds", file=sys.stderr)
     if approximate and not index.is_there(gallery, AMONG[among]):
         index.build(gallery, AMONG[among])
 
@@ -60,7 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         query = f"photo {flags.image}" if flags.image else _said(recipe)
         within = f" of class {flags.class_name}" if flags.class_name else ""
-        print(f"{query} → {among} of {gallery.folder} ({len(gallery):,}){within}\n")
+        searched = len(gallery.rows_of_class(flags.class_name)) if flags.class_name else len(gallery)
+        print(f"{query} → {among} of {gallery.folder} ({searched:,}){within}\n")
         print("\n".join(_line(hit, places, among) for hit in hits))
 
 
@@ -127,17 +131,19 @@ def _embedded(encoder: Encoder, flags: argparse.Namespace, recipe: RecipeText | 
     if recipe is None:
         _tell_unknown(encoder, RecipeText(ingredients=(*added, *removed)))
         before = encoder.embed_photos([flags.image])
-        return before, moved(before, encoder, added, removed) if added or removed else before
+        return before, moved(before, encoder, added, removed)
     different, absent = changed(recipe, added, removed)
+    if different.is_empty:
+        raise UserError("--without: nothing is left of the recipe; take less away")
     for name in absent:
         print(f"--without {name}: the recipe does not have it; taken from its embedding instead", file=sys.stderr)
     _tell_unknown(encoder, different)
     _tell_unknown(encoder, RecipeText(ingredients=tuple(absent)))
-    if different.is_empty:
-        raise UserError("--without: nothing is left of the recipe; take less away")
+    if not encoder.texts.reads(different):
+        print("the model knows no word of the query: what it finds means nothing", file=sys.stderr)
     before = encoder.embed_recipes([recipe])
     after = before if different == recipe else encoder.embed_recipes([different])
-    return before, moved(after, encoder, (), absent) if absent else after
+    return before, moved(after, encoder, (), absent)
 
 
 def _tell_unknown(encoder: Encoder, recipe: RecipeText) -> None:

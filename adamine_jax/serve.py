@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     for package, name in (("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("python_multipart", "python-multipart")):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"serving needs {name}: pip install fastapi uvicorn python-multipart")
+    workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
         raise UserError(
@@ -78,6 +79,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the address is no address of this machine, or in use.
     """
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: takes 0 to 65535")
     bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

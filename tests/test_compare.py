@@ -224,3 +224,6 @@ def test_no_picture_where_none_can_be_drawn(runs, capsys):
 def test_no_such_folder(runs, capsys):
     assert main(["a", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere: no such folder")
+    (runs / "empty").mkdir()
+    assert main(["a", "empty"]) == 2
+    assert capsys.readouterr().err.startswith("error: empty: is no run of")

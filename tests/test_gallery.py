@@ -185,6 +185,8 @@ def test_searching(tmp_path):
         ({"top": 0}, "takes 1 or more"),
         ({"queries": query[0]}, r"queries have shape \(6,\)"),
         ({"approximate": True}, "has no index of its recipe embeddings"),
+        ({"class_name": "Cakes"}, "no class 'Cakes' in .*; is it cake"),
+        ({"class_name": "wombat"}, "no class 'wombat' in .*; the largest of"),
     ):
         with pytest.raises(UserError, match=message):
             gallery.search(**({"queries": query} | wrong))

@@ -161,6 +161,15 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, cap
     assert set(results) == {"full"}
     assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == results
 
+    # Another protocol is added to what is there; one that no split is large enough for takes nothing away.
+    assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "5x3"]) == 0
+    assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "10k"]) == 2
+    assert "error: val: too small for 10k; give full, or fewer pairs" in capsys.readouterr().err
+    more = json.loads((undisturbed / "eval_val.json").read_text())
+    assert set(more) == {"full", "5x3"}
+    assert more["full"] == results["full"]
+    assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == more
+
 
 def test_embed_writes_a_gallery_whose_rows_are_in_the_order_of_the_ids(undisturbed, tmp_path, capsys):
     out = tmp_path / "gallery"

@@ -9,7 +9,7 @@ import numpy as np
 
 from adamine_jax.gallery_files import Item
 from adamine_jax.retrieval import changes
-from adamine_jax.retrieval.changes import stem
+from adamine_jax.retrieval.changes import is_read, stem
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.texts import RecipeText
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
@@ -60,13 +60,6 @@ def telling(items: Sequence[Item], encoder: Encoder) -> list[str]:
         if counts[name] <= most and not any(_names(name, other) or _names(other, name) for other in chosen):
             chosen.append(name)
     return chosen
-
-
-def is_read(encoder: Encoder, name: str) -> bool:
-    """Whether a model sees an ingredient of this name."""
-    recipe = RecipeText(ingredients=(name,))
-    ids = encoder.texts.ingredient_ids(recipe)  # the last one ends them
-    return len(ids) > 1 and not encoder.texts.unknown_names(recipe)
 
 
 def usual_name(text: str) -> str:

@@ -10,6 +10,8 @@ from adamine_jax.errors import UserError
 from data_builders.recipe1m.decoding import UnreadablePhotoError, encoded, read_photo, reduced
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+UNREAD = (".heic", ".heif", ".avif")
+"""Photos as well, and named as such where they are left out."""
 
 Photo = Path | str | bytes | Image.Image | np.ndarray
 """A file's path, a file's bytes, Pillow's image, or (H, W, 3) uint8 pixels."""
@@ -61,7 +63,7 @@ def photo_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give one with photos")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNREAD and path.is_file()]
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not visible:
         raise UserError(f"{folder}: holds no photo; takes files that end in {', '.join(SUFFIXES)}")

@@ -141,10 +141,7 @@ class TextEncoder:
 
     def sentence_ids(self, recipe: RecipeText) -> list[list[int]]:
         """Ids of the words of each instruction."""
-        names, sure = self._names(recipe)
-        phrases = words.sure_phrases(names, sure)
-        lines = [words.instruction_words(line, phrases) for line in _instructions(recipe)]
-        return [words.word_ids(line, self._ids, self._unknown_id) for line in lines]
+        return [words.word_ids(line, self._ids, self._unknown_id) for line in self._sentences(recipe)]
 
     def names(self, recipe: RecipeText) -> list[str]:
         """Names of the ingredients, as they are looked up in the vocabulary."""
@@ -154,11 +151,21 @@ class TextEncoder:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
         return [name for name in self._names(recipe)[0] if not self._is_read(name)]
 
+    def reads(self, recipe: RecipeText) -> bool:
+        """Whether the vocabulary has any ingredient or any word of a recipe."""
+        spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
+        return len(self.ingredient_ids(recipe)) > 1 or any(word in self._ids for word in spoken)
+
     def similar_names(self, name: str, most: int = 3) -> list[str]:
         """Names that the vocabulary has and that hold all words of another one: fresh basil, for basil."""
         wanted = set(name.lower().split())
         found = [word for word in self._ids if wanted <= set(word.split("_")) and "_" in word]
         return [word.replace("_", " ") for word in sorted(found, key=lambda word: (len(word), word))[:most]]
+
+    def _sentences(self, recipe: RecipeText) -> list[list[str]]:
+        """The words of each instruction."""
+        phrases = words.sure_phrases(*self._names(recipe))
+        return [words.instruction_words(line, phrases) for line in _instructions(recipe)]
 
     def _is_read(self, name: str) -> bool:
         return len(words.ingredient_ids([name], self._ids, split_unknown=self._split_unknown)) > 1

@@ -262,6 +262,12 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:])) or first["loc"][0]
+        if first["type"] == "json_invalid":
+            return said(422, f"The body is no JSON from character {where} on.")
+        if first["type"] == "model_attributes_type":
+            return said(422, "Send one JSON object, with the header content-type: application/json.")
+        if first["type"] == "extra_forbidden":
+            return said(422, f"{where}: there is no such field.")
         return said(422, f"{where}: {first['msg']}.")
 
     @app.exception_handler(UnusablePhoto)

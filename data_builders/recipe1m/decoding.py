@@ -61,7 +61,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise UnreadablePhotoError(f"{width} x {height} pixels are too many")
+                raise UnreadablePhotoError(f"{width} x {height} pixels are too many, {MAX_PIXELS:,} the most")
             decode_small(image, shorter_side)
             decoded = image.size
             with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
@@ -71,7 +71,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise UnreadablePhotoError("not an image") from None
+        raise UnreadablePhotoError("HEIC or AVIF is not read" if data[4:8] == b"ftyp" else "not an image") from None
     except Image.DecompressionBombError:
         raise UnreadablePhotoError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types

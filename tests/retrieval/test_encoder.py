@@ -14,7 +14,7 @@ from adamine_jax.gallery import Gallery
 from adamine_jax.retrieval.encoder import _batches
 from adamine_jax.train import train
 from tests import tiny
-from tests.small_collection import photo, recipes
+from tests.small_collection import photo, photo_file, recipes
 
 
 def test_raw_recipes_and_photos_get_the_embeddings_of_the_split(kitchen, model):
@@ -71,6 +71,7 @@ def damaged(content):
     [
         ("text.jpg", b"Dear diary", "not an image"),
         ("empty.jpg", b"", "not an image"),
+        ("phone.heic", b"\0\0\0\x18ftypheic" + bytes(100), "HEIC or AVIF is not read"),
         ("cut.jpg", None, "not a whole image"),
         ("huge.png", "huge", "12000 x 9000 pixels are too many"),
     ],
@@ -102,11 +103,13 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
         photo(number).save(folder / name)
     (folder / "notes.txt").write_text("x")
     (folder / "broken.jpg").write_bytes(b"x")
+    (folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     command = ["--workdir", str(kitchen / "run"), "--photos", str(folder), "--out", str(tmp_path / "g")]
     assert embed.main(command) == 0
     printed = capsys.readouterr()
     assert f"{folder}/broken.jpg: not an image; left out" in printed.err
-    assert "g: 3 photos (image.npy, items.jsonl, photos/); 1 that cannot be used were left out" in printed.out
+    assert "g: 3 photos (image.npy, items.jsonl, photos/); 2 that cannot be used were left out" in printed.out
+    assert f"{folder}/phone.HEIC: HEIC or AVIF is not read; left out" in printed.err
     gallery = Gallery(tmp_path / "g")
     assert gallery.ids.tolist() == ["a.jpg", "b.png", "sub/c.PNG"]
     expected = model.embed_photos([folder / name for name in gallery.ids])
@@ -172,6 +175,32 @@ def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, 
         assert (tmp_path / "g" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_what_the_model_does_not_know_moves_nothing(kitchen, model, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(photo_file(7))
+    command = ["--workdir", str(kitchen / "run"), "--top", "12"]
+
+    def found(*flags):
+        assert search.main([*command, *flags]) == 0
+        printed = capsys.readouterr()
+        return printed.out.splitlines()[2:], printed.err
+
+    plain, told = found("--image", str(tmp_path / "a.png"))
+    assert told == ""
+    lines, told = found("--image", str(tmp_path / "a.png"), "--with", "wombat", "--without", "dragon fruit")
+    assert lines == plain
+    assert "'wombat' is not among the words" in told
+    assert "'dragon fruit' is not among the words" in told
+    moved, _ = found("--image", str(tmp_path / "a.png"), "--with", "wombat,dill")
+    assert [line.split(" (was ")[0] for line in moved] != plain
+    recipe = ["--ingredients", "beets"]
+    lines, told = found(*recipe, "--without", "wombat")
+    assert lines == found(*recipe)[0]
+    assert "wombat: the recipe does not have it" in told
+    for query in (("--title", "Wombat à la mode"), ("--ingredients", "wombat"), ("--instructions", "Xx yy.")):
+        assert "the model knows no word of the query" in found(*query)[1], query
+    assert found("--title", "Beets and dill")[1] == ""
+
+
 def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
     command = ["--workdir", str(kitchen / "run")]
     assert search.main([*command, "--ingredients", "beets, dragon fruit", "--title", "Soup", "--top", "2"]) == 0
@@ -219,7 +248,7 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
         (["--recipe", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--image", "nowhere.jpg"], "nowhere.jpg: cannot be read (No such file or directory)"),
         (["--title", "soup", "--top", "0"], "--top 0: takes 1 or more"),
-        (["--title", "soup", "--class", "stew"], "no class 'stew'"),
+        (["--title", "beets", "--class", "stew"], "no class 'stew'"),
         (["--title", "soup", "--gallery", "nowhere"], "nowhere: no such folder; write it with `python -m"),
         (["--ingredients", "salt", "--without", "salt"], "nothing is left of the recipe"),
     ],

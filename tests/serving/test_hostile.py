@@ -130,6 +130,16 @@ def test_json_that_is_none(api, content):
     assert answer.json()["error"]
 
 
+def test_what_is_wrong_with_a_request_is_said_in_words(api):
+    def said(**request):
+        return api.post("/search/recipe", **request).json()["error"]
+
+    is_json = {"content-type": "application/json"}
+    assert said(content=b'{"title": ', headers=is_json) == "The body is no JSON from character 10 on."
+    assert said(content=b'{"title": "Soup"}') == "Send one JSON object, with the header content-type: application/json."
+    assert said(json={"topp": 3}) == "topp: there is no such field."
+
+
 @pytest.mark.parametrize(
     "path", ["/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "//etc/passwd", "/photos/00000000.jpg", "/gallery.json"]
 )

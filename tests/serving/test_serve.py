@@ -27,6 +27,9 @@ def test_mistakes_are_one_line(kitchen, tmp_path, capsys):
     run = ("--workdir", kitchen / "run", "--port", 0)
     assert "nowhere: no such folder; write it with `python -m" in error_of(capsys, *run, "--gallery", "nowhere")
     assert f"{tmp_path}: is no gallery" in error_of(capsys, *run, "--gallery", tmp_path)
+    assert "--port 99999: takes 0 to 65535" in error_of(capsys, *run[:2], "--port", 99999)
+    said = error_of(capsys, "--workdir", tmp_path, "--port", 0)
+    assert f"{tmp_path}/config.json: no such file" in said
     assert "--batch and --queue take 1 or more" in error_of(capsys, *run, "--batch", 0)
     assert "--host 300.1.1.1 --port 0: cannot be used" in error_of(capsys, *run, "--host", "300.1.1.1")
     with socket.create_server(("127.0.0.1", 0)) as other:
