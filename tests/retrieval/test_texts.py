@@ -128,3 +128,19 @@ def test_any_object_is_a_recipe_or_one_line(values):
     ingredients, sentences = encode(recipe)
     assert all(1 <= word < UNKNOWN for word in ingredients)
     assert all(2 <= word <= UNKNOWN for sentence in sentences for word in sentence)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("1 cup fresh basil , chopped", "fresh basil"),
+        ("2 cups all - purpose flour , sifted", "all - purpose flour"),
+        ("2 cups all-purpose flour", "all - purpose flour"),
+        ("basil", "basil"),  # the vocabulary has no such name, and the line no longer one
+        ("2 egg whites", "egg whites"),  # a name that the vocabulary has stays
+        ("3 eggs", "eggs"),
+    ],
+)
+def test_a_name_is_looked_up_as_the_vocabulary_has_it(line, name):
+    encoder = TextEncoder(["all", "fresh_basil", "all_-_purpose_flour", "egg_whites", "whites", "eggs", "large_eggs"])
+    assert encoder.names(RecipeText(ingredients=(line,))) == [name]

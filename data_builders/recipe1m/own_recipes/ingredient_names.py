@@ -82,7 +82,7 @@ def ingredient_names(line: str) -> list[tuple[str, bool]]:
     plain = " ".join(_TAG.sub(" ", _LINK.sub(r"\1", lowered)).translate(_SIGNS).split())
     if len(plain) > MOST_CHARS or "://" in plain:
         return [(lowered, False)]
-    plain = _SLASH_BEFORE_A_NUMBER.sub(" / ", plain)
+    plain = _SLASH_BEFORE_A_NUMBER.sub(" / ", plain).replace("all - purpose", "all-purpose")
     text = _without_parentheses(plain)
     if both := _SALT_AND_PEPPER.match(text):
         names = [_name(part) for part in both.groups()]

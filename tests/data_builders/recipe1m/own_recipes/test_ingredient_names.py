@@ -19,6 +19,7 @@ REAL = Path(os.environ.get("ADAMINE_REAL_DATA") or Path(__file__).resolve().pare
     [
         # quantities
         ("2 1/2 cups (300 g) all-purpose flour, sifted", "all-purpose flour"),
+        ("2 cups all - purpose flour , sifted", "all-purpose flour"),
         ("14 cup sugar", "sugar"),
         ("1½ cups sugar", "sugar"),
         ("1 1⁄2 cups rice", "rice"),
