@@ -122,7 +122,8 @@ def _draw_caption(page: Page, panel: Panel, y: float) -> None:
         y = page.text(MARGIN, y, f"within {panel.within}", _TEXT, size=7.5, lines=2)
     y += 0.06
     of = f"{sum(panel.having)} of {len(panel.having)} shown"
-    y = page.text(MARGIN, y, percent(panel.found), _TEXT, size=13, weight="bold", color=style.GREEN) - 0.02
+    color = style.GREEN if panel.found > panel.share else style.GREY  # green is what the model has found
+    y = page.text(MARGIN, y, percent(panel.found), _TEXT, size=13, weight="bold", color=color) - 0.02
     y = page.text(MARGIN, y, f"have it ({of})", _TEXT, size=6.5, lines=2) + 0.05
     y = page.text(MARGIN, y, percent(panel.share, 1), _TEXT, size=9, weight="bold", color=style.GREY)
     among = f"all {panel.searched:,}" + (f" of class {panel.within}" if panel.within else " of the gallery")
