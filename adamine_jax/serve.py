@@ -8,6 +8,7 @@ stop it when what it has begun is answered.
 """
 
 import argparse
+import gc
 import importlib.util
 import signal
 import socket
@@ -57,6 +58,7 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     )
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     app = create_app(engine, flags.allow_origin)
+    gc.freeze()  # a million objects that stay need not be looked through again while queries wait
     config = uvicorn.Config(
         app,
         log_level="warning",

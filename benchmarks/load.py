@@ -57,6 +57,7 @@ def served(workdir: Path, *flags: str) -> Iterator[tuple[int, int]]:
             yield int(ready.rsplit(":", 1)[1]), process.pid
         finally:
             process.terminate()
+            process.communicate()
 
 
 def load(port: int, requests: Sequence[Request], clients: int, go_on: Callable[[int], bool]) -> Load:

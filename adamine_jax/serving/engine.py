@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -81,6 +82,13 @@ class _Search(NamedTuple):
     class_name: str | None
 
 
+class _Asked(NamedTuple):
+    """What is to be embedded, and what (among, top, class) is to be searched with it at once."""
+
+    content: bytes | RecipeText
+    searches: Sequence[tuple[str, int, str | None]] = ()
+
+
 class Engine:
     """A model and a gallery that answer many queries at once.
 
@@ -107,8 +115,8 @@ class Engine:
             name for name in self.searched if len(gallery) >= index.SMALLEST and index.is_there(gallery, AMONG[name])
         }
         self._warm_up()
-        self._embed_photos = Batcher(encoder.embed_stored, batch, "photos")
-        self._embed_recipes = Batcher(encoder.embed_recipes, batch, "recipes")
+        self._embed_photos = Batcher(functools.partial(self._embed, encoder.embed_stored), batch, "photos")
+        self._embed_recipes = Batcher(functools.partial(self._embed, encoder.embed_recipes), batch, "recipes")
         self._search = Batcher(self._nearest, batch, "searches")
         self._threads = ThreadPoolExecutor(os.cpu_count(), "requests")
         self._uploads: asyncio.Semaphore = asyncio.Semaphore(limits.uploads)
@@ -155,6 +163,8 @@ class Engine:
         Raises:
             NothingLeft: `removed` took everything away.
         """
+        if not (query.added or query.removed or isinstance(query.by, tuple)):
+            return await self._answer_at_once(query)
         before, after, names, absent = await self._embedded(query)
         searches = [self._find(query, name, before, after) for name in query.among]
         return Answer(dict(zip(query.among, await asyncio.gather(*searches), strict=True)), names, absent)
@@ -165,6 +175,22 @@ class Engine:
             batcher.close()
         self._threads.shutdown()
 
+    async def _answer_at_once(self, query: Query) -> Answer:
+        """An answer without changes: it is searched where it is embedded, which saves waiting for another thread."""
+        is_recipe = isinstance(query.by, RecipeText)
+        embed = self._embed_recipes if is_recipe else self._embed_photos
+        searches = [(name, query.top, query.class_name) for name in query.among]
+        _, results = await embed(_Asked(query.by, searches))
+        found = {name: _hits(*result, {}) for name, result in zip(query.among, results, strict=True)}
+        return Answer(found, self.encoder.texts.names(query.by) if is_recipe else [], [])
+
+    def _embed(self, embed: Callable, asked: list[_Asked]) -> list[tuple[np.ndarray, list]]:
+        """The row of each, and what its searches have found."""
+        rows = embed([one.content for one in asked])
+        searches = [_Search(row, *search) for one, row in zip(asked, rows, strict=True) for search in one.searches]
+        found = iter(self._nearest(searches))
+        return [(row, [next(found) for _ in one.searches]) for one, row in zip(asked, rows, strict=True)]
+
     async def _embedded(self, query: Query) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
         """(D,) rows of the query before and after its changes, the names of its ingredients, and what it lacks."""
         names, absent, removed = list(query.added), [], query.removed
@@ -174,7 +200,7 @@ class Engine:
             if recipe.is_empty:
                 raise NothingLeft
             different = [query.by] if recipe == query.by else [query.by, recipe]
-            rows = await asyncio.gather(*map(self._embed_recipes, different))
+            rows = [row for row, _ in await asyncio.gather(*map(self._embed_recipes, map(_Asked, different)))]
             before, after = rows[0], rows[-1]
             # What the recipe does not have can be taken away from its embedding alone, as from a photo's.
             names, added, removed = self.encoder.texts.names(recipe), (), absent
@@ -182,14 +208,14 @@ class Engine:
             before = after = await self._row(query.by)
         added, removed = ([name for name in some if is_read(self.encoder, name)] for some in (added, removed))
         if added or removed:
-            moves = await asyncio.gather(*[self._embed_recipes(alone(name)) for name in (*added, *removed)])
-            moves = np.asarray(moves).reshape(-1, self.encoder.dim)
+            moves = await asyncio.gather(*[self._embed_recipes(_Asked(alone(name))) for name in (*added, *removed)])
+            moves = np.asarray([row for row, _ in moves]).reshape(-1, self.encoder.dim)
             after = moved_by(after[None], moves[: len(added)], moves[len(added) :])[0]
         return before, after, names, absent
 
     async def _row(self, by: bytes | tuple[str, int]) -> np.ndarray:
         if isinstance(by, bytes):
-            return await self._embed_photos(by)
+            return (await self._embed_photos(_Asked(by)))[0]
         side, row = by
         return np.array(self.gallery.embeddings(side)[row])
 
@@ -199,11 +225,7 @@ class Engine:
             searches.append(_Search(before, among, max(LOOKED_AT, query.top), query.class_name))
         (similarities, rows), *former = await asyncio.gather(*map(self._search, searches))
         places = {int(row): place for place, row in enumerate(former[0][1], 1)} if is_changed else {}
-        return [
-            Found(int(row), float(similarity), places.get(int(row)))
-            for similarity, row in zip(similarities, rows, strict=True)
-            if row >= 0
-        ]
+        return _hits(similarities, rows, places)
 
     def _nearest(self, searches: list[_Search]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Searches together what is looked for in the same rows and to a similar depth."""
@@ -230,3 +252,8 @@ class Engine:
             self.encoder.embed_recipes([alone("salt")] * size)
         for name in self.searched:
             self.gallery.nearest(np.zeros((1, self.encoder.dim)), name, 1, approximate=name in self._indexed)
+
+
+def _hits(similarities: np.ndarray, rows: np.ndarray, places: dict[int, int]) -> list[Found]:
+    pairs = zip(similarities, rows, strict=True)
+    return [Found(int(row), float(similarity), places.get(int(row))) for similarity, row in pairs if row >= 0]
