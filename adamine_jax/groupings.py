@@ -42,14 +42,11 @@ def write_breakdown(
         trained: the model.
         directory: the workdir.
         split: that was evaluated.
-        found: its ranks.
+        found: its ranks, under one protocol at least.
         by: some of `BY`.
         damage: takes the records that can no longer be read, which are left out.
     """
     protocol = largest(found.ranked)
-    if protocol is None:
-        print("no breakdown: no protocol was evaluated")
-        return
     ranked, ids = found.ranked[protocol], [name.decode() for name in found.index.ids[found.numbers]]
     groups = _groups(trained, found, by, damage)
     broken_down = {name: break_down(ranked, ids, groups[name]) for name in by}

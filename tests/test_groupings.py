@@ -74,8 +74,8 @@ def test_only_what_is_asked_for(workdir, capsys):
     assert "test split by sentences: ranks under full; recall in %, MedR from 1\neach rank is among all 12" in printed
     (workdir / "breakdown_test.json").unlink()
     assert evaluate.main(flags) == 0
-    assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 0
-    assert "no breakdown: no protocol was evaluated" in capsys.readouterr().out
+    assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 2
+    assert "error: test: too small for 1k; give full, or fewer pairs" in capsys.readouterr().err
     assert not (workdir / "breakdown_test.json").exists()
 
 
