@@ -120,7 +120,7 @@ def draw_panels(
         if not ingredients:
             raise UserError("no ingredient that the model knows is frequent in the gallery; name some by --ingredients")
     for name in ingredients:
-        if not having.is_read(model, name):
+        if not model.texts.knows(name):
             raise UserError(f"--ingredients {name}: not among the words of the model, which cannot look for it")
     ingredients = list(dict.fromkeys(map(having.usual_name, ingredients)))
     queries = model.embed_recipes([RecipeText(ingredients=(name,)) for name in ingredients])

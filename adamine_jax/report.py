@@ -70,20 +70,23 @@ def evaluate_split(
     ranked = rank_draws(image, recipe, ids, protocols, seed)
     results = score(ranked)
     if processes.is_first():
-        kept = _ranked_before(ranks_path(directory, split), seed, trained.step) | ranked
+        kept = _ranked_before(ranks_path(directory, split), seed, trained.step, ids) | ranked
         write_ranks(ranks_path(directory, split), RankFile(kept, seed, trained.step))
         files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept), indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
     return Evaluated(results, ranked, index, numbers, image, recipe)
 
 
-def _ranked_before(path: Path, seed: int, step: int) -> dict[str, Ranked]:
-    """The ranks under other protocols that an earlier evaluation of the same checkpoint has left."""
+def _ranked_before(path: Path, seed: int, step: int, ids: list[str]) -> dict[str, Ranked]:
+    """The ranks under any protocol that an earlier evaluation of the same checkpoint on the same recipes has left."""
     try:
         earlier = read_ranks(path)
     except UserError:
         return {}
-    return earlier.protocols if (earlier.seed, earlier.step) == (seed, step) else {}
+    if (earlier.seed, earlier.step) != (seed, step):
+        return {}
+    there = np.char.encode(ids)
+    return {name: ranked for name, ranked in earlier.protocols.items() if np.isin(ranked.ids, there).all()}
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:

@@ -136,7 +136,8 @@ def _embedded(encoder: Encoder, flags: argparse.Namespace, recipe: RecipeText | 
     if different.is_empty:
         raise UserError("--without: nothing is left of the recipe; take less away")
     for name in absent:
-        print(f"--without {name}: the recipe does not have it; taken from its embedding instead", file=sys.stderr)
+        instead = "; taken from its embedding instead" if encoder.texts.knows(name) else ""
+        print(f"--without {name}: the recipe does not have it{instead}", file=sys.stderr)
     _tell_unknown(encoder, different)
     _tell_unknown(encoder, RecipeText(ingredients=tuple(absent)))
     if not encoder.texts.reads(different):

@@ -58,7 +58,7 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     )
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     app = create_app(engine, flags.allow_origin)
-    gc.freeze()  # a million objects that stay need not be looked through again while queries wait
+    gc.freeze()  # what stays need not be looked through again and again while queries wait
     config = uvicorn.Config(
         app,
         log_level="warning",

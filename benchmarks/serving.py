@@ -103,8 +103,7 @@ def page(rows: dict[tuple[str, int, str], Row], megabytes: list[float], queries:
             *lines,
             "",
             "Goals: photos of 32 clients 2.5 times as fast as one at a time, p99 below 20 times the median of one "
-            "client. What a query costs beside its embedding, the HTTP and FastAPI of one Python thread above all, "
-            "batching does not save.",
+            "client.",
             "",
             f"Memory of the server: {megabytes[0]:.0f} MB before {queries:,} queries of photos and recipes, "
             f"{', '.join(f'{value:.0f}' for value in megabytes[1:-1])} at the quarters, {megabytes[-1]:.0f} MB after.",

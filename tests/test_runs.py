@@ -144,7 +144,7 @@ def test_an_untrained_model_can_be_tested(tiny_data, tmp_path):
     assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []
 
 
-def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, capsys, monkeypatch):
+def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp_path, capsys, monkeypatch):
     (undisturbed / "eval_test.json").rename(undisturbed / "of_the_run.json")
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "test"]) == 0
     first, again = (json.loads((undisturbed / name).read_text()) for name in ("of_the_run.json", "eval_test.json"))
@@ -169,6 +169,12 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, cap
     assert set(more) == {"full", "5x3"}
     assert more["full"] == results["full"]
     assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == more
+
+    # Those of other recipes are not.
+    other = tiny.write_dataset(tmp_path / "data", {"train": 48, "test": 12, "val": 9})
+    command = ["--workdir", str(undisturbed), "--split", "val", "--protocols", "6x2", "--data-dir", str(other)]
+    assert evaluate.main(command) == 0
+    assert set(json.loads((undisturbed / "eval_val.json").read_text())) == {"6x2"}
 
 
 def test_embed_writes_a_gallery_whose_rows_are_in_the_order_of_the_ids(undisturbed, tmp_path, capsys):

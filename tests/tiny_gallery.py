@@ -55,8 +55,8 @@ class Words:
     def unknown_names(self, recipe: RecipeText) -> list[str]:
         return [line for line in recipe.ingredients if not any(w in self._vectors for w in _words(line))]
 
-    def ingredient_ids(self, recipe: RecipeText) -> list[int]:
-        return [2] * (len(recipe.ingredients) - len(self.unknown_names(recipe))) + [1]
+    def knows(self, name: str) -> bool:
+        return not self.unknown_names(RecipeText(ingredients=(name,)))
 
     def check(self, recipe: RecipeText, where: str) -> None:
         if recipe.is_empty:

@@ -9,7 +9,7 @@ import numpy as np
 
 from adamine_jax.gallery_files import Item
 from adamine_jax.retrieval import changes
-from adamine_jax.retrieval.changes import is_read, stem
+from adamine_jax.retrieval.changes import stem
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.texts import RecipeText
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
@@ -51,7 +51,7 @@ def telling(items: Sequence[Item], encoder: Encoder) -> list[str]:
     least, most = max(LEAST_SHARE * len(counted), 2), MOST_SHARE * len(counted)
     found = Counter(name for of_item in names for name in of_item)
     counts, titles = {}, {}
-    for name in (name for name, count in found.items() if count >= least and is_read(encoder, name)):
+    for name in (name for name, count in found.items() if count >= least and encoder.texts.knows(name)):
         alike = {other for other in found if _names(other, name)}
         having = [item for item, of_item in zip(counted, names, strict=True) if not alike.isdisjoint(of_item)]
         counts[name], titles[name] = len(having), sum(_names(item.title.lower(), name) for item in having)

@@ -10,7 +10,7 @@ from adamine_jax.errors import UserError
 from adamine_jax.gallery import Gallery
 from adamine_jax.gallery_files import Item
 from adamine_jax.plots import style
-from adamine_jax.plots.having import have, is_read, telling, usual_name
+from adamine_jax.plots.having import have, telling, usual_name
 from adamine_jax.plots.items import drawn_rows, is_readable, name_of
 from adamine_jax.plots.page import WIDTH, Page
 from adamine_jax.plots.text import percent
@@ -99,7 +99,7 @@ def choose(items: Sequence[Item], encoder: Encoder, row: int | None, name: str |
     Raises:
         UserError: the model does not know the ingredient, or there is no recipe that has one.
     """
-    if name and not is_read(encoder, name):
+    if name and not encoder.texts.knows(name):
         raise UserError(f"--without {name}: not among the words of the model, to which it makes no difference")
     name = name and usual_name(name)
     candidates = [name] if name else telling(items, encoder)

@@ -67,7 +67,7 @@ def moved(photo: np.ndarray, encoder: Encoder, added: Sequence[str], removed: Se
     Returns:
         (1, D) unit row; the same where the model knows none of the names.
     """
-    added, removed = ([name for name in names if is_read(encoder, name)] for names in (added, removed))
+    added, removed = ([name for name in names if encoder.texts.knows(name)] for names in (added, removed))
     if not added and not removed:
         return photo
     rows = encoder.embed_recipes([alone(name) for name in (*added, *removed)])
@@ -78,13 +78,6 @@ def moved_by(photo: np.ndarray, added: np.ndarray, removed: np.ndarray) -> np.nd
     """As `moved`, with the (n, D) embeddings of what is added and what is removed."""
     row = photo + STEP * (added.sum(axis=0) - removed.sum(axis=0))
     return (row / np.linalg.norm(row, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def is_read(encoder: Encoder, name: str) -> bool:
-    """Whether a model sees an ingredient of this name."""
-    recipe = alone(name)
-    ids = encoder.texts.ingredient_ids(recipe)  # the last one ends them
-    return len(ids) > 1 and not encoder.texts.unknown_names(recipe)
 
 
 def alone(name: str) -> RecipeText:

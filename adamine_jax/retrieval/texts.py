@@ -151,6 +151,11 @@ class TextEncoder:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
         return [name for name in self._names(recipe)[0] if not self._is_read(name)]
 
+    def knows(self, name: str) -> bool:
+        """Whether the vocabulary has an ingredient that a person calls so."""
+        recipe = RecipeText(ingredients=(name,))
+        return len(self.ingredient_ids(recipe)) > 1 and not self.unknown_names(recipe)  # the last id ends them
+
     def reads(self, recipe: RecipeText) -> bool:
         """Whether the vocabulary has any ingredient or any word of a recipe."""
         spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))

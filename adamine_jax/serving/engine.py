@@ -15,7 +15,7 @@ from PIL import Image
 
 from adamine_jax.gallery import AMONG, Gallery
 from adamine_jax.retrieval import index
-from adamine_jax.retrieval.changes import LOOKED_AT, alone, changed, is_read, moved_by
+from adamine_jax.retrieval.changes import LOOKED_AT, alone, changed, moved_by
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import stored
 from adamine_jax.retrieval.texts import RecipeText
@@ -206,7 +206,7 @@ class Engine:
             names, added, removed = self.encoder.texts.names(recipe), (), absent
         else:
             before = after = await self._row(query.by)
-        added, removed = ([name for name in some if is_read(self.encoder, name)] for some in (added, removed))
+        added, removed = ([name for name in some if self.encoder.texts.knows(name)] for some in (added, removed))
         if added or removed:
             moves = await asyncio.gather(*[self._embed_recipes(_Asked(alone(name))) for name in (*added, *removed)])
             moves = np.asarray([row for row, _ in moves]).reshape(-1, self.encoder.dim)

@@ -24,6 +24,8 @@ _one_at_a_time = threading.Lock()
 _BAND = 4_000_000
 # Downloads have files of other formats under a name that ends in .jpg.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Telephones' photos, told from other files so that people know what to convert (ISO/IEC 23008-12, AVIF).
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 Image.init()
 
 
@@ -71,7 +73,8 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise UnreadablePhotoError("HEIC or AVIF is not read" if data[4:8] == b"ftyp" else "not an image") from None
+        is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+        raise UnreadablePhotoError("HEIC or AVIF is not read" if is_heif else "not an image") from None
     except Image.DecompressionBombError:
         raise UnreadablePhotoError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
