@@ -5,7 +5,6 @@ from pathlib import Path
 
 from adamine_jax import files
 from adamine_jax.errors import UserError
-from adamine_jax.event_file import EventFile
 
 
 class MetricsLog:
@@ -26,6 +25,9 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: Path, step: int, is_validated: bool = True):
+        # Not needed to read a log: tensorboardX imports PyTorch where there is one, which takes seconds.
+        from adamine_jax.event_file import EventFile
+
         self._path = workdir / "metrics.jsonl"
 
         def is_kept(line: dict) -> bool:

@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.remat = False  # recompute residual blocks in the backward pass: less memory, a third more time
     config.model.embedding_dim = 1024  # of the shared space
     config.model.image = ml_collections.ConfigDict()
-    config.model.image.depth = 101  # ResNet 18, 34, 50, 101 or 152
+    config.model.image.depth = 101  # ResNet 10, 18, 34, 50, 101 or 152
     config.model.image.width = 64  # channels of its first stage; 64 = standard, small ones for CPUs
     config.model.image.feature_dim = 0  # length of data.image_features, filled in from the file
     config.model.image.weights = ""  # file written by `python -m adamine_jax.import_weights`; '' = random

@@ -2,12 +2,13 @@
 
 import os
 
-# Before JAX and TensorFlow start. Eight devices: the same code runs on one of them or on all. No optimisation: tiny
-# nets take longer to compile than to run.
+from tests import xla
+
+# Before JAX and TensorFlow start. Eight devices: the same code runs on one of them or on all.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = xla.flags(8)
 
 from pathlib import Path
 

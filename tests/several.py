@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import xla
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,7 +24,7 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
     """Of a process with so many virtual devices and the tests' compilation cache."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
+        "XLA_FLAGS": xla.flags(devices),
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         **more,

@@ -110,7 +110,7 @@ def small_config(data_dir: Path, **fields):
         "data.dir": str(data_dir),
         "data.resize": 40,
         "data.image_size": 32,
-        "model.image.depth": 18,
+        "model.image.depth": 10,
         "model.image.width": 4,
         "model.embedding_dim": 16,
         "model.word_dim": WORD_DIM,

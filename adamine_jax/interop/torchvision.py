@@ -27,7 +27,7 @@ class ResNetWeights:
     """A ResNet's weights in this project's layout.
 
     Attributes:
-        depth: 18, 34, 50, 101 or 152.
+        depth: 10, 18, 34, 50, 101 or 152.
         width: channels of the first stage.
         variables: {'params', 'batch_stats'} of `models.resnet.ResNet`, float32 NumPy arrays.
         dropped: names in the file that have no place here: the ImageNet classifier.
@@ -169,7 +169,7 @@ def depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, in
     depth = find_depth(tensors)
     if depth is None:
         raise UserError(
-            f"{where}: its blocks are those of none of ResNet-18, 34, 50, 101 and 152; "
+            f"{where}: its blocks are those of none of ResNet-10, 18, 34, 50, 101 and 152; "
             "the file is another network, or a part of one"
         )
     return depth, stem.shape[0]

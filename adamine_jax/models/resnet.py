@@ -25,6 +25,7 @@ class Layout:
 
 
 LAYOUTS = {
+    10: Layout((1, 1, 1, 1), bottleneck=False),  # for small photos and quick trials; torchvision has none
     18: Layout((2, 2, 2, 2), bottleneck=False),
     34: Layout((3, 4, 6, 3), bottleneck=False),
     50: Layout((3, 4, 6, 3), bottleneck=True),
@@ -150,7 +151,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-18, 34, 50, 101 or 152 up to the global average pool.
+    """ResNet-10, 18, 34, 50, 101 or 152 up to the global average pool.
 
     Attributes:
         depth: one of `LAYOUTS`.

@@ -9,6 +9,7 @@ import jax
 
 from adamine_jax import workdir
 from adamine_jax.metrics_log import read_metrics
+from tests import xla
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +34,7 @@ def run(
     """
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": xla.QUICK,
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "KILL_AT_SIGNAL": sent,

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+from tests import xla
 from tests.faults.runs import ROOT
 
 
@@ -12,7 +13,7 @@ def test_two_processes_agree(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = os.environ | {"XLA_FLAGS": xla.flags(2)}
     command = [sys.executable, "-m", "tests.faults.two_processes", str(port)]
     processes = [
         subprocess.Popen(

@@ -105,7 +105,7 @@ def test_faults_are_named_as_in_the_file():
     with pytest.raises(UserError) as error:
         published.from_state_dict(state, PUBLISHED["im2recipe"], where="m.pth.tar")
     message = str(error.value)
-    assert message.startswith("m.pth.tar: its blocks are those of none of ResNet-18")
+    assert message.startswith("m.pth.tar: its blocks are those of none of ResNet-10")
     del state["visionMLP.module.7.9.weight"]
     with pytest.raises(UserError) as error:
         published.from_state_dict(state, PUBLISHED["im2recipe"], where="m.pth.tar")

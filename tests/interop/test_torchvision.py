@@ -18,7 +18,7 @@ def state():
     return make_resnet.random_state(18, 4)
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("depth", [10, 18, 34, 50, 101, 152])
 def test_every_depth_is_recognised_and_fills_every_variable(depth):
     state = make_resnet.random_state(depth, 2)
     weights = torchvision.from_state_dict(state)
@@ -65,7 +65,7 @@ def test_many_faults_are_counted(state):
     ("keep", "message"),
     [
         (lambda name: name.startswith("fc"), "no conv1.weight among its 0 tensors"),
-        (lambda name: not name.startswith("layer4"), "blocks are those of none of ResNet-18, 34, 50, 101 and 152"),
+        (lambda name: not name.startswith("layer4"), "blocks are those of none of ResNet-10, 18, 34, 50, 101 and 152"),
     ],
 )
 def test_other_networks_are_refused(state, keep, message):

@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from adamine_jax.devices import make_mesh
 from adamine_jax.losses import total_loss
 from configs import adamine
+from tests import xla
 
 LOSSES = {
     "adamine": {},
@@ -91,12 +92,11 @@ def test_two_processes_of_two_devices_give_the_same_gradients_as_one_device(tmp_
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, address, str(number), str(tmp_path / f"{number}.npz")],
             cwd=Path(__file__).parents[2],
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": xla.flags(2)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

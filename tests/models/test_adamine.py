@@ -211,7 +211,7 @@ def test_instructions_can_be_switched_off_in_three_ways(instructions):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image__depth": 77}, "model.image.depth = 77: takes 18, 34, 50, 101 or 152"),
+        ({"image__depth": 77}, "model.image.depth = 77: takes 10, 18, 34, 50, 101 or 152"),
         ({"image__width": 0}, "model.image.width = 0: takes a whole number from 1 up"),
         ({"embedding_dim": 2.5}, "model.embedding_dim = 2.5: takes a whole number from 1 up"),
         ({"instructions": "lines"}, "model.instructions = 'lines': takes 'words', 'vectors' or 'none'"),
