@@ -1,14 +1,19 @@
-"""Items of a gallery as the API shows them, and their photos."""
+"""Items of a gallery as the API shows them, and their photos.
+
+They are plain dictionaries in the form of `messages.Item` and `messages.Hit`: making a pydantic object of each of a
+search's results takes longer than the search.
+"""
 
 import functools
 import io
+import re
 import urllib.parse
 from collections.abc import Iterable
+from typing import Any
 
 from PIL import Image
 
 from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import Item
 from adamine_jax.retrieval.changes import mention
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found
@@ -16,6 +21,8 @@ from adamine_jax.serving.suggestions import names_of
 
 SMALL = 160
 """Pixels of the shorter side of a small photo."""
+REMEMBERED = 4096
+"""Items that need not be read again."""
 EXAMPLES = 6
 
 
@@ -34,42 +41,41 @@ class Items:
         self._gallery = gallery
         self._root = gallery.folder.resolve()
         self.photo = functools.lru_cache(maxsize=512)(self._photo)
+        self.item = functools.lru_cache(maxsize=REMEMBERED)(self._item)
 
-    def hits(self, found: Iterable[Found], query_names: Iterable[str]) -> list[messages.Hit]:
-        """What a search has found; lines that name an ingredient of the query say so."""
+    def hits(self, found: Iterable[Found], query_names: Iterable[str]) -> list[dict[str, Any]]:
+        """What a search has found, each a `messages.Hit`; lines that name an ingredient of the query say so."""
         patterns = [mention(name) for name in query_names]
-        hits = []
-        for place, (row, similarity, place_before) in enumerate(found, 1):
-            item = self.item(self._gallery.item(row))
-            for ingredient in item.ingredients:
-                ingredient.in_query = any(p.search(name) for p in patterns for name in ingredient.names)
-            hits.append(
-                messages.Hit.model_construct(
-                    **dict(item), place=place, similarity=round(similarity, 6), place_before=place_before
-                )
-            )
-        return hits
-
-    def item(self, item: Item) -> messages.Item:
-        """An item and where its photo is."""
-        path = f"/api/v1/photo?id={urllib.parse.quote(item.id, safe='')}&size="
-        return messages.Item.model_construct(
-            id=item.id,
-            title=item.title,
-            class_name=item.class_name,
-            ingredients=[
-                messages.Ingredient.model_construct(line=line, names=list(names_of(line)), in_query=False)
-                for line in item.ingredients
-            ],
-            instructions=list(item.instructions),
-            photo=messages.Photo(small=f"{path}small", large=f"{path}large") if item.photo else None,
-        )
+        return [
+            {
+                **(_marked(self.item(row), patterns) if patterns else self.item(row)),
+                "place": place,
+                "place_before": place_before,
+                "similarity": round(similarity, 6),
+            }
+            for place, (row, similarity, place_before) in enumerate(found, 1)
+        ]
 
     def examples(self) -> list[messages.Item]:
         """A few items with photos, from all over the gallery."""
         step = max(len(self._gallery) // EXAMPLES, 1)
-        chosen = (self._gallery.item(row) for row in range(step // 2, len(self._gallery), step))
-        return [self.item(item) for item in chosen if item.photo][:EXAMPLES]
+        chosen = map(self.item, range(step // 2, len(self._gallery), step))
+        return [messages.Item.model_validate(item) for item in chosen if item["photo"]][:EXAMPLES]
+
+    def _item(self, row: int) -> dict[str, Any]:
+        """The item of a row and where its photo is: a `messages.Item`, which is shared and not to be changed."""
+        item = self._gallery.item(row)
+        path = f"/api/v1/photo?id={urllib.parse.quote(item.id, safe='')}&size="
+        return {
+            "id": item.id,
+            "title": item.title,
+            "class": item.class_name,
+            "ingredients": [
+                {"line": line, "names": list(names_of(line)), "in_query": False} for line in item.ingredients
+            ],
+            "instructions": list(item.instructions),
+            "photo": {"small": f"{path}small", "large": f"{path}large"} if item.photo else None,
+        }
 
     def _photo(self, row: int, size: messages.Size) -> bytes:
         """The JPEG file of a row's photo, "large" as the gallery has it.
@@ -90,6 +96,15 @@ class Items:
             return content
         except OSError:
             raise NoPhoto("The item's photo is missing from the gallery, or damaged.") from None
+
+
+def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:
+    """The same item, the lines marked that name one of the query's ingredients."""
+    ingredients = [
+        {**ingredient, "in_query": any(p.search(name) for p in patterns for name in ingredient["names"])}
+        for ingredient in item["ingredients"]
+    ]
+    return {**item, "ingredients": ingredients}
 
 
 def _small(content: bytes) -> bytes:

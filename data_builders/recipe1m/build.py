@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from adamine_jax.errors import UserError
 from data_builders.file_errors import told_in_one_line
+from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.metadata import VERSION, describe, differences
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.sources import check_files, fingerprint
@@ -93,7 +94,7 @@ def _build_in(
     # Workers of Beam may have another working directory.
     builder = Builder(data_dir=os.path.abspath(folder), options=options, workers=workers)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), seldom_collected():
             builder.download_and_prepare(download_config=config)
     except tf.errors.OpError as error:
         raise UserError(f"{folder}: writing failed ({error})") from error

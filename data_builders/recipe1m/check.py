@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adamine_jax.errors import UserError
 from data_builders.file_errors import told_in_one_line
+from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.report_files import write_report
@@ -50,7 +51,8 @@ def check(source: Path, options: Options, *, workers: int, out: Path | None = No
 
 def _report(source: Path, options: Options, workers: int, folder: Path) -> Report:
     conversion = open_conversion(source, options, folder, workers)
-    conversion.check()
+    with seldom_collected():
+        conversion.check()
     return conversion.report
 
 

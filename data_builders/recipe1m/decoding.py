@@ -40,9 +40,11 @@ def read_photo(path: Path) -> bytes:
         OSError: it cannot be read.
         UnreadablePhotoError: there are more than `MAX_BYTES`.
     """
-    parts, left = [], MAX_BYTES  # in parts, because room for all that is asked for is made before it is read
-    with path.open("rb") as file:
-        while part := file.read(min(_PART, left + 1)):
+    # In parts, because room for all that is asked for is made before it is read; the first one is all of most files.
+    parts, left = [], MAX_BYTES
+    with path.open("rb", buffering=0) as file:
+        size = min(os.fstat(file.fileno()).st_size + 1, _PART)
+        while part := file.read(min(size, left + 1)):
             parts.append(part)
             left -= len(part)
             if left < 0:
