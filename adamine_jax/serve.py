@@ -15,9 +15,12 @@ import socket
 import sys
 from pathlib import Path
 
+import threadpoolctl
+
 from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.gallery import open_gallery
+from adamine_jax.retrieval import index
 from adamine_jax.retrieval.encoder import Encoder
 
 BATCH_SIZES = (1, 8, 32)
@@ -58,6 +61,9 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     )
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     app = create_app(engine, flags.allow_origin)
+    if len(gallery) < index.SMALLEST:
+        # Among so few a second thread of BLAS finds nothing to do, but spins, which takes a third of two cores.
+        threadpoolctl.threadpool_limits(1, "blas")
     gc.freeze()  # what stays need not be looked through again and again while queries wait
     config = uvicorn.Config(
         app,
@@ -67,6 +73,7 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
         timeout_graceful_shutdown=round(engine.limits.seconds),
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again when it has stopped
+    bound.listen(config.backlog)  # who connects as soon as it says ready waits, and is not refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     server = uvicorn.Server(config)

@@ -10,6 +10,8 @@ import sys
 
 import httpx
 import pytest
+import threadpoolctl
+import uvicorn
 
 from adamine_jax import serve
 from adamine_jax.gallery import Gallery
@@ -86,3 +88,24 @@ def test_it_serves_until_sigterm_and_logs_nothing_of_the_queries(kitchen):
         assert process.wait(60) == 0
     assert lines[-1] == "stopped\n"
     assert "moonfruit" not in "".join(lines)
+
+
+def test_when_it_says_ready_it_can_be_reached_and_blas_does_not_spin(kitchen, capsys, monkeypatch):
+    seen = []
+
+    class Server:
+        def __init__(self, config):
+            self.should_exit = False
+
+        def run(self, sockets):
+            port = re.search(r"ready: http://127\.0\.0\.1:(\d+)", capsys.readouterr().out)[1]
+            socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+            seen.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
+
+    monkeypatch.setattr(uvicorn, "Server", Server)
+    monkeypatch.setattr(uvicorn.Config, "configure_logging", lambda self: None)  # it would keep what capsys closes
+    monkeypatch.setattr(serve.gc, "freeze", lambda: None)
+    monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
+    with threadpoolctl.threadpool_limits(4, "blas"):
+        assert serve.main(["--workdir", str(kitchen / "run"), "--port", "0"]) == 0
+    assert set(seen) == {1}
