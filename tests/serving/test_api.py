@@ -9,6 +9,7 @@ from PIL import Image
 
 from adamine_jax import embed, search
 from adamine_jax.gallery import open_gallery
+from adamine_jax.serving import messages
 from tests.servers import serving
 from tests.small_collection import photo_file, recipes
 
@@ -66,6 +67,21 @@ def test_parts_of_a_recipe_and_what_the_query_names(api):
         assert [f"Stir the {line['names'][0]}, then taste it." for line in hit["ingredients"]] == hit["instructions"]
     assert api.post("/search/recipe", json={"title": "beet soup"}).status_code == 200
     assert api.post("/search/recipe", json={"instructions": ["Stir."]}).status_code == 200
+
+
+def test_answers_have_their_form_and_marks_belong_to_one_query(api):
+    """Items are rendered once and shared by all answers, which are not checked when they are sent."""
+
+    def marks(answer):
+        answer.raise_for_status()
+        found = messages.Found.model_validate(answer.json(), strict=True)
+        assert set(answer.json()) == set(messages.Found.model_fields)
+        assert set(answer.json()["photos"][0]) == set(found.photos[0].model_dump(by_alias=True))
+        return [line.in_query for hit in found.photos for line in hit.ingredients]
+
+    query = {"in": "photos", "top": 24}
+    assert any(marks(api.post("/search/recipe", json=query | {"ingredients": ["2 beets"]})))
+    assert not any(marks(api.post("/search/photo", params=query, files={"photo": photo_file(7)})))
 
 
 def test_what_a_recipe_lacks_is_taken_from_its_embedding(api):
