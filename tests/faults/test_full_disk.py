@@ -12,11 +12,14 @@ from tests.test_metrics_log import events, expected_events
 
 pytestmark = pytest.mark.slow
 
+NET = "--config.model.image.depth=18"
+"""The sizes below are such that checkpoints of this net find no room."""
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    finished = runs.run(tiny_data, directory)
+    finished = runs.run(tiny_data, directory, NET)
     assert finished.returncode == 0, finished.stderr
     return directory
 
@@ -56,12 +59,12 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
         directory = tmp_path / "run"
         for kibibytes in (4, 12, 20, 40, 700, 800, 1_300, 1_800, 1_900):
             resize(kibibytes)
-            finished = runs.run(tiny_data, directory)
+            finished = runs.run(tiny_data, directory, NET)
             if finished.returncode == 0:
                 break
             lines.append(told(finished, directory))
         resize(8_000)
-        again = runs.run(tiny_data, directory)
+        again = runs.run(tiny_data, directory, NET)
         assert again.returncode == 0, again.stderr
         runs.assert_same_run(directory, undisturbed, tiny_data)
         assert events(directory) == expected_events(directory)
@@ -74,9 +77,9 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
 def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
     """No file may be longer than this: other writes fail than on a disk that fills up, and each at once."""
     directory = tmp_path / "run"
-    limited = runs.run(tiny_data, directory, largest_file=size)
+    limited = runs.run(tiny_data, directory, NET, largest_file=size)
     print(told(limited, directory))
-    again = runs.run(tiny_data, directory)
+    again = runs.run(tiny_data, directory, NET)
     assert again.returncode == 0, again.stderr
     runs.assert_same_run(directory, undisturbed, tiny_data)
     assert events(directory) == expected_events(directory)
@@ -85,15 +88,15 @@ def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
 
 def test_no_room_for_the_features_of_the_frozen_resnet(tiny_data, tmp_path):
     features = "--config.cache_frozen_features=2"
-    whole = runs.run(tiny_data, tmp_path / "whole", features)
+    whole = runs.run(tiny_data, tmp_path / "whole", NET, features)
     assert whole.returncode == 0, whole.stderr
     (tmp_path / "disk").mkdir()
     with small_disk(tmp_path / "disk") as resize:
         directory = tmp_path / "disk" / "run"
         resize(20)
-        line = told(runs.run(tiny_data, directory, features), directory)
+        line = told(runs.run(tiny_data, directory, NET, features), directory)
         assert "/train.npy: no space left on device (0.0 MiB are free); the features take 0.0 GiB" in line
         resize(8_000)
-        again = runs.run(tiny_data, directory, features)
+        again = runs.run(tiny_data, directory, NET, features)
         assert again.returncode == 0, again.stderr
         runs.assert_same_run(directory, tmp_path / "whole", tiny_data)
