@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from adamine_jax.manifest import Damage
 
 FOLDER = "checkpoints"
 DAMAGED, UNFINISHED, SUPERSEDED = ".damaged", ".unfinished", ".superseded"
+_LOOKS = 40
 
 Scores = dict[int, float | None]
 """Steps of checkpoints, each with the score of its validation, or None where there was none."""
@@ -109,9 +111,20 @@ def remove(checkpoint: Path) -> None:
 
 
 def abandon(folder: Path, step: int) -> None:
-    """Removes what there is of a checkpoint that cannot be written to its end."""
-    for unfinished in folder.glob(f"{step}{UNFINISHED}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    """Removes what there is of a checkpoint that cannot be written to its end.
+
+    Writes that were under way when another one failed go on for a while, and make folders anew: they are looked for
+    until there are none twice in a row.
+    """
+    absent = 0
+    for _ in range(_LOOKS):
+        left = list(folder.glob(f"{step}{UNFINISHED}*"))
+        for unfinished in left:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        absent = 0 if left else absent + 1
+        if absent == 2:
+            return
+        time.sleep(0.05)
 
 
 @contextmanager

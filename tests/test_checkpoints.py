@@ -4,12 +4,14 @@ import errno
 import os
 import resource
 import shutil
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adamine_jax import checkpoint_folders
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
@@ -282,6 +284,20 @@ def test_a_full_disk_is_told_when_it_is_waited_for_and_loses_nothing(tmp_path, l
     assert everything(folder) == before
     checkpoints = Checkpoints(tmp_path)
     assert (checkpoints.latest_step(), checkpoints.best_step()) == (2, 1)
+
+
+def test_what_late_writes_make_anew_is_removed_as_well(tmp_path, monkeypatch):
+    late = iter([False, True, False, True, False, False, False])
+
+    def write(_):
+        if next(late):
+            (tmp_path / "3.unfinished.orbax-checkpoint-tmp" / "model").mkdir(parents=True)
+
+    monkeypatch.setattr(checkpoint_folders, "time", types.SimpleNamespace(sleep=write))
+    (tmp_path / "3.unfinished").mkdir()
+    (tmp_path / "2").mkdir()
+    checkpoint_folders.abandon(tmp_path, 3)
+    assert names(tmp_path) == ["2"]
 
 
 def test_what_cannot_be_written_for_another_reason_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
