@@ -1,7 +1,7 @@
 """Items of a gallery as the API shows them, and their photos.
 
-They are plain dictionaries in the form of `messages.Item` and `messages.Hit`: making a pydantic object of each of a
-search's results takes longer than the search.
+They are plain dictionaries in the form of `messages.Item` and `messages.Hit`: making pydantic objects of a search's
+results took 30 % of the interpreter's time under load.
 """
 
 import functools

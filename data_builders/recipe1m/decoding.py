@@ -15,7 +15,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 4 * MAX_PIXELS
 JPEG_QUALITY = 95
 # Bytes of a file that are read at once.
-_PART = 1 << 20
+_PART, _LEAST = 1 << 20, 1 << 16
 # Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
 # memory of the pixels.
 _LARGE = 16_000_000
@@ -43,7 +43,8 @@ def read_photo(path: Path) -> bytes:
     # In parts, because room for all that is asked for is made before it is read; the first one is all of most files.
     parts, left = [], MAX_BYTES
     with path.open("rb", buffering=0) as file:
-        size = min(os.fstat(file.fileno()).st_size + 1, _PART)
+        # A pipe tells no size.
+        size = min(max(os.fstat(file.fileno()).st_size + 1, _LEAST), _PART)
         while part := file.read(min(size, left + 1)):
             parts.append(part)
             left -= len(part)

@@ -1,4 +1,5 @@
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -210,3 +211,22 @@ def test_a_file_of_too_many_bytes_is_not_read_whole(tmp_path, monkeypatch):
     (tmp_path / "photo").write_bytes(bytes(1001))
     with pytest.raises(UnreadablePhotoError, match="more than 1,000 bytes"):
         decoding.read_photo(tmp_path / "photo")
+
+
+def test_a_pipe_which_tells_no_size_is_not_read_byte_by_byte():
+    content, reads = bytes(range(256)) * 200, []
+
+    class Counted(io.FileIO):
+        def read(self, size):
+            reads.append(size)
+            return super().read(size)
+
+    class Pipe:
+        def open(self, mode, buffering):
+            end, other = os.pipe()
+            os.write(other, content)  # as much as it holds at once, and less
+            os.close(other)
+            return Counted(end, mode)
+
+    assert decoding.read_photo(Pipe()) == content
+    assert len(reads) < 20

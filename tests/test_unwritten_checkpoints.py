@@ -1,0 +1,63 @@
+"""A checkpoint that cannot be written is told, and leaves what was there as it was."""
+
+import errno
+import os
+import resource
+import types
+
+import pytest
+
+from adamine_jax import checkpoint_folders
+from adamine_jax.checkpoints import Checkpoints
+from adamine_jax.errors import UserError
+from tests.test_checkpoints import everything, names, saved, state_of
+
+
+@pytest.mark.parametrize("limit", [0, 300, 20_000])
+def test_a_full_disk_is_told_when_it_is_waited_for_and_loses_nothing(tmp_path, limit):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    before = everything(folder)
+    checkpoints = Checkpoints(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        checkpoints.save(state_of(3, size=10_000), {"r1": 9.0})
+        with pytest.raises(OSError, match="File too large") as raised:
+            checkpoints.save(state_of(4), {"r1": 10.0})
+        checkpoints.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == f"{folder}/3.unfinished"
+    assert everything(folder) == before
+    checkpoints = Checkpoints(tmp_path)
+    assert (checkpoints.latest_step(), checkpoints.best_step()) == (2, 1)
+
+
+def test_what_late_writes_make_anew_is_removed_as_well(tmp_path, monkeypatch):
+    late = iter([False, True, False, True, False, False, False])
+
+    def write(_):
+        if next(late):
+            (tmp_path / "3.unfinished.orbax-checkpoint-tmp" / "model").mkdir(parents=True)
+
+    monkeypatch.setattr(checkpoint_folders, "time", types.SimpleNamespace(sleep=write))
+    (tmp_path / "3.unfinished").mkdir()
+    (tmp_path / "2").mkdir()
+    checkpoint_folders.abandon(tmp_path, 3)
+    assert names(tmp_path) == ["2"]
+
+
+def test_what_cannot_be_written_for_another_reason_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
+    folder = saved(tmp_path, {1: 5.0, 2: 1.0})
+    before = everything(folder)
+
+    def refuse(unfinished, trees):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(unfinished))
+
+    monkeypatch.setattr("adamine_jax.checkpoints.save_trees", refuse)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state_of(3), {"r1": 9.0})
+    message = r"3.unfinished: a checkpoint cannot be written \(permission denied\); the ones before it are still there"
+    with pytest.raises(UserError, match=message):
+        checkpoints.close()
+    assert everything(folder) == before
