@@ -15,6 +15,7 @@ from pathlib import Path
 from adamine_jax import workdir
 from adamine_jax.errors import one_line_errors
 from adamine_jax.gallery import Gallery
+from adamine_jax.gallery_files import SIDES
 from adamine_jax.gallery_writer import check_replaceable
 from adamine_jax.input.damage import Damage
 from adamine_jax.retrieval import building, index
@@ -33,15 +34,25 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     source.add_argument("--photos", type=Path, metavar="DIR", help="a folder of photos, with those below it")
     source.add_argument("--recipes", type=Path, metavar="FILE", help="a JSON object a line: title, ingredients, …")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; an older gallery is replaced")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to write; an older gallery of its kind is replaced"
+    )
     parser.add_argument("--index", action="store_true", help="also build a FAISS index, for hundreds of thousands")
     parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
     flags = parser.parse_args(arguments)
 
-    check_replaceable(flags.out)
+    sides = ("image",) if flags.photos else ("recipe",) if flags.recipes else SIDES
+    check_replaceable(flags.out, sides)
     if flags.photos:
         building.photo_files(flags.photos)  # a mistake in it is told before anything is loaded
-    trained = workdir.load_from_flags(flags)
+    try:
+        _embed(flags, workdir.load_from_flags(flags))
+    except KeyboardInterrupt:
+        print(f"{flags.out}: not written yet; the same command goes on where this one ends", file=sys.stderr)
+        raise
+
+
+def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
     damage = Damage(trained.config.data.max_damaged)
     sizes = (*BATCH_SIZES, trained.config.eval.batch_size)
     if flags.photos:
@@ -52,7 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
         items, _ = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
         print(f"{flags.out}: {items} recipes (recipe.npy, items.jsonl)")
     else:
-        pairs = building.build_split(trained, flags.split, flags.out, damage)
+        from adamine_jax.retrieval import split_building  # which imports TensorFlow
+
+        pairs = split_building.build_split(trained, flags.split, flags.out, damage)
         print(f"{flags.out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
     if damage.count:
         print(damage.summary())

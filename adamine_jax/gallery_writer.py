@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ class GalleryWriter(contextlib.AbstractContextManager):
     """
 
     def __init__(self, folder: Path, about: dict[str, Any], sides: Sequence[str], dim: int):
-        check_replaceable(folder)
         self._folder, self._sides, self._dim = folder, tuple(side for side in SIDES if side in sides), dim
+        check_replaceable(folder, self._sides)
         self._about = json.loads(json.dumps(about | {"dim": dim, "sides": self._sides}))
         self._class_numbers = {name: number for number, name in enumerate(about["class_names"])}
         self._aside = folder.absolute().parent / f".{folder.name}.unfinished"
@@ -183,14 +183,24 @@ class GalleryWriter(contextlib.AbstractContextManager):
             raise ValueError("other lines than were written")
 
 
-def check_replaceable(folder: Path) -> None:
-    """Makes sure that nothing but a gallery would be replaced.
+def check_replaceable(folder: Path, sides: Sequence[str]) -> None:
+    """Makes sure that nothing but a gallery of the same sides would be replaced.
 
     Raises:
         UserError: there is something else.
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "items.jsonl").exists())):
         raise UserError(f"--out {folder}: exists and is not a gallery; take another folder")
+    there = {side for side in SIDES if (folder / f"{side}.npy").exists()}
+    if there and there != set(sides):
+        raise UserError(
+            f"--out {folder}: holds a gallery of {_said(there)}, and this would be one of {_said(sides)}; take another "
+            "folder, or remove that one"
+        )
+
+
+def _said(sides: Iterable[str]) -> str:
+    return {"image": "photos", "recipe": "recipes"}[next(iter(sides))] if len(set(sides)) == 1 else "pairs"
 
 
 def _header(shape: tuple[int, int]) -> bytes:

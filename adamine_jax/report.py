@@ -11,9 +11,9 @@ from adamine_jax.errors import UserError
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.metrics_log import read_metrics
-from adamine_jax.retrieval.building import write_split
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
+from adamine_jax.retrieval.split_building import write_split
 from adamine_jax.retrieval.tables import format_table
 
 

@@ -147,7 +147,6 @@ CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
 
 def stages(index, batches: int = 10) -> dict[str, float]:
     """Milliseconds of one core for each part of what is done for an image, the fastest of some rounds."""
-    import tensorflow as tf
 
     from adamine_jax.input import images
     from adamine_jax.input.damage import Damage
@@ -162,7 +161,7 @@ def stages(index, batches: int = 10) -> dict[str, float]:
     draws = Draws(index, 0, config.data, BATCH)
     plan = list(itertools.islice(plans(index.class_id), batches))
     files = list(itertools.islice(first_photos(index), BATCH))
-    jpegs, uniform = tf.constant(files), tf.constant(np.random.default_rng(0).random((BATCH, 3)), tf.float32)
+    uniform = np.random.default_rng(0).random((BATCH, 3), np.float32)
 
     def whole(step: int) -> None:
         numbers, drawn = plan[step], draws.of_step(step)
@@ -179,7 +178,7 @@ def stages(index, batches: int = 10) -> dict[str, float]:
 
     parts = {
         "reading records and their checksums": milliseconds(lambda step: records(plan[step])),
-        "decoding, cropping, mirroring": milliseconds(lambda step: crop(jpegs, uniform)),
+        "decoding, cropping, mirroring": milliseconds(lambda step: crop(files, uniform)),
     }
     altogether = milliseconds(whole)
     return parts | {"parsing, texts, draws": altogether - sum(parts.values()), "altogether": altogether}

@@ -21,7 +21,7 @@ from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
 from adamine_jax.metrics_log import read_metrics
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.retrieval.building import write_split
+from adamine_jax.retrieval.split_building import write_split
 from adamine_jax.train import train
 from tests import damaging, tiny
 from tests.faults import runs

@@ -1,12 +1,5 @@
-"""TFRecords → epoch plan → batches on the devices. TensorFlow reads and decodes on the host, nothing more."""
+"""TFRecords → epoch plan → batches on the devices.
 
-import os
-
-# Its greetings about oneDNN and CPU features are no news to our users; nothing here multiplies matrices with it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-import tensorflow as tf
-
-for _kind in ("GPU", "TPU"):
-    tf.config.set_visible_devices([], _kind)  # the accelerators' memory belongs to JAX
+TensorFlow parses the records on the host, nothing more. It takes seconds to import, so what needs none of it, such as a
+search, does not: `host_tensorflow` is where it comes from.
+"""

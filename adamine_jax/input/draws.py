@@ -3,8 +3,8 @@
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
+from adamine_jax.input.host_tensorflow import tf
 from adamine_jax.input.reading import Rows
 from adamine_jax.input.records import RecordIndex
 

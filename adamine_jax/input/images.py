@@ -1,132 +1,170 @@
-"""From JPEG files to square crops, inside TensorFlow."""
+"""From JPEG files to square crops, on all cores.
 
+libjpeg-turbo decodes, Pillow resizes what has not the right size already; both outside the interpreter's lock.
+"""
+
+import collections
 import functools
+import io
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-import tensorflow as tf
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+Crops = Callable[[Sequence[bytes], np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(B,) JPEG files and (B, 3) float32 uniform in [0, 1), crop row, crop column, mirrored or not → (B, S, S, 3) uint8,
+and (B,) bool, False where a row is zeros because its file is no whole JPEG."""
 
 DECODE_RATIOS = (8, 4, 2, 1)
 """A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
-
-DCT = "INTEGER_ACCURATE"
-"""TensorFlow's own choice, the fast integer transform, is off by up to 8 of 255 from what Pillow gives."""
-
-MARGIN = 1
-"""Columns decoded on either side of a window: chroma is interpolated, and at an edge from one side alone."""
+CHUNK = 16
+"""Photos that a thread decodes at a time."""
+_KEPT = 4_000_000
+"""Bytes of pixels, for which a thread keeps its memory."""
 
 
-@functools.cache
-def random_crops(resize: int, size: int, flip: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def random_crops(resize: int, size: int, flip: bool) -> Crops:
     """Shorter side to `resize`, then a random crop, as torchvision's Resize and RandomCrop.
 
     Args:
         resize: pixels of the shorter side before the crop.
-        size: pixels of the crop's sides, at most `resize`.
+        size: S, pixels of the crop's sides, at most `resize`.
         flip: whether to mirror half of the photos.
 
     Returns:
-        A compiled function of (B,) strings, JPEG files, and (B, 3) float32 uniform in [0, 1): crop row, crop column,
-        mirrored or not. It gives (B, size, size, 3) uint8, or raises an `InvalidArgumentError` where a file is no JPEG
-        or is cut off within its window.
+        A function that any thread may call; see `Crops`.
     """
 
-    def crop_all(jpegs: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        full, resized = _shapes(jpegs, resize)
-        room = tf.cast(resized - size + 1, tf.float32)
-        offset = tf.minimum(tf.cast(draws[:, :2] * room, tf.int32), resized - size)
-        is_mirrored = draws[:, 2] >= 0.5 if flip else None
-        return _windows(jpegs, full, resized, offset, resize, size, is_mirrored)
+    def windows(room: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        corners = (draws[:, :2] * (room + 1).astype(np.float32)).astype(np.int64)
+        return np.minimum(corners, room), draws[:, 2] >= 0.5 if flip else np.zeros(len(draws), bool)
 
-    return _compiled(crop_all)
+    return functools.partial(_crops, resize, size, windows)
+
+
+def center_crops(resize: int, size: int) -> Crops:
+    """Shorter side to `resize`, then the central crop; the draws are not read. See `random_crops`."""
+
+    def windows(room: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return room // 2, np.zeros(len(draws), bool)
+
+    return functools.partial(_crops, resize, size, windows)
+
+
+def _crops(
+    resize: int, size: int, windows: Callable, jpegs: Sequence[bytes], draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts windows, whose corners (B, 2) and directions (B,) `windows` tells of the room (B, 2) that there is."""
+    crops, is_cut = np.empty((len(jpegs), size, size, 3), np.uint8), np.zeros(len(jpegs), bool)
+    full = np.array([_shape(jpeg) for jpeg in jpegs], np.int64).reshape(-1, 2)
+    rows = np.flatnonzero(full.all(axis=1))
+    resized = _resized(full[rows], resize)
+    corners, is_mirrored = windows(resized - size, draws[rows])
+    tasks = [column.tolist() for column in (rows, full[rows], resized, corners, is_mirrored)]
+    tasks = list(zip(*tasks, strict=True))
+
+    def cut(first: int) -> None:
+        for row, shape, target, corner, mirrored in tasks[first : first + CHUNK]:
+            window = _window(jpegs[row], shape, target, corner, size)
+            if window is None:
+                continue
+            if mirrored:
+                for channel in range(3):  # all three at once take NumPy six times as long
+                    crops[row, :, ::-1, channel] = window[:, :, channel]
+            else:
+                crops[row] = window
+            is_cut[row] = True
+
+    chunks = range(0, len(tasks), CHUNK)
+    collections.deque(_pool().map(cut, chunks) if len(chunks) > 1 else map(cut, chunks), maxlen=0)
+    crops[~is_cut] = 0
+    return crops, is_cut
+
+
+def _resized(full: np.ndarray, resize: int) -> np.ndarray:
+    """(B, 2) height and width once the shorter sides are `resize`, the others rounded down."""
+    if not len(full):
+        return full
+    scale = resize / full.min(axis=1, keepdims=True)
+    return np.maximum((full * scale + 1e-6).astype(np.int64), resize)
+
+
+def _shape(jpeg: bytes) -> tuple[int, int]:
+    """Height and width, of which the file's header is read alone; zeros where it is no JPEG."""
+    try:
+        return simplejpeg.decode_jpeg_header(jpeg)[:2]
+    except ValueError:
+        image = _opened(jpeg)
+        return (image.height, image.width) if image else (0, 0)
+
+
+def _window(
+    jpeg: bytes, full: Sequence[int], resized: Sequence[int], corner: Sequence[int], size: int
+) -> np.ndarray | None:
+    """(size, size, 3) uint8, a window of the resized photo, of which no other pixel is computed; None without it.
+
+    It is made from the smallest decoded size that is not below what is asked for, and lies in memory that the thread
+    uses again.
+    """
+    ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or min(full) // ratio >= min(resized))
+    pixels = _decoded(jpeg, full, ratio)
+    if pixels is None:
+        return None
+    top, left = corner
+    if [side * ratio for side in resized] == list(full):
+        return pixels[top : top + size, left : left + size]
+    # Decoded sizes are rounded up, so the scale comes from the full size.
+    rows, columns = (whole / (ratio * side) for whole, side in zip(full, resized, strict=True))
+    box = (left * columns, top * rows, (left + size) * columns, (top + size) * rows)
+    box = (*box[:2], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box))
+
+
+def _decoded(jpeg: bytes, full: Sequence[int], ratio: int) -> np.ndarray | None:
+    """(H, W, 3) uint8 pixels of the photo at 1 / ratio of its size, sides rounded up; None if it is not whole."""
+    height, width = (-(-side // ratio) for side in full)
+    try:
+        memory = _own.memory_of(3 * height * width)
+        return simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, min_factor=ratio, buffer=memory)
+    except ValueError:  # it takes neither all colour spaces nor what other decoders only warn of
+        image = _opened(jpeg)
+        if image is None:
+            return None
+    try:
+        image.draft("RGB", (width, height))
+        return np.asarray(image.convert("RGB"))
+    except OSError:
+        return None
+
+
+def _opened(jpeg: bytes) -> Image.Image | None:
+    try:
+        return Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+class _Own(threading.local):
+    """Memory of each thread, into which photos are decoded: new memory for each takes its time."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+
+    def memory_of(self, size: int) -> np.ndarray:
+        if size > _KEPT:
+            return np.empty(size, np.uint8)
+        if self._memory.size < size:
+            self._memory = np.empty(size, np.uint8)
+        return self._memory
+
+
+_own = _Own()
 
 
 @functools.cache
-def center_crops(resize: int, size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Shorter side to `resize`, then the central crop; the function takes draws as well and does not read them.
-
-    See `random_crops`.
-    """
-
-    def crop_all(jpegs: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        full, resized = _shapes(jpegs, resize)
-        return _windows(jpegs, full, resized, (resized - size) // 2, resize, size, None)
-
-    return _compiled(crop_all)
-
-
-def _compiled(crop_all: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    signature = (tf.TensorSpec((None,), tf.string), tf.TensorSpec((None, 3), tf.float32))
-    return tf.function(crop_all, input_signature=signature, autograph=False).get_concrete_function()
-
-
-def _shapes(jpegs: tf.Tensor, resize: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """(B, 2) int32 height and width of the photos, and once their shorter sides are `resize`, the others rounded down.
-
-    Only the files' headers are read.
-    """
-    shape = tf.TensorSpec((2,), tf.int32)
-    full = tf.map_fn(lambda jpeg: tf.io.extract_jpeg_shape(jpeg)[:2], jpegs, fn_output_signature=shape)
-    scale = resize / tf.cast(tf.reduce_min(full, 1, keepdims=True), tf.float64)
-    return full, tf.maximum(tf.cast(tf.cast(full, tf.float64) * scale + 1e-6, tf.int32), resize)
-
-
-def _windows(
-    jpegs: tf.Tensor,
-    full: tf.Tensor,
-    resized: tf.Tensor,
-    offset: tf.Tensor,
-    resize: int,
-    size: int,
-    is_mirrored: tf.Tensor | None,
-) -> tf.Tensor:
-    """Cuts a window out of each resized photo, of which only the window's pixels are ever computed."""
-
-    def window(row: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        jpeg, full, resized, offset, is_same, *mirrored = row
-        crop = tf.cond(
-            is_same,
-            lambda: _cut(jpeg, full, offset, size),
-            lambda: _resampled(jpeg, full, resized, offset, resize, size),
-        )
-        if mirrored:
-            crop = tf.cond(mirrored[0], lambda: tf.reverse(crop, [1]), lambda: crop)
-        return tf.ensure_shape(crop, (size, size, 3))
-
-    rows = [jpegs, full, resized, offset, tf.reduce_all(full == resized, 1)]
-    if is_mirrored is not None:
-        rows.append(is_mirrored)
-    output = tf.TensorSpec((size, size, 3), tf.uint8)
-    return tf.map_fn(window, tuple(rows), fn_output_signature=output, parallel_iterations=os.cpu_count())
-
-
-def _cut(jpeg: tf.Tensor, full: tf.Tensor, offset: tf.Tensor, size: int) -> tf.Tensor:
-    """A window of a photo that has the right size already; the rows below it are not even decoded."""
-    first = tf.maximum(offset[1] - MARGIN, 0)
-    columns = tf.minimum(offset[1] + size + MARGIN, full[1]) - first
-    decoded = tf.io.decode_and_crop_jpeg(jpeg, tf.stack([offset[0], first, size, columns]), 3, dct_method=DCT)
-    return tf.slice(decoded, tf.stack([0, offset[1] - first, 0]), [size, size, 3])
-
-
-def _resampled(
-    jpeg: tf.Tensor, full: tf.Tensor, resized: tf.Tensor, offset: tf.Tensor, resize: int, size: int
-) -> tf.Tensor:
-    """A window of the resized photo, from the smallest decoded size that is not below what is asked for."""
-
-    def resample(ratio: int) -> tf.Tensor:
-        decoded = tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio, dct_method=DCT)
-        # Decoded sizes are rounded up, so the scale comes from the full size.
-        window = tf.raw_ops.ScaleAndTranslate(
-            images=tf.cast(decoded[None], tf.float32),
-            size=[size, size],
-            scale=tf.cast(ratio * resized / full, tf.float32),
-            translation=-tf.cast(offset, tf.float32),
-            kernel_type="triangle",
-            antialias=True,
-        )[0]
-        return tf.cast(tf.clip_by_value(tf.round(window), 0, 255), tf.uint8)
-
-    shorter = tf.reduce_min(full)
-    *smaller, _ = [shorter // ratio >= resize for ratio in DECODE_RATIOS]
-    branch = tf.argmax([*smaller, True], output_type=tf.int32)
-    return tf.switch_case(branch, [functools.partial(resample, ratio) for ratio in DECODE_RATIOS])
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="photos")

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from adamine_jax.input.damage import Damage, DamagedRecord
+from adamine_jax.input.host_tensorflow import tf
 from adamine_jax.input.records import RecordIndex, RecordReader
 
 

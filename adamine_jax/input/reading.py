@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from adamine_jax.input import text
+from adamine_jax.input import images, text
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.features import Vectors
+from adamine_jax.input.host_tensorflow import REFUSALS, tf
 from adamine_jax.input.records import RecordIndex, RecordReader
 
 _ragged = functools.partial(tf.io.RaggedFeature, row_splits_dtype=tf.int64)
@@ -31,10 +31,6 @@ int32, `num_sentences` (B,) int32 ≤ S, `class_id` (B,) int32, `record` (B,) in
 `sentence_vectors` (B, S, D) float32. In training also `match` (B,) int32, +1, or −1 where the photo is another
 recipe's, and `image_class_id` (B,) int32, the photo's class; in evaluation `readable` (B,) bool, False where a row is
 empty because its record is damaged."""
-
-
-# TensorFlow cannot tell its own error where its message quotes bytes that are no text.
-_REFUSALS = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
 class Rows(NamedTuple):
@@ -64,7 +60,7 @@ class BatchReader:
         damage: takes the damaged records.
     """
 
-    def __init__(self, index: RecordIndex, crop: Callable, model: Any, vectors: Vectors, damage: Damage):
+    def __init__(self, index: RecordIndex, crop: images.Crops, model: Any, vectors: Vectors, damage: Damage):
         self._index, self._crop, self._model, self._vectors, self._damage = index, crop, model, vectors, damage
         self._records = RecordReader(index)
 
@@ -111,7 +107,7 @@ class BatchReader:
                 leave_out(row, damaged)
         try:
             texts, photos = parse(tf.constant(payloads))
-        except _REFUSALS:
+        except REFUSALS:
             for row in _faults(parse, tf.constant(payloads)):
                 leave_out(row, self._index.damaged(numbers[row], "not the record of a recipe"))
             texts, photos = parse(tf.constant(payloads))
@@ -123,20 +119,16 @@ class BatchReader:
         has_photo = places < photos.row_limits().numpy()
         for number in rows.lenders[is_whole & ~has_photo]:
             self._damage.report(self._index.damaged(number, "has no photo"))
-        jpegs, uniform = tf.gather(photos.flat_values, places[has_photo]), tf.constant(rows.uniform[has_photo])
-        try:
-            crops = _array(self._crop(jpegs, uniform))
-        except _REFUSALS:
-            there = np.flatnonzero(has_photo)
-            faults = _faults(self._crop, jpegs, uniform)
-            for row in there[faults]:
-                number = rows.lenders[row]
-                photo = self._index.photo_ids[self._index.first_photo[number] + rows.chosen[row]].decode()
-                self._damage.report(self._index.damaged(number, f"its photo {photo} cannot be decoded"))
-            has_photo[there[faults]] = False
-            jpegs, uniform = tf.gather(photos.flat_values, places[has_photo]), tf.constant(rows.uniform[has_photo])
-            crops = _array(self._crop(jpegs, uniform))
-        return _spread(crops, has_photo), has_photo
+        jpegs = tf.gather(photos.flat_values, places[has_photo]).numpy()
+        crops, is_decoded = self._crop(jpegs, rows.uniform[has_photo])
+        there = np.flatnonzero(has_photo)
+        for row in there[~is_decoded]:
+            number = rows.lenders[row]
+            photo = self._index.photo_ids[self._index.first_photo[number] + rows.chosen[row]].decode()
+            self._damage.report(self._index.damaged(number, f"its photo {photo} cannot be decoded"))
+        crops = _spread(crops, has_photo)
+        has_photo[there] = is_decoded
+        return crops, has_photo
 
     def _features(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """(B, F) float32 features of the chosen photos, and which of these could be decoded when they were made."""
@@ -157,13 +149,13 @@ def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _faults(function: Callable, *columns: tf.Tensor) -> list[int]:
-    """The rows that a function of whole batches refuses."""
+def _faults(parse: Callable, payloads: tf.Tensor) -> list[int]:
+    """The rows that the parsing of whole batches refuses."""
     rows = []
-    for row in range(len(columns[0])):
+    for row in range(len(payloads)):
         try:
-            function(*(column[row : row + 1] for column in columns))
-        except _REFUSALS:
+            parse(payloads[row : row + 1])
+        except REFUSALS:
             rows.append(row)
     return rows
 

@@ -117,8 +117,9 @@ def _read_row(file: BinaryIO, path: Path, start: int, length: int) -> Row:
         EOFError: the file ends before it does.
         DamagedRecord: its payload is not what was written, or no recipe.
     """
-    import tensorflow as tf
     from google.protobuf.message import DecodeError
+
+    from adamine_jax.input.host_tensorflow import tf
 
     try:
         payload, footer = file.read(length), file.read(FOOTER_BYTES)

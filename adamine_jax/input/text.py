@@ -1,8 +1,7 @@
 """From the words of records to padded id arrays, inside TensorFlow."""
 
-import tensorflow as tf
-
-MAX_INGREDIENTS = 20
+from adamine_jax.input.host_tensorflow import tf
+from adamine_jax.models.adamine import MAX_INGREDIENTS
 
 
 def pad_ingredients(ids: tf.RaggedTensor) -> tf.Tensor:

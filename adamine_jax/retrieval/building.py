@@ -1,4 +1,4 @@
-"""Builds galleries: of a split of the data set, of a folder of photos, of a file of recipes.
+"""Builds galleries of a folder of photos and of a file of recipes; `split_building` those of the data set.
 
 Nothing is dropped without a word, and the order is the source's. An interrupted build of the same source by the same
 model goes on where it was.
@@ -17,13 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
-from adamine_jax import embedding, workdir
+from adamine_jax import workdir
 from adamine_jax.errors import UserError
-from adamine_jax.gallery_files import BACKGROUND, SIDES, Item
+from adamine_jax.gallery_files import BACKGROUND, Item
 from adamine_jax.gallery_writer import GalleryWriter
-from adamine_jax.input.damage import Damage
-from adamine_jax.input.items import read_recipes
-from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.progress import Progress
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import UnusablePhoto, photo_files, stored
@@ -33,64 +30,6 @@ BLOCK = 1024
 """Items between two notes of how far a build is."""
 _NAMED = 20
 """Photos that cannot be used are named up to this many; all of them are counted."""
-
-
-def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage) -> int:
-    """Embeds a split of the run's data set into a gallery.
-
-    Args:
-        trained: the model.
-        split: 'train', 'val' or 'test'.
-        folder: the gallery.
-        damage: takes the damaged records, which are left out.
-
-    Returns:
-        How many pairs it has.
-
-    Raises:
-        UserError: there is no such split, too many of its records are damaged, or the folder cannot be written.
-    """
-    index = load_index(trained.open_dataset().shards(split), damage)
-    if not len(index):
-        raise UserError(f"{trained.config.data.dir}: has no {split} split to embed")
-    order = index.sorted_by_id()
-    with GalleryWriter(
-        folder, _about_split(trained, index, split), SIDES, trained.config.model.embedding_dim
-    ) as writer:
-        _say_if_going_on(writer, folder)
-        embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-        rest = order[writer.taken :]
-        arguments = trained.config, trained.mesh, f"embedding {split}", damage
-        if len(rest):
-            batches = embedding.embed_batches(embed_step, trained.variables, index, rest, *arguments)
-            for numbers, readable, image, recipe in _joined(batches):
-                _add(writer, trained, index, numbers, readable, image, recipe, damage)
-        if not len(writer):
-            raise embedding.none_readable(index)
-        return writer.finish()
-
-
-def write_split(
-    trained: workdir.Trained,
-    index: RecordIndex,
-    split: str,
-    numbers: np.ndarray,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    folder: Path,
-    damage: Damage,
-) -> int:
-    """Writes the gallery of a split that is embedded already, of the records with these numbers.
-
-    Returns:
-        How many pairs it has: a record may have become unreadable since it was embedded.
-    """
-    with GalleryWriter(folder, _about_split(trained, index, split), SIDES, image.shape[1]) as writer:
-        for start in range(writer.taken, len(numbers), BLOCK):
-            rows = slice(start, start + BLOCK)
-            readable = np.ones(len(numbers[rows]), bool)
-            _add(writer, trained, index, numbers[rows], readable, image[rows], recipe[rows], damage)
-        return writer.finish()
 
 
 class Built(NamedTuple):
@@ -120,7 +59,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
     stamps = [
         f"{name} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for name, path in zip(names, paths, strict=True)
     ]
-    about = _about(encoder.trained, {"photos": _digest(stamps)}, [BACKGROUND])
+    about = description(encoder.trained, {"photos": lines_digest(stamps)}, [BACKGROUND])
     side, left_out = encoder.trained.photo_side, 0
 
     def read(path: Path) -> bytes | UnusablePhoto:
@@ -134,7 +73,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         ThreadPoolExecutor(workers) as threads,
         Progress("embedding photos", len(paths), "photo", initial=writer.taken) as progress,
     ):
-        _say_if_going_on(writer, folder)
+        say_if_going_on(writer, folder)
         left_out += writer.taken - len(writer)
         for start in range(writer.taken, len(paths), BLOCK):
             items: list[Item | None] = []
@@ -185,12 +124,12 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
     if not ids:
         raise UserError(f"{file}: holds no recipe; takes a JSON object a line")
     class_names = [BACKGROUND, *sorted(classes - {"", BACKGROUND})]
-    about = _about(encoder.trained, {"recipes": digest.hexdigest()}, class_names)
+    about = description(encoder.trained, {"recipes": digest.hexdigest()}, class_names)
     with (
         GalleryWriter(folder, about, ("recipe",), encoder.dim) as writer,
         Progress("embedding recipes", len(ids), "recipe", initial=writer.taken) as progress,
     ):
-        _say_if_going_on(writer, folder)
+        say_if_going_on(writer, folder)
         recipes = (recipe for recipe, _ in _numbered(file))
         for block in _blocks(itertools.islice(recipes, writer.taken, None)):
             items = [
@@ -208,55 +147,14 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
         return Built(writer.finish(), 0)
 
 
-def _about(trained: workdir.Trained, source: dict[str, str], class_names: Iterable[str]) -> dict[str, Any]:
+def description(trained: workdir.Trained, source: dict[str, str], class_names: Iterable[str]) -> dict[str, Any]:
+    """What a gallery is `about`, see `GalleryWriter`: what is embedded by what."""
     return {"model": trained.digest, "step": trained.step, "source": source, "class_names": list(class_names)}
 
 
-def _about_split(trained: workdir.Trained, index: RecordIndex, split: str) -> dict[str, Any]:
-    order = index.sorted_by_id()
-    records = [f"{index.ids[number].decode()} {index.length[number]}" for number in order]
-    return _about(trained, {"split": split, "records": _digest(records)}, trained.class_names)
-
-
-def _digest(lines: Iterable[str]) -> str:
+def lines_digest(lines: Iterable[str]) -> str:
+    """sha256 of lines of text."""
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _add(
-    writer: GalleryWriter,
-    trained: workdir.Trained,
-    index: RecordIndex,
-    numbers: np.ndarray,
-    readable: np.ndarray,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    damage: Damage,
-) -> None:
-    read = read_recipes(index, numbers[readable], damage)
-    items: list[Item | None] = [None] * len(numbers)
-    for place, found in zip(np.flatnonzero(readable), read, strict=True):
-        if found is not None:
-            items[place] = Item(
-                id=found.id,
-                title=found.title,
-                class_name=trained.class_names[found.class_id],
-                ingredients=found.ingredients,
-                instructions=found.instructions,
-                photo=found.photo,
-            )
-    writer.write({"image": image, "recipe": recipe}, items)
-
-
-def _joined(parts: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:
-    """Batches put together to at least `BLOCK` rows."""
-    waiting: list[embedding.Embedded] = []
-    for part in parts:
-        waiting.append(part)
-        if sum(len(other.numbers) for other in waiting) >= BLOCK:
-            yield embedding.Embedded(*map(np.concatenate, zip(*waiting, strict=True)))
-            waiting = []
-    if waiting:
-        yield embedding.Embedded(*map(np.concatenate, zip(*waiting, strict=True)))
 
 
 def _numbered(file: Path) -> Iterator[tuple[RecipeText, str]]:
@@ -271,7 +169,8 @@ def _blocks(recipes: Iterator[RecipeText]) -> Iterator[list[RecipeText]]:
         yield block
 
 
-def _say_if_going_on(writer: GalleryWriter, folder: Path) -> None:
+def say_if_going_on(writer: GalleryWriter, folder: Path) -> None:
+    """Tells that an interrupted build is gone on with, where it is."""
     if writer.taken:
         print(f"{folder}: going on behind {writer.taken:,} items that are there already", flush=True)
 

@@ -11,8 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from adamine_jax import devices, workdir
 from adamine_jax.errors import UserError
 from adamine_jax.input import images
-from adamine_jax.input.text import MAX_INGREDIENTS
-from adamine_jax.models.adamine import embed_recipes
+from adamine_jax.models.adamine import MAX_INGREDIENTS, embed_recipes
 from adamine_jax.retrieval.photos import Photo, stored
 from adamine_jax.retrieval.texts import RecipeText, TextEncoder, recipe_of
 
@@ -77,7 +76,8 @@ class Encoder:
         """Embeds photos that `photos.stored` made; see `embed_photos`."""
 
         def batch_of(rows: Sequence[bytes], size: int) -> np.ndarray:
-            crops = np.asarray(self._crops(list(rows), np.zeros((len(rows), 3), np.float32)))
+            crops, is_decoded = self._crops(rows, np.zeros((len(rows), 3), np.float32))
+            assert is_decoded.all(), "what `stored` wrote can be decoded"
             return np.pad(crops, [(0, size - len(rows)), (0, 0), (0, 0), (0, 0)])
 
         return self._embed(self._embed_images, jpegs, batch_of)

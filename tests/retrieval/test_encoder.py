@@ -149,7 +149,7 @@ def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
 
 
 def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("adamine_jax.retrieval.building.BLOCK", 8)
+    monkeypatch.setattr("adamine_jax.retrieval.split_building.BLOCK", 8)
     command = ["--workdir", str(kitchen / "run"), "--split", "train", "--out"]
     assert embed.main([*command, str(tmp_path / "whole")]) == 0
 
