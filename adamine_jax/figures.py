@@ -106,12 +106,13 @@ def draw_panels(
     Args:
         workdir: of the run.
         encoder: loads its model.
-        ingredients: names; none = the first three of `having.telling`.
+        ingredients: names, of which unknown ones are left out with a line; none = the first three of
+            `having.telling`.
         within: a class to search in; None = everywhere.
 
     Raises:
-        UserError: the gallery or the model is absent, they do not belong together, the model does not know an
-            ingredient, or there is no such class.
+        UserError: the gallery or the model is absent, they do not belong together, the model knows none of the
+            ingredients, or there is no such class.
     """
     gallery, items, model = _opened(workdir, encoder)
     if not ingredients:
@@ -119,10 +120,13 @@ def draw_panels(
         ingredients = having.telling(searched, model)[:PANELS]
         if not ingredients:
             raise UserError("no ingredient that the model knows is frequent in the gallery; name some by --ingredients")
-    for name in ingredients:
-        if not model.texts.knows(name):
-            raise UserError(f"--ingredients {name}: not among the words of the model, which cannot look for it")
-    ingredients = list(dict.fromkeys(map(having.usual_name, ingredients)))
+    unknown = [name for name in ingredients if not model.texts.knows(name)]
+    if unknown:
+        told = f"--ingredients {', '.join(unknown)}: not among the words of the model, which cannot look for it"
+        if len(unknown) == len(ingredients):
+            raise UserError(told)
+        print(f"{told}; left out", file=sys.stderr)
+    ingredients = list(dict.fromkeys(having.usual_name(name) for name in ingredients if name not in unknown))
     queries = model.embed_recipes([RecipeText(ingredients=(name,)) for name in ingredients])
     panels = [
         ingredient_panels.find(gallery, items, name, query, within)

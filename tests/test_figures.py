@@ -153,6 +153,14 @@ def test_what_cannot_be_drawn_is_said_in_one_line(workdir, model, capsys, name, 
     assert names(workdir) == []
 
 
+def test_ingredients_that_the_model_does_not_know_are_left_out(workdir, model, capsys):
+    assert main(["--workdir", str(workdir), "--only", "panels", "--ingredients", "kale,leek,chard"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("--ingredients kale, chard: not among the words of the model")
+    assert line.endswith("; left out")
+    assert names(workdir) == files("ingredients")
+
+
 def test_a_gallery_of_another_model_is_refused(workdir, model, capsys):
     model.digest = "e" * 64
     assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0

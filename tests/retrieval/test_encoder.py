@@ -148,6 +148,27 @@ def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     assert len(Gallery(tmp_path / "g")) == 5  # the older one is still there
 
 
+def test_a_gallery_of_another_kind_is_not_replaced(kitchen, tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps({"title": "tomato soup"}))
+    of_recipes = ["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]
+    assert embed.main(of_recipes) == 0
+    assert embed.main(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")]) == 2
+    assert "g: holds a gallery of recipes, and this would be one of pairs; take another" in capsys.readouterr().err
+    assert Gallery(tmp_path / "g").sides == ("recipe",)
+    assert embed.main(of_recipes) == 0
+
+
+def test_ctrl_c_tells_how_to_go_on(kitchen, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adamine_jax.gallery_writer.GalleryWriter.finish", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        embed.main.__wrapped__(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")])
+    assert "g: not written yet; the same command goes on where this one ends" in capsys.readouterr().err
+
+
 def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("adamine_jax.retrieval.split_building.BLOCK", 8)
     command = ["--workdir", str(kitchen / "run"), "--split", "train", "--out"]

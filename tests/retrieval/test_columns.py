@@ -1,0 +1,27 @@
+"""Texts of exactly so many columns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamine_jax.retrieval import columns
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("soup", "soup    "),
+        ("cre\u0300me", "cre\u0300me   "),
+        ("麻婆豆腐", "麻婆豆腐"),
+        ("麻婆豆腐!", "麻婆豆… "),
+        ("goulash with beef", "goulash…"),
+        ("🍕 night", "🍕 night"),
+    ],
+)
+def test_texts_are_fitted(text, expected):
+    assert columns.fitted(text, 8) == expected
+
+
+@given(st.text(), st.integers(1, 60))
+def test_every_text_takes_its_columns(text, size):
+    assert columns.width(columns.fitted(text, size)) == size
