@@ -6,7 +6,6 @@ libjpeg-turbo decodes, Pillow resizes what has not the right size already; both 
 import collections
 import functools
 import io
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +14,16 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from data_builders.recipe1m.photos import available_cores
+
 Crops = Callable[[Sequence[bytes], np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(B,) JPEG files and (B, 3) float32 uniform in [0, 1), crop row, crop column, mirrored or not → (B, S, S, 3) uint8,
 and (B,) bool, False where a row is zeros because its file is no whole JPEG."""
 
 DECODE_RATIOS = (8, 4, 2, 1)
 """A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
-CHUNK = 16
-"""Photos that a thread decodes at a time."""
+LARGEST_CHUNK = 16
+"""Photos that a thread decodes at a time, or fewer, so that all cores have some."""
 _KEPT = 4_000_000
 """Bytes of pixels, for which a thread keeps its memory."""
 
@@ -67,8 +68,10 @@ def _crops(
     tasks = [column.tolist() for column in (rows, full[rows], resized, corners, is_mirrored)]
     tasks = list(zip(*tasks, strict=True))
 
+    chunk = min(max(len(tasks) // available_cores(), 1), LARGEST_CHUNK)
+
     def cut(first: int) -> None:
-        for row, shape, target, corner, mirrored in tasks[first : first + CHUNK]:
+        for row, shape, target, corner, mirrored in tasks[first : first + chunk]:
             window = _window(jpegs[row], shape, target, corner, size)
             if window is None:
                 continue
@@ -79,7 +82,7 @@ def _crops(
                 crops[row] = window
             is_cut[row] = True
 
-    chunks = range(0, len(tasks), CHUNK)
+    chunks = range(0, len(tasks), chunk)
     collections.deque(_pool().map(cut, chunks) if len(chunks) > 1 else map(cut, chunks), maxlen=0)
     crops[~is_cut] = 0
     return crops, is_cut
@@ -144,7 +147,7 @@ def _decoded(jpeg: bytes, full: Sequence[int], ratio: int) -> np.ndarray | None:
 def _opened(jpeg: bytes) -> Image.Image | None:
     try:
         return Image.open(io.BytesIO(jpeg), formats=("JPEG",))
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 
 
@@ -167,4 +170,4 @@ _own = _Own()
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="photos")
+    return ThreadPoolExecutor(available_cores(), thread_name_prefix="photos")
