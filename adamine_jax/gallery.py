@@ -170,14 +170,16 @@ class Gallery:
         return int(found[0])
 
     def rows_of_class(self, name: str) -> np.ndarray:
-        """(n,) int64 rows of a class, in order.
+        """(n,) int64 rows of a class, in order; letters may be large or small where that leaves one.
 
         Raises:
             UserError: there is no such class.
         """
         names = self.about["class_names"]
+        written = {other.lower(): other for other in names}
+        if name not in names and len(written) == len(names):
+            name = written.get(name.lower(), name)
         if name not in names:
-            written = {other.lower(): other for other in names}
             if alike := difflib.get_close_matches(name.lower(), written, n=3):
                 raise UserError(f"no class {name!r} in {self.folder}; is it {' or '.join(map(written.get, alike))}?")
             most = list(self.class_counts())[:8]

@@ -35,13 +35,15 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = _recipe(flags)
     if flags.image:
         stored(flags.image, 1)  # a mistake in it is told before anything is loaded
-    workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
+    workdir.load_config(flags.workdir)  # likewise, and before one in the gallery's name
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
         raise UserError(
             f"{folder}: no such folder; write it with `python -m adamine_jax.embed --workdir {flags.workdir} "
             f"--split test --out {folder}`"
         )
+    if flags.class_name is not None:
+        Gallery(folder).rows_of_class(flags.class_name)
     encoder = Encoder(workdir.load_from_flags(flags), batch_sizes=(1,))
     gallery = open_gallery(folder, encoder.digest)
     among = flags.among or ("recipes" if flags.image else "photos")
@@ -62,8 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps([_described(hit, gallery, among, places) for hit in hits], ensure_ascii=False, indent=2))
     else:
         query = f"photo {flags.image}" if flags.image else _said(recipe)
-        within = f" of class {flags.class_name}" if flags.class_name else ""
-        searched = len(gallery.rows_of_class(flags.class_name)) if flags.class_name else len(gallery)
+        within = f" of class {flags.class_name}" if flags.class_name is not None else ""
+        searched = len(gallery.rows_of_class(flags.class_name)) if flags.class_name is not None else len(gallery)
         print(f"{query} → {among} of {gallery.folder} ({searched:,}){within}\n")
         print("\n".join(_line(hit, places, among) for hit in hits))
 
@@ -74,15 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     workdir.add_flags(parser)
     query = parser.add_argument_group("the query: a photo, or a recipe or any part of one")
-    query.add_argument("--image", type=Path, metavar="PHOTO", help="a photo")
-    query.add_argument("--recipe", type=Path, metavar="FILE", help="a JSON file with a recipe")
+    query.add_argument("--image", type=_path, metavar="PHOTO", help="a photo")
+    query.add_argument("--recipe", type=_path, metavar="FILE", help="a JSON file with a recipe")
     query.add_argument("--title", help="words of a title")
     query.add_argument("--ingredients", metavar="A,B", help="ingredients, with commas between them")
     query.add_argument("--instructions", metavar="TEXT", help="what is done, a sentence or more")
     query.add_argument("--with", dest="added", metavar="A,B", help="ingredients to add to the query")
     query.add_argument("--without", dest="removed", metavar="A,B", help="ingredients to take away; shows what moves")
     where = parser.add_argument_group("what is searched")
-    where.add_argument("--gallery", type=Path, metavar="DIR", help="default: WORKDIR/gallery/test")
+    where.add_argument("--gallery", type=_path, metavar="DIR", help="default: WORKDIR/gallery/test")
     where.add_argument("--in", dest="among", choices=tuple(AMONG), help="default: the other side of the query")
     where.add_argument("--class", dest="class_name", metavar="NAME", help="only items of this class")
     where.add_argument(
@@ -91,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", type=int, default=5, metavar="K", help="how many (default: 5)")
     parser.add_argument("--json", action="store_true", help="prints a list of JSON objects")
     return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    return Path(text)
 
 
 def _recipe(flags: argparse.Namespace) -> RecipeText | None:

@@ -180,6 +180,7 @@ def test_searching(tmp_path):
     assert hits[0].similarity == pytest.approx(float(rows([expected[0]])[0] @ query[0]), rel=1e-5)
     (of_class,) = gallery.search(query[:1], among="photos", top=5, class_name="cake")
     assert sorted(hit.row for hit in of_class) == [2, 5, 8]
+    assert gallery.search(query[:1], among="photos", top=5, class_name="Cake") == [of_class]
     for wrong, message in (
         ({"among": "dishes"}, "takes 'recipes' or 'photos'"),
         ({"top": 0}, "takes 1 or more"),

@@ -26,10 +26,10 @@ from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import UnusablePhoto, photo_files, stored
 from adamine_jax.retrieval.texts import RecipeText, read_recipe_lines
 
-BLOCK = 1024
-"""Items between two notes of how far a build is."""
+BLOCK = 256
+"""Items between two notes of how far a build is, which is what an interruption costs at most."""
 _NAMED = 20
-"""Photos that cannot be used are named up to this many; all of them are counted."""
+"""What is wrong with items is told of this many."""
 
 
 class Built(NamedTuple):
@@ -113,7 +113,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
     Raises:
         UserError: a line is no recipe that the model can read, or two have one id.
     """
-    classes, digest, ids = set(), hashlib.sha256(), set()
+    classes, digest, ids, unknown = set(), hashlib.sha256(), set(), 0
     for recipe, where in _numbered(file):
         encoder.check(recipe, where)
         classes.add(recipe.class_name)
@@ -121,6 +121,9 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
         if recipe.id in ids:
             raise UserError(f"{where}: the id {recipe.id!r} was there before; give each recipe its own, or none")
         ids.add(recipe.id)
+        if not encoder.texts.reads(recipe):
+            unknown += 1
+            _name(f"{where}: the model knows no word of it, so that its place means nothing", unknown)
     if not ids:
         raise UserError(f"{file}: holds no recipe; takes a JSON object a line")
     class_names = [BACKGROUND, *sorted(classes - {"", BACKGROUND})]
@@ -179,4 +182,4 @@ def _name(line: str, number: int) -> None:
     if number <= _NAMED:
         tqdm.tqdm.write(line, file=sys.stderr)
     if number == _NAMED:
-        tqdm.tqdm.write("further ones are counted, and not named", file=sys.stderr)
+        tqdm.tqdm.write("further ones are not named", file=sys.stderr)

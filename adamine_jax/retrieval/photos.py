@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.decoding import UnreadablePhotoError, encoded, read_photo, reduced
+from data_builders.recipe1m.decoding import TooLargeError, UnreadablePhotoError, encoded, read_photo, reduced
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 UNREAD = (".heic", ".heif", ".avif")
@@ -15,14 +15,15 @@ UNREAD = (".heic", ".heif", ".avif")
 
 Photo = Path | str | bytes | Image.Image | np.ndarray
 """A file's path, a file's bytes, Pillow's image, or (H, W, 3) uint8 pixels."""
+_FORMATS = "give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF"
 
 
 class UnusablePhoto(UserError):
-    """A photo cannot be used; `reason` is why, without saying which."""
+    """A photo cannot be used; `reason` is why, without saying which, and `remedy` what to do instead."""
 
-    def __init__(self, where: str, reason: str):
-        self.reason = reason
-        super().__init__(f"{where}: {reason}; give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF")
+    def __init__(self, where: str, reason: str, remedy: str = _FORMATS):
+        self.reason, self.remedy = reason, remedy
+        super().__init__(f"{where}: {reason}; {remedy}")
 
 
 def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
@@ -49,6 +50,8 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
             if isinstance(photo, np.ndarray):
                 return encoded(_image(photo), side)[0]
             return reduced(photo if isinstance(photo, bytes) else read_photo(Path(photo)), side)[0]
+    except TooLargeError as error:
+        raise UnusablePhoto(where, str(error), "make it smaller") from None
     except UnreadablePhotoError as error:
         raise UnusablePhoto(where, str(error)) from None
     except OSError as error:

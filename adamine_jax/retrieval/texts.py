@@ -220,7 +220,10 @@ def _instructions(recipe: RecipeText) -> tuple[str, ...]:
 
 def _parsed(content: bytes, where: str) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else "not text in UTF-8, or nested too deeply"
-        raise UserError(f"{where}: not JSON ({reason}); takes one recipe as a JSON object") from None
+        return json.loads(content.strip())
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if "\n" in error.doc else ""
+        reason = f"{error.msg}, {line}column {error.colno}"
+    except (ValueError, RecursionError):
+        reason = "not text in UTF-8, or nested too deeply"
+    raise UserError(f"{where}: not JSON ({reason}); takes one recipe as a JSON object")

@@ -275,7 +275,7 @@ def _add_errors(app: FastAPI) -> None:
     async def unusable(_: Request, error: UnusablePhoto) -> JSONResponse:
         return said(
             422,
-            f"The photo cannot be used: {error.reason}. Give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF.",
+            f"The photo cannot be used: {error.reason}. {error.remedy[0].upper()}{error.remedy[1:]}.",
         )
 
     @app.exception_handler(NothingLeft)

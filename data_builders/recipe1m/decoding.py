@@ -33,6 +33,10 @@ class UnreadablePhotoError(Exception):
     """A photo cannot be used; the message says why."""
 
 
+class TooLargeError(UnreadablePhotoError):
+    """A photo has too many bytes or pixels."""
+
+
 def read_photo(path: Path) -> bytes:
     """The bytes of a file.
 
@@ -49,7 +53,7 @@ def read_photo(path: Path) -> bytes:
             parts.append(part)
             left -= len(part)
             if left < 0:
-                raise UnreadablePhotoError(f"more than {MAX_BYTES:,} bytes are too many")
+                raise TooLargeError(f"more than {MAX_BYTES:,} bytes are too many")
     return b"".join(parts)
 
 
@@ -66,7 +70,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise UnreadablePhotoError(f"{width} x {height} pixels are too many, {MAX_PIXELS:,} the most")
+                raise TooLargeError(f"{width} x {height} pixels are too many, {MAX_PIXELS:,} the most")
             decode_small(image, shorter_side)
             decoded = image.size
             with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
@@ -79,7 +83,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
         raise UnreadablePhotoError("HEIC or AVIF is not read" if is_heif else "not an image") from None
     except Image.DecompressionBombError:
-        raise UnreadablePhotoError("too many pixels") from None
+        raise TooLargeError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
         raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
 

@@ -82,7 +82,8 @@ def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsy
         Image.new("1", (12000, 9000)).save(path)
     else:
         path.write_bytes(damaged(tiny.jpeg(np.random.default_rng(0), (90, 90))) if content is None else content)
-    with pytest.raises(UserError, match=f"{name}: {message}.*; give a whole photo"):
+    remedy = "make it smaller" if content == "huge" else "give a whole photo"
+    with pytest.raises(UserError, match=f"{name}: {message}.*; {remedy}"):
         model.embed_photos([path])
     assert search.main(["--workdir", str(kitchen / "run"), "--image", str(path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -140,6 +141,7 @@ def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
 
     for line, message in (
         ("{}", "r.jsonl, line 6: an empty recipe"),
+        ('{"title": "soup"\n', "r.jsonl, line 6: not JSON (Expecting ',' delimiter, column 17); takes"),
         (json.dumps(written[1]), "r.jsonl, recipe 6: the id '0000000001' was there before"),
     ):
         path.write_text("\n".join([*map(json.dumps, written), line]))
@@ -157,6 +159,14 @@ def test_a_gallery_of_another_kind_is_not_replaced(kitchen, tmp_path, capsys):
     assert "g: holds a gallery of recipes, and this would be one of pairs; take another" in capsys.readouterr().err
     assert Gallery(tmp_path / "g").sides == ("recipe",)
     assert embed.main(of_recipes) == 0
+
+
+def test_recipes_of_which_no_word_is_known_are_named(kitchen, tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"ingredients": ["2 tsp salt"]}\n{"ingredients": ["1 wombat"]}\n')
+    assert embed.main(["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "knows no word" in line]
+    assert line == f"{path}, recipe 2: the model knows no word of it, so that its place means nothing"
 
 
 def test_ctrl_c_tells_how_to_go_on(kitchen, tmp_path, capsys, monkeypatch):
@@ -270,6 +280,7 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
         (["--image", "nowhere.jpg"], "nowhere.jpg: cannot be read (No such file or directory)"),
         (["--title", "soup", "--top", "0"], "--top 0: takes 1 or more"),
         (["--title", "beets", "--class", "stew"], "no class 'stew'"),
+        (["--title", "beets", "--class", ""], "no class ''"),
         (["--title", "soup", "--gallery", "nowhere"], "nowhere: no such folder; write it with `python -m"),
         (["--ingredients", "salt", "--without", "salt"], "nothing is left of the recipe"),
     ],

@@ -54,7 +54,8 @@ def test_what_is_no_photo(api, content, said):
     answer = post(api, content)
     assert answer.status_code == 422
     assert said in answer.json()["error"]
-    assert answer.json()["error"].endswith("Give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF.")
+    remedy = "Make it smaller." if "too many" in said else "Give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF."
+    assert answer.json()["error"].endswith(f". {remedy}")
 
 
 @pytest.mark.parametrize(
