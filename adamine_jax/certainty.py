@@ -11,7 +11,7 @@ from adamine_jax.errors import UserError
 from adamine_jax.retrieval.bootstrap import Difference, differences, resample
 from adamine_jax.retrieval.breakdown import largest
 from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked, score
-from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
+from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks
 from adamine_jax.retrieval.tables import ARROWS, columns
 from adamine_jax.runs import Run
 
@@ -23,11 +23,12 @@ _LABELS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "MedR"}
 
 @dataclasses.dataclass(frozen=True)
 class _Tested:
-    """A run whose ranks are there, by protocol."""
+    """A run whose ranks are there, by protocol, and of which checkpoint."""
 
     letter: str
     name: str
     ranked: dict[str, Ranked]
+    step: int
 
     def __str__(self) -> str:
         return f"{self.letter} ({self.name})"
@@ -50,7 +51,8 @@ def format_certainty(runs: Sequence[Run], letters: Sequence[str], samples: int) 
         if not run.test:
             continue
         try:
-            tested.append(_Tested(letter, run.name, _ranks_of_the_test(run)))
+            ranks = _ranks_of_the_test(run)
+            tested.append(_Tested(letter, run.name, ranks.protocols, ranks.step))
         except UserError as error:
             lines.append(f"no interval for {letter}: {error}; `{_EVALUATE} --workdir {run.name}` writes it")
     if len(tested) + len(lines) < 2:
@@ -68,7 +70,8 @@ def format_certainty(runs: Sequence[Run], letters: Sequence[str], samples: int) 
             of_first[protocol] = resample(first.ranked[protocol], samples)
         found = differences(of_first[protocol], resample(other.ranked[protocol], samples))
         units = "recall in %; MedR in places, fewer are better"
-        tested_on = f"{_drawn(first.ranked[protocol].ids)}, {samples:,} samples of the bootstrap"
+        tested_on = f"{_drawn(first.ranked[protocol].ids)}, {samples:,} samples of the bootstrap; "
+        tested_on += ", ".join(f"{run.letter} after step {run.step:,}" for run in (first, other))
         title = f"{other.letter} less {first.letter} on the test, {protocol} ({units})\n{tested_on}"
         blocks.append("\n".join([title, _table(found, other.letter), _sentence(found, first, other, samples)]))
     if blocks:
@@ -76,17 +79,17 @@ def format_certainty(runs: Sequence[Run], letters: Sequence[str], samples: int) 
     return [*blocks, *(["\n".join(lines)] if lines else [])]
 
 
-def _ranks_of_the_test(run: Run) -> dict[str, Ranked]:
-    """The ranks behind a run's `eval_test.json`, by protocol.
+def _ranks_of_the_test(run: Run) -> RankFile:
+    """The ranks behind a run's `eval_test.json`.
 
     Raises:
         UserError: they are absent, damaged, or of another evaluation.
     """
     path = ranks_path(Path(run.name), "test")
-    protocols = read_ranks(path).protocols
-    if not protocols or not _agree(score(protocols), run.test):
+    ranks = read_ranks(path)
+    if not ranks.protocols or not _agree(score(ranks.protocols), run.test):
         raise UserError(f"{path}: of another evaluation than eval_test.json")
-    return protocols
+    return ranks
 
 
 def _agree(scores: dict | float, others: dict | float) -> bool:

@@ -44,7 +44,7 @@ def test_the_table_and_the_sentence(folder, capsys):
     assert printed.err == ""
     title = "B less A on the test, full (recall in %; MedR in places, fewer are better)"
     block = next(part for part in printed.out.split("\n\n") if part.startswith(title)).splitlines()
-    assert block[1] == "400 recipes, 2,000 samples of the bootstrap"
+    assert block[1] == "400 recipes, 2,000 samples of the bootstrap; A after step 1, B after step 1"
     assert re.fullmatch(r" +difference +95 % interval +B better in", block[2])
     rows = [re.split(r"  +", line.strip()) for line in block[3:15]]
     assert [row[-4] for row in rows] == ["R@1", "R@5", "R@10", "MedR"] * 3
@@ -95,7 +95,7 @@ def test_every_other_run_is_held_against_the_best_on_the_largest_protocol_of_bot
     make_run(folder / "third", {"20x2": (draws[0], [np.full(20, 4)] * 2)})
     assert main(["third", "other", "best"]) == 0
     out = capsys.readouterr().out
-    assert re.findall(r"^(\w less \w on the test, \w+).*\n(.*),", out, re.MULTILINE) == [
+    assert re.findall(r"^(\w less \w on the test, \w+).*\n(.*),\d+ samples", out, re.MULTILINE) == [
         ("B less A on the test, full", "50 recipes, 2"),
         ("C less A on the test, 20x2", "40 recipes in 2 draws of 20 pairs, 2"),
     ]
