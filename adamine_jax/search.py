@@ -150,6 +150,8 @@ def _embedded(encoder: Encoder, flags: argparse.Namespace, recipe: RecipeText | 
     _tell_unknown(encoder, RecipeText(ingredients=tuple(absent)))
     if not encoder.texts.reads(different):
         print("the model knows no word of the query: what it finds means nothing", file=sys.stderr)
+    elif unseen := encoder.texts.unknown_title_words(different):
+        print(f"of the title the model does not know, and so not see: {', '.join(unseen)}", file=sys.stderr)
     before = encoder.embed_recipes([recipe])
     after = before if different == recipe else encoder.embed_recipes([different])
     return before, moved(after, encoder, (), absent)

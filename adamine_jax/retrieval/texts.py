@@ -13,6 +13,7 @@ from typing import Any
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m import words
+from data_builders.recipe1m.classes import STOP_WORDS
 from data_builders.recipe1m.own_recipes.fields import Entry, UnusableError, draft, known_fields
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 
@@ -160,6 +161,15 @@ class TextEncoder:
         """Whether the vocabulary has any ingredient or any word of a recipe."""
         spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
         return len(self.ingredient_ids(recipe)) > 1 or any(word in self._ids for word in spoken)
+
+    def unknown_title_words(self, recipe: RecipeText) -> list[str]:
+        """Words that the vocabulary lacks, "and" and the like aside, of a title that is all there is of a recipe."""
+        if recipe.ingredients or recipe.instructions or recipe.names:
+            return []
+        spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
+        unseen = dict.fromkeys(word.lower() for word in spoken if word not in self._ids)
+        named = {word for name in self._names(recipe)[0] for word in name.split()}
+        return [word for word in unseen if word not in named and word not in STOP_WORDS]
 
     def similar_names(self, name: str, most: int = 3) -> list[str]:
         """Names that the vocabulary has and that hold all words of another one: fresh basil, for basil."""

@@ -230,6 +230,8 @@ def test_what_the_model_does_not_know_moves_nothing(kitchen, model, tmp_path, ca
     for query in (("--title", "Wombat à la mode"), ("--ingredients", "wombat"), ("--instructions", "Xx yy.")):
         assert "the model knows no word of the query" in found(*query)[1], query
     assert found("--title", "Beets and dill")[1] == ""
+    assert found("--title", "Wombat soufflé with dill")[1].endswith("does not know, and so not see: wombat, soufflé\n")
+    assert found("--title", "Wombat", "--ingredients", "dill")[1] == ""
 
 
 def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
