@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(f"{flags.out}: not written yet; the same command goes on where this one ends", file=sys.stderr)
         raise
+    if flags.index:
+        _build_index(flags.out)
 
 
 def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
@@ -69,13 +71,15 @@ def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
         print(f"{flags.out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
     if damage.count:
         print(damage.summary())
-    if flags.index:
-        gallery = Gallery(flags.out)
-        if len(gallery) < index.SMALLEST:
-            print(f"--index: not needed, exact search of {len(gallery):,} items takes milliseconds")
-            return
-        for side in gallery.sides:
-            index.build(gallery, side)
+
+
+def _build_index(out: Path) -> None:
+    gallery = Gallery(out)
+    if len(gallery) < index.SMALLEST:
+        print(f"--index: not needed, exact search of {len(gallery):,} items takes milliseconds")
+        return
+    for side in gallery.sides:
+        index.build(gallery, side)
 
 
 if __name__ == "__main__":

@@ -176,10 +176,10 @@ class Gallery:
             UserError: there is no such class.
         """
         names = self.about["class_names"]
-        written = {other.lower(): other for other in names}
-        if name not in names and len(written) == len(names):
-            name = written.get(name.lower(), name)
         if name not in names:
+            written = {other.lower(): other for other in names}
+            if name.lower() in written and len(written) == len(names):
+                return self.rows_of_class(written[name.lower()])
             if alike := difflib.get_close_matches(name.lower(), written, n=3):
                 raise UserError(f"no class {name!r} in {self.folder}; is it {' or '.join(map(written.get, alike))}?")
             most = list(self.class_counts())[:8]

@@ -19,10 +19,11 @@ import numpy as np
 from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.gallery import AMONG, Gallery, Hit, open_gallery
-from adamine_jax.retrieval import columns, index
+from adamine_jax.retrieval import index
 from adamine_jax.retrieval.changes import LOOKED_AT, changed, moved
 from adamine_jax.retrieval.encoder import Encoder
 from adamine_jax.retrieval.photos import stored
+from adamine_jax.retrieval.terminal_text import fitted
 from adamine_jax.retrieval.texts import RecipeText, read_recipe
 
 _TITLE, _CLASS = 46, 18  # columns
@@ -175,7 +176,7 @@ def _said(recipe: RecipeText) -> str:
 
 
 def _line(hit: Hit, places: dict[int, int] | None, among: str) -> str:
-    title, class_name = columns.fitted(hit.item.title, _TITLE), columns.fitted(hit.item.class_name, _CLASS)
+    title, class_name = fitted(hit.item.title, _TITLE), fitted(hit.item.class_name, _CLASS)
     line = f"{hit.place:4}  {hit.similarity:6.3f}  {title}  {class_name}  {hit.item.id}"
     if among == "photos":
         line += f"  {hit.item.photo}"

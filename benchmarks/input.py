@@ -160,7 +160,6 @@ CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
 
 def stages(index, batches: int = 10) -> dict[str, float]:
     """Milliseconds of one core for each part of what is done for an image, the fastest of some rounds."""
-
     from adamine_jax.input import images
     from adamine_jax.input.damage import Damage
     from adamine_jax.input.draws import Draws

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.retrieval import columns
+from adamine_jax.retrieval.terminal_text import fitted, width
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ from adamine_jax.retrieval import columns
     ],
 )
 def test_texts_are_fitted(text, expected):
-    assert columns.fitted(text, 8) == expected
+    assert fitted(text, 8) == expected
 
 
 @given(st.text(), st.integers(1, 60))
 def test_every_text_takes_its_columns(text, size):
-    assert columns.width(columns.fitted(text, size)) == size
+    assert width(fitted(text, size)) == size
