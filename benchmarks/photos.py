@@ -10,7 +10,6 @@ photos, whatever their number, is known from a conversion of few recipes.
 import argparse
 import collections
 import functools
-import io
 import json
 import multiprocessing
 import shutil
@@ -93,7 +92,7 @@ PARTS = {
 
 def stages(paths: list[Path]) -> dict[str, float]:
     """Median milliseconds of one core for each part of what the converter does with a photo."""
-    from data_builders.recipe1m.decoding import decode_small, reduced
+    from data_builders.recipe1m.decoding import decode_plain_jpeg, reduced
 
     times = collections.defaultdict(list)
     for path in filter(_is_whole, paths):
@@ -102,14 +101,13 @@ def stages(paths: list[Path]) -> dict[str, float]:
         reduced(data, SIDE)
         whole = time.thread_time() - start
         start = time.thread_time()
-        with Image.open(io.BytesIO(data)) as image:
-            decode_small(image, SIDE)
-            image.load()
-            decoding = time.thread_time() - start
-            start = time.thread_time()
-            if (scale := SIDE / min(image.size)) < 1:
-                image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-            reducing = time.thread_time() - start
+        pixels, _ = decode_plain_jpeg(data, SIDE)
+        decoding = time.thread_time() - start
+        start = time.thread_time()
+        if (scale := SIDE / min(pixels.shape[:2])) < 1:
+            size = [round(side * scale) for side in pixels.shape[1::-1]]
+            np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        reducing = time.thread_time() - start
         parts = {"decoding": decoding, "reducing": reducing, "encoding and the rest": whole - decoding - reducing}
         for name, seconds in (parts | {"altogether": whole}).items():
             times[name].append(1000 * seconds)

@@ -67,14 +67,15 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
     """
     if not isinstance(image_id, str) or not IMAGE_ID.fullmatch(image_id):
         return Photo(str(image_id)[:40], problem="its id is not 10 hex digits and .jpg")
-    places = (root.joinpath(*folder, *image_id[:4], image_id) for folder in ((partition,), ()))
-    path = next((place for place in places if place.is_file()), None)
+    folders = (os.path.join(root, partition), str(root))
+    places = ("/".join((folder, *image_id[:4], image_id)) for folder in folders)
+    path = next((place for place in places if os.path.isfile(place)), None)
     if path is None:
         return Photo(image_id, problem="missing")
-    if not _is_below(path, root, root / partition):
+    if not _is_below(path, *folders):
         return Photo(image_id, problem="a symbolic link to outside of the folder of the photos")
     try:
-        jpeg, size, file_format = reduced(read_photo(path), shorter_side)
+        jpeg, size, file_format = reduced(read_photo(Path(path)), shorter_side)
         return Photo(image_id, jpeg, size=size, format=file_format, digest=content_digest(jpeg))
     except OSError as error:
         return Photo(image_id, problem=f"cannot be opened ({error.strerror})")
@@ -82,15 +83,20 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
         return Photo(image_id, problem=str(error))
 
 
-def _is_below(path: Path, *folders: Path) -> bool:
+def _is_below(path: str, *folders: str) -> bool:
     """Whether a file is in one of the folders, which may be links themselves, and not in another place linked to."""
-    real = os.path.realpath(path)
-    return any(os.path.commonpath([real, above]) == above for above in map(_real_folder, folders))
+    parent, name = os.path.split(path)
+    real = os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(parent), name)
+    return any(real.startswith(_real_folder(folder).rstrip(os.sep) + os.sep) for folder in folders)
 
 
-@functools.lru_cache(16)
-def _real_folder(folder: Path) -> str:
-    return os.path.realpath(folder)
+@functools.lru_cache(1 << 16)
+def _real_folder(folder: str) -> str:
+    """What `os.path.realpath` says, with one look at each folder of a tree."""
+    parent, name = os.path.split(folder)
+    if not name or parent == folder or name in (os.curdir, os.pardir) or os.path.islink(folder):
+        return os.path.realpath(folder)
+    return os.path.join(_real_folder(parent or os.curdir), name)
 
 
 def map_in_order(

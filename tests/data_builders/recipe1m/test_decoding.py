@@ -6,10 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from data_builders.recipe1m import decoding
-from data_builders.recipe1m.decoding import UnreadablePhotoError, reduced
+from data_builders.recipe1m.decoding import UnreadablePhotoError, decode_plain_jpeg, decode_small, reduced
 from data_builders.recipe1m.photos import map_in_order
 
 
@@ -113,6 +115,61 @@ def test_the_orientation_a_camera_noted_is_applied():
     assert sum(upright.getpixel((10, 5))) < 60
     assert sum(upright.getpixel((10, 35))) > 700
     assert not upright.getexif()
+
+
+def test_the_orientation_that_a_program_noted_in_xmp_is_applied():
+    image = Image.new("RGB", (40, 20), "white")
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    assert decoded(small_jpeg(encoded(image, "JPEG", xmp=xmp), 256)).size == (20, 40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sides=st.tuples(st.integers(1, 700), st.integers(1, 700)),
+    shorter_side=st.integers(1, 300),
+    quality=st.integers(1, 100),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+    progressive=st.booleans(),
+)
+def test_plain_jpegs_have_the_pixels_that_pillow_decodes(sides, shorter_side, quality, subsampling, progressive):
+    patches = np.random.default_rng(sum(sides)).integers(0, 256, (9, 9, 3), np.uint8)
+    image = Image.fromarray(patches).resize(sides, Image.Resampling.BICUBIC)
+    data = encoded(image, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+    pixels, size = decode_plain_jpeg(data, shorter_side)
+    expected = Image.open(io.BytesIO(data))
+    decode_small(expected, shorter_side)
+    assert size == sides
+    assert np.array_equal(pixels, np.asarray(expected))
+    small, told, file_format = reduced(data, shorter_side)
+    assert (told, file_format) == (sides, "JPEG")
+    kept = decoded(small)
+    assert min(kept.size) == min(*sides, shorter_side)
+    again, _ = decoding.encoded(expected, shorter_side)
+    assert np.array_equal(np.asarray(decoded(again)), np.asarray(kept))
+
+
+def test_what_needs_a_second_look_is_not_decoded_plainly():
+    image, exif = Image.new("RGB", (30, 20), "red"), Image.Exif()
+    exif[0x0112] = 3
+    plain = encoded(image, "JPEG")
+    assert decode_plain_jpeg(plain, 256)
+    for data in (
+        encoded(image),
+        encoded(image.convert("L"), "JPEG"),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image, "JPEG", exif=exif),
+        encoded(image, "JPEG", keep_rgb=True),
+        *(plain[:length] for length in range(len(plain))),
+    ):
+        assert decode_plain_jpeg(data, 256) is None
+
+
+def test_a_photo_of_which_the_decoder_only_warns_is_still_read():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = bytearray(encoded(Image.fromarray(noise), "JPEG"))
+    data[len(data) // 2 : len(data) // 2 + 8] = b"\xff\x00" * 4  # no code of the standard's tables is all ones
+    assert decode_plain_jpeg(bytes(data), 256) is None
+    assert decoded(small_jpeg(bytes(data), 256)).size == (64, 64)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
