@@ -18,7 +18,7 @@ from adamine_jax.gallery import Gallery
 from adamine_jax.gallery_files import SIDES
 from adamine_jax.gallery_writer import check_replaceable
 from adamine_jax.input.damage import Damage
-from adamine_jax.retrieval import building, index
+from adamine_jax.retrieval import building, index, split_building
 from adamine_jax.retrieval.encoder import BATCH_SIZES, Encoder
 from data_builders.recipe1m.photos import available_cores
 
@@ -65,8 +65,6 @@ def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
         items, _ = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
         print(f"{flags.out}: {items} recipes (recipe.npy, items.jsonl)")
     else:
-        from adamine_jax.retrieval import split_building  # which imports TensorFlow
-
         pairs = split_building.build_split(trained, flags.split, flags.out, damage)
         print(f"{flags.out}: {pairs} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
     if damage.count:

@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.files import written_whole
+from adamine_jax.import_model import import_model
 from adamine_jax.interop import state_dicts, torchvision
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.interop.state_dicts import listed
@@ -125,8 +126,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.source == "torchvision":
         _import_resnet(args.file, args.out)
         return
-    from adamine_jax.import_model import import_model  # brings TensorFlow, which a ResNet alone need not wait for
-
     import_model(args.source, args.file, args.data, args.workdir, args.sentence_vectors)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from adamine_jax.input.host_tensorflow import tf
 from adamine_jax.input.reading import Rows
 from adamine_jax.input.records import RecordIndex
 
@@ -27,14 +26,13 @@ class Draws:
 
     def of_step(self, step: int) -> "StepDraws":
         """Those of one global batch."""
-        key, size = tf.constant([self._seed, step], tf.int64), self._batch_size
-        uniform = tf.random.stateless_uniform((size, 4), key).numpy()
+        size = self._batch_size
+        uniform = _uniform(self._seed, step, 0, (size, 4))
         ahead = np.zeros(size, np.int64)
         if self._mismatch:
-            whether, which = (tf.random.experimental.stateless_fold_in(key, number) for number in (1, 2))
-            is_mismatched = tf.random.stateless_uniform((size,), whether).numpy() < self._mismatch
+            is_mismatched = _uniform(self._seed, step, 1, (size,)) < self._mismatch
             # From 1 on: never the recipe itself.
-            another = tf.random.stateless_uniform((size,), which, 1, len(self._index), tf.int64).numpy()
+            another = 1 + (_raw(self._seed, step, 2, size) % np.uint64(max(len(self._index) - 1, 1))).astype(np.int64)
             ahead = np.where(is_mismatched, another, 0)
         return StepDraws(self._index, self._lender_of, uniform, ahead)
 
@@ -65,3 +63,15 @@ class StepDraws:
         uniform = self.uniform[places]
         photos = (self.index.first_photo[lenders + 1] - self.index.first_photo[lenders]).astype(np.float32)
         return Rows(numbers, lenders, (uniform[:, 0] * photos).astype(np.int64), uniform[:, 1:])
+
+
+def _raw(seed: int, step: int, purpose: int, count: int) -> np.ndarray:
+    """(count,) uint64, random: Philox, whose numbers stay the same in all versions of NumPy."""
+    key = np.array([seed, step], np.int64).astype(np.uint64)
+    return np.random.Philox(key=key, counter=[0, 0, 0, purpose]).random_raw(count)
+
+
+def _uniform(seed: int, step: int, purpose: int, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 from [0, 1), of 24 random bits each."""
+    raw = _raw(seed, step, purpose, int(np.prod(shape)))
+    return ((raw >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from adamine_jax.input.damage import Damage, DamagedRecord
-from adamine_jax.input.host_tensorflow import tf
+from adamine_jax.input.examples import features_of
 from adamine_jax.input.records import RecordIndex, RecordReader
 
 
@@ -42,7 +42,7 @@ def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Ite
                 damage.report(damaged)
                 yield None
                 continue
-            yield _recipe(tf.train.Example.FromString(payload).features.feature)
+            yield _recipe(features_of(payload))
     finally:
         reader.close()
 

@@ -3,27 +3,16 @@
 A row that is damaged is reported, marked, and left empty.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.input import images, text
 from adamine_jax.input.damage import Damage, DamagedRecord
+from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.host_tensorflow import REFUSALS, tf
 from adamine_jax.input.records import RecordIndex, RecordReader
-
-_ragged = functools.partial(tf.io.RaggedFeature, row_splits_dtype=tf.int64)
-
-FEATURES = {
-    "class_id": tf.io.FixedLenFeature([], tf.int64, default_value=0),
-    "ingredient_ids": _ragged(tf.int64),
-    "word_ids": _ragged(tf.int64),
-    "sentence_lengths": _ragged(tf.int64),
-    "images": _ragged(tf.string),
-}
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `ingredients` (B, 20) int32, `words` (B, S, W)
@@ -90,38 +79,26 @@ class BatchReader:
         """Closes the shards."""
         self._records.close()
 
-    def _parsed(self, numbers: np.ndarray, with_texts: bool = True) -> tuple[Batch, tf.RaggedTensor, np.ndarray]:
+    def _parsed(self, numbers: np.ndarray, with_texts: bool = True) -> tuple[Batch, list[Sequence[bytes]], np.ndarray]:
         """The texts of records and their photos, and which of the records are whole; the others are empty."""
-        model = self._model if with_texts else None
-        parse = _parser(model.max_sentences, model.max_words) if model is not None else _parser(0, 0)
-        payloads, is_whole = np.full(len(numbers), b"", object), np.ones(len(numbers), bool)
-
-        def leave_out(row: int, damaged: DamagedRecord) -> None:
-            self._damage.report(damaged)
-            payloads[row], is_whole[row] = b"", False
-
+        recipes, is_whole = [_NOTHING] * len(numbers), np.ones(len(numbers), bool)
         for row, number in enumerate(numbers):
             try:
-                payloads[row] = self._records.read(number)
+                recipes[row] = _recipe(self._index, number, self._records.read(number))
             except DamagedRecord as damaged:
-                leave_out(row, damaged)
-        try:
-            texts, photos = parse(tf.constant(payloads))
-        except REFUSALS:
-            for row in _faults(parse, tf.constant(payloads)):
-                leave_out(row, self._index.damaged(numbers[row], "not the record of a recipe"))
-            texts, photos = parse(tf.constant(payloads))
-        return {name: _array(values) for name, values in texts.items()}, photos, is_whole
+                self._damage.report(damaged)
+                is_whole[row] = False
+        texts = _texts(recipes, self._model) if with_texts and self._model is not None else {}
+        return texts, [recipe.photos for recipe in recipes], is_whole
 
-    def _crops(self, rows: Rows, photos: tf.RaggedTensor, is_whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _crops(self, rows: Rows, photos: list[Sequence[bytes]], is_whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, S, S, 3) uint8 crops of the chosen photos, and which of these can be decoded."""
-        places = photos.row_starts().numpy() + rows.chosen
-        has_photo = places < photos.row_limits().numpy()
+        has_photo = np.array([chosen < len(own) for own, chosen in zip(photos, rows.chosen, strict=True)])
         for number in rows.lenders[is_whole & ~has_photo]:
             self._damage.report(self._index.damaged(number, "has no photo"))
-        jpegs = tf.gather(photos.flat_values, places[has_photo]).numpy()
-        crops, is_decoded = self._crop(jpegs, rows.uniform[has_photo])
         there = np.flatnonzero(has_photo)
+        jpegs = [photos[row][rows.chosen[row]] for row in there]
+        crops, is_decoded = self._crop(jpegs, rows.uniform[has_photo])
         for row in there[~is_decoded]:
             number = rows.lenders[row]
             photo = self._index.photo_ids[self._index.first_photo[number] + rows.chosen[row]].decode()
@@ -149,38 +126,46 @@ def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _faults(parse: Callable, payloads: tf.Tensor) -> list[int]:
-    """The rows that the parsing of whole batches refuses."""
-    rows = []
-    for row in range(len(payloads)):
-        try:
-            parse(payloads[row : row + 1])
-        except REFUSALS:
-            rows.append(row)
-    return rows
+class _Recipe(NamedTuple):
+    """What batches hold of a record."""
+
+    class_id: int
+    ingredient_ids: np.ndarray
+    word_ids: np.ndarray
+    sentence_lengths: np.ndarray
+    photos: Sequence[bytes]
 
 
-def _array(tensor: tf.Tensor) -> np.ndarray:
-    """A tensor's own memory, read-only: `numpy()` would copy 15 MB of photos."""
-    return np.asarray(memoryview(tensor))
+_NOTHING = _Recipe(0, *[np.zeros(0, np.int64)] * 3, ())
 
 
-@functools.cache
-def _parser(max_sentences: int, max_words: int) -> Callable[[Any], tuple[dict[str, tf.Tensor], tf.RaggedTensor]]:
-    """Compiles the parsing of (B,) records into their padded texts, unless these are cut to nothing, and photos."""
+def _recipe(index: RecordIndex, number: int, payload: bytes) -> _Recipe:
+    """The recipe of a record.
 
-    @tf.function(input_signature=(tf.TensorSpec((None,), tf.string),), autograph=False)
-    def parse(payloads: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.RaggedTensor]:
-        recipe = tf.io.parse_example(payloads, FEATURES)
-        return _texts(recipe, max_sentences, max_words) if max_sentences else {}, recipe["images"]
+    Raises:
+        DamagedRecord: it is none, whatever its checksum says.
+    """
+    try:
+        features = features_of(payload)
+        ids, words, lengths = (
+            np.fromiter(features[name].int64_list.value, np.int64)
+            for name in ("ingredient_ids", "word_ids", "sentence_lengths")
+        )
+        class_id = next(iter(features["class_id"].int64_list.value), 0)
+        photos = features["images"].bytes_list.value
+    except DecodeError:
+        raise index.damaged(number, "not the record of a recipe") from None
+    if lengths.sum() != len(words) or not ((0 <= lengths) & (lengths <= len(words))).all():
+        raise index.damaged(number, "not the record of a recipe")
+    return _Recipe(class_id, ids, words, lengths, photos)
 
-    return parse.get_concrete_function()
 
-
-def _texts(recipe: dict[str, Any], max_sentences: int, max_words: int) -> dict[str, tf.Tensor]:
+def _texts(recipes: Sequence[_Recipe], model: Any) -> Batch:
+    lengths = [recipe.sentence_lengths for recipe in recipes]
+    words = [recipe.word_ids for recipe in recipes]
     return {
-        "ingredients": text.pad_ingredients(recipe["ingredient_ids"]),
-        "words": text.pad_sentences(recipe["word_ids"], recipe["sentence_lengths"], max_sentences, max_words),
-        "num_sentences": tf.minimum(tf.cast(recipe["sentence_lengths"].row_lengths(), tf.int32), max_sentences),
-        "class_id": tf.cast(recipe["class_id"], tf.int32),
+        "ingredients": text.pad_ingredients([recipe.ingredient_ids for recipe in recipes]),
+        "words": text.pad_sentences(words, lengths, model.max_sentences, model.max_words),
+        "num_sentences": np.minimum([len(sentences) for sentences in lengths], model.max_sentences).astype(np.int32),
+        "class_id": np.array([recipe.class_id for recipe in recipes], np.int32),
     }

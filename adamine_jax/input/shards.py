@@ -11,6 +11,7 @@ import google_crc32c
 import tqdm
 
 from adamine_jax.input.damage import Damage, DamagedRecord
+from adamine_jax.input.examples import DecodeError, features_of
 
 HEADER_BYTES = 12
 """uint64 length of the payload and the masked CRC-32C of these 8 bytes; 4 bytes of payload CRC follow it."""
@@ -117,10 +118,6 @@ def _read_row(file: BinaryIO, path: Path, start: int, length: int) -> Row:
         EOFError: the file ends before it does.
         DamagedRecord: its payload is not what was written, or no recipe.
     """
-    from google.protobuf.message import DecodeError
-
-    from adamine_jax.input.host_tensorflow import tf
-
     try:
         payload, footer = file.read(length), file.read(FOOTER_BYTES)
     except OSError as error:  # a bad place on the disk
@@ -130,7 +127,7 @@ def _read_row(file: BinaryIO, path: Path, start: int, length: int) -> Row:
     if reason := fault(payload, footer, length):
         raise DamagedRecord(path, start, b"", reason)
     try:
-        example = tf.train.Example.FromString(payload).features.feature
+        example = features_of(payload)
         identifier = example["id"].bytes_list.value[0]
     except (DecodeError, IndexError):
         raise DamagedRecord(path, start, b"", "not the record of a recipe") from None

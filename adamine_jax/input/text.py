@@ -1,31 +1,45 @@
-"""From the words of records to padded id arrays, inside TensorFlow."""
+"""From the words of records to padded id arrays."""
 
-from adamine_jax.input.host_tensorflow import tf
+from collections.abc import Sequence
+
+import numpy as np
+
 from adamine_jax.models.adamine import MAX_INGREDIENTS
 
 
-def pad_ingredients(ids: tf.RaggedTensor) -> tf.Tensor:
-    """(B, None) ragged int64 → (B, 20) int32, 0 = padding; what is past the 20th is cut."""
-    return tf.cast(ids[:, :MAX_INGREDIENTS].to_tensor(shape=(None, MAX_INGREDIENTS)), tf.int32)
+def pad_ingredients(ids: Sequence[np.ndarray]) -> np.ndarray:
+    """B lists of ids → (B, 20) int32, 0 = padding; what is past the 20th is cut."""
+    padded = np.zeros((len(ids), MAX_INGREDIENTS), np.int32)
+    for row, kept in zip(padded, (recipe[:MAX_INGREDIENTS] for recipe in ids), strict=True):
+        row[: len(kept)] = kept
+    return padded
 
 
 def pad_sentences(
-    word_ids: tf.RaggedTensor, sentence_lengths: tf.RaggedTensor, max_sentences: int, max_words: int
-) -> tf.Tensor:
+    word_ids: Sequence[np.ndarray], sentence_lengths: Sequence[np.ndarray], max_sentences: int, max_words: int
+) -> np.ndarray:
     """Splits the running words of each recipe into sentences and pads them.
 
     Args:
-        word_ids: (B, None) ragged int64, the words of all sentences of a recipe, one sentence after the other.
-        sentence_lengths: (B, None) ragged int64, words of each sentence.
+        word_ids: B lists, the words of all sentences of a recipe, one sentence after the other.
+        sentence_lengths: B lists, words of each sentence; they add up to the words of the recipe.
         max_sentences: S, sentences kept of a recipe.
         max_words: W, words kept of a sentence.
 
     Returns:
         (B, S, W) int32, 0 = padding; the first sentences of a recipe, the first words of a sentence.
     """
-    sentences = tf.RaggedTensor.from_row_splits(
-        tf.RaggedTensor.from_row_lengths(word_ids.flat_values, sentence_lengths.flat_values),
-        sentence_lengths.row_splits,
-    )
-    padded = sentences[:, :max_sentences, :max_words].to_tensor(shape=(None, max_sentences, max_words))
-    return tf.cast(padded, tf.int32)
+    padded = np.zeros((len(word_ids), max_sentences, max_words), np.int32)
+    words, lengths = np.concatenate(word_ids), np.concatenate(sentence_lengths)
+    recipe, place = _rows_and_places([len(recipe) for recipe in sentence_lengths])
+    starts, is_kept = np.cumsum(lengths) - lengths, place < max_sentences
+    sentence, column = _rows_and_places(np.minimum(lengths, max_words)[is_kept])
+    recipe, place, starts = (values[is_kept][sentence] for values in (recipe, place, starts))
+    padded[recipe, place, column] = words[starts + column]
+    return padded
+
+
+def _rows_and_places(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """For so many items in each row, one row after the other: each item's row, and its place in it."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    return rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]

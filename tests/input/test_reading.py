@@ -56,19 +56,41 @@ def test_a_right_checksum_does_not_make_a_recipe(read, capsys, damage_record, re
     assert not batch["image"][1].any()
 
 
-def test_a_record_without_a_photo_is_damaged(read, capsys):
-    index, read = read
-    shard = index.shards[index.shard[5]]
+def rewrite(index, number, change):
+    """Writes the shard of a record anew, with a change in that record's features."""
+    shard = index.shards[index.shard[number]]
     examples = [
         tf.train.Example.FromString(payload) for payload in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
     ]
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for example in examples:
-            if example.features.feature["id"].bytes_list.value[0] == index.ids[5]:
-                del example.features.feature["images"].bytes_list.value[:]
-                del example.features.feature["image_ids"].bytes_list.value[:]
+            if example.features.feature["id"].bytes_list.value[0] == index.ids[number]:
+                change(example.features.feature)
             writer.write(example.SerializeToString())
     damaging.touch(shard)
+
+
+@pytest.mark.parametrize("lengths", [[1], [10**6], [-1, 3], [2, *[2**62] * 4]])
+def test_sentences_that_are_not_those_of_the_words_are_damage(read, capsys, lengths):
+    def change(features):
+        features["word_ids"].int64_list.value[:] = [5, 6]
+        features["sentence_lengths"].int64_list.value[:] = lengths
+
+    index, read = read
+    rewrite(index, 5, change)
+    _, has_recipe, has_photo = read([3, 5], load_index(index.shards))
+    np.testing.assert_array_equal(has_recipe, [True, False])
+    np.testing.assert_array_equal(has_photo, [True, False])
+    assert f"recipe {index.ids[5].decode()}: not the record of a recipe; skipped" in capsys.readouterr().err
+
+
+def test_a_record_without_a_photo_is_damaged(read, capsys):
+    def change(features):
+        del features["images"].bytes_list.value[:]
+        del features["image_ids"].bytes_list.value[:]
+
+    index, read = read
+    rewrite(index, 5, change)
     _, has_recipe, has_photo = read([3, 5], load_index(index.shards))
     np.testing.assert_array_equal(has_recipe, [True, True])
     np.testing.assert_array_equal(has_photo, [True, False])

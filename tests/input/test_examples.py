@@ -1,0 +1,34 @@
+"""Records read without TensorFlow, against TensorFlow's own message."""
+
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamine_jax.input.examples import DecodeError, features_of
+
+LISTS = {
+    "bytes_list": st.lists(st.binary(max_size=40)),
+    "int64_list": st.lists(st.integers(-(2**63), 2**63 - 1)),
+    "float_list": st.lists(st.floats(width=32, allow_nan=False)),
+}
+KINDS = [values.map(lambda value, kind=kind: (kind, value)) for kind, values in LISTS.items()]
+
+
+@given(st.dictionaries(st.text(max_size=8), st.one_of(KINDS), max_size=5))
+def test_features_are_those_that_tensorflow_wrote(wanted):
+    example = tf.train.Example()
+    for name, (kind, values) in wanted.items():
+        getattr(example.features.feature[name], kind).value.extend(values)
+    features = features_of(example.SerializeToString())
+    assert set(features) == set(wanted)
+    for name, (kind, values) in wanted.items():
+        for other in LISTS:
+            assert list(getattr(features[name], other).value) == (values if other == kind else [])
+    assert not features["not there"].bytes_list.value
+
+
+@pytest.mark.parametrize("payload", [b"\xff" * 30, b"\x0a\x05ab", "no record".encode("utf-16")])
+def test_what_is_no_example_is_refused(payload):
+    with pytest.raises(DecodeError):
+        features_of(payload)
