@@ -60,6 +60,7 @@ def test_a_run_without_pixels_trains_resumes_and_is_evaluated(tiny_data, feature
         "data__sentence_vectors": sentences,
         "model__instructions": "vectors",
         "unfreeze_epoch": 1,
+        "seed": 2,  # with it the last epoch is not the best one
     }
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.train(tiny.small_config(tiny_data, **fields, epochs=3), whole, one_device())

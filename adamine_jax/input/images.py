@@ -3,97 +3,97 @@
 libjpeg-turbo decodes, Pillow resizes what has not the right size already; both outside the interpreter's lock.
 """
 
-import collections
-import functools
+import dataclasses
 import io
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
-from data_builders.recipe1m.photos import available_cores
-
-Crops = Callable[[Sequence[bytes], np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(B,) JPEG files and (B, 3) float32 uniform in [0, 1), crop row, crop column, mirrored or not → (B, S, S, 3) uint8,
-and (B,) bool, False where a row is zeros because its file is no whole JPEG."""
+from adamine_jax.input.cores import map_chunks
 
 DECODE_RATIOS = (8, 4, 2, 1)
 """A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
-LARGEST_CHUNK = 16
-"""Photos that a thread decodes at a time, or fewer, so that all cores have some."""
 _KEPT = 4_000_000
 """Bytes of pixels, for which a thread keeps its memory."""
 
 
-def random_crops(resize: int, size: int, flip: bool) -> Crops:
-    """Shorter side to `resize`, then a random crop, as torchvision's Resize and RandomCrop.
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Square crops of JPEG files; see `random_crops` and `center_crops`.
 
-    Args:
+    Attributes:
         resize: pixels of the shorter side before the crop.
-        size: S, pixels of the crop's sides, at most `resize`.
-        flip: whether to mirror half of the photos.
-
-    Returns:
-        A function that any thread may call; see `Crops`.
+        size: S, pixels of the crop's sides.
+        is_random: whether its place is drawn; if not, it is the middle.
+        flip: whether half of the photos are mirrored, which is drawn too.
     """
 
-    def windows(room: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        corners = (draws[:, :2] * (room + 1).astype(np.float32)).astype(np.int64)
-        return np.minimum(corners, room), draws[:, 2] >= 0.5 if flip else np.zeros(len(draws), bool)
+    resize: int
+    size: int
+    is_random: bool
+    flip: bool = False
 
-    return functools.partial(_crops, resize, size, windows)
+    def __post_init__(self):
+        if self.size > self.resize:
+            raise ValueError(f"crops of {self.size} pixels do not fit into {self.resize}")
+
+    def __call__(self, jpegs: Sequence[bytes], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts a batch, on all cores.
+
+        Args:
+            jpegs: B files.
+            draws: (B, 3) float32, uniform in [0, 1): crop row, crop column, mirrored or not.
+
+        Returns:
+            (B, S, S, 3) uint8, and (B,) bool, False where a row is zeros because its file is no whole JPEG.
+        """
+        crops, is_cut = np.empty((len(jpegs), self.size, self.size, 3), np.uint8), np.zeros(len(jpegs), bool)
+
+        def cut(rows: range) -> None:
+            for row in rows:
+                is_cut[row] = self.cut(jpegs[row], draws[row], crops[row])
+
+        map_chunks(cut, len(jpegs))
+        return crops, is_cut
+
+    def cut(self, jpeg: bytes, draw: np.ndarray, crop: np.ndarray) -> bool:
+        """Cuts one into `crop`, (S, S, 3) uint8; False: it is zeros."""
+        full = _shape(jpeg)
+        window = None
+        if all(full):
+            resized = _resized(full, self.resize)
+            corner, is_mirrored = self._window(resized, draw)
+            window = _window(jpeg, full, resized, corner, self.size, is_mirrored)
+        np.copyto(crop.reshape(self.size, -1), 0 if window is None else window)
+        return window is not None
+
+    def _window(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
+        """Its first row and column, and whether it is mirrored."""
+        room = [side - self.size for side in resized]
+        if not self.is_random:
+            return [pixels // 2 for pixels in room], False
+        row, column, third = draw.tolist()
+        corner = [min(int(share * (pixels + 1)), pixels) for share, pixels in zip((row, column), room, strict=True)]
+        return corner, self.flip and third >= 0.5
+
+
+def random_crops(resize: int, size: int, flip: bool) -> Crops:
+    """Shorter side to `resize`, then a random crop of `size`, as torchvision's Resize and RandomCrop."""
+    return Crops(resize, size, is_random=True, flip=flip)
 
 
 def center_crops(resize: int, size: int) -> Crops:
-    """Shorter side to `resize`, then the central crop; the draws are not read. See `random_crops`."""
-
-    def windows(room: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return room // 2, np.zeros(len(draws), bool)
-
-    return functools.partial(_crops, resize, size, windows)
+    """Shorter side to `resize`, then the central crop of `size`; the draws are not read."""
+    return Crops(resize, size, is_random=False)
 
 
-def _crops(
-    resize: int, size: int, windows: Callable, jpegs: Sequence[bytes], draws: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts windows, whose corners (B, 2) and directions (B,) `windows` tells of the room (B, 2) that there is."""
-    crops, is_cut = np.empty((len(jpegs), size, size, 3), np.uint8), np.zeros(len(jpegs), bool)
-    full = np.array([_shape(jpeg) for jpeg in jpegs], np.int64).reshape(-1, 2)
-    rows = np.flatnonzero(full.all(axis=1))
-    resized = _resized(full[rows], resize)
-    corners, is_mirrored = windows(resized - size, draws[rows])
-    tasks = [column.tolist() for column in (rows, full[rows], resized, corners, is_mirrored)]
-    tasks = list(zip(*tasks, strict=True))
-
-    chunk = min(max(len(tasks) // available_cores(), 1), LARGEST_CHUNK)
-
-    def cut(first: int) -> None:
-        for row, shape, target, corner, mirrored in tasks[first : first + chunk]:
-            window = _window(jpegs[row], shape, target, corner, size)
-            if window is None:
-                continue
-            if mirrored:
-                for channel in range(3):  # all three at once take NumPy six times as long
-                    crops[row, :, ::-1, channel] = window[:, :, channel]
-            else:
-                crops[row] = window
-            is_cut[row] = True
-
-    chunks = range(0, len(tasks), chunk)
-    collections.deque(_pool().map(cut, chunks) if len(chunks) > 1 else map(cut, chunks), maxlen=0)
-    crops[~is_cut] = 0
-    return crops, is_cut
-
-
-def _resized(full: np.ndarray, resize: int) -> np.ndarray:
-    """(B, 2) height and width once the shorter sides are `resize`, the others rounded down."""
-    if not len(full):
-        return full
-    scale = resize / full.min(axis=1, keepdims=True)
-    return np.maximum((full * scale + 1e-6).astype(np.int64), resize)
+def _resized(full: Sequence[int], resize: int) -> list[int]:
+    """Height and width once the shorter side is `resize`, the other rounded down."""
+    scale = resize / min(full)
+    return [max(int(side * scale + 1e-6), resize) for side in full]
 
 
 def _shape(jpeg: bytes) -> tuple[int, int]:
@@ -106,42 +106,53 @@ def _shape(jpeg: bytes) -> tuple[int, int]:
 
 
 def _window(
-    jpeg: bytes, full: Sequence[int], resized: Sequence[int], corner: Sequence[int], size: int
+    jpeg: bytes,
+    full: Sequence[int],
+    resized: Sequence[int],
+    corner: Sequence[int],
+    size: int,
+    is_mirrored: bool,
 ) -> np.ndarray | None:
-    """(size, size, 3) uint8, a window of the resized photo, of which no other pixel is computed; None without it.
+    """(size, 3 * size) uint8, a window of the resized photo, of which no other pixel is computed; None without it.
 
     It is made from the smallest decoded size that is not below what is asked for, and lies in memory that the thread
-    uses again.
+    uses again. It is mirrored byte by byte, which takes a third less time than by channels, so that blue comes first
+    until then.
     """
     ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or min(full) // ratio >= min(resized))
-    pixels = _decoded(jpeg, full, ratio)
+    pixels = _decoded(jpeg, full, ratio, "BGR" if is_mirrored else "RGB")
     if pixels is None:
         return None
     top, left = corner
-    if [side * ratio for side in resized] == list(full):
-        return pixels[top : top + size, left : left + size]
-    # Decoded sizes are rounded up, so the scale comes from the full size.
-    rows, columns = (whole / (ratio * side) for whole, side in zip(full, resized, strict=True))
-    box = (left * columns, top * rows, (left + size) * columns, (top + size) * rows)
-    box = (*box[:2], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box))
+    if [side * ratio for side in resized] != list(full):
+        # Decoded sizes are rounded up, so the scale comes from the full size.
+        rows, columns = (whole / (ratio * side) for whole, side in zip(full, resized, strict=True))
+        box = (left * columns, top * rows, (left + size) * columns, (top + size) * rows)
+        box = (*box[:2], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
+        pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box))
+        top = left = 0
+    window = pixels.reshape(len(pixels), -1)[top : top + size, 3 * left : 3 * (left + size)]
+    return window[:, ::-1] if is_mirrored else window
 
 
-def _decoded(jpeg: bytes, full: Sequence[int], ratio: int) -> np.ndarray | None:
+def _decoded(jpeg: bytes, full: Sequence[int], ratio: int, colours: str) -> np.ndarray | None:
     """(H, W, 3) uint8 pixels of the photo at 1 / ratio of its size, sides rounded up; None if it is not whole."""
     height, width = (-(-side // ratio) for side in full)
     try:
         memory = _own.memory_of(3 * height * width)
-        return simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, min_factor=ratio, buffer=memory)
+        return simplejpeg.decode_jpeg(
+            jpeg, colours, min_height=height, min_width=width, min_factor=ratio, buffer=memory
+        )
     except ValueError:  # it takes neither all colour spaces nor what other decoders only warn of
         image = _opened(jpeg)
         if image is None:
             return None
     try:
         image.draft("RGB", (width, height))
-        return np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image.convert("RGB"))
     except OSError:
         return None
+    return np.ascontiguousarray(pixels[..., ::-1]) if colours == "BGR" else pixels
 
 
 def _opened(jpeg: bytes) -> Image.Image | None:
@@ -166,8 +177,3 @@ class _Own(threading.local):
 
 
 _own = _Own()
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(available_cores(), thread_name_prefix="photos")

@@ -3,12 +3,13 @@
 A row that is damaged is reported, marked, and left empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.input import images, text
+from adamine_jax.input.cores import map_chunks
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
@@ -62,15 +63,27 @@ class BatchReader:
         Raises:
             UserError: too many records are damaged.
         """
-        texts, photos, has_recipe = self._parsed(rows.numbers)
-        batch = {"record": rows.numbers} | texts
+        recipes, has_recipe = [_NOTHING] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
+        side = self._crop.size if self._vectors.photos is None else 0
+        crops, has_photo = np.zeros((len(recipes), side, side, 3), np.uint8), np.zeros(len(recipes), bool)
+
+        def read(chunk: range) -> None:
+            # All of a row at once, while its photo is in the core's cache.
+            for row in chunk:
+                number, lender = rows.numbers[row], rows.lenders[row]
+                features = self._features(number)
+                if features is not None:
+                    recipes[row], has_recipe[row] = _recipe(features), True
+                if side:
+                    lent = features if lender == number else self._features(lender)
+                    has_photo[row] = lent is not None and self._cut(rows, row, lent, crops[row])
+
+        map_chunks(read, len(recipes))
+        batch = {"record": rows.numbers} | (_texts(recipes, self._model) if self._model is not None else {})
         if self._vectors.photos is not None:
-            batch["image"], has_photo = self._features(rows)
+            batch["image"], has_photo = self._vectors_of_photos(rows)
         else:
-            is_whole = has_recipe
-            if not np.array_equal(rows.numbers, rows.lenders):
-                _, photos, is_whole = self._parsed(rows.lenders, with_texts=False)
-            batch["image"], has_photo = self._crops(rows, photos, is_whole)
+            batch["image"] = crops
         if self._vectors.sentences is not None:
             batch |= self._vectors.sentences(rows.numbers, self._model.max_sentences)
         return batch, has_recipe, has_photo
@@ -79,35 +92,34 @@ class BatchReader:
         """Closes the shards."""
         self._records.close()
 
-    def _parsed(self, numbers: np.ndarray, with_texts: bool = True) -> tuple[Batch, list[Sequence[bytes]], np.ndarray]:
-        """The texts of records and their photos, and which of the records are whole; the others are empty."""
-        recipes, is_whole = [_NOTHING] * len(numbers), np.ones(len(numbers), bool)
-        for row, number in enumerate(numbers):
-            try:
-                recipes[row] = _recipe(self._index, number, self._records.read(number))
-            except DamagedRecord as damaged:
-                self._damage.report(damaged)
-                is_whole[row] = False
-        texts = _texts(recipes, self._model) if with_texts and self._model is not None else {}
-        return texts, [recipe.photos for recipe in recipes], is_whole
+    def _features(self, number: int) -> Mapping[str, Any] | None:
+        """What a record holds; None: it is damaged, which is reported."""
+        try:
+            features = features_of(self._records.read(number))
+            if not _is_recipe(features):
+                raise DecodeError
+            return features
+        except DamagedRecord as error:
+            damaged = error
+        except DecodeError:
+            damaged = self._index.damaged(number, "not the record of a recipe")
+        self._damage.report(damaged)
+        return None
 
-    def _crops(self, rows: Rows, photos: list[Sequence[bytes]], is_whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops of the chosen photos, and which of these can be decoded."""
-        has_photo = np.array([chosen < len(own) for own, chosen in zip(photos, rows.chosen, strict=True)])
-        for number in rows.lenders[is_whole & ~has_photo]:
-            self._damage.report(self._index.damaged(number, "has no photo"))
-        there = np.flatnonzero(has_photo)
-        jpegs = [photos[row][rows.chosen[row]] for row in there]
-        crops, is_decoded = self._crop(jpegs, rows.uniform[has_photo])
-        for row in there[~is_decoded]:
-            number = rows.lenders[row]
-            photo = self._index.photo_ids[self._index.first_photo[number] + rows.chosen[row]].decode()
-            self._damage.report(self._index.damaged(number, f"its photo {photo} cannot be decoded"))
-        crops = _spread(crops, has_photo)
-        has_photo[there] = is_decoded
-        return crops, has_photo
+    def _cut(self, rows: Rows, row: int, features: Mapping[str, Any], crop: np.ndarray) -> bool:
+        """Cuts a row's photo into `crop`, (S, S, 3); False: it cannot be, which is reported."""
+        number, chosen, photos = rows.lenders[row], rows.chosen[row], features["images"].bytes_list.value
+        if chosen >= len(photos):
+            reason = "has no photo"
+        elif self._crop.cut(photos[chosen], rows.uniform[row], crop):
+            return True
+        else:
+            photo = self._index.photo_ids[self._index.first_photo[number] + chosen].decode()
+            reason = f"its photo {photo} cannot be decoded"
+        self._damage.report(self._index.damaged(number, reason))
+        return False
 
-    def _features(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    def _vectors_of_photos(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """(B, F) float32 features of the chosen photos, and which of these could be decoded when they were made."""
         features = self._vectors.photos(self._index.first_photo[rows.lenders] + rows.chosen, rows.uniform[:, 0])
         has_photo = ~np.isnan(features).all(axis=1)
@@ -127,37 +139,27 @@ def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 class _Recipe(NamedTuple):
-    """What batches hold of a record."""
+    """What batches hold of a record's text."""
 
     class_id: int
     ingredient_ids: np.ndarray
     word_ids: np.ndarray
     sentence_lengths: np.ndarray
-    photos: Sequence[bytes]
 
 
-_NOTHING = _Recipe(0, *[np.zeros(0, np.int64)] * 3, ())
+_NOTHING = _Recipe(0, *[np.zeros(0, np.int64)] * 3)
 
 
-def _recipe(index: RecordIndex, number: int, payload: bytes) -> _Recipe:
-    """The recipe of a record.
+def _is_recipe(features: Mapping[str, Any]) -> bool:
+    """Whether its sentences are those of its words."""
+    lengths = features["sentence_lengths"].int64_list.value
+    return min(lengths, default=0) >= 0 and sum(lengths) == len(features["word_ids"].int64_list.value)
 
-    Raises:
-        DamagedRecord: it is none, whatever its checksum says.
-    """
-    try:
-        features = features_of(payload)
-        ids, words, lengths = (
-            np.fromiter(features[name].int64_list.value, np.int64)
-            for name in ("ingredient_ids", "word_ids", "sentence_lengths")
-        )
-        class_id = next(iter(features["class_id"].int64_list.value), 0)
-        photos = features["images"].bytes_list.value
-    except DecodeError:
-        raise index.damaged(number, "not the record of a recipe") from None
-    if lengths.sum() != len(words) or not ((0 <= lengths) & (lengths <= len(words))).all():
-        raise index.damaged(number, "not the record of a recipe")
-    return _Recipe(class_id, ids, words, lengths, photos)
+
+def _recipe(features: Mapping[str, Any]) -> _Recipe:
+    class_id = next(iter(features["class_id"].int64_list.value), 0)
+    names = ("ingredient_ids", "word_ids", "sentence_lengths")
+    return _Recipe(class_id, *(np.fromiter(features[name].int64_list.value, np.int64) for name in names))
 
 
 def _texts(recipes: Sequence[_Recipe], model: Any) -> Batch:

@@ -34,6 +34,7 @@ _HELP = {
     "word_epochs": "passes of word2vec over the text",
     "images_per_recipe": "use at most this many photos of a recipe, the first ones",
     "resize": "shorter side of a stored photo, in pixels; smaller ones are not enlarged",
+    "jpeg_quality": "of a stored photo, 1 to 100",
     "without_photos": "keep recipes without a usable photo too, as a split of their own, text",
     "partitions": "those to convert, with commas; classes made from titles need all three",
     "limit": "read only so many records of layer1.json, the first ones; 0 = all",

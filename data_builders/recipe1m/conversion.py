@@ -189,7 +189,8 @@ class Conversion:
         """The second pass: filters, reads photos, fills the spool, and names the classes of what stays."""
         options, bigrams = self._options, BigramCounter()
         kept: list[_Kept] = []
-        load = LoadPhotos(photos.image_root(self._source), options.images_per_recipe, options.resize)
+        root = photos.image_root(self._source)
+        load = LoadPhotos(root, options.images_per_recipe, options.resize, options.jpeg_quality)
         removed = filters.read_removed(self._source, options.published_split)
         partitions = options.wanted_partitions
         task = Decide(layers, ids, unknown_id, removed, partitions, options.without_photos, self._split_names)

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 64_000_000
 # A file of more bytes would be larger than that.
 MAX_BYTES = 4 * MAX_PIXELS
-JPEG_QUALITY = 95
+JPEG_QUALITY = 90
+"""Of libjpeg: three quarters of the bytes of 95, and as much less time to decode; see docs/dataset.md."""
 # Bytes of a file that are read at once.
 _PART, _LEAST = 1 << 20, 1 << 16
 # Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
@@ -62,7 +63,7 @@ def read_photo(path: Path) -> bytes:
     return b"".join(parts)
 
 
-def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str]:
+def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tuple[bytes, tuple[int, int], str]:
     """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
 
     Returns:
@@ -75,7 +76,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
         pixels, size = plain
         if min(pixels.shape[:2]) > shorter_side:
             pixels = _small(Image.fromarray(pixels), shorter_side)
-        return _as_jpeg(pixels), size, "JPEG"
+        return _as_jpeg(pixels, quality), size, "JPEG"
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
@@ -85,7 +86,7 @@ def reduced(data: bytes, shorter_side: int) -> tuple[bytes, tuple[int, int], str
             decoded = image.size
             with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
                 image.load()
-                jpeg, upright = encoded(image, shorter_side)
+                jpeg, upright = encoded(image, shorter_side, quality)
             return jpeg, (width, height) if upright == decoded else (height, width), image.format
     except (UnreadablePhotoError, MemoryError):
         raise
@@ -140,7 +141,7 @@ def decode_small(image: Image.Image, shorter_side: int) -> None:
         image.draft(None, tuple(side * shorter_side // shorter for side in image.size))
 
 
-def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, int]]:
+def encoded(image: Image.Image, shorter_side: int, quality: int = JPEG_QUALITY) -> tuple[bytes, tuple[int, int]]:
     """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
 
     The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
@@ -152,7 +153,7 @@ def encoded(image: Image.Image, shorter_side: int) -> tuple[bytes, tuple[int, in
     """
     _turn_upright(image)
     rgb = _to_rgb(image)
-    return _as_jpeg(_small(rgb, shorter_side)), rgb.size
+    return _as_jpeg(_small(rgb, shorter_side), quality), rgb.size
 
 
 def _small(rgb: Image.Image, shorter_side: int) -> np.ndarray:
@@ -162,9 +163,9 @@ def _small(rgb: Image.Image, shorter_side: int) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def _as_jpeg(pixels: np.ndarray) -> bytes:
+def _as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
     # Outside the interpreter lock, which Pillow holds while it encodes.
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), JPEG_QUALITY, colorsubsampling="420")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, colorsubsampling="420")
 
 
 def _turn_upright(image: Image.Image) -> None:

@@ -239,7 +239,7 @@ class LmdbConversion:
         return Recipe(stored.id, title, url, partition, ingredients, instructions, names, [True] * len(names), images)
 
     def _load(self, kept: _Kept) -> list[photos.Photo]:
-        return [_load_photo(photo, self._options.resize) for photo in kept.stored.photos]
+        return [_load_photo(photo, self._options) for photo in kept.stored.photos]
 
     def _keep(self, kept: _Kept, loaded: list[photos.Photo]) -> bool:
         """Puts a recipe with its readable photos into the spool; returns whether it has any."""
@@ -274,12 +274,12 @@ class LmdbConversion:
         return True
 
 
-def _load_photo(stored: StoredPhoto, shorter_side: int) -> photos.Photo:
+def _load_photo(stored: StoredPhoto, options: Options) -> photos.Photo:
     """Reads a stored photo and makes it small; never raises for a bad one."""
     if stored.pickled is None:
         return photos.Photo(stored.id, problem=stored.problem)
     try:
-        jpeg, size = decoding.encoded(lmdb_pickles.picture(stored.pickled), shorter_side)
+        jpeg, size = decoding.encoded(lmdb_pickles.picture(stored.pickled), options.resize, options.jpeg_quality)
         return photos.Photo(stored.id, jpeg, size=size, format="RGB", digest=content_digest(jpeg))
     except UserError as error:
         return photos.Photo(stored.id, problem=str(error))

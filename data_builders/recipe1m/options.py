@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from adamine_jax.errors import UserError
+from data_builders.recipe1m.decoding import JPEG_QUALITY
 from data_builders.recipe1m.layers import PARTITIONS
 
 UNKNOWN_INGREDIENTS = ("drop", "words")
@@ -31,6 +32,7 @@ class Options:
         word_epochs: passes over the text when training word vectors.
         images_per_recipe: photos of a recipe that are used: the first ones listed.
         resize: shorter side of a stored photo in pixels; smaller photos are not enlarged.
+        jpeg_quality: of a stored photo, 1 to 100 as libjpeg counts.
         without_photos: recipes without a photo that can be used are kept as well, in a split of their own, "text".
         partitions: those to convert, with commas. Words are learnt from train even so; classes that are made from the
             titles need all three.
@@ -52,6 +54,7 @@ class Options:
     word_epochs: int = 10
     images_per_recipe: int = 5
     resize: int = 256
+    jpeg_quality: int = JPEG_QUALITY
     without_photos: bool = False
     partitions: str = ",".join(PARTITIONS)
     limit: int = 0
@@ -69,6 +72,8 @@ class Options:
             raise UserError(f"partitions names {sorted(unknown)[0]!r}; it takes train, val and test, with commas")
         if self.resize < 1:
             raise UserError(f"resize is {self.resize}; it takes a number of pixels, 1 or more")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise UserError(f"jpeg_quality is {self.jpeg_quality}; it takes 1 to 100")
 
     @property
     def wanted_partitions(self) -> tuple[str, ...]:

@@ -22,11 +22,13 @@ class LoadPhotos:
         root: the folder with the photos.
         images_per_recipe: so many of those it lists, the first ones.
         shorter_side: of a photo once it is made small, in pixels.
+        quality: of the JPEG that it becomes.
     """
 
     root: Path
     images_per_recipe: int
     shorter_side: int
+    quality: int
 
     def __call__(self, encoded: Encoded) -> list[Photo]:
         recipe = encoded.recipe
@@ -34,7 +36,7 @@ class LoadPhotos:
 
     def load(self, partition: str, image_id: Any) -> Photo:
         """One of them."""
-        return photos.load_photo(self.root, partition, image_id, self.shorter_side)
+        return photos.load_photo(self.root, partition, image_id, self.shorter_side, self.quality)
 
 
 def split_of(recipe: Recipe, loaded: Sequence[Photo], without_photos: bool) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_builders.recipe1m.decoding import UnreadablePhotoError, read_photo, reduced
+from data_builders.recipe1m.decoding import JPEG_QUALITY, UnreadablePhotoError, read_photo, reduced
 from data_builders.recipe1m.duplicates import content_digest
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def photo_pattern(root: Path) -> str:
     return f"{root}/<partition>/a/b/c/d/abcd….jpg, then without <partition>/"
 
 
-def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> Photo:
+def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int, quality: int = JPEG_QUALITY) -> Photo:
     """Reads a photo and makes it small; never raises for a bad photo.
 
     It is `<root>/<partition>/a/b/c/d/abcd….jpg`, or else, as in Recipe1M+, the same without the partition.
@@ -75,7 +75,7 @@ def load_photo(root: Path, partition: str, image_id: Any, shorter_side: int) -> 
     if not _is_below(path, *folders):
         return Photo(image_id, problem="a symbolic link to outside of the folder of the photos")
     try:
-        jpeg, size, file_format = reduced(read_photo(Path(path)), shorter_side)
+        jpeg, size, file_format = reduced(read_photo(Path(path)), shorter_side, quality)
         return Photo(image_id, jpeg, size=size, format=file_format, digest=content_digest(jpeg))
     except OSError as error:
         return Photo(image_id, problem=f"cannot be opened ({error.strerror})")

@@ -38,10 +38,13 @@ def test_another_collection_is_replaced_only_when_told(source, built, tmp_path, 
     changed.layer1[0]["title"] = "Pear pie"
     assert run("--source", changed.write(tmp_path / "changed"), *same[2:], "--class-min-train", "1") == 2
     assert "layer1.json is another file" in capsys.readouterr().err
-    assert run(*same, "--class-min-train", "2", "--overwrite", "--resize", "24") == 0
+    assert run(*same, "--class-min-train", "2", "--overwrite", "--resize", "24", "--jpeg-quality", "71") == 0
     place = out / "recipe1m" / "1.0.0"
     assert json.loads((place / "metadata.json").read_text())["options"]["resize"] == 24
-    assert Image.open(io.BytesIO(read_records(place, "val")[0]["images"][0])).size == (32, 24)
+    Image.new("RGB", (8, 8)).save(tmp_path / "of_this_quality.jpg", quality=71)
+    photo = Image.open(io.BytesIO(read_records(place, "val")[0]["images"][0]))
+    assert photo.size == (32, 24)
+    assert photo.quantization == Image.open(tmp_path / "of_this_quality.jpg").quantization
     assert [path.name for path in out.iterdir()] == ["recipe1m"]
 
 

@@ -64,6 +64,8 @@ def test_letters_of_ids_make_no_difference(tmp_path):
     [
         (("--word-min-count", "1000"), "a small collection needs a smaller --word-min-count"),
         (("--resize", "0"), "resize is 0"),
+        (("--jpeg-quality", "0"), "jpeg_quality is 0; it takes 1 to 100"),
+        (("--jpeg-quality", "101"), "jpeg_quality is 101; it takes 1 to 100"),
         (("--images-per-recipe", "0"), "images_per_recipe is 0"),
         (("--workers", "0"), "--workers is 0"),
         (("--vocab", "absent.bin"), "there is no such file"),
