@@ -24,12 +24,13 @@ from PIL import Image
 
 from benchmarks.converter import write_vocabulary
 from benchmarks.machine import describe_machine
+from data_builders.recipe1m.decoding import JPEG_QUALITY
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import available_cores
 
 RESULTS = Path(__file__).parent / "results" / "photos.md"
 GOAL = 500
-SIDE, QUALITY = 256, 95
+SIDE = 256
 FEW = 200
 EVERY = 4  # Pillow's loops take every fourth photo
 
@@ -64,7 +65,7 @@ def reduce_with_pillow(folder: Path, path: Path) -> bool:
             image = image.convert("RGB")
             scale = min(SIDE / min(image.size), 1)
             image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-            image.save(folder / path.name, quality=QUALITY)
+            image.save(folder / path.name, quality=JPEG_QUALITY)
             return True
     except OSError:
         return False
@@ -156,7 +157,7 @@ def main() -> None:
         "# Photos",
         "",
         f"`python -m benchmarks.photos`, {photos[build]:,} photos of a kitchen of 512 pixels a side → {SIDE}, JPEG of "
-        f"quality {QUALITY}; medians of {options.repeats} runs in turns. {describe_machine()}",
+        f"quality {JPEG_QUALITY}; medians of {options.repeats} runs in turns. {describe_machine()}",
         "",
         "| | photos/s | beside the loop |",
         "|---|---:|---:|",

@@ -18,7 +18,7 @@ from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.substitutes import substitute
 
 THREADS = 2
-"""Batches that are being read at a time. The photos of each are decoded by other threads, one a core."""
+"""Batches that are being read at a time. The rows of each are read by other threads, one a core."""
 READ_AHEAD = 4
 """Batches that are read, or being read, before they are asked for."""
 

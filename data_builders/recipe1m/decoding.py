@@ -15,7 +15,7 @@ MAX_PIXELS = 64_000_000
 # A file of more bytes would be larger than that.
 MAX_BYTES = 4 * MAX_PIXELS
 JPEG_QUALITY = 90
-"""Of libjpeg: three quarters of the bytes of 95, and as much less time to decode; see docs/dataset.md."""
+"""As libjpeg counts; docs/dataset.md says why."""
 # Bytes of a file that are read at once.
 _PART, _LEAST = 1 << 20, 1 << 16
 # Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
