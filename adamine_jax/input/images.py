@@ -65,13 +65,13 @@ class Crops:
         window = None
         if all(full):
             resized = _resized(full, self.resize)
-            corner, is_mirrored = self._window(resized, draw)
+            corner, is_mirrored = self._place(resized, draw)
             window = _window(jpeg, full, resized, corner, self.size, is_mirrored)
         np.copyto(crop.reshape(self.size, -1), 0 if window is None else window)
         return window is not None
 
-    def _window(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
-        """Its first row and column, and whether it is mirrored."""
+    def _place(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
+        """The first row and column of its window, and whether it is mirrored."""
         room = [side - self.size for side in resized]
         if not self.is_random:
             return [pixels // 2 for pixels in room], False

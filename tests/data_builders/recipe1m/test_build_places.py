@@ -41,10 +41,10 @@ def test_another_collection_is_replaced_only_when_told(source, built, tmp_path, 
     assert run(*same, "--class-min-train", "2", "--overwrite", "--resize", "24", "--jpeg-quality", "71") == 0
     place = out / "recipe1m" / "1.0.0"
     assert json.loads((place / "metadata.json").read_text())["options"]["resize"] == 24
-    Image.new("RGB", (8, 8)).save(tmp_path / "of_this_quality.jpg", quality=71)
+    Image.new("RGB", (8, 8)).save(of_this_quality := io.BytesIO(), "JPEG", quality=71)
     photo = Image.open(io.BytesIO(read_records(place, "val")[0]["images"][0]))
     assert photo.size == (32, 24)
-    assert photo.quantization == Image.open(tmp_path / "of_this_quality.jpg").quantization
+    assert photo.quantization == Image.open(of_this_quality).quantization
     assert [path.name for path in out.iterdir()] == ["recipe1m"]
 
 
