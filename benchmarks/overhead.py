@@ -196,6 +196,7 @@ def main() -> None:
     config.data.dir, config.batch_size = str(flags.data), flags.batch
     config.unfreeze_epoch = 0
     config.train.log_every_steps = flags.steps + 1
+    flags.scratch.mkdir(parents=True, exist_ok=True)
     measured = measure(config, flags.scratch, flags.steps, flags.turns)
     flags.out.write_text(page(measured, flags.batch, flags.steps, load), encoding="utf-8")
     print(flags.out.read_text(encoding="utf-8"))
