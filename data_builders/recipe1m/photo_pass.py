@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.recipe1m import photos
+from data_builders.recipe1m.decoding import JPEG_QUALITY
 from data_builders.recipe1m.layers import Recipe
 from data_builders.recipe1m.photos import Photo
 from data_builders.recipe1m.text_pass import Encoded
@@ -28,7 +29,7 @@ class LoadPhotos:
     root: Path
     images_per_recipe: int
     shorter_side: int
-    quality: int
+    quality: int = JPEG_QUALITY
 
     def __call__(self, encoded: Encoded) -> list[Photo]:
         recipe = encoded.recipe
