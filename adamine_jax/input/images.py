@@ -13,9 +13,8 @@ import simplejpeg
 from PIL import Image
 
 from adamine_jax.input.cores import map_chunks
+from data_builders.recipe1m.decoding import DECODE_RATIOS
 
-DECODE_RATIOS = (8, 4, 2, 1)
-"""A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
 _KEPT = 4_000_000
 """Bytes of pixels, for which a thread keeps its memory."""
 

@@ -16,6 +16,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 4 * MAX_PIXELS
 JPEG_QUALITY = 90
 """As libjpeg counts; docs/dataset.md says why."""
+DECODE_RATIOS = (8, 4, 2, 1)
+"""A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
 # Bytes of a file that are read at once.
 _PART, _LEAST = 1 << 20, 1 << 16
 # Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
@@ -26,8 +28,6 @@ _one_at_a_time = threading.Lock()
 _BAND = 4_000_000
 # Downloads have files of other formats under a name that ends in .jpg.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost.
-_RATIOS = (8, 4, 2, 1)
 # Markers of a JPEG (ITU T.81, table B.1): Exif and XMP, which tell how the camera was held, and where the pixels start.
 _APP1, _START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
 # Telephones' photos, told from other files so that people know what to convert (ISO/IEC 23008-12, AVIF).
@@ -112,7 +112,7 @@ def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple
         if colours != "YCbCr" or height * width > _LARGE or _may_be_turned(data):
             return None
         shorter = min(height, width)
-        ratio = next(ratio for ratio in _RATIOS if ratio == 1 or shorter // ratio >= shorter_side)
+        ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or shorter // ratio >= shorter_side)
         least = {"min_height": -(-height // ratio), "min_width": -(-width // ratio), "min_factor": ratio}
         return simplejpeg.decode_jpeg(data, **least), (width, height)
     except ValueError:
