@@ -25,7 +25,7 @@ class Crops:
 
     Attributes:
         resize: pixels of the shorter side before the crop.
-        size: S, pixels of the crop's sides.
+        size: S, pixels of the crop's sides, at most `resize`.
         is_random: whether its place is drawn; if not, it is the middle.
         flip: whether half of the photos are mirrored, which is drawn too.
     """
@@ -34,10 +34,6 @@ class Crops:
     size: int
     is_random: bool
     flip: bool = False
-
-    def __post_init__(self):
-        if self.size > self.resize:
-            raise ValueError(f"crops of {self.size} pixels do not fit into {self.resize}")
 
     def __call__(self, jpegs: Sequence[bytes], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cuts a batch, on all cores.
@@ -59,7 +55,7 @@ class Crops:
         return crops, is_cut
 
     def cut(self, jpeg: bytes, draw: np.ndarray, crop: np.ndarray) -> bool:
-        """Cuts one into `crop`, (S, S, 3) uint8; False: it is zeros."""
+        """Cuts one, by its (3,) draw, into `crop`, (S, S, 3) uint8; False: it is zeros, for it is no whole JPEG."""
         full = _shape(jpeg)
         window = None
         if all(full):

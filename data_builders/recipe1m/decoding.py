@@ -100,7 +100,7 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
 
 
 def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """What most photos are, without Pillow, which takes longer to copy the pixels than libjpeg-turbo to encode them.
+    """What most photos are, without Pillow: copying the pixels there and back takes as long as encoding them.
 
     Returns:
         (H, W, 3) uint8 pixels, those of `decode_small`, and the width and height of the whole photo. None where there

@@ -104,7 +104,7 @@ def map_in_order(
 ) -> Iterator[tuple[T, R | None]]:
     """Yields (item, function(item)) in the order of `items`, computed by threads that run a little ahead.
 
-    Threads, not processes: Pillow works outside the interpreter lock, so they use all cores, and there is nothing to
+    Threads, not processes: decoders work outside the interpreter lock, so they use all cores, and there is nothing to
     pickle, to fork beside TensorFlow's threads, or to import again.
 
     Args:
