@@ -64,13 +64,15 @@ def load(source: Path) -> None:
 
 def prepare(source: Path, vocabulary: Path) -> None:
     """What the converter does before TFDS writes."""
+    from data_builders.garbage import seldom_collected
     from data_builders.recipe1m.conversion import Conversion
     from data_builders.recipe1m.options import Options
     from data_builders.recipe1m.photos import available_cores
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         conversion = Conversion(source, Options(vocab=vocabulary), Path(folder), available_cores())
-        conversion.prepare()
+        with seldom_collected():  # as the command does
+            conversion.prepare()
         print(conversion.report.summary(), file=sys.stderr)
 
 

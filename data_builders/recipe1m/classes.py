@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.file_errors import is_there
-from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.recipes import PARTITIONS
 
 BACKGROUND = "background"
 

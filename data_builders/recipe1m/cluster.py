@@ -31,10 +31,10 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.runner import create_runner
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.photo_pass import LoadPhotos, jpegs_of, record_of, split_of
+from data_builders.recipe1m.photo_pass import LoadPhotos, small_files, split_of
 from data_builders.recipe1m.photos import Photo
 from data_builders.recipe1m.spool import Spool, read_spool
-from data_builders.recipe1m.text_pass import Dropped, Encoded
+from data_builders.recipe1m.text_pass import Encoded, Fate
 
 BATCH = 500
 """Records of layer 1 that a worker takes at once: some seconds of work."""
@@ -56,11 +56,11 @@ class Cluster:
         self._batches: list[tuple[str, collections.Counter[str]]] = []
 
     def load(
-        self, load: LoadPhotos, fates: Iterator[Encoded | Dropped], without_photos: bool
-    ) -> Iterator[tuple[Encoded | Dropped, list[Photo] | None]]:
+        self, load: LoadPhotos, root: Path, fates: Iterator[Fate], without_photos: bool
+    ) -> Iterator[tuple[Fate, list[Photo] | None]]:
         """Yields each item with its photos, whose files stay in the folder; with None where it is left out anyway."""
         folders = self._write(fates)
-        task = _LoadBatch(dataclasses.replace(load, root=load.root.absolute()), without_photos)
+        task = _LoadBatch(load, root.absolute(), without_photos)
         with beam.Pipeline(runner=self._runner, options=self._options) as pipeline:
             _ = pipeline | beam.Create(folders) | beam.Reshuffle() | "Photos" >> beam.Map(task)
         for folder in folders:
@@ -86,7 +86,7 @@ class Cluster:
         """Deletes the folder."""
         shutil.rmtree(self._folder)
 
-    def _write(self, fates: Iterator[Encoded | Dropped]) -> list[str]:
+    def _write(self, fates: Iterator[Fate]) -> list[str]:
         folders = []
         while batch := list(itertools.islice(fates, BATCH)):
             folder = self._folder / f"{len(folders):06}"
@@ -101,21 +101,22 @@ class _LoadBatch:
     """Makes the photos of a batch small, and puts its records and what was seen beside it."""
 
     load: LoadPhotos
+    root: Path
     without_photos: bool
 
     def __call__(self, folder: str) -> None:
         warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
-        if not self.load.root.is_dir():  # or else all of its photos would count as missing
-            raise RuntimeError(f"{socket.gethostname()} does not see {self.load.root}; all workers must mount it")
+        if not self.root.is_dir():  # or else all of its photos would count as missing
+            raise RuntimeError(f"{socket.gethostname()} does not see {self.root}; all workers must mount it")
         attempt = Path(tempfile.mkdtemp(dir=folder))
         spool, seen, splits = Spool(attempt), [], collections.Counter()
         for fate in pickle.loads((Path(folder) / _RECIPES).read_bytes()):
-            if isinstance(fate, Dropped):
+            if not isinstance(fate, Encoded):
                 seen.append(None)
                 continue
             loaded = self.load(fate)
-            if split := split_of(fate.recipe, loaded, self.without_photos):
-                spool.add(split, record_of(fate, loaded), jpegs_of(loaded))
+            if split := split_of(fate, loaded, self.without_photos):
+                spool.add(split, fate.record, small_files(loaded))
                 splits[split] += 1
             seen.append([dataclasses.replace(photo, jpeg=None) for photo in loaded])
         spool.close()

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+import msgspec
+
 from adamine_jax.plots.items import Item
 from configs.adamine import get_config
-from data_builders.recipe1m.duplicates import Duplicates, Shared, text_digest
+from data_builders.recipe1m.duplicates import Duplicates, Shared
 from data_builders.recipe1m.frequent import FrequentTexts
-from data_builders.recipe1m.layers import Recipe
 from data_builders.recipe1m.lengths import Distribution
 from data_builders.recipe1m.photos import Photo
 from data_builders.recipe1m.sample import Sample, Sampled
+from data_builders.recipe1m.text_pass import Encoded
 
 # What the model reads of a recipe: 20 ingredient ids, the end mark counted, and by default 20 sentences of 48 words.
 MAX_INGREDIENTS = 20
@@ -48,47 +50,30 @@ class Contents:
         self.photos, self.texts = Duplicates(".jpg"), Duplicates()
         self.sample = Sample()
 
-    def add(
-        self,
-        recipe: Recipe,
-        ingredient_ids: Sequence[int],
-        sentence_lengths: Sequence[int],
-        unknown_words: Sequence[str],
-        unknown_names: Sequence[str],
-        photos: Sequence[Photo],
-    ) -> None:
-        """Adds a kept recipe.
-
-        Args:
-            recipe: its texts.
-            ingredient_ids: those it is stored with, the end mark is the last.
-            sentence_lengths: words of each instruction.
-            unknown_words: words of the instructions that the vocabulary lacks.
-            unknown_names: ingredient names that it lacks.
-            photos: the readable ones; a recipe without any is not shown.
-        """
-        numbers = (len(recipe.ingredients), len(ingredient_ids) - 1, len(sentence_lengths))
+    def add(self, recipe: Encoded, photos: Sequence[Photo]) -> None:
+        """Adds a kept recipe with its readable photos; one without any is not shown."""
         lines, known, instructions, words, all_words = self.lengths.values()
-        for distribution, number in zip((lines, known, instructions), numbers, strict=True):
-            distribution.add(number)
+        sentence_lengths = recipe.sentence_lengths
+        lines.add(recipe.ingredient_lines)
+        known.add(recipe.known_ingredients)
+        instructions.add(len(sentence_lengths))
         words.counts.update(sentence_lengths)
         all_words.add(sum(sentence_lengths))
         self.recipes_with_long_sentences += max(sentence_lengths, default=0) > MAX_WORDS
-        self.words.add(unknown_words)
-        self.names.add(unknown_names)
+        self.words.add(recipe.unknown_words)
+        self.names.add(recipe.unknown_names)
         for photo in photos:
             for distribution, side in zip(self.photo_sides.values(), (*photo.size, min(photo.size)), strict=True):
                 distribution.add(side)
             self.formats[photo.format] += 1
             self.photos.add(photo.digest, recipe.partition, photo.id)
         position = len(self.texts)
-        digest = text_digest(recipe.title, recipe.ingredients, recipe.instructions)
-        self.texts.add(digest, recipe.partition, recipe.id)
-        if not photos:
-            return
-        shown = photos[self.sample.number(recipe.id) % len(photos)]
-        item = Item(recipe.id, recipe.title, "", recipe.ingredients, recipe.instructions, shown.jpeg)
-        self.sample.add(Sampled(recipe.partition, position, item, shown.id))
+        self.texts.add(recipe.text_digest, recipe.partition, recipe.id)
+        if photos and self.sample.takes(recipe.partition, recipe.id):
+            shown = photos[self.sample.number(recipe.id) % len(photos)]
+            texts = msgspec.json.decode(recipe.record)
+            item = Item(recipe.id, recipe.title, "", texts["ingredients"], texts["instructions"], shown.jpeg)
+            self.sample.add(Sampled(recipe.partition, position, item, shown.id))
 
     def beyond(self) -> dict[str, tuple[int, int]]:
         """What a model does not see, or has nothing to see of: (how many, of how many)."""

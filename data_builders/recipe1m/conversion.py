@@ -21,17 +21,18 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from adamine_jax.progress import Progress, track
-from data_builders.recipe1m import filters, photos, words
+from data_builders.recipe1m import filters, photo_places, photos, words
 from data_builders.recipe1m.classes import BigramCounter, class_of_title, food101_names, name_classes
 from data_builders.recipe1m.json_blocks import Block
-from data_builders.recipe1m.layers import Layers, Seen, Unusable
+from data_builders.recipe1m.layers import Layers, Seen
 from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photo_pass import TEXT, LoadPhotos, jpegs_of, record_of, split_of
+from data_builders.recipe1m.photo_pass import TEXT, LoadPhotos, has_files, small_files, split_of
+from data_builders.recipe1m.recipes import Unusable
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.source_files import classes_file, vocabulary_file
 from data_builders.recipe1m.spool import Spool
-from data_builders.recipe1m.text_pass import Decide, Dropped, Encoded, ReadWords
+from data_builders.recipe1m.text_pass import Decide, Encoded, Fate, ReadWords
 from data_builders.recipe1m.vocabulary import (
     Vocabulary,
     frequent_words,
@@ -169,103 +170,105 @@ class Conversion:
     def _read_words(self, layers: Layers, sentences: Path | None) -> collections.Counter[str]:
         """The first pass: counts the train recipes' words, and writes their sentences into a file."""
         counts: collections.Counter[str] = collections.Counter()
-        seen, number = Seen(), 0
+        seen, number = Seen(), 1
         task = ReadWords(layers, self._split_names)
         with sentences.open("w", encoding="utf-8", newline="\n") if sentences else contextlib.nullcontext() as file:
-            for lines, of_block in self._read(layers, task, "words"):
+            for records, texts, of_block in self._read(layers, task, "words"):
                 counts.update(of_block)
-                for record, text in lines:
-                    number += 1
-                    if isinstance(seen.check(record, number), Unusable) or self._is_beyond(number):
+                checked = self._up_to_limit(seen.check(records, number), number)
+                number += len(records)
+                for record, text in itertools.zip_longest(checked, texts):
+                    if record is None or isinstance(record, Unusable):
                         counts.subtract(text.split())
                     elif file:
                         file.write(text)
         return +counts
 
-    def _is_beyond(self, number: int) -> bool:
-        return 0 < self._options.limit < number
+    def _up_to_limit(self, records: list[T], first: int) -> list[T]:
+        """Those of a block that are read, whose first one is this in layer 1."""
+        limit = self._options.limit
+        return records[: max(limit - first + 1, 0)] if limit else records
 
     def _keep_recipes(self, layers: Layers, ids: dict[str, int], unknown_id: int, vocabulary_source: str) -> None:
         """The second pass: filters, reads photos, fills the spool, and names the classes of what stays."""
         options, bigrams = self._options, BigramCounter()
         kept: list[_Kept] = []
-        root = photos.image_root(self._source)
-        load = LoadPhotos(root, options.images_per_recipe, options.resize, options.jpeg_quality)
-        removed = filters.read_removed(self._source, options.published_split)
-        partitions = options.wanted_partitions
-        task = Decide(layers, ids, unknown_id, removed, partitions, options.without_photos, self._split_names)
+        root = photo_places.image_root(self._source)
+        load = LoadPhotos(options.resize, options.jpeg_quality)
+        task = Decide(
+            layers,
+            ids,
+            unknown_id,
+            removed=filters.read_removed(self._source, options.published_split),
+            partitions=options.wanted_partitions,
+            without_photos=options.without_photos,
+            split_unknown=self._split_names,
+            photos=root.absolute(),
+            images_per_recipe=options.images_per_recipe,
+        )
         fates = self._fates(layers, task, bigrams)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
-            for fate, loaded in self._load(load, fates):
-                if isinstance(fate, Dropped):
-                    self.report.drop(fate.record, fate.reason)
-                elif split := self._keep(fate, loaded):
-                    recipe = fate.recipe
-                    kept.append(_Kept(split, recipe.partition, recipe.title, recipe.id))
+            for fate, loaded in self._load(load, root, fates):
+                if not isinstance(fate, Encoded):
+                    self.report.drop(fate, fate.reason)
+                elif split := self._keep(fate, load(fate) if loaded is None else loaded):
+                    kept.append(_Kept(split, fate.partition, fate.title, fate.id))
         if all(recipe.split == TEXT for recipe in kept):
-            raise self._nothing_stays(load.root)
+            raise self._nothing_stays(root)
         self._name_classes(bigrams, kept)
         if self._cluster:
-            self.report.show(load.load)
+            self.report.show(lambda *place: load.one(photo_places.find_photo(root, *place)))
         self.report.set_vocabulary(vocabulary_source, unknown_id - words.FIRST_WORD_ID)
         assert self.report.adds_up(), "a record was counted twice or not at all"
 
     def _load(
-        self, load: LoadPhotos, fates: Iterator[Encoded | Dropped]
-    ) -> Iterator[tuple[Encoded | Dropped, list[photos.Photo] | None]]:
-        """Each record's fate with the photos of a recipe."""
+        self, load: LoadPhotos, root: Path, fates: Iterator[Fate]
+    ) -> Iterator[tuple[Fate, list[photos.Photo] | None]]:
+        """Each record's fate with the photos of a recipe; with None where no file has to be read."""
         if self._cluster:
-            return self._cluster.load(load, fates, self._options.without_photos)
-        return photos.map_in_order(load, fates, self._workers, lambda fate: isinstance(fate, Encoded))
+            return self._cluster.load(load, root, fates, self._options.without_photos)
+        return photos.map_in_order(load, fates, self._workers, has_files)
 
-    def _fates(self, layers: Layers, task: Decide, bigrams: BigramCounter) -> Iterator[Encoded | Dropped]:
+    def _fates(self, layers: Layers, task: Decide, bigrams: BigramCounter) -> Iterator[Fate]:
         """What the text alone decides about each record, in order; counts the bigrams of the train titles."""
-        seen, number, undetected = Seen(), 0, 0
-        for decisions in self._read(layers, task, "recipes and photos"):
-            for decision in decisions:
-                number += 1
-                if self._is_beyond(number):
-                    continue
-                fate = decision.fate
-                named = fate.recipe if isinstance(fate, Encoded) else fate.record
-                if isinstance(named, Unusable) or isinstance(repeated := seen.check(named, number), Unusable):
-                    record = named if isinstance(named, Unusable) else repeated
-                    yield Dropped(record, record.reason)
-                    continue
-                if decision.tokens:
-                    bigrams.add(decision.tokens)
-                undetected += isinstance(fate, Encoded) and not fate.recipe.names
-                yield fate
+        seen, number, undetected = Seen(), 1, 0
+        for decided in self._read(layers, task, "recipes and photos"):
+            fates = self._up_to_limit(seen.check(decided.fates, number), number)
+            number += len(decided.fates)
+            counting = zip(fates, decided.tokens, strict=False)  # the fates end at the limit
+            bigrams.add([token for fate, title in counting if not isinstance(fate, Unusable) for token in title])
+            undetected += sum(isinstance(fate, Encoded) and fate.names is None for fate in fates)
+            yield from fates
         if undetected:
             what = "recipes" if self._options.without_photos else "recipes with a photo"
             self.report.notes.append(f"{undetected} {what} have no ingredient in det_ingrs.json")
 
     def _keep(self, encoded: Encoded, loaded: list[photos.Photo]) -> str | None:
         """Counts a recipe and puts it with its readable photos into the spool; returns its split, None: it has none."""
-        recipe, report = encoded.recipe, self.report
+        report = self.report
         readable = [photo for photo in loaded if photo.is_readable]
-        report.photos_beyond[recipe.partition] += len(recipe.images) - len(loaded)
+        report.photos_beyond[encoded.partition] += encoded.images_beyond
         for photo in loaded:
             if not photo.is_readable:
-                report.photo_problem(recipe, photo)
-        split = split_of(recipe, loaded, self._options.without_photos)
+                report.photo_problem(encoded, photo)
+        split = split_of(encoded, loaded, self._options.without_photos)
         if split is None:
-            report.drop(recipe, filters.NO_READABLE_PHOTO)
+            report.drop(encoded, filters.NO_READABLE_PHOTO)
             return None
-        report.keep(recipe, len(readable))
-        unknown_words, unknown_names = encoded.unknown_words, encoded.unknown_names
-        lengths = [len(sentence) for sentence in encoded.sentences]
-        report.count_unknown(sum(lengths), len(unknown_words), encoded.names, len(unknown_names))
-        report.contents.add(recipe, encoded.ingredient_ids, lengths, unknown_words, unknown_names, readable)
+        report.keep(encoded, len(readable))
+        words, unknown = sum(encoded.sentence_lengths), len(encoded.unknown_words)
+        report.count_unknown(words, unknown, encoded.names or 0, len(encoded.unknown_names))
+        report.contents.add(encoded, readable)
         if self._spool:
-            self._spool.add(split, record_of(encoded, loaded), jpegs_of(loaded))
+            self._spool.add(split, encoded.record, small_files(loaded))
         return split
 
     def _nothing_stays(self, root: Path) -> UserError:
         if self.report.photo_problems:
             problems = ", ".join(f"{group.counts.total()} {kind}" for kind, group in self.report.photo_problems.items())
-            return UserError(f"no photo can be read ({problems}); they are looked for as {photos.photo_pattern(root)}")
+            pattern = photo_places.photo_pattern(root)
+            return UserError(f"no photo can be read ({problems}); they are looked for as {pattern}")
         reasons = {reason: group.counts.total() for reason, group in self.report.dropped.items()}
         if not reasons:
             return UserError(f"no recipe of {self._source} has a photo; layer2.json lists them")

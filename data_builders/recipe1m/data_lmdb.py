@@ -19,9 +19,9 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m import legacy, sentences
-from data_builders.recipe1m.layers import PARTITIONS, RECIPE_ID, Unusable
 from data_builders.recipe1m.lmdb_environment import BadValueError, Environment
-from data_builders.recipe1m.photos import IMAGE_ID
+from data_builders.recipe1m.photo_places import IMAGE_ID
+from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID, Unusable
 from data_builders.recipe1m.sentences import Sentences
 from data_builders.recipe1m.words import END_ID
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS
 
 NAMED = 10
 _ID_BITS = 40  # ten hex digits

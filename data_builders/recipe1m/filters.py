@@ -1,11 +1,12 @@
 """Which recipes stay, as far as their text decides it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from adamine_jax.errors import UserError
 from data_builders.file_errors import is_there
-from data_builders.recipe1m.layers import RECIPE_ID, Recipe
 from data_builders.recipe1m.markup import shown
+from data_builders.recipe1m.recipes import RECIPE_ID, Recipe
 
 # A recipe stays when it has fewer of each; the end mark of the ingredient list counts as an ingredient.
 INSTRUCTION_LIMIT = 20
@@ -43,14 +44,11 @@ def read_removed(source: Path, published_split: bool) -> frozenset[str]:
     return frozenset(ids[1:] if published_split else ids)
 
 
-def reason_to_drop(
-    recipe: Recipe, ingredient_ids: list[int], removed: frozenset[str], without_photos: bool = False
-) -> str | None:
-    """The first reason to leave a recipe out before its photos are looked at; None when its text is all right.
+def reason_to_drop(recipe: Recipe, removed: frozenset[str], without_photos: bool = False) -> str | None:
+    """The first reason to leave a recipe out, whatever its ingredients are, before its photos are looked at.
 
     Args:
-        recipe: to be judged.
-        ingredient_ids: its ingredients.
+        recipe: to be judged; None is returned when it may stay.
         removed: see `read_removed`.
         without_photos: a recipe needs none.
     """
@@ -60,6 +58,9 @@ def reason_to_drop(
         return NO_PHOTO_LISTED
     if len(recipe.instructions) >= INSTRUCTION_LIMIT:
         return MANY_INSTRUCTIONS
-    if len(ingredient_ids) >= INGREDIENT_LIMIT:
-        return MANY_INGREDIENTS
     return None
+
+
+def many_ingredients(ingredient_ids: Sequence[int]) -> str | None:
+    """The reason to leave out a recipe with these, the end mark among them; None when there is none."""
+    return MANY_INGREDIENTS if len(ingredient_ids) >= INGREDIENT_LIMIT else None

@@ -1,22 +1,30 @@
 """Cuts a JSON list of records into blocks that can be read on their own, by several processes.
 
-The cutting follows quotes, braces and brackets and nothing else, in whole arrays of bytes, which is several times as
-fast as reading the records. Whatever else is wrong with a block is found by who reads it.
+The end of a block is guessed: a place that looks as the first one between two records did. A parser that knows all of
+JSON's rules, but makes nothing of what it reads, then goes through the block. Since the block begins with a record, it
+is a list of whole values only if its last record ends with it, so that no wrong guess goes unnoticed. After one,
+quotes, braces and brackets are followed in whole arrays of bytes, which takes several times as long. Whatever else is
+wrong with a block is found by who reads it.
 """
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
+import msgspec
 import numpy as np
-import orjson
 
 from data_builders.recipe1m.json_array import MAX_RECORD_CHARS, Placed, read_array, read_list
 
 BLOCK_BYTES = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
+
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What `msgspec` raises for a text that is no JSON, or not of the type that was asked for."""
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _OPENING, _CLOSING, _QUOTE = 1, 2, 3
@@ -25,6 +33,8 @@ for _byte, _kind in zip(b'{[}]"', (_OPENING, _OPENING, _CLOSING, _CLOSING, _QUOT
     _KINDS[_byte] = _kind
 _KINDS = bytes(_KINDS)
 _SPACE = b" \t\r\n"
+_TAIL, _HEAD = 2, 8
+"""So many bytes of a record show where one ends, and where the next one begins."""
 
 
 class Block(NamedTuple):
@@ -65,9 +75,14 @@ def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
     skipped = len(window) - len(window.lstrip(_SPACE))
     if window[skipped : skipped + 1] != b"[":
         _say_what_is_wrong(path)
-    window, offset, number = window[skipped + 1 :], offset + skipped + 1, 1
+    window, offset, number, seam = window[skipped + 1 :], offset + skipped + 1, 1, None
     while True:
-        starts, _, end = _records(window)
+        if seam and (found := seam.find(window)):
+            end, start, records = found
+            yield Block(offset, end, number, records)
+            window, offset, number = window[start:] + file.read(block_bytes), offset + start, number + records
+            continue
+        starts, ends, end = _records(window)
         if end is not None:
             break
         if len(starts) > 1:
@@ -77,6 +92,7 @@ def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
                 yield Block(offset, last + 1, number, len(starts), is_whole=False)
                 return
             yield Block(offset, len(text) - 1, number, len(starts) - 1)
+            seam = _Seam.between(window, int(ends[0]), int(starts[1]))
             window, offset, number = window[last:], offset + last, number + len(starts) - 1
         # At least as much is read as is waiting, so that a long record is looked at again only a few times.
         chunk = file.read(max(block_bytes, len(window)))
@@ -88,6 +104,39 @@ def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
         yield Block(offset, end, number, len(starts))
     if window[end + 1 :].strip(_SPACE) or any(chunk.strip(_SPACE) for chunk in iter(lambda: file.read(1 << 20), b"")):
         _say_what_is_wrong(path)
+
+
+class _Seam(NamedTuple):
+    """What a place between two records looks like: the last bytes of one, the comma, the first bytes of the other."""
+
+    text: bytes
+    tail: int
+    gap: int
+
+    @classmethod
+    def between(cls, window: bytes, end: int, start: int) -> "_Seam | None":
+        """That between a record that ends before `end` and one that begins at `start`; None: other values are there."""
+        if window[end:start].strip(_SPACE) != b",":
+            return None
+        first = end - _TAIL
+        return cls(window[first : start + _HEAD], end - first, start - end)
+
+    def find(self, window: bytes) -> tuple[int, int, int] | None:
+        """Where to cut a window that begins with a record.
+
+        Returns:
+            Where the last record before the cut ends, where the next one begins, and the number of records before it;
+            None: there is no such place in the second half of the window.
+        """
+        place = window.rfind(self.text, len(window) // 2)
+        if place < 0:
+            return None
+        end = place + self.tail
+        try:
+            records = len(_ELEMENTS.decode(as_list(window[:end])))
+        except NO_JSON:
+            return None
+        return (end, end + self.gap, records) if records else None
 
 
 def _records(window: bytes) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -123,37 +172,42 @@ def read_block(path: Path, block: Block) -> list[Placed]:
     """
     with path.open("rb") as file:
         file.seek(block.offset)
-        if block.is_whole:
-            text = file.read(block.length)
-            try:
-                values = orjson.loads(b"[" + text + b"]")
-            except orjson.JSONDecodeError:
-                values = []  # orjson may be too strict: half of an escaped surrogate pair, NaN
-            starts, ends, _ = _records(text)
-            if len(values) == len(starts) == len(ends):
-                return list(map(Placed, (starts + block.offset).tolist(), (ends - starts).tolist(), values))
-        # Numbers or texts among the records, or a mistake.
-        file.seek(block.offset)
         rest = read_list(_List(file), path, BLOCK_BYTES, byte=block.offset - 1, number=block.number)
         end = block.offset + block.length
         return list(itertools.takewhile(lambda placed: not block.is_whole or placed.offset < end, rest))
 
 
-def read_values(path: Path, block: Block) -> list[Any]:
-    """The records of a block, sooner than `read_block` has them.
+def read_text(path: Path, block: Block) -> bytes | None:
+    """A block as a list of its own in UTF-8, which may be no JSON; None: `read_block` says what is wrong with it."""
+    if not block.is_whole:
+        return None
+    with path.open("rb") as file:
+        file.seek(block.offset)
+        text = as_list(file.read(block.length))
+    with contextlib.suppress(UnicodeDecodeError):
+        # `msgspec` does not look at what it passes over.
+        return text if text.isascii() or text.decode() else None
+    return None
+
+
+def places(text: bytes) -> list[tuple[int, int]]:
+    """Where the elements of a list begin, and their lengths.
 
     Raises:
-        UserError: see `read_block`.
+        NO_JSON: it is no list.
     """
-    if block.is_whole:
-        with path.open("rb") as file:
-            file.seek(block.offset)
-            text = file.read(block.length)
-        try:
-            return orjson.loads(b"[" + text + b"]")
-        except orjson.JSONDecodeError:
-            pass
-    return [placed.value for placed in read_block(path, block)]
+    found, end = [], 1
+    for element in _ELEMENTS.decode(text):
+        # Between the last one's end and this one are white space and a comma, neither of which it begins with.
+        start, length = text.find(element, end), len(memoryview(element))
+        found.append((start, length))
+        end = start + length
+    return found
+
+
+def as_list(text: bytes) -> bytes:
+    """What stands between the brackets of a list, with them."""
+    return b"[" + text + b"]"
 
 
 class _List:

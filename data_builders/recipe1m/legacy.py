@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.layers import storable
+from data_builders.recipe1m.layer_fields import storable
 from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.pickle_limits import check_instructions, numbers_in, room, spend
 

@@ -19,17 +19,20 @@ import numpy as np
 from adamine_jax.errors import UserError
 from adamine_jax.progress import track
 from data_builders.file_errors import is_there
-from data_builders.recipe1m import data_lmdb, decoding, filters, layers, lmdb_pickles, photos
+from data_builders.recipe1m import data_lmdb, decoding, filters, layer_fields, lmdb_pickles, photos
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.data_lmdb import Partition, StoredPhoto, StoredRecipe
 from data_builders.recipe1m.duplicates import content_digest
-from data_builders.recipe1m.layers import Recipe, Unusable
+from data_builders.recipe1m.json_index import ArrayIndex
 from data_builders.recipe1m.legacy import load_classes
 from data_builders.recipe1m.lmdb_environment import environment_file
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.photo_pass import small_files
+from data_builders.recipe1m.recipes import PARTITIONS, Recipe, Unusable
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.source_files import classes_file, digests
 from data_builders.recipe1m.spool import Spool
+from data_builders.recipe1m.text_pass import encode
 from data_builders.recipe1m.vocabulary import Vocabulary, load_vocabulary
 from data_builders.recipe1m.words import FIRST_WORD_ID
 
@@ -132,7 +135,7 @@ class LmdbConversion:
             self.vocabulary = load_vocabulary(vocabulary_file(self._source, self._options))
             texts, path = None, text_file(self._source)
             if path:
-                texts = opened.enter_context(contextlib.closing(layers.text_index(path)))
+                texts = opened.enter_context(contextlib.closing(ArrayIndex(path)))
             self._keep_recipes(texts)
             notes = self.report.notes
             notes.append(_VECTORS)
@@ -156,7 +159,7 @@ class LmdbConversion:
         """The partitions that have a record."""
         return list(self._kept)
 
-    def _keep_recipes(self, texts: layers.ArrayIndex | None) -> None:
+    def _keep_recipes(self, texts: ArrayIndex | None) -> None:
         class_ids, partitions = [], []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
@@ -175,7 +178,7 @@ class LmdbConversion:
         numbered = [BACKGROUND, *(f"class {number}" for number in range(1, max(class_ids) + 1))]
         self.class_names = self._names or numbered
         self._kept = {name: partitions.count(name) for name in dict.fromkeys(partitions)}
-        self.report.notes += [f"no recipe of {name} stays" for name in layers.PARTITIONS if name not in self._kept]
+        self.report.notes += [f"no recipe of {name} stays" for name in PARTITIONS if name not in self._kept]
         self.report.set_classes(self.class_names, np.array(class_ids, np.int64), partitions)
         self.report.set_vocabulary("given", len(self.vocabulary.words))
         assert self.report.adds_up(), "a record was counted twice or not at all"
@@ -185,7 +188,7 @@ class LmdbConversion:
         told += [f"{kind} photos such as {group.first[0]}" for kind, group in self.report.photo_problems.items()]
         return UserError(f"no recipe of {self._source / 'data_lmdb'} stays ({'; '.join(told) or 'there is none'})")
 
-    def _decide(self, partition: str, folder: Path, texts: layers.ArrayIndex | None) -> Iterator[_Kept | _Dropped]:
+    def _decide(self, partition: str, folder: Path, texts: ArrayIndex | None) -> Iterator[_Kept | _Dropped]:
         """What can be said of each record without its photos, in order."""
         removed = filters.read_removed(self._source, self._options.published_split)
         with Partition(folder, (*data_lmdb.RECIPES, *data_lmdb.PHOTOS)) as database:
@@ -196,7 +199,7 @@ class LmdbConversion:
                 if isinstance(stored, Unusable):
                     yield _Dropped(stored, stored.reason)
                     continue
-                found = layers.raw_texts(record) if texts and (record := texts.find(int(stored.id, 16))) else None
+                found = layer_fields.raw_texts(record) if texts and (record := texts.find(int(stored.id, 16))) else None
                 recipe = self._recipe(stored, partition, found or ("", "", [], []))
                 if reason := self._reason_to_drop(stored, removed):
                     yield _Dropped(recipe, reason)
@@ -252,25 +255,14 @@ class LmdbConversion:
         if not readable:
             report.drop(recipe, filters.NO_READABLE_PHOTO)
             return False
-        report.keep(recipe, len(readable))
-        unknown = stored.ingredient_ids.count(self.vocabulary.unknown_id)
-        report.count_unknown(0, 0, len(stored.ingredient_ids) - 1, unknown)
-        report.contents.add(recipe, stored.ingredient_ids, [0] * stored.sentences, [], [], readable)
+        names, unknown = len(stored.ingredient_ids) - 1, stored.ingredient_ids.count(self.vocabulary.unknown_id)
+        sentences = [[]] * stored.sentences  # of words that nobody knows
+        encoded = encode(recipe, stored.ingredient_ids, sentences, [], names, [], class_id=stored.class_id)
+        report.keep(encoded, len(readable))
+        report.count_unknown(0, 0, names, unknown)
+        report.contents.add(encoded, readable)
         if self._spool:
-            record = {
-                "id": recipe.id,
-                "title": recipe.title,
-                "url": recipe.url,
-                "class_id": stored.class_id,
-                "ingredients": recipe.ingredients,
-                "instructions": recipe.instructions,
-                "ingredient_names": recipe.names,
-                "ingredient_ids": stored.ingredient_ids,
-                "word_ids": [],
-                "sentence_lengths": [0] * stored.sentences,
-                "image_ids": [photo.id for photo in readable],
-            }
-            self._spool.add(recipe.partition, record, [photo.jpeg for photo in readable])
+            self._spool.add(recipe.partition, encoded.record, small_files(loaded))
         return True
 
 

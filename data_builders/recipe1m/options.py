@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m.decoding import JPEG_QUALITY
-from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS
 
 UNKNOWN_INGREDIENTS = ("drop", "words")
 

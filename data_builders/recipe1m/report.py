@@ -11,14 +11,14 @@ import numpy as np
 
 from data_builders.recipe1m.contents import MOST_FREQUENT, Contents
 from data_builders.recipe1m.duplicates import Shared
-from data_builders.recipe1m.layers import PARTITIONS, Recipe, Unusable
 from data_builders.recipe1m.lengths import QUANTILES, Distribution
 from data_builders.recipe1m.markup import counted, named, share, shown
 from data_builders.recipe1m.metadata import describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.recipes import PARTITIONS, Recipe, Unusable
 from data_builders.recipe1m.sample import Sampled
-from data_builders.recipe1m.text_pass import Named
+from data_builders.recipe1m.text_pass import Dropped, Encoded
 
 # How many of each kind the report names; `dropped.tsv` names them all.
 NAMED = 10
@@ -58,7 +58,7 @@ class Report:
         self.source = source
         self.contents = Contents()
         self.sample: list[Sampled] = []
-        self._dropped_file = dropped.open("w", encoding="utf-8") if dropped else None
+        self._dropped_file = dropped.open("w", 1 << 20, "utf-8") if dropped else None
         self.records: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.without_photos: Counter[str] = Counter()
@@ -72,17 +72,21 @@ class Report:
         self.vocabulary = {"source": "", "words": 0}
         self.classes: list[tuple[str, Counter[str]]] = []
 
-    def drop(self, record: Recipe | Named | Unusable, reason: str) -> None:
+    def drop(self, record: Recipe | Dropped | Encoded | Unusable, reason: str) -> None:
         """A record that is left out."""
         if isinstance(record, Unusable):
-            name, identity, title = shown(record.name), "-", shown(record.name)
+            identity, title = "-", shown(record.name)
+            name = title
         else:
-            name, identity, title = f"{record.id} {shown(record.title)}".rstrip(), record.id, shown(record.title)
+            identity, title = record.id, shown(record.title)
+            name = f"{identity} {title}".rstrip()
         self.records[record.partition] += 1
-        self.dropped.setdefault(reason, Group()).add(record.partition, name)
+        if reason not in self.dropped:
+            self.dropped[reason] = Group()
+        self.dropped[reason].add(record.partition, name)
         self._write("recipe", record.partition, identity, reason, title)
 
-    def keep(self, recipe: Recipe, photos: int) -> None:
+    def keep(self, recipe: Recipe | Encoded, photos: int) -> None:
         """A recipe that stays, with this many photos."""
         self.records[recipe.partition] += 1
         self.kept[recipe.partition] += 1
@@ -91,7 +95,7 @@ class Report:
         if photos:
             self.photos_per_recipe[photos] += 1
 
-    def photo_problem(self, recipe: Recipe, photo: Photo) -> None:
+    def photo_problem(self, recipe: Recipe | Encoded, photo: Photo) -> None:
         """A photo that cannot be used."""
         kind = "missing" if photo.problem == "missing" else "unreadable"
         problem = shown(photo.problem, 100)

@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from adamine_jax.plots import style
 from data_builders.recipe1m.contents import MAX_WORDS
-from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.lengths import Distribution
+from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.report import Report
 
 _BINS = 40

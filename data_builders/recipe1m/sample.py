@@ -5,7 +5,7 @@ import heapq
 from dataclasses import dataclass
 
 from adamine_jax.plots.items import Item
-from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS
 
 SIZE = 24
 
@@ -45,6 +45,11 @@ class Sample:
     def number(self, identity: str) -> int:
         """The random number of a recipe, 64 bits."""
         return int.from_bytes(hashlib.blake2b(f"{self._seed} {identity}".encode(), digest_size=8).digest(), "little")
+
+    def takes(self, partition: str, identity: str) -> bool:
+        """Whether a recipe with this id would get into the sample of those that came up to now."""
+        drawn = self._drawn[partition]
+        return len(drawn) < self._size or -self.number(identity) > drawn[0][0]
 
     def add(self, sampled: Sampled) -> None:
         """Takes a recipe into the sample, perhaps in another one's place, or does not."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from data_builders.recipe1m import torch7
-from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.sentences import MOST, TOO_MANY, Sentences
 
 OUTSIDE = "recipes whose sentences are not all in the matrix"

@@ -6,13 +6,14 @@ its records are written.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 
 _LENGTH = struct.Struct("<I")
+_BUFFER = 1 << 20
 
 
 class Spool:
@@ -27,12 +28,13 @@ class Spool:
         self._folder = folder
         self._files: dict[str, Any] = {}
 
-    def add(self, partition: str, text: dict[str, Any], photos: list[bytes]) -> None:
-        """Appends a record: anything JSON can hold, and photos."""
+    def add(self, partition: str, record: bytes, photos: Sequence[tuple[str, bytes]]) -> None:
+        """Appends a record: a JSON object, and ids and files of its photos."""
         if partition not in self._files:
-            self._files[partition] = (self._folder / partition).open("wb")
+            self._files[partition] = (self._folder / partition).open("wb", _BUFFER)
         file = self._files[partition]
-        for part in (orjson.dumps({**text, "photos": len(photos)}), *photos):
+        ids = msgspec.json.encode([image_id for image_id, _ in photos])
+        for part in (record, ids, *(photo for _, photo in photos)):
             file.write(_LENGTH.pack(len(part)))
             file.write(part)
 
@@ -44,7 +46,7 @@ class Spool:
     def drain(self, partition: str) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
         """Yields a partition's records in the order they were added, and deletes its file after the last one.
 
-        The folder goes with its last file.
+        A record has its photos' ids as `image_ids`; their files come beside it. The folder goes with its last file.
         """
         path = self._folder / partition
         yield from read_spool(path)
@@ -56,10 +58,10 @@ class Spool:
 
 def read_spool(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
     """Yields the records of a spool's file in the order they were added."""
-    with path.open("rb") as file:
+    with path.open("rb", _BUFFER) as file:
         while (text := _read_part(file)) is not None:
-            record = orjson.loads(text)
-            yield record, [_read_part(file) for _ in range(record.pop("photos"))]
+            record, ids = msgspec.json.decode(text), msgspec.json.decode(_read_part(file))
+            yield {**record, "image_ids": ids}, [_read_part(file) for _ in ids]
 
 
 def _read_part(file) -> bytes | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
 from data_builders.recipe1m import data_lmdb, sentences, skip_instructions
-from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.photo_pass import TEXT
+from data_builders.recipe1m.recipes import PARTITIONS
 
 
 def open_source(source: Path) -> sentences.Source:

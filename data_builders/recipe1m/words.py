@@ -3,13 +3,12 @@
 Ids: 0 padding, 1 the end of an ingredient list (`</i>`), word k of the vocabulary is k + 2, unknown words are V + 2.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 END_ID = 1
 FIRST_WORD_ID = 2
 
-_PUNCTUATION = re.compile(r'([,.;()?!&%:*"])')
+_PUNCTUATION = [(mark, f" {mark} ") for mark in ',.;()?!&%:*"']
 
 
 def ingredient_word(name: str) -> str:
@@ -31,7 +30,9 @@ def instruction_words(line: str, phrases: Iterable[tuple[str, str]]) -> list[str
     """
     for name, word in phrases:
         line = line.replace(name, word)
-    return _PUNCTUATION.sub(r" \1 ", line).split()
+    for mark, apart in _PUNCTUATION:
+        line = line.replace(mark, apart)
+    return line.split()
 
 
 def training_sentences(
@@ -76,4 +77,5 @@ def ingredient_ids(names: Sequence[str], ids: Mapping[str, int], *, split_unknow
 
 def word_ids(words: Sequence[str], ids: Mapping[str, int], unknown_id: int) -> list[int]:
     """Ids of the words of a sentence."""
-    return [ids.get(word, unknown_id) for word in words]
+    found = list(map(ids.get, words))
+    return [unknown_id if word_id is None else word_id for word_id in found] if None in found else found

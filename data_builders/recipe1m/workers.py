@@ -4,7 +4,9 @@ import collections
 import contextlib
 import functools
 import gc
+import itertools
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,7 +25,7 @@ AHEAD = 3
 
 
 class Workers(contextlib.AbstractContextManager):
-    """Processes that are started when there is work and ended with the context.
+    """Processes that are started at once and ended with the context.
 
     Args:
         processes: how many; 1: this one does the work itself.
@@ -33,36 +35,39 @@ class Workers(contextlib.AbstractContextManager):
     def __init__(self, processes: int, folder: Path):
         self._processes, self._folder = processes, folder
         self._pool: ProcessPoolExecutor | None = None
+        if processes > 1:
+            # Spawned, not forked: the caller may run threads (TensorFlow), which do not survive a fork.
+            self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+            for _ in range(processes):
+                self._pool.submit(os.getpid)  # they start now, beside whatever the caller does before there is work
         self._tasks = 0
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Yields function(item) for each item, in order; `function` is pickled once, an item each time.
+        """Gives function(item) for each item, in order; `function` is pickled once, an item each time.
+
+        The first items are worked on before the first result is asked for.
 
         Raises:
             UserError: a process ended early; and whatever `function` raises.
         """
-        if self._processes == 1:
-            yield from map(function, items)
-            return
         if self._pool is None:
-            # Spawned, not forked: the caller may run threads (TensorFlow), which do not survive a fork.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._processes, context, _begin)
+            return map(function, items)
         self._tasks += 1
         task = self._folder / f"task{self._tasks}.pickle"
         task.write_bytes(pickle.dumps(function))
-        ahead: collections.deque[Future] = collections.deque()
+        work = (self._pool.submit(_run, task, item) for item in items)
+        with _told():
+            ahead = collections.deque(itertools.islice(work, AHEAD * self._processes))
+        return self._results(task, ahead, work)
+
+    def _results(self, task: Path, ahead: collections.deque[Future], work: Iterator[Future]) -> Iterator[Any]:
+        """What `ahead` and then `work` give, which is begun as results are taken."""
         try:
-            for item in items:
-                ahead.append(self._pool.submit(_run, task, item))
-                if len(ahead) >= AHEAD * self._processes:
-                    yield ahead.popleft().result()
             while ahead:
-                yield ahead.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process that reads the text was ended from outside; is there too little memory?"
-            ) from None
+                with _told():
+                    result = ahead.popleft().result()
+                    ahead.extend(itertools.islice(work, 1))
+                yield result
         finally:
             for future in ahead:
                 future.cancel()
@@ -71,6 +76,14 @@ class Workers(contextlib.AbstractContextManager):
     def __exit__(self, *_) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise UserError("a process that reads the text was ended from outside; is there too little memory?") from None
 
 
 def _begin() -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from data_builders.recipe1m.layers import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS
 
 ID = re.compile(r"[0-9a-fA-F]{10}")
 

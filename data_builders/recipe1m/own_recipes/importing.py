@@ -14,7 +14,6 @@ from adamine_jax.errors import UserError
 from adamine_jax.progress import track
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.filters import INGREDIENT_LIMIT, INSTRUCTION_LIMIT
-from data_builders.recipe1m.layers import PARTITIONS
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
 from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
@@ -23,6 +22,7 @@ from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 from data_builders.recipe1m.own_recipes.writing import Layers, Placed, new_folder, write_classes
 from data_builders.recipe1m.photos import available_cores, map_in_order
+from data_builders.recipe1m.recipes import PARTITIONS
 
 CLASSES_FROM = ("category", "none")
 # So many recipes with the same photo: it is a placeholder, or the partitions are not what was asked for.

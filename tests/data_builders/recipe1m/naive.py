@@ -23,22 +23,21 @@ def kept_and_dropped(source: Path, readable: set[str]) -> tuple[list[tuple[str, 
     removed = [line.lower() for line in (source / "remove1M.txt").read_text().split()][1:]
     kept, dropped, seen = [], Counter(), set()
     for record in layer1:
-        reason = _unusable(record)
-        if not reason:
+        photos = names = None
+        if not (reason := _unusable(record)):
             names, photos = _first(detected, record["id"]), _first(layer2, record["id"])
-            reason = _unusable_names(names) or _unusable_photos(photos)
+            reason = _unusable_photos(photos)
+        images = photos["images"] if photos and not reason else []
+        listed = [photo.get("id") if isinstance(photo, dict) else photo for photo in images]
+        unwanted = ""
         if not reason:
-            reason = "id appears" if record["id"].lower() in seen else ""
+            unwanted = "listed in" if record["id"].lower() in removed else "" if listed else "no photo"
+            reason = "" if unwanted else _unusable_names(names)  # nobody looks at the names of what is not wanted
+        if not reason:
+            reason = "id appears" if record["id"].lower() in seen else unwanted
             seen.add(record["id"].lower())
-        if not reason:
-            images = photos["images"] if photos else []
-            listed = [photo.get("id") if isinstance(photo, dict) else photo for photo in images]
-            if record["id"].lower() in removed:
-                reason = "listed in"
-            elif not listed:
-                reason = "no photo"
-            elif not any(isinstance(photo, str) and photo in readable for photo in listed[:MOST_PHOTOS]):
-                reason = "none of"
+        if not reason and not any(isinstance(photo, str) and photo in readable for photo in listed[:MOST_PHOTOS]):
+            reason = "none of"
         if reason:
             dropped[reason] += 1
         else:

@@ -16,7 +16,7 @@ from data_builders.recipe1m.cluster import Cluster
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.photo_pass import LoadPhotos
 from data_builders.recipe1m.recipe1m_dataset_builder import Builder
-from data_builders.recipe1m.text_pass import Dropped, Named
+from data_builders.recipe1m.text_pass import Dropped
 from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.lmdb_building import write_vocabulary
 from tests.data_builders.recipe1m.lmdb_layout import Database
@@ -79,12 +79,12 @@ def test_several_shards_hold_the_same_records_in_the_same_order(tmp_path):
 
 def test_a_batch_that_is_done_twice_keeps_its_first_result(tmp_path):
     source = planted().write(tmp_path / "download")
-    fates = [Dropped(Named("00000000aa", "", "train"), "why")]
+    fates = [Dropped("00000000aa", "", "train", "why")]
     folder = tmp_path / "batch"
     folder.mkdir()
     (folder / "recipes.pickle").write_bytes(pickle.dumps(fates))
     (folder / "killed").mkdir()
-    task = cluster._LoadBatch(LoadPhotos(source / "images", 5, 256), without_photos=False)
+    task = cluster._LoadBatch(LoadPhotos(256), source / "images", without_photos=False)
     task(str(folder))
     first = (folder / "done" / "seen.pickle").stat().st_mtime_ns
     task(str(folder))
@@ -93,7 +93,7 @@ def test_a_batch_that_is_done_twice_keeps_its_first_result(tmp_path):
 
 
 def test_a_worker_without_the_photos_stops_the_build(tmp_path):
-    fates = iter([Dropped(Named("00000000aa", "", "train"), "why")])
+    fates = iter([Dropped("00000000aa", "", "train", "why")])
     beam = Cluster(tmp_path / "batches", options=PipelineOptions(["--runner=FnApiRunner"]))
     with (
         pytest.raises(
@@ -101,7 +101,7 @@ def test_a_worker_without_the_photos_stops_the_build(tmp_path):
         ),
         cluster.failures(),
     ):
-        list(beam.load(LoadPhotos(Path("/nowhere"), 5, 256), fates, without_photos=False))
+        list(beam.load(LoadPhotos(256), Path("/nowhere"), fates, without_photos=False))
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):

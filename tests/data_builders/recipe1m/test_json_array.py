@@ -87,9 +87,10 @@ def test_a_missing_quote_does_not_read_the_rest_of_the_file_into_memory(file, mo
 
 
 def test_the_index_finds_the_first_record_of_a_key(file):
-    records = [{"key": key, "text": f"é{row}"} for row, key in enumerate([5, 2**40 - 1, 0, 5, None])]
+    ids = ["0000000005", "fFffffffff", "0000000000", "0000000005", None]
+    records = [{"id": identity, "text": f"é{row}"} for row, identity in enumerate(ids)]
     file.write_text(json.dumps(records, ensure_ascii=False))
-    index = ArrayIndex(file, lambda record: None if record["key"] is None else int(record["key"]))
+    index = ArrayIndex(file)
     assert [index.find(key) for key in (0, 5, 2**40 - 1)] == [records[2], records[0], records[1]]
     assert index.find(1) is None
     assert index.find(2**40) is None

@@ -1,12 +1,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.errors import UserError
+from data_builders.recipe1m import json_blocks
 from data_builders.recipe1m.json_array import read_array
-from data_builders.recipe1m.json_blocks import read_block, read_blocks
+from data_builders.recipe1m.json_blocks import places, read_block, read_blocks, read_text
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: \né\U0001f370'), max_size=8)
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | TEXTS
@@ -43,6 +44,10 @@ def test_blocks_number_their_records(file, records, block_bytes):
     file.write_text(json.dumps(records))
     blocks = list(read_blocks(file, block_bytes))
     assert sum(block.records for block in blocks) == len(records)
+    assert_numbered(file, blocks, records)
+
+
+def assert_numbered(file, blocks, records):
     for block in blocks:
         assert [record.value for record in read_block(file, block)] == records[block.number - 1 :][: block.records]
 
@@ -85,3 +90,61 @@ def outcome(reading):
 def test_what_the_fast_parser_refuses_is_read_as_json_reads_it(file, value):
     file.write_text(f'[{{"a": "x"}}, {{"b": {value}}}, {{"c": null}}]')
     assert str([record.value for record in read(file, 20)]) == str([record.value for record in read_array(file)])
+
+
+def exact_cuts(file, monkeypatch, block_bytes):
+    """The blocks of a file, and how many of them were found by following each byte."""
+    exact, cuts = json_blocks._records, []
+    monkeypatch.setattr(json_blocks, "_records", lambda window: cuts.append(window) or exact(window))
+    return list(read_blocks(file, block_bytes)), len(cuts)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_records_that_all_look_the_same_are_cut_by_their_looks(file, indent, monkeypatch):
+    records = [{"id": f"{n:010x}", "lines": [{"text": "a } , {"}, {"text": "b"}]} for n in range(600)]
+    file.write_text(json.dumps(records, indent=indent))
+    blocks, exact = exact_cuts(file, monkeypatch, 2000)
+    assert exact == 2  # the first block, and the last, where the list ends
+    assert len(blocks) > 20
+    assert_numbered(file, blocks, records)
+    assert read(file, 2000) == list(read_array(file))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"b": [{"id": 1}, {"id": 2}, {"id": 3}, {"id": 4}, {"id": 5}, {"id": 6}]},
+        {"b": ' {"id": 1}, {"id": 2}, {"id": 3}, {"id": 4}, {"id": 5}, {"id": 6}'},
+    ],
+)
+def test_what_only_looks_like_a_cut_is_none(file, last, monkeypatch):
+    records = [{"id": 1}, {"id": 2}, *[{"id": 3} | last] * 8]
+    file.write_text(json.dumps(records))
+    blocks, exact = exact_cuts(file, monkeypatch, 60)
+    assert exact > 2
+    assert sum(block.records for block in blocks) == len(records)
+    assert read(file, 60) == list(read_array(file))
+
+
+@settings(max_examples=150, deadline=None)
+@given(records=st.lists(RECORDS | VALUES, min_size=1, max_size=8), indent=st.sampled_from([None, 0, 3]))
+def test_places_are_where_the_elements_stand(file, records, indent):
+    text = " " + json.dumps(records, indent=indent, ensure_ascii=False) + "\n"
+    assume("Infinity" not in text)
+    file.write_text(text)
+    (block,) = read_blocks(file)
+    found = [(block.offset - 1 + start, length) for start, length in places(read_text(file, block))]
+    assert found == [(placed.offset, placed.length) for placed in read_array(file)]
+
+
+def test_values_between_records_are_no_part_of_what_a_cut_looks_like(file):
+    file.write_text(json.dumps([{"id": 1}, 5] * 40))
+    assert read(file, 50) == list(read_array(file))
+
+
+def test_bytes_that_are_not_utf8_are_found_where_nothing_is_made_of_them(file):
+    file.write_bytes(b'[{"id": "1", "x": "\xff"}]')
+    (block,) = read_blocks(file)
+    assert read_text(file, block) is None
+    with pytest.raises(UserError, match="not UTF-8 text at byte 19"):
+        read_block(file, block)

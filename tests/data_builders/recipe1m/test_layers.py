@@ -3,13 +3,17 @@ import contextlib
 import pytest
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.layers import Layers, Recipe, Unusable
+from data_builders.recipe1m import layer_fields
+from data_builders.recipe1m.layers import Layers, Seen
+from data_builders.recipe1m.recipes import Recipe, Unusable
 from tests.data_builders.recipe1m.download import INGREDIENTS, INSTRUCTIONS, Download, photo_id, recipe_id
 
 
 def read_all(folder):
     with contextlib.closing(Layers(folder)) as layers:
-        return list(layers.records()), layers.notes
+        seen = Seen()
+        found = [record for block in layers.blocks for record in seen.check(layers.read(block), block.number)]
+        return found, layers.notes
 
 
 def records(download, folder):
@@ -143,6 +147,18 @@ def test_half_a_surrogate_pair_becomes_a_mark_that_can_be_stored(tmp_path):
     assert found[0].title == "cake \ufffd!"
 
 
+def test_a_file_that_changes_after_it_was_indexed_is_told_of(tmp_path):
+    download = Download()
+    download.add(1)
+    download.add(2)
+    download.write(tmp_path)
+    with contextlib.closing(Layers(tmp_path)) as layers:
+        text = (tmp_path / "det_ingrs.json").read_text()
+        (tmp_path / "det_ingrs.json").write_text("1, " * (len(text) // 3))
+        with pytest.raises(UserError, match=r"det_ingrs\.json was changed while it was being read; run again"):
+            layers.read(layers.blocks[0])
+
+
 def test_a_missing_folder_or_file_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere: there is no such folder"):
         Layers(tmp_path / "nowhere")
@@ -169,3 +185,9 @@ def test_an_empty_layer_1_is_an_error(tmp_path):
     Download().write(tmp_path)
     with pytest.raises(UserError, match="list is empty"):
         read_all(tmp_path)
+
+
+def test_a_text_that_holds_two_records_is_read_as_a_plain_one():
+    texts = [b'{"images": []}, {"images": []}', b'{"images": []}']
+    found = layer_fields.decoded(texts, layer_fields.LISTED, lambda text: f"plain {len(text)}")
+    assert found == ["plain 30", "plain 14"]

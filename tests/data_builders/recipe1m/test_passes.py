@@ -32,10 +32,9 @@ def test_several_processes_write_the_same_files(tmp_path, monkeypatch):
     source = planted().write(tmp_path / "download")
     one = convert(source, tmp_path / "one", "--workers", "1")
     monkeypatch.setattr(conversion, "SMALL_TEXT", 0)
-    cut = json_blocks.read_blocks
-    monkeypatch.setattr("data_builders.recipe1m.layers.read_blocks", lambda path: cut(path, 600))
+    monkeypatch.setattr("data_builders.recipe1m.layers.BLOCK_BYTES", 600)
     several = convert(source, tmp_path / "several", "--workers", "2")
-    assert len(list(cut(source / "layer1.json", 600))) > 3
+    assert len(list(json_blocks.read_blocks(source / "layer1.json", 600))) > 3
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(path.name for path in several.iterdir())
     for name in names:
@@ -117,8 +116,7 @@ def test_unknown_partitions_are_refused(tmp_path, capsys):
 def test_a_limit_reads_the_first_records(tmp_path, limit, monkeypatch):
     download = planted()
     source = download.write(tmp_path / "download")
-    cut = json_blocks.read_blocks
-    monkeypatch.setattr("data_builders.recipe1m.layers.read_blocks", lambda path: cut(path, 600))
+    monkeypatch.setattr("data_builders.recipe1m.layers.BLOCK_BYTES", 600)
     place = convert(source, tmp_path / "out", "--limit", limit)
     report = json.loads((place / "report.json").read_text())
     assert report["records"]["all"] == min(limit, len(download.layer1))

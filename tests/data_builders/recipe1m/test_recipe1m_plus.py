@@ -2,12 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
-from data_builders.recipe1m.decoding import reduced
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photos import load_photo
+from data_builders.recipe1m.photo_places import find_photo
 from data_builders.recipe1m.source_files import fingerprint
 from tests.data_builders.recipe1m.download import Download, jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
@@ -77,9 +77,9 @@ def test_a_photo_is_looked_for_with_its_partition_first(tmp_path, images):
         path = place / "6" / "b" / "d" / "c" / name
         path.parent.mkdir(parents=True)
         path.write_bytes(jpeg(number))
-    assert load_photo(root, "val", name, 256).jpeg == reduced(jpeg(1), 256)[0]
-    assert load_photo(root, "train", name, 256).jpeg == reduced(jpeg(0), 256)[0]
-    assert load_photo(root, "train", "6bdca6e491.jpg", 256).problem == "missing"
+    assert Path(find_photo(root, "val", name).path).read_bytes() == jpeg(1)
+    assert Path(find_photo(root, "train", name).path).read_bytes() == jpeg(0)
+    assert find_photo(root, "train", "6bdca6e491.jpg").problem == "missing"
 
 
 def test_both_layouts_are_told_where_none_is_found(tmp_path, capsys):

@@ -2,9 +2,9 @@ from collections import Counter
 
 import numpy as np
 
-from data_builders.recipe1m.layers import Recipe, Unusable
 from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.recipes import Recipe, Unusable
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.report_page import page
 

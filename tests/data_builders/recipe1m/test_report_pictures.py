@@ -10,11 +10,12 @@ from matplotlib.patches import StepPatch
 from PIL import Image
 
 from adamine_jax.plots import style
-from data_builders.recipe1m.layers import Recipe
 from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.recipes import Recipe
 from data_builders.recipe1m.report import Report
 from data_builders.recipe1m.report_files import write_report
 from data_builders.recipe1m.report_plots import draw
+from data_builders.recipe1m.text_pass import encode
 from tests.data_builders.recipe1m.download import Download, recipe_id
 from tests.data_builders.recipe1m.planted import FEW_WORDS, run
 
@@ -82,9 +83,10 @@ def filled(recipes, far=0):
         sentences = rng.integers(0, 60, rng.integers(0, 19)).tolist()
         sentences += [5000] * (number < far)
         recipe = Recipe(f"{number:010x}", "Pie", "", partitions[number], ["egg"] * 3, [], [], [], [])
+        encoded_recipe = encode(recipe, [5] * int(rng.integers(1, 9)), [[0] * n for n in sentences], [], None, [])
         photo = Photo(f"{number:010x}.jpg", encoded(0), size=(int(rng.integers(40, 900)), 300), format="JPEG")
         report.keep(recipe, 1)
-        report.contents.add(recipe, [5] * int(rng.integers(1, 9)), sentences, [], [], [photo])
+        report.contents.add(encoded_recipe, [photo])
     names = ["background", "a", "b", "c", "d"] if recipes > 5 else ["background"]
     report.set_classes(names, rng.integers(0, len(names), recipes), partitions)
     return report

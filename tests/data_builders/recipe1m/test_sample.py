@@ -44,6 +44,17 @@ def test_every_recipe_is_drawn_equally_often():
     assert max(abs(count - 250) for count in times.values()) < 5 * 14
 
 
+def test_what_it_would_not_take_makes_no_difference():
+    those, sample = recipes(300, 100, 20), Sample(size=24, seed=0)
+    taken = 0
+    for one in those:
+        if sample.takes(one.partition, one.item.id):
+            sample.add(one)
+            taken += 1
+    assert sample.chosen() == drawn(those)
+    assert taken < len(those) / 2
+
+
 def test_only_the_sample_stays_in_memory():
     sample = Sample(size=6)
     for one in recipes(300, 300, 300):

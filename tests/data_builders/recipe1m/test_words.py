@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_builders.recipe1m.words import (
     ingredient_ids,
@@ -26,6 +30,11 @@ def words(line, names=(), valid=None):
 )
 def test_punctuation_is_split_off_and_case_kept(line, expected):
     assert words(line) == expected
+
+
+@given(st.text(st.sampled_from("aé,.;()?!&%:*\"'- \t\n\u3000")))
+def test_words_are_what_stands_between_white_space_once_marks_stand_apart(line):
+    assert words(line) == re.sub(r'([,.;()?!&%:*"])', r" \1 ", line).split()
 
 
 def test_names_the_detector_was_sure_of_become_one_word():

@@ -1,0 +1,51 @@
+import pickle
+from pathlib import Path
+
+import pytest
+
+from data_builders.recipe1m import layer_fields, layers
+from data_builders.recipe1m.layers import Layers
+from data_builders.recipe1m.photo_places import Listed
+from data_builders.recipe1m.recipes import Unusable
+from data_builders.recipe1m.text_pass import Decide, Decided, Dropped, Encoded
+from tests.data_builders.recipe1m.messy import messy
+
+
+class NeverFits:
+    def decode(self, text):
+        raise UnicodeDecodeError("utf-8", text, 0, 1, "a decoder that takes nothing")
+
+
+def decided(source: Path) -> list[Decided]:
+    download = Layers(source)
+    ids = {word: number for number, word in enumerate(("salt", "olive_oil", "Heat", "the", ".", ","), start=2)}
+    decide = Decide(download, ids, 8, frozenset(), ("train", "val"), False, True, source / "images", 1)
+    try:
+        return [decide(block) for block in download.blocks]
+    finally:
+        download.close()
+
+
+def test_records_that_fit_and_those_that_are_looked_at_one_by_one_are_read_alike(tmp_path, monkeypatch):
+    source = messy().write(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(layers, "read_block", lambda *_: pytest.fail("they all fit"))
+        at_once = decided(source)
+    for name in ("RECORDS", "LISTED", "DETECTED"):
+        monkeypatch.setattr(layer_fields, name, NeverFits())
+    assert decided(source) == at_once
+    fates = [type(fate) for block in at_once for fate in block.fates]
+    assert {Encoded, Dropped} <= set(fates)
+
+
+@pytest.mark.parametrize(
+    "fate",
+    [
+        Encoded("00000000aa", "é", "val", [Listed("a.jpg", "/a.jpg")], 2, b"{}", 1, 2, [3], ["w"], None, [], 2**64 - 1),
+        Dropped("00000000aa", "", "train", "why"),
+        Unusable("record 1", "unknown", "why"),
+    ],
+)
+def test_what_is_decided_comes_whole_from_another_process(fate):
+    of_block = Decided([fate], [["apple", "pie"]])
+    assert pickle.loads(pickle.dumps(of_block)) == of_block
