@@ -67,7 +67,6 @@ class Layers:
                 self.notes.append(
                     f"{path.name}: {index.repeated} records repeat an earlier id; the first of each is used"
                 )
-
         (self.blocks,) = cutting
         if not self.blocks:
             raise UserError(f"{self._layer1}: the list is empty; it should hold the recipes")

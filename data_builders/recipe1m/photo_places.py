@@ -42,8 +42,8 @@ def find_photo(root: Path, partition: str, image_id: str) -> Listed:
     """
     if not IMAGE_ID.fullmatch(image_id):
         return Listed(image_id[:40], problem="its id is not 10 hex digits and .jpg")
-    folders = [folder for folder in (os.path.join(root, partition), str(root)) if _is_folder(folder, image_id[0])]
-    places = ["/".join((folder, *image_id[:4], image_id)) for folder in folders]
+    folders = (os.path.join(root, partition), str(root))
+    places = ("/".join((folder, *image_id[:4], image_id)) for folder in folders if _is_folder(folder, image_id[0]))
     path = next((place for place in places if os.path.isfile(place)), None)
     if path is None:
         return Listed(image_id, problem="missing")

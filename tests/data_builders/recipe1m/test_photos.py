@@ -77,6 +77,16 @@ def test_a_link_to_a_photo_elsewhere_is_not_followed(tmp_path):
     assert "outside" in load(root, "val", name).problem
 
 
+def test_a_photo_may_be_a_link_to_one_of_another_partition(tmp_path):
+    name = "6bdca6e490.jpg"
+    photos = [tmp_path / partition / "6" / "b" / "d" / "c" / name for partition in ("train", "val")]
+    for photo in photos:
+        photo.parent.mkdir(parents=True)
+    photos[0].write_bytes(jpeg())
+    photos[1].symlink_to(photos[0])
+    assert load(tmp_path, "val", name).jpeg == reduced(jpeg(), 256)[0]
+
+
 @pytest.mark.parametrize("linked", ["images", "images/val"])
 def test_the_folders_of_photos_may_be_links_and_so_may_photos_within_them(tmp_path, linked):
     name = "6bdca6e490.jpg"
