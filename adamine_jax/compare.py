@@ -17,6 +17,7 @@ from typing import Any
 
 from adamine_jax.certainty import FEWEST_SAMPLES, SAMPLES, format_certainty
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.retrieval.tables import columns
@@ -178,8 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__.splitlines()[0],
         epilog=__doc__.split("\n\n", 2)[2],
     )
-    parser.add_argument("workdirs", nargs="+", type=Path, help="folders of runs")
-    parser.add_argument("--out", type=Path, help="draws their curves into one picture: FILE.png or FILE.svg")
+    parser.add_argument("workdirs", nargs="+", type=given_path, help="folders of runs")
+    parser.add_argument("--out", type=given_path, help="draws their curves into one picture: FILE.png or FILE.svg")
     parser.add_argument("--samples", type=int, default=SAMPLES, help=f"drawn by the bootstrap (default {SAMPLES:,})")
     options = parser.parse_args(arguments)
     if options.samples < FEWEST_SAMPLES:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from adamine_jax import workdir
 from adamine_jax.errors import one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.gallery import Gallery
 from adamine_jax.gallery_files import SIDES
 from adamine_jax.gallery_writer import check_replaceable
@@ -32,10 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
     workdir.add_flags(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
-    source.add_argument("--photos", type=Path, metavar="DIR", help="a folder of photos, with those below it")
-    source.add_argument("--recipes", type=Path, metavar="FILE", help="a JSON object a line: title, ingredients, …")
+    source.add_argument("--photos", type=given_path, metavar="DIR", help="a folder of photos, with those below it")
+    source.add_argument(
+        "--recipes", type=given_path, metavar="FILE", help="a JSON object a line: title, ingredients, …"
+    )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write; an older gallery of its kind is replaced"
+        "--out", type=given_path, required=True, help="folder to write; an older gallery of its kind is replaced"
     )
     parser.add_argument("--index", action="store_true", help="also build a FAISS index, for hundreds of thousands")
     parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")

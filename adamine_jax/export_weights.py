@@ -16,6 +16,7 @@ from adamine_jax import config as configuration
 from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.files import written_whole
+from adamine_jax.flags import given_path
 from adamine_jax.import_weights import FORMAT
 from adamine_jax.interop.torchvision import leaves_with_names
 
@@ -50,8 +51,8 @@ def export_weights(trained: workdir.Trained, path: Path) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.export_weights", description=__doc__.split("\n")[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--workdir", type=given_path, required=True, help="folder of a training run")
+    parser.add_argument("--out", type=given_path, required=True, help="the .safetensors file to write")
     parser.add_argument(
         "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.gallery import Gallery
 from adamine_jax.gallery_files import Item
 from adamine_jax.plots import having, ingredient_panels, removal, space
@@ -224,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m adamine_jax.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--workdir", type=given_path, required=True, help="folder of the run")
     parser.add_argument(
         "--only", type=_figures, default=FIGURES, metavar="A,B", help=f"some of {','.join(FIGURES)} (default: all)"
     )
@@ -238,7 +239,10 @@ def _parser() -> argparse.ArgumentParser:
     top5 = parser.add_argument_group("top5")
     top5.add_argument("--queries", type=_number(1, 50), default=4, help="rows of each picture (default 4)")
     top5.add_argument(
-        "--against", type=Path, metavar="DIR", help="folder of another run, whose answers are drawn below this one's"
+        "--against",
+        type=given_path,
+        metavar="DIR",
+        help="folder of another run, whose answers are drawn below this one's",
     )
     chart = parser.add_argument_group("map")
     chart.add_argument(

@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from adamine_jax.errors import UserError, one_line_errors
 from adamine_jax.files import written_whole
+from adamine_jax.flags import given_path
 from adamine_jax.import_model import import_model
 from adamine_jax.interop import state_dicts, torchvision
 from adamine_jax.interop.published_names import PUBLISHED
@@ -116,11 +117,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--from", dest="source", choices=["torchvision", *PUBLISHED], required=True, help="who made the weights"
     )
-    parser.add_argument("--file", type=Path, required=True, help="a state dict or checkpoint, .safetensors or .pth")
-    parser.add_argument("--out", type=Path, help="of torchvision: the .safetensors file to write")
-    parser.add_argument("--workdir", type=Path, help="of a whole model: the folder to make")
-    parser.add_argument("--data", type=Path, help="of a whole model: a data set of its words and classes, converted")
-    parser.add_argument("--sentence-vectors", type=Path, help="of a whole model: config.data.sentence_vectors")
+    parser.add_argument(
+        "--file", type=given_path, required=True, help="a state dict or checkpoint, .safetensors or .pth"
+    )
+    parser.add_argument("--out", type=given_path, help="of torchvision: the .safetensors file to write")
+    parser.add_argument("--workdir", type=given_path, help="of a whole model: the folder to make")
+    parser.add_argument(
+        "--data", type=given_path, help="of a whole model: a data set of its words and classes, converted"
+    )
+    parser.add_argument("--sentence-vectors", type=given_path, help="of a whole model: config.data.sentence_vectors")
     args = parser.parse_args(argv)
     _check_flags(args)
     if args.source == "torchvision":

@@ -12,12 +12,12 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.gallery import AMONG, Gallery, Hit, open_gallery
 from adamine_jax.retrieval import index
 from adamine_jax.retrieval.changes import LOOKED_AT, changed, moved
@@ -77,15 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     workdir.add_flags(parser)
     query = parser.add_argument_group("the query: a photo, or a recipe or any part of one")
-    query.add_argument("--image", type=_path, metavar="PHOTO", help="a photo")
-    query.add_argument("--recipe", type=_path, metavar="FILE", help="a JSON file with a recipe")
+    query.add_argument("--image", type=given_path, metavar="PHOTO", help="a photo")
+    query.add_argument("--recipe", type=given_path, metavar="FILE", help="a JSON file with a recipe")
     query.add_argument("--title", help="words of a title")
     query.add_argument("--ingredients", metavar="A,B", help="ingredients, with commas between them")
     query.add_argument("--instructions", metavar="TEXT", help="what is done, a sentence or more")
     query.add_argument("--with", dest="added", metavar="A,B", help="ingredients to add to the query")
     query.add_argument("--without", dest="removed", metavar="A,B", help="ingredients to take away; shows what moves")
     where = parser.add_argument_group("what is searched")
-    where.add_argument("--gallery", type=_path, metavar="DIR", help="default: WORKDIR/gallery/test")
+    where.add_argument("--gallery", type=given_path, metavar="DIR", help="default: WORKDIR/gallery/test")
     where.add_argument("--in", dest="among", choices=tuple(AMONG), help="default: the other side of the query")
     where.add_argument("--class", dest="class_name", metavar="NAME", help="only items of this class")
     where.add_argument(
@@ -94,12 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", type=int, default=5, metavar="K", help="how many (default: 5)")
     parser.add_argument("--json", action="store_true", help="prints a list of JSON objects")
     return parser
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; give a path")
-    return Path(text)
 
 
 def _recipe(flags: argparse.Namespace) -> RecipeText | None:

@@ -19,6 +19,7 @@ import threadpoolctl
 
 from adamine_jax import workdir
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.gallery import open_gallery
 from adamine_jax.retrieval import index
 from adamine_jax.retrieval.encoder import Encoder
@@ -109,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m adamine_jax.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     workdir.add_flags(parser)
-    parser.add_argument("--gallery", type=Path, metavar="DIR", help="what is searched (default: WORKDIR/gallery/test)")
+    parser.add_argument(
+        "--gallery", type=given_path, metavar="DIR", help="what is searched (default: WORKDIR/gallery/test)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 = any that is free")
     parser.add_argument(

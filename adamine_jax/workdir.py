@@ -18,6 +18,7 @@ from adamine_jax import files
 from adamine_jax.checkpoints import Checkpoints
 from adamine_jax.devices import make_mesh
 from adamine_jax.errors import UserError
+from adamine_jax.flags import given_path
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
@@ -146,7 +147,7 @@ class Trained:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a command that loads a workdir; `load_from_flags` reads them."""
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--workdir", type=given_path, required=True, help="folder of a training run")
     parser.add_argument(
         "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
     )

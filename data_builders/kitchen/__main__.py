@@ -8,9 +8,9 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from adamine_jax.progress import format_seconds
 from data_builders.kitchen.contact_sheet import write_contact_sheet
 from data_builders.kitchen.writer import Kitchen, write_download
@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_builders.kitchen", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the download; must not hold anything yet")
+    parser.add_argument(
+        "--out", type=given_path, required=True, help="folder of the download; must not hold anything yet"
+    )
     parser.add_argument(
         "--recipes", type=int, default=4200, help="records in layer1.json; about 6%% of them are planted mess"
     )
@@ -51,7 +53,9 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--photo-size", type=int, default=192, help="shorter side of the photos, in pixels")
     parser.add_argument("--with-photos", type=int, help="so many of the recipes have photos, the first ones; all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; changes no byte")
-    parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="picture the download in --out instead")
+    parser.add_argument(
+        "--contact-sheet", type=given_path, metavar="FILE.png", help="picture the download in --out instead"
+    )
     return parser.parse_args(arguments)
 
 

@@ -3,9 +3,9 @@
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from data_builders.recipe1m import vectors
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.check import check
@@ -52,10 +52,10 @@ def _parser() -> argparse.ArgumentParser:
         "command", nargs="?", choices=("convert", "check"), default="convert", help="check only reports"
     )
     parser.add_argument(
-        "--source", type=Path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
+        "--source", type=given_path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
     )
     out = "the collection goes to <out>/recipe1m/<version>/; `check` writes its report to <out> itself, if it is given"
-    parser.add_argument("--out", type=Path, default=argparse.SUPPRESS, help=out)
+    parser.add_argument("--out", type=given_path, default=argparse.SUPPRESS, help=out)
     parser.add_argument(
         "--workers",
         type=int,
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         elif field.name == "unknown_ingredients":
             parser.add_argument(flag, choices=UNKNOWN_INGREDIENTS, default=field.default, help=_HELP[field.name])
         else:
-            kind = Path if field.default is None else type(field.default)
+            kind = given_path if field.default is None else type(field.default)
             parser.add_argument(flag, type=kind, default=field.default, help=_HELP[field.name])
     return parser
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.flags import given_path
 from data_builders.recipe1m import data_lmdb, sentences, skip_instructions
 from data_builders.recipe1m.photo_pass import TEXT
 from data_builders.recipe1m.recipes import PARTITIONS
@@ -36,9 +37,15 @@ def ids_of_collection(data: Path) -> set[int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_builders.recipe1m vectors", description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="folder with encs_train_1024.t7, ..., or data_lmdb")
-    parser.add_argument("--out", type=Path, required=True, help="the matrix, a .npy; the ids go into a .txt beside it")
-    parser.add_argument("--data", type=Path, help="a converted collection: only the vectors of its recipes are written")
+    parser.add_argument(
+        "--source", type=given_path, required=True, help="folder with encs_train_1024.t7, ..., or data_lmdb"
+    )
+    parser.add_argument(
+        "--out", type=given_path, required=True, help="the matrix, a .npy; the ids go into a .txt beside it"
+    )
+    parser.add_argument(
+        "--data", type=given_path, help="a converted collection: only the vectors of its recipes are written"
+    )
     parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 takes half the room")
     parser.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")
     return parser

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from adamine_jax.errors import one_line_errors
+from adamine_jax.flags import given_path
 from data_builders.recipe1m.own_recipes.fields import NAMES
 from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
 from data_builders.recipe1m.own_recipes.report import Report
@@ -28,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    needed = {"type": Path, "required": True, "default": argparse.SUPPRESS}
+    needed = {"type": given_path, "required": True, "default": argparse.SUPPRESS}
     parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="the recipes", **needed)
     parser.add_argument("--out", help="folder to write; must not hold anything yet", **needed)
     parser.add_argument(
