@@ -14,6 +14,7 @@ from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
+from adamine_jax.input.shards import MOST_CLASSES
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `ingredients` (B, 20) int32, `words` (B, S, W)
@@ -151,7 +152,9 @@ _NOTHING = _Recipe(0, *[np.zeros(0, np.int64)] * 3)
 
 
 def _is_recipe(features: Mapping[str, Any]) -> bool:
-    """Whether its sentences are those of its words."""
+    """Whether its class can be one, and its sentences are those of its words."""
+    if any(abs(class_id) > MOST_CLASSES for class_id in features["class_id"].int64_list.value):
+        return False
     lengths = features["sentence_lengths"].int64_list.value
     return min(lengths, default=0) >= 0 and sum(lengths) == len(features["word_ids"].int64_list.value)
 

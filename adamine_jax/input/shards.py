@@ -16,6 +16,8 @@ from adamine_jax.input.examples import DecodeError, features_of
 HEADER_BYTES = 12
 """uint64 length of the payload and the masked CRC-32C of these 8 bytes; 4 bytes of payload CRC follow it."""
 FOOTER_BYTES = 4
+MOST_CLASSES = 2**31 - 1
+"""A batch has classes as int32."""
 
 
 class Row(NamedTuple):
@@ -132,6 +134,8 @@ def _read_row(file: BinaryIO, path: Path, start: int, length: int) -> Row:
     except (DecodeError, IndexError):
         raise DamagedRecord(path, start, b"", "not the record of a recipe") from None
     labels = example["class_id"].int64_list.value
+    if labels and abs(labels[0]) > MOST_CLASSES:
+        raise DamagedRecord(path, start, b"", "not the record of a recipe")
     photos, photo_ids = len(example["images"].bytes_list.value), list(example["image_ids"].bytes_list.value)
     if len(photo_ids) != photos:
         photo_ids = [b""] * photos

@@ -78,6 +78,13 @@ def with_lengths(lengths):
     return change
 
 
+def with_class(class_id):
+    def change(features):
+        features["class_id"].int64_list.value[:] = [class_id]
+
+    return change
+
+
 def without_photos(features):
     del features["images"].bytes_list.value[:]
     del features["image_ids"].bytes_list.value[:]
@@ -99,3 +106,17 @@ def test_a_record_that_says_too_little_or_wrong_is_damaged(read, capsys, change,
     np.testing.assert_array_equal(has_recipe, [True, is_recipe])
     np.testing.assert_array_equal(has_photo, [True, False])
     assert f"recipe {index.ids[5].decode()}: {reason}; skipped" in capsys.readouterr().err
+
+
+def test_a_class_that_no_batch_can_hold_is_damage(read, capsys):
+    index, read = read
+    rewrite(index, 5, with_class(2**31))
+    assert len(load_index(index.shards).ids) == len(index.ids) - 1
+    assert "not the record of a recipe; skipped" in capsys.readouterr().err
+    # As long as before, so that an earlier index knows whose record it is.
+    rewrite(index, 5, with_class(-1))
+    index = load_index(index.shards)
+    rewrite(index, 5, with_class(-(2**40)))
+    _, has_recipe, _ = read([3, 5], load_index(index.shards))
+    np.testing.assert_array_equal(has_recipe, [True, False])
+    assert f"recipe {index.ids[5].decode()}: not the record of a recipe; skipped" in capsys.readouterr().err
