@@ -52,8 +52,9 @@ def read_list(file: BinaryIO, path: Path, chunk_bytes: int, *, byte: int = 0, nu
         number: of its first record.
     """
     text = _Text(file, path, chunk_bytes, byte, number)
-    if text.next_char() != "[":
-        raise text.error("expected a list of records, starting with [")
+    if (first := text.next_char()) != "[":
+        nothing = "" if first else "the file is empty; "
+        raise text.error(f"{nothing}expected a list of records, starting with [")
     text.take_char()
     if text.next_char() == "]":
         text.take_char()
@@ -62,7 +63,8 @@ def read_list(file: BinaryIO, path: Path, chunk_bytes: int, *, byte: int = 0, nu
             yield text.next_value()
             separator = text.next_char()
             if separator not in (",", "]"):
-                raise text.error("expected a comma or the closing ] after a record")
+                cut = "" if separator else "; is the file cut off?"
+                raise text.error(f"expected a comma or the closing ] after a record{cut}")
             text.take_char()
             if separator == "]":
                 break

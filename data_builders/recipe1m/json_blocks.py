@@ -43,8 +43,8 @@ class Block(NamedTuple):
     Attributes:
         offset: the first one's first byte in the file.
         length: bytes, up to the last one's last.
-        number: the first one's place in the list, from 1, if all records before are objects or lists.
-        records: about how many there are.
+        number: the first one's place in the list, from 1, if what stands before is JSON.
+        records: how many there are, if the block is JSON; else about how many.
         is_whole: False: all the rest of the file, in which nothing can be cut; most likely it is no JSON.
     """
 
@@ -91,9 +91,10 @@ def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
             if not text.endswith(b","):
                 yield Block(offset, last + 1, number, len(starts), is_whole=False)
                 return
-            yield Block(offset, len(text) - 1, number, len(starts) - 1)
+            records = _elements(text[:-1]) or len(starts) - 1
+            yield Block(offset, len(text) - 1, number, records)
             seam = _Seam.between(window, int(ends[0]), int(starts[1]))
-            window, offset, number = window[last:], offset + last, number + len(starts) - 1
+            window, offset, number = window[last:], offset + last, number + records
         # At least as much is read as is waiting, so that a long record is looked at again only a few times.
         chunk = file.read(max(block_bytes, len(window)))
         if not chunk or len(window) > 4 * MAX_RECORD_CHARS:
@@ -101,7 +102,7 @@ def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
             return
         window += chunk
     if window[:end].strip(_SPACE):
-        yield Block(offset, end, number, len(starts))
+        yield Block(offset, end, number, _elements(window[:end]) or len(starts))
     if window[end + 1 :].strip(_SPACE) or any(chunk.strip(_SPACE) for chunk in iter(lambda: file.read(1 << 20), b"")):
         _say_what_is_wrong(path)
 
@@ -132,11 +133,16 @@ class _Seam(NamedTuple):
         if place < 0:
             return None
         end = place + self.tail
-        try:
-            records = len(_ELEMENTS.decode(as_list(window[:end])))
-        except NO_JSON:
-            return None
+        records = _elements(window[:end])
         return (end, end + self.gap, records) if records else None
+
+
+def _elements(text: bytes) -> int:
+    """How many values stand between the brackets of a list; 0, too, where something else does."""
+    try:
+        return len(_ELEMENTS.decode(as_list(text)))
+    except NO_JSON:
+        return 0
 
 
 def _records(window: bytes) -> tuple[np.ndarray, np.ndarray, int | None]:

@@ -17,6 +17,7 @@ import numpy as np
 from adamine_jax.errors import UserError
 from data_builders.file_errors import is_there
 from data_builders.recipe1m import layer_fields
+from data_builders.recipe1m.json_array import Placed
 from data_builders.recipe1m.json_blocks import BLOCK_BYTES, NO_JSON, Block, read_block, read_blocks, read_text
 from data_builders.recipe1m.json_index import ArrayIndex
 from data_builders.recipe1m.layer_fields import BadField
@@ -52,6 +53,7 @@ class Layers:
     ):
         self.check_files(source)
         self._layer1, layer2, detected = self.files(source)
+        self._stamp = _stamp(self._layer1)
         cutting = run(functools.partial(_blocks, BLOCK_BYTES), [self._layer1])  # while others begin the indices
         self.notes = []
         self._layer2 = layer2.name
@@ -120,7 +122,7 @@ class Layers:
             except BadField as problem:
                 problems[place] = str(problem)
         if problems:
-            placed = read_block(self._layer1, block)
+            placed = self._read_block(block)
             for place, reason in problems.items():
                 offset, _, record = placed[place]
                 name = _describe(record, block.number + place, offset)
@@ -137,7 +139,15 @@ class Layers:
         if text := read_text(self._layer1, block):
             with contextlib.suppress(*NO_JSON):
                 return layer_fields.RECORDS.decode(text)
-        return [placed.value for placed in read_block(self._layer1, block)]
+        return [placed.value for placed in self._read_block(block)]
+
+    def _read_block(self, block: Block) -> list[Placed]:
+        try:
+            return read_block(self._layer1, block)
+        except UserError:
+            if _stamp(self._layer1) != self._stamp:
+                raise UserError(f"{self._layer1} was changed while it was being read; run again") from None
+            raise
 
     def _recipe(self, record: Any, has_id: bool, listed: Any | None) -> Recipe:
         """A recipe without its names."""
@@ -152,6 +162,11 @@ class Layers:
         title, url, ingredients, instructions = layer_fields.texts_of(record)
         images = [] if listed is None else layer_fields.images_of(listed, self._layer2)
         return Recipe(identity, title, url, partition, ingredients, instructions, [], [], images)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _blocks(block_bytes: int, path: Path) -> list[Block]:

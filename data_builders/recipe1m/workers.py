@@ -38,8 +38,10 @@ class Workers(contextlib.AbstractContextManager):
         if processes > 1:
             # Spawned, not forked: the caller may run threads (TensorFlow), which do not survive a fork.
             self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+            others = multiprocessing.active_children()
             for _ in range(processes):
                 self._pool.submit(os.getpid)  # they start now, beside whatever the caller does before there is work
+            self._started = [child for child in multiprocessing.active_children() if child not in others]
         self._tasks = 0
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -73,8 +75,11 @@ class Workers(contextlib.AbstractContextManager):
                 future.cancel()
             task.unlink(missing_ok=True)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_) -> None:
         if self._pool:
+            if failure:  # nobody wants what they are about to do
+                for process in self._started:
+                    process.terminate()
             self._pool.shutdown(cancel_futures=True)
 
 

@@ -46,7 +46,8 @@ def test_every_cut_is_an_error_that_names_file_and_place(file, chunk):
 @pytest.mark.parametrize(
     ("text", "byte", "what"),
     [
-        (b"", 0, "expected a list"),
+        (b"", 0, "the file is empty; expected a list"),
+        (b'[{"a": 1}', 9, "expected a comma or the closing . after a record; is the file cut off"),
         (b'{"id": 1}', 0, "expected a list"),
         (b"[1] x", 4, "more text"),
         (b"[1 2]", 3, "expected a comma"),

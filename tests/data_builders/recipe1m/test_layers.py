@@ -187,6 +187,16 @@ def test_an_empty_layer_1_is_an_error(tmp_path):
         read_all(tmp_path)
 
 
+def test_a_layer_1_that_changes_while_it_is_read_is_told_of(tmp_path):
+    download = Download()
+    download.add(1)
+    download.write(tmp_path)
+    with contextlib.closing(Layers(tmp_path)) as layers:
+        (tmp_path / "layer1.json").write_text("something else")
+        with pytest.raises(UserError, match=r"layer1\.json was changed while it was being read; run again"):
+            layers.read(layers.blocks[0])
+
+
 def test_a_text_that_holds_two_records_is_read_as_a_plain_one():
     texts = [b'{"images": []}, {"images": []}', b'{"images": []}']
     found = layer_fields.decoded(texts, layer_fields.LISTED, lambda text: f"plain {len(text)}")
