@@ -3,7 +3,6 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from data_builders.recipe1m.contents import MOST_FREQUENT, Contents
 from data_builders.recipe1m.duplicates import Shared
+from data_builders.recipe1m.groups import NAMED, Group, by_size
 from data_builders.recipe1m.lengths import QUANTILES, Distribution
 from data_builders.recipe1m.markup import counted, named, share, shown
 from data_builders.recipe1m.metadata import describe
@@ -20,23 +20,7 @@ from data_builders.recipe1m.recipes import PARTITIONS, Recipe, Unusable
 from data_builders.recipe1m.sample import Sampled
 from data_builders.recipe1m.text_pass import Dropped, Encoded
 
-# How many of each kind the report names; `dropped.tsv` names them all.
-NAMED = 10
 COLUMNS = (*PARTITIONS, "unknown")
-
-
-@dataclass
-class Group:
-    """Things that share a fate: how many in each partition, and the first names."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    first: list[str] = field(default_factory=list)
-
-    def add(self, partition: str, name: str) -> None:
-        """Counts one more."""
-        self.counts[partition] += 1
-        if len(self.first) < NAMED:
-            self.first.append(name)
 
 
 class Report:
@@ -305,11 +289,6 @@ class Report:
     def _write(self, *fields: str) -> None:
         if self._dropped_file:
             self._dropped_file.write("\t".join(fields) + "\n")
-
-
-def by_size(groups: dict[str, Group]) -> list[tuple[str, Group]]:
-    """Groups with their names, the largest first."""
-    return sorted(groups.items(), key=lambda item: -item[1].counts.total())
 
 
 def _columns(counts: Counter[str]) -> dict[str, int]:

@@ -6,11 +6,12 @@ from collections import Counter
 from data_builders.recipe1m.contents import MOST_FREQUENT
 from data_builders.recipe1m.duplicates import NAMED as NAMED_DUPLICATES
 from data_builders.recipe1m.frequent import FrequentTexts
+from data_builders.recipe1m.groups import by_size
 from data_builders.recipe1m.lengths import QUANTILES
 from data_builders.recipe1m.markup import escaped, named, share, shown, table
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import PARTITIONS
-from data_builders.recipe1m.report import COLUMNS, Report, by_size
+from data_builders.recipe1m.report import COLUMNS, Report
 
 LARGEST_CLASSES = 20
 

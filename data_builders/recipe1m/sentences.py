@@ -13,8 +13,9 @@ import numpy as np
 
 from adamine_jax.errors import UserError
 from adamine_jax.progress import track
+from data_builders.recipe1m.groups import NAMED, Group
+from data_builders.recipe1m.markup import shown
 from data_builders.recipe1m.recipes import RECIPE_ID
-from data_builders.recipe1m.report import NAMED, Group, shown
 
 DTYPES = ("float32", "float16")
 

@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from adamine_jax.errors import UserError
-from data_builders.recipe1m.report import Group, shown
+from data_builders.recipe1m.groups import Group
+from data_builders.recipe1m.markup import shown
 
 # How many of each kind are named; dropped.tsv names them all.
 NAMED = 3
