@@ -1,9 +1,21 @@
-"""How the tests compile: with no optimisation, for tiny nets take longer to compile than to run."""
+"""How the tests compile: without optimisation, since tiny networks take longer to compile than to run."""
 
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""For `XLA_FLAGS`."""
+import functools
+import os
+import subprocess
+import sys
+
+_QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
+_START = "import jaxlib.xla_client; jaxlib.xla_client.make_cpu_client()"
 
 
 def flags(devices: int) -> str:
-    """`XLA_FLAGS` for a process with so many virtual devices."""
-    return f"--xla_force_host_platform_device_count={devices} {QUICK}"
+    """`XLA_FLAGS` for a process with this number of virtual devices."""
+    return " ".join([f"--xla_force_host_platform_device_count={devices}", *filter(_is_known, _QUICK)])
+
+
+@functools.cache
+def _is_known(flag: str) -> bool:
+    """Whether the installed XLA accepts a flag; it aborts the process at one that it does not know."""
+    environment = os.environ | {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+    return subprocess.run([sys.executable, "-c", _START], env=environment, capture_output=True).returncode == 0

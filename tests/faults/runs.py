@@ -34,7 +34,7 @@ def run(
     """
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": xla.QUICK,
+        "XLA_FLAGS": xla.flags(1),
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "KILL_AT_SIGNAL": sent,
