@@ -12,8 +12,8 @@ import typing
 __version__ = "0.1.0"
 
 if typing.TYPE_CHECKING:
-    from adamine_jax.gallery import open_gallery
-    from adamine_jax.retrieval.encoder import load
+    from adamine_jax.gallery.store import open_gallery
+    from adamine_jax.queries.encoder import load
 
 __all__ = ["load", "open_gallery"]
 
@@ -21,11 +21,11 @@ __all__ = ["load", "open_gallery"]
 def __getattr__(name: str) -> typing.Any:
     """`load` and `open_gallery`, imported when they are asked for: most commands need neither."""
     if name == "load":
-        from adamine_jax.retrieval.encoder import load
+        from adamine_jax.queries.encoder import load
 
         return load
     if name == "open_gallery":
-        from adamine_jax.gallery import open_gallery
+        from adamine_jax.gallery.store import open_gallery
 
         return open_gallery
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adamine_jax.certainty import FEWEST_SAMPLES, SAMPLES, format_certainty
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.flags import given_path
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.flags import given_path
 from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.retrieval.tables import columns
-from adamine_jax.runs import Run, describe_method, in_order, read_run
+from adamine_jax.runs.certainty import FEWEST_SAMPLES, SAMPLES, format_certainty
+from adamine_jax.runs.history import Run, describe_method, in_order, read_run
 
 _ABSENT = "-"
 _METRICS = {"medr": "MedR", "r1": "R@1", "r5": "R@5", "r10": "R@10"}

@@ -12,16 +12,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from adamine_jax import workdir
-from adamine_jax.errors import one_line_errors
-from adamine_jax.flags import given_path
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import SIDES
-from adamine_jax.gallery_writer import check_replaceable
+from adamine_jax.base.cores import available_cores
+from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.flags import given_path
+from adamine_jax.gallery import building, index, split_building
+from adamine_jax.gallery.files import SIDES
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.writer import check_replaceable
 from adamine_jax.input.damage import Damage
-from adamine_jax.retrieval import building, index, split_building
-from adamine_jax.retrieval.encoder import BATCH_SIZES, Encoder
-from data_builders.recipe1m.photos import available_cores
+from adamine_jax.queries.encoder import BATCH_SIZES, Encoder
+from adamine_jax.runs import workdir
 
 
 @one_line_errors

@@ -6,10 +6,12 @@ python -m adamine_jax.evaluate --workdir runs/a --split test --protocols 1k,10k,
 import argparse
 import sys
 
-from adamine_jax import groupings, processes, report, workdir
-from adamine_jax.errors import UserError, one_line_errors
+from adamine_jax.base import processes
+from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.input.damage import Damage
 from adamine_jax.retrieval.protocols import parse_protocols
+from adamine_jax.runs import evaluation as report
+from adamine_jax.runs import groupings, workdir
 
 
 @one_line_errors

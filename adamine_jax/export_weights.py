@@ -12,13 +12,12 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from adamine_jax import config as configuration
-from adamine_jax import workdir
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.files import written_whole
-from adamine_jax.flags import given_path
-from adamine_jax.import_weights import FORMAT
-from adamine_jax.interop.torchvision import leaves_with_names
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.files import written_whole
+from adamine_jax.base.flags import given_path
+from adamine_jax.config import checks as configuration
+from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
+from adamine_jax.runs import workdir
 
 
 def export_weights(trained: workdir.Trained, path: Path) -> int:

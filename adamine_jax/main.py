@@ -23,10 +23,10 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from adamine_jax import processes
-from adamine_jax.config import parse_flags
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.preemption import RUN_AGAIN
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.config.checks import parse_flags
+from adamine_jax.distributed import processes
+from adamine_jax.distributed.preemption import RUN_AGAIN
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="a file of configs/; its fields can be set one by one")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run: metrics, checkpoints, scores and pictures")

@@ -15,16 +15,16 @@ import sys
 
 import numpy as np
 
-from adamine_jax import workdir
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.flags import given_path
-from adamine_jax.gallery import AMONG, Gallery, Hit, open_gallery
-from adamine_jax.retrieval import index
-from adamine_jax.retrieval.changes import LOOKED_AT, changed, moved
-from adamine_jax.retrieval.encoder import Encoder
-from adamine_jax.retrieval.photos import stored
-from adamine_jax.retrieval.terminal_text import fitted
-from adamine_jax.retrieval.texts import RecipeText, read_recipe
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.flags import given_path
+from adamine_jax.base.terminal_text import fitted
+from adamine_jax.gallery import index
+from adamine_jax.gallery.store import AMONG, Gallery, Hit, open_gallery
+from adamine_jax.queries.changes import LOOKED_AT, changed, moved
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.photos import stored
+from adamine_jax.recipes.texts import RecipeText, read_recipe
+from adamine_jax.runs import workdir
 
 _TITLE, _CLASS = 46, 18  # columns
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import threadpoolctl
 
-from adamine_jax import workdir
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.flags import given_path
-from adamine_jax.gallery import open_gallery
-from adamine_jax.retrieval import index
-from adamine_jax.retrieval.encoder import Encoder
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.flags import given_path
+from adamine_jax.gallery import index
+from adamine_jax.gallery.store import open_gallery
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 32)
 

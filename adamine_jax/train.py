@@ -12,26 +12,32 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax import config as configuration
-from adamine_jax import devices, embedding, files, preflight, processes, report, workdir
-from adamine_jax.agreement import agreed
-from adamine_jax.checkpoint_folders import full_disk_told
-from adamine_jax.checkpoints import Checkpoints
-from adamine_jax.errors import UserError
-from adamine_jax.feed import Feed
-from adamine_jax.fine_tuning import init_from
-from adamine_jax.import_weights import load_image_weights
+from adamine_jax.base import files, processes
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import Progress
+from adamine_jax.checkpoints.folders import full_disk_told
+from adamine_jax.checkpoints.manager import Checkpoints
+from adamine_jax.config import checks as configuration
+from adamine_jax.distributed import mesh as devices
+from adamine_jax.distributed.agreement import agreed
+from adamine_jax.distributed.preemption import Stopped, StopRequest
+from adamine_jax.distributed.processes import check_same
+from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex, load_index
-from adamine_jax.metrics_log import MetricsLog
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.monitoring import InputClock, Trace, peak_memory
-from adamine_jax.preemption import Stopped, StopRequest
-from adamine_jax.progress import Progress
+from adamine_jax.models.image.weights import load_image_weights
 from adamine_jax.retrieval.protocols import DIRECTIONS
-from adamine_jax.state import TrainState, create_state, learning_rate, make_train_step, zero_sums
-from adamine_jax.validation import Validation
+from adamine_jax.runs import embedding, workdir
+from adamine_jax.runs.evaluation import evaluate_split
+from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
+from adamine_jax.training import preflight
+from adamine_jax.training.feed import Feed
+from adamine_jax.training.fine_tuning import init_from
+from adamine_jax.training.monitoring import InputClock, Trace, peak_memory
+from adamine_jax.training.state import TrainState, create_state, learning_rate, make_train_step, zero_sums
+from adamine_jax.training.validation import Validation
 
 
 def train(
@@ -63,7 +69,7 @@ def train(
     damage = Damage(config.data.max_damaged)
     splits = {split: load_index(dataset.shards(split), damage) for split in ("train", "val", "test")}
     preflight.check_splits(config, dataset, splits)
-    processes.check_same("configuration or data set", preflight.digest(config, dataset, splits))
+    check_same("configuration or data set", preflight.digest(config, dataset, splits))
 
     directory = Path(directory)
     with contextlib.ExitStack() as lock, full_disk_told(directory):
@@ -74,7 +80,7 @@ def train(
 
         agreed(claim)
         _Run(config, directory, dataset, splits, model, mesh, damage, profile).finish()
-        return report.run_test(directory, damage)
+        return run_test(directory, damage)
 
 
 _WORTH_SAYING = 0.05
@@ -259,3 +265,32 @@ def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) ->
         medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])
         line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
     return line
+
+
+def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
+    """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
+
+    Args:
+        directory: the workdir.
+        damage: takes the damaged records.
+
+    Returns:
+        What `eval_test.json` holds; empty where there is no test split.
+    """
+    from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
+
+    if processes.is_first() and read_metrics(directory / "metrics.jsonl"):
+        run_figures.draw_curves(directory)
+    trained = workdir.load(directory)
+    if not trained.open_dataset().shards("test"):
+        print(f"{trained.config.data.dir}: has no test split; trained and validated only")
+        return {}
+    found = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
+    if processes.is_first():
+        embedded = found.numbers, found.image, found.recipe
+        write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
+        for picture in run_figures.draw_top5(directory, queries=4, seed=0):
+            print(picture)
+    if damage.count:
+        print(damage.summary())
+    return found.results

@@ -64,10 +64,10 @@ def load(source: Path) -> None:
 
 def prepare(source: Path, vocabulary: Path) -> None:
     """What the converter does before TFDS writes."""
+    from adamine_jax.base.cores import available_cores
     from data_builders.garbage import seldom_collected
     from data_builders.recipe1m.conversion import Conversion
     from data_builders.recipe1m.options import Options
-    from data_builders.recipe1m.photos import available_cores
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         conversion = Conversion(source, Options(vocab=vocabulary), Path(folder), available_cores())
@@ -78,9 +78,9 @@ def prepare(source: Path, vocabulary: Path) -> None:
 
 def write(source: Path, vocabulary: Path) -> tuple[int, float]:
     """How many records TFDS writes, and the seconds that it takes once everything is prepared."""
+    from adamine_jax.base.cores import available_cores
     from data_builders.recipe1m.build import build
     from data_builders.recipe1m.options import Options
-    from data_builders.recipe1m.photos import available_cores
     from data_builders.recipe1m.recipe1m_dataset_builder import Builder
 
     split_generators = Builder._split_generators
@@ -129,7 +129,7 @@ def main() -> None:
             load(source) if options.part == "load" else prepare(source, vocabulary)
             seconds = time.perf_counter() - start
         own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        from data_builders.recipe1m.photos import available_cores
+        from adamine_jax.base.cores import available_cores
 
         print(records / seconds, (own + children * available_cores()) / 2**20)
         return
@@ -143,7 +143,7 @@ def main() -> None:
 
 def write_vocabulary(download: Path, path: Path) -> None:
     """All words of the download with short vectors, as word2vec's text file."""
-    from data_builders.recipe1m import words
+    from adamine_jax.recipes import words
 
     detected = json.loads((download / "det_ingrs.json").read_text(encoding="utf-8"))
     recipes = json.loads((download / "layer1.json").read_text(encoding="utf-8"))

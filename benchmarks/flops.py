@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adamine_jax.models.resnet import LAYOUTS
+from adamine_jax.models.image.resnet import LAYOUTS
 from benchmarks.batches import SIZE
 
 

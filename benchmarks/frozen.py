@@ -13,10 +13,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from adamine_jax import devices
+from adamine_jax.distributed import mesh as devices
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.models.resnet import feature_dim
-from adamine_jax.state import create_state, learning_rate, make_train_step
+from adamine_jax.models.image.resnet import feature_dim
+from adamine_jax.training.state import create_state, learning_rate, make_train_step
 from benchmarks import contenders
 from benchmarks.batches import TABLE_ROWS, pairs, recipes
 from benchmarks.flops import text_flops

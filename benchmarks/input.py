@@ -160,12 +160,12 @@ CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
 
 def stages(index, batches: int = 10) -> dict[str, float]:
     """Milliseconds of one core for each part of what is done for an image, the fastest of some rounds."""
-    from adamine_jax.input import images
     from adamine_jax.input.damage import Damage
     from adamine_jax.input.draws import Draws
     from adamine_jax.input.features import Vectors
     from adamine_jax.input.reading import BatchReader
     from adamine_jax.input.records import RecordReader
+    from adamine_jax.recipes import crops as images
 
     config = config_of()
     crop = images.random_crops(config.data.resize, config.data.image_size, config.data.flip)

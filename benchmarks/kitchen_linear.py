@@ -21,8 +21,8 @@ import numpy as np
 import optax
 from PIL import Image
 
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.progress import format_seconds, track
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.progress import format_seconds, track
 
 _MARGIN, _BATCH, _DIMENSIONS, _LEARNING_RATE = 0.3, 100, 256, 1e-3
 _MOST_INSTRUCTIONS = 19  # a data set drops longer recipes

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 import adamine_jax
-from adamine_jax.gallery_files import Item
+from adamine_jax.gallery.files import Item
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.retrieval.ranks import pair_ranks
-from adamine_jax.retrieval.texts import RecipeText
 from benchmarks.machine import describe_machine
 from benchmarks.scores import chance, scores_table
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from adamine_jax.base.cores import available_cores
+from adamine_jax.recipes.decoding import JPEG_QUALITY
 from benchmarks.converter import write_vocabulary
 from benchmarks.machine import describe_machine
-from data_builders.recipe1m.decoding import JPEG_QUALITY
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photos import available_cores
 
 RESULTS = Path(__file__).parent / "results" / "photos.md"
 GOAL = 500
@@ -93,7 +93,7 @@ PARTS = {
 
 def stages(paths: list[Path]) -> dict[str, float]:
     """Median milliseconds of one core for each part of what the converter does with a photo."""
-    from data_builders.recipe1m.decoding import decode_plain_jpeg, reduced
+    from adamine_jax.recipes.decoding import decode_plain_jpeg, reduced
 
     times = collections.defaultdict(list)
     for path in filter(_is_whole, paths):

@@ -13,7 +13,7 @@ import jax
 
 from adamine_jax.losses.triplet import LARGEST_KEPT
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.state import split_groups
+from adamine_jax.training.state import split_groups
 from benchmarks.batches import TABLE_ROWS, recipes
 from benchmarks.flops import resnet_flops, text_flops
 from configs import adamine

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval import exact, index
+from adamine_jax.gallery import exact, index
+from adamine_jax.gallery.store import Gallery
 from benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "search.md"

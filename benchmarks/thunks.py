@@ -61,7 +61,7 @@ def measure(depth: int, size: int, batch: int) -> tuple[float, dict[str, float]]
     import jax.numpy as jnp
     import numpy as np
 
-    from adamine_jax.models.resnet import ResNet
+    from adamine_jax.models.image.resnet import ResNet
 
     model = ResNet(depth)
     photos = jnp.asarray(np.random.default_rng(0).normal(size=(batch, size, size, 3)).astype(np.float32))
@@ -94,7 +94,7 @@ def measure(depth: int, size: int, batch: int) -> tuple[float, dict[str, float]]
 
 def convolution_flops(depth: int, size: int, batch: int) -> dict[str, float]:
     """Multiplications and additions of the convolutions larger than 1×1, forward; each gradient takes as many."""
-    from adamine_jax.models.resnet import LAYOUTS
+    from adamine_jax.models.image.resnet import LAYOUTS
 
     side = -(-size // 2)
     stem = 2 * batch * side**2 * 64 * 7 * 7 * 3

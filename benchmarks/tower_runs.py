@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.state import create_state, learning_rate, make_train_step
+from adamine_jax.training.state import create_state, learning_rate, make_train_step
 from benchmarks.batches import SIZE, TABLE_ROWS, pairs
 from benchmarks.contenders import serve
 from configs import adamine

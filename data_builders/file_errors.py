@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import NO_ROOM, UserError, room
+from adamine_jax.base.errors import NO_ROOM, UserError, room
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The flag that divides recipes among train, val and test."""
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 
 def parse_splits(text: str) -> tuple[float, float, float]:

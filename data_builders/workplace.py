@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 _REPLACED = "replaced"
 

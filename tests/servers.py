@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval.encoder import Encoder
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
 from adamine_jax.serving.app import create_app
 from adamine_jax.serving.engine import Engine

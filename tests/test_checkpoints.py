@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.checkpoints import Checkpoints
-from adamine_jax.devices import make_mesh
-from adamine_jax.errors import UserError
-from adamine_jax.state import TrainState
+from adamine_jax.base.errors import UserError
+from adamine_jax.checkpoints.manager import Checkpoints
+from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.training.state import TrainState
 
 MESH, ONE_DEVICE = make_mesh(jax.devices()), make_mesh(jax.devices()[:1])
 

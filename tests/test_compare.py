@@ -6,8 +6,8 @@ import json
 import pytest
 
 from adamine_jax.compare import main
-from adamine_jax.config import flatten
-from adamine_jax.runs import describe_method
+from adamine_jax.config.checks import flatten
+from adamine_jax.runs.history import describe_method
 from configs import adamine
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import ml_collections
 import pytest
 
-from adamine_jax import config as configuration
 from adamine_jax import main
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.config import checks as configuration
 from configs import adamine, quickstart
 
 PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py") if path.stem != "__init__")

@@ -12,17 +12,19 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax import embed, evaluate, feed, figures, frozen_features, workdir
-from adamine_jax.devices import make_mesh
-from adamine_jax.errors import UserError
+from adamine_jax import embed, evaluate, figures
+from adamine_jax.base.errors import UserError
+from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from adamine_jax.metrics_log import read_metrics
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.retrieval.split_building import write_split
+from adamine_jax.runs import workdir
+from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
+from adamine_jax.training import feed, frozen_features
 from tests import damaging, tiny
 from tests.faults import runs
 from tests.input.test_substitutes import first_free

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adamine_jax.errors import DiskFull, UserError, one_line_errors
+from adamine_jax.base.errors import DiskFull, UserError, one_line_errors
 
 INTERRUPTED = """
 from adamine_jax.errors import one_line_errors

@@ -8,12 +8,12 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from adamine_jax import config as configuration
-from adamine_jax import workdir
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.config import checks as configuration
 from adamine_jax.export_weights import main
-from adamine_jax.import_weights import load_image_weights, read_image_weights
 from adamine_jax.import_weights import main as import_main
+from adamine_jax.models.image.weights import load_image_weights, read_image_weights
+from adamine_jax.runs import workdir
 from tests.interop.published_code import STATES
 
 

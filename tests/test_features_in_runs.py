@@ -8,13 +8,15 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax import evaluate, frozen_features, train, workdir
-from adamine_jax.devices import make_mesh
-from adamine_jax.errors import DiskFull, UserError
+from adamine_jax import evaluate, train
+from adamine_jax.base.errors import DiskFull, UserError
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.runs import workdir
+from adamine_jax.training import frozen_features
 from configs.features import get_config
 from tests import tiny
 

@@ -6,9 +6,9 @@ import resource
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.files import save_array, write_text, written_whole
-from adamine_jax.progress import format_seconds
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.files import save_array, write_text, written_whole
+from adamine_jax.base.progress import format_seconds
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):

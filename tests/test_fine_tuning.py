@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax import config as configuration
-from adamine_jax import fine_tuning, workdir
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.config import checks as configuration
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.runs import workdir
 from adamine_jax.train import train
+from adamine_jax.training import fine_tuning
 from tests import tiny
 
 WITH_CLASSIFIER = {"loss__classifier_weight": 0.01}

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery, open_gallery
-from adamine_jax.gallery_files import SIDES, Item
-from adamine_jax.gallery_writer import GalleryWriter
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.store import Gallery, open_gallery
+from adamine_jax.gallery.writer import GalleryWriter
 
 NAMES = ["background", "soup", "cake"]
 ABOUT = {"model": "abc", "step": 3, "source": {"split": "test"}, "class_names": NAMES}

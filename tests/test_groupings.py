@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adamine_jax import evaluate, groupings
+from adamine_jax import evaluate
+from adamine_jax.runs import groupings
 from adamine_jax.train import train
 from tests import tiny
 

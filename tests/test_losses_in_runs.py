@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from adamine_jax import workdir
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.runs import workdir
+from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
 from tests import tiny
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax import manifest
+from adamine_jax.checkpoints import manifest
 
 FILES = {"model/d/0f": 5_000, "model/_METADATA": 300, "training/d/1a": 40, "training/empty": 0, "top": 1}
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from adamine_jax.errors import UserError
-from adamine_jax.metrics_log import MetricsLog, read_metrics
+from adamine_jax.base.errors import UserError
+from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
 
 
 def events(directory):

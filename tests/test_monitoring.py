@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from adamine_jax import monitoring
+from adamine_jax.training import monitoring
 
 
 class Work:

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from adamine_jax import devices, processes
-from adamine_jax.errors import UserError
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.base import processes as base_processes
+from adamine_jax.base.errors import UserError
+from adamine_jax.distributed import mesh as devices
+from adamine_jax.distributed import processes
+from adamine_jax.runs.metrics_log import read_metrics
 from tests import several
 
 
@@ -102,8 +104,8 @@ def test_one_process_alone_starts_nothing(monkeypatch, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     processes.start()
-    assert processes.is_first()
-    assert not processes.are_several()
+    assert base_processes.is_first()
+    assert not base_processes.are_several()
 
 
 @pytest.mark.parametrize("variables", [{"SLURM_STEP_NUM_TASKS": "2"}, {"TPU_WORKER_HOSTNAMES": "host0,host1"}])

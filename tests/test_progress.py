@@ -1,6 +1,6 @@
 """Progress in a log: plain lines, none of them twice."""
 
-from adamine_jax import progress
+from adamine_jax.base import progress
 
 
 def test_what_the_last_line_said_is_not_said_again_at_the_end(capsys, monkeypatch):

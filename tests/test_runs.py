@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax import embed, evaluate, workdir
-from adamine_jax.devices import make_mesh
-from adamine_jax.errors import UserError
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax import embed, evaluate
+from adamine_jax.base.errors import UserError
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.retrieval.protocols import score
 from adamine_jax.retrieval.rank_files import read_ranks
+from adamine_jax.runs import workdir
+from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
 from tests import tiny
 from tests.faults import runs
@@ -40,8 +41,8 @@ def test_one_device_and_eight_train_alike_frozen_and_learning(epochs, tiny_data,
     np.testing.assert_allclose(one, eight, rtol=1e-9)
 
 
-LINE = "adamine_jax.metrics_log:MetricsLog.write"
-SAVE = "adamine_jax.checkpoints:Checkpoints.save"
+LINE = "adamine_jax.runs.metrics_log:MetricsLog.write"
+SAVE = "adamine_jax.checkpoints.manager:Checkpoints.save"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def undisturbed(tiny_data, tmp_path_factory):
         pytest.param(SAVE, 3, "after", marks=pytest.mark.slow),
         pytest.param("os:replace", 1, "before", marks=pytest.mark.slow),
         pytest.param("os:replace", 3, "before", marks=pytest.mark.slow),
-        pytest.param("adamine_jax.report:run_test", 1, "before", marks=pytest.mark.slow),
+        pytest.param("adamine_jax.train:run_test", 1, "before", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_bits(point, call, when, tiny_data, undisturbed, tmp_path):

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import total_loss
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.state import create_state, learning_rate, make_train_step, merge_groups, split_groups
+from adamine_jax.training.state import create_state, learning_rate, make_train_step, merge_groups, split_groups
 from tests import tiny
 
 ROWS = len(tiny.WORDS) + 3

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.devices import make_mesh
-from adamine_jax.interop import torchvision
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.models.adamine import build_model
-from adamine_jax.state import create_state, learning_rate, make_train_step, zero_sums
+from adamine_jax.models.image import torchvision
+from adamine_jax.training.state import create_state, learning_rate, make_train_step, zero_sums
 from configs import adamine
 from tests.golden import make_trajectory
 

@@ -7,9 +7,9 @@ import types
 
 import pytest
 
-from adamine_jax import checkpoint_folders
-from adamine_jax.checkpoints import Checkpoints
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.checkpoints import folders as checkpoint_folders
+from adamine_jax.checkpoints.manager import Checkpoints
 from tests.test_checkpoints import everything, names, saved, state_of
 
 
@@ -54,7 +54,7 @@ def test_what_cannot_be_written_for_another_reason_is_one_line_and_loses_nothing
     def refuse(unfinished, trees):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(unfinished))
 
-    monkeypatch.setattr("adamine_jax.checkpoints.save_trees", refuse)
+    monkeypatch.setattr("adamine_jax.checkpoints.manager.save_trees", refuse)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state_of(3), {"r1": 9.0})
     message = r"3.unfinished: a checkpoint cannot be written \(permission denied\); the ones before it are still there"

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import SIDES, Item
-from adamine_jax.gallery_writer import GalleryWriter
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.recipes.texts import RecipeText
 
 DIGEST = "d" * 64
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tqdm
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 LIMIT = 100
 """Of commands that have no configuration."""

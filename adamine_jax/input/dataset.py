@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.input.records import RecordIndex
 
 SUFFIXES = (".npy", ".safetensors")

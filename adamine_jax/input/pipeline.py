@@ -8,14 +8,14 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from adamine_jax.errors import UserError
-from adamine_jax.input import images
+from adamine_jax.base.errors import UserError
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.draws import Draws, StepDraws
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.reading import Batch, BatchReader, Rows
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.substitutes import substitute
+from adamine_jax.recipes import crops as images
 
 THREADS = 2
 """Batches that are being read at a time. The rows of each are read by other threads, one a core."""

@@ -5,7 +5,7 @@ Resuming needs the step number and nothing else, and every host derives the same
 
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 BACKGROUND = 0
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamine_jax.input import images, text
-from adamine_jax.input.cores import map_chunks
+from adamine_jax.base.cores import map_chunks
+from adamine_jax.input import text
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
 from adamine_jax.input.shards import MOST_CLASSES
+from adamine_jax.recipes import crops as images
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `ingredients` (B, 20) int32, `words` (B, S, W)

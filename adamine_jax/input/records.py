@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax import files
+from adamine_jax.base import files
+from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.shards import FOOTER_BYTES, HEADER_BYTES, Row, Scanned, fault, scan
-from adamine_jax.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)

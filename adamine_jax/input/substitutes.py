@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 
 def candidates(number: int, labels: np.ndarray, taken: Set[int]) -> Iterator[int]:

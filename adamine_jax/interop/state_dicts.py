@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+
+FORMAT = "adamine_jax"
+"""`format` in the metadata of the .safetensors files that this project writes."""
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 
@@ -109,3 +113,17 @@ def _load(torch: Any, path: Path) -> Any:
 
 def _by(shape: Sequence[int | None]) -> str:
     return "×".join("?" if size is None else str(size) for size in shape) or "a single number"
+
+
+def leaves_with_names(tree: dict[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """A nested dictionary's leaves, each with the names that lead to it."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(tuple(entry.key for entry in path), leaf) for path, leaf in leaves]
+
+
+def put_leaf(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
+    """Sets the leaf that these names lead to, making the dictionaries on the way."""
+    *parents, last = path
+    for name in parents:
+        tree = tree.setdefault(name, {})
+    tree[last] = leaf

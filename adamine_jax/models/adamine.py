@@ -10,10 +10,10 @@ from flax import linen as nn
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.models.image.resnet import LAYOUTS, ResNet
 from adamine_jax.models.linear import Linear
-from adamine_jax.models.recipe import RecipeTower
-from adamine_jax.models.resnet import LAYOUTS, ResNet
+from adamine_jax.models.recipe.tower import RecipeTower
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

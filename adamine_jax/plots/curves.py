@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adamine_jax.errors import UserError
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.base.errors import UserError
 from adamine_jax.plots import panels, style
-from adamine_jax.plots.epochs import epoch_knots, epochs_trained, series
+from adamine_jax.runs.epochs import epoch_knots, epochs_trained, series
+from adamine_jax.runs.metrics_log import read_metrics
 
 # Instance strategies are solid, semantic ones dashed; a colour is shared by no two.
 _STRATEGIES = {

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adamine_jax.gallery_files import Item
-from adamine_jax.retrieval import changes
-from adamine_jax.retrieval.changes import stem
-from adamine_jax.retrieval.encoder import Encoder
-from adamine_jax.retrieval.texts import RecipeText
-from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
+from adamine_jax.gallery.files import Item
+from adamine_jax.queries import changes
+from adamine_jax.queries.changes import stem
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.texts import RecipeText
 
 MOST_COUNTED = 2000
 """Recipes whose ingredients are counted: enough to tell the frequent ones."""

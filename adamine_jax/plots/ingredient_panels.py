@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import Item
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.plots import style
 from adamine_jax.plots.having import have
 from adamine_jax.plots.items import is_readable

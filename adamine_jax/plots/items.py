@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import Item
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.store import Gallery
 
 
 class UnreadablePhoto(UserError):

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from adamine_jax.plots import panels, style
-from adamine_jax.plots.epochs import epoch_knots, epochs_trained, series
 from adamine_jax.plots.text import squeeze, wrap
 from adamine_jax.retrieval.protocols import DIRECTIONS
+from adamine_jax.runs.epochs import epoch_knots, epochs_trained, series
 
 # Seven colours that any common colour vision deficiency leaves apart; with dashes they do once more.
 _COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY, style.ORANGE, style.BLACK)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import Item
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.plots import style
 from adamine_jax.plots.having import have, telling, usual_name
 from adamine_jax.plots.items import drawn_rows, is_readable, name_of
 from adamine_jax.plots.page import WIDTH, Page
 from adamine_jax.plots.text import percent
 from adamine_jax.plots.tiles import CAPTION, GAP, MARGIN, PLAIN, RIGHT, TITLE, draw_photo, signed
-from adamine_jax.retrieval.changes import changed
-from adamine_jax.retrieval.encoder import Encoder
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.queries.changes import changed
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.texts import RecipeText
 
 TOP, MEASURED = 5, 10
 """Photos that are shown, and among how many of the nearest the share is measured."""

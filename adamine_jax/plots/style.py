@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from adamine_jax.files import written_whole
+from adamine_jax.base.files import written_whole
 
 # Okabe & Ito's palette: told apart with any common colour vision deficiency.
 BLACK, GREY, LIGHT_GREY = "#222222", "#6b6b6b", "#d9d9d9"

@@ -1,6 +1,6 @@
 """Photos of recipes on a page: what stands around each of them."""
 
-from adamine_jax.gallery_files import Item
+from adamine_jax.gallery.files import Item
 from adamine_jax.plots import style
 from adamine_jax.plots.items import name_of, square_pixels
 from adamine_jax.plots.page import DPI, Page

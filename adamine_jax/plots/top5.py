@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery_files import BACKGROUND, Item
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import BACKGROUND, Item
 from adamine_jax.plots import style
 from adamine_jax.plots.items import name_of, square_pixels
 from adamine_jax.plots.page import DPI, Page
 from adamine_jax.plots.tiles import CAPTION, GAP, MARGIN, PLAIN, RIGHT, TITLE, draw_photo, signed
+from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.retrieval.ranks import ranks
-from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 
 TOP = 5
 _APART_GAP = 0.15  # inches before the right answer that stands apart

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.retrieval.ranks import checked_embeddings, pair_ranks
 
 RECALLS = (1, 5, 10)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax import files
-from adamine_jax.errors import UserError
+from adamine_jax.base import files
+from adamine_jax.base.errors import UserError
 from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked
 
 

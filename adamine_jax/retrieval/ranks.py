@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 # A tile of similarities is at most 1024 × 1024 float32 numbers, 4 MiB.
 _TILE = 1024

@@ -16,9 +16,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 import adamine_jax
-from adamine_jax.errors import UserError
-from adamine_jax.retrieval.photos import UnusablePhoto
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.photos import UnusablePhoto
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages, uploads
 from adamine_jax.serving.engine import Busy, Engine, NothingLeft

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from adamine_jax.gallery import AMONG, Gallery
-from adamine_jax.retrieval import index
-from adamine_jax.retrieval.changes import LOOKED_AT, alone, changed, moved_by
-from adamine_jax.retrieval.encoder import Encoder
-from adamine_jax.retrieval.photos import stored
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.gallery import index
+from adamine_jax.gallery.store import AMONG, Gallery
+from adamine_jax.queries.changes import LOOKED_AT, alone, changed, moved_by
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.photos import stored
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
 from adamine_jax.serving.limits import Limits
 from adamine_jax.serving.suggestions import Names

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval.changes import mention
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.queries.changes import mention
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found
 from adamine_jax.serving.suggestions import names_of

@@ -5,9 +5,9 @@ import functools
 
 import numpy as np
 
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval.texts import RecipeText, TextEncoder
-from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.texts import RecipeText, TextEncoder
 
 MOST_ITEMS = 3000
 """Of a gallery that are looked at for names, spread over it."""

@@ -9,9 +9,9 @@ import os
 import sys
 import time
 
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.flags import given_path
-from adamine_jax.progress import format_seconds
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.flags import given_path
+from adamine_jax.base.progress import format_seconds
 from data_builders.kitchen.contact_sheet import write_contact_sheet
 from data_builders.kitchen.writer import Kitchen, write_download
 from data_builders.splits import parse_splits

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
 _COLUMNS, _ROWS, _CELL, _CAPTION = 6, 5, 220, 58

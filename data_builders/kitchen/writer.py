@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import UserError
-from adamine_jax.progress import Progress
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import Progress
 from data_builders.json_list import JsonList
 from data_builders.kitchen import mess, photo, recipes
 from data_builders.processes import begin_worker

@@ -4,14 +4,14 @@ import argparse
 import dataclasses
 import sys
 
-from adamine_jax.errors import UserError, one_line_errors
-from adamine_jax.flags import given_path
-from data_builders.recipe1m import vectors
+from adamine_jax.base.cores import available_cores
+from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.flags import given_path
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.check import check
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
 from data_builders.recipe1m.own_recipes.command import main as import_own_recipes
-from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.vectors import command as vectors
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords, below --out. With `check` it only tells what
 would be kept and what not, and why. `import --help` and `vectors --help` tell of two more commands: one makes a

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.metadata import VERSION, describe, differences

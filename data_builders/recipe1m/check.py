@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.report import Report
-from data_builders.recipe1m.report_files import write_report
+from data_builders.recipe1m.report.files import write_report
+from data_builders.recipe1m.report.report import Report
 from data_builders.recipe1m.sources import open_conversion
 
 _FILES = {"report.md", "report.json", "report.png", "report.svg", "contact_sheet.jpg", "dropped.tsv"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adamine_jax.recipes.stop_words import STOP_WORDS
 from data_builders.file_errors import is_there
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import PARTITIONS
@@ -28,7 +29,6 @@ def _lines(name: str) -> list[str]:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8").split("\n")[:-1]
 
 
-STOP_WORDS = frozenset(_lines("stopwords.txt"))
 # A bigram with one of these is no dish (the published list).
 FORBIDDEN = frozenset(_lines("forbidden.txt"))
 

@@ -30,11 +30,11 @@ import grpc
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.photo_pass import LoadPhotos, small_files, split_of
-from data_builders.recipe1m.photos import Photo
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.passes.photo_pass import LoadPhotos, small_files, split_of
+from data_builders.recipe1m.passes.photos import Photo
+from data_builders.recipe1m.passes.text_pass import Encoded, Fate
 from data_builders.recipe1m.spool import Spool, read_spool
-from data_builders.recipe1m.text_pass import Encoded, Fate
 
 BATCH = 500
 """Records of layer 1 that a worker takes at once: some seconds of work."""

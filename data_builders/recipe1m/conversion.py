@@ -19,20 +19,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.progress import Progress, track
-from data_builders.recipe1m import filters, photo_places, photos, words
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import Progress, track
+from adamine_jax.recipes import words
+from data_builders.recipe1m import filters
 from data_builders.recipe1m.classes import BigramCounter, class_of_title, food101_names, name_classes
-from data_builders.recipe1m.json_blocks import Block
-from data_builders.recipe1m.layers import Layers, Seen
-from data_builders.recipe1m.legacy import load_classes
+from data_builders.recipe1m.layers.json_blocks import Block
+from data_builders.recipe1m.layers.reading import Layers, Seen
+from data_builders.recipe1m.layers.source_files import classes_file, vocabulary_file
+from data_builders.recipe1m.legacy.vocabulary import load_classes
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photo_pass import TEXT, LoadPhotos, has_files, small_files, split_of
+from data_builders.recipe1m.passes import photo_places, photos
+from data_builders.recipe1m.passes.photo_pass import TEXT, LoadPhotos, has_files, small_files, split_of
+from data_builders.recipe1m.passes.text_pass import Decide, Encoded, Fate, ReadWords
 from data_builders.recipe1m.recipes import Unusable
-from data_builders.recipe1m.report import Report
-from data_builders.recipe1m.source_files import classes_file, vocabulary_file
+from data_builders.recipe1m.report.report import Report
 from data_builders.recipe1m.spool import Spool
-from data_builders.recipe1m.text_pass import Decide, Encoded, Fate, ReadWords
 from data_builders.recipe1m.vocabulary import (
     Vocabulary,
     frequent_words,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.file_errors import is_there
-from data_builders.recipe1m.markup import shown
+from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.recipes import RECIPE_ID, Recipe
 
 # A recipe stays when it has fewer of each; the end mark of the ingredient list counts as an ingredient.

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.decoding import JPEG_QUALITY
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.decoding import JPEG_QUALITY
 from data_builders.recipe1m.recipes import PARTITIONS
 
 UNKNOWN_INGREDIENTS = ("drop", "words")

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from adamine_jax.base.cores import available_cores
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photo_pass import TEXT
-from data_builders.recipe1m.photos import available_cores
+from data_builders.recipe1m.passes.photo_pass import TEXT
 from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.repeatable_writer import RepeatableWriter
-from data_builders.recipe1m.report_files import write_report
+from data_builders.recipe1m.report.files import write_report
 from data_builders.recipe1m.sources import fingerprint, open_conversion
 
 # TensorFlow only writes files here; it must not take an accelerator's memory from a training run.

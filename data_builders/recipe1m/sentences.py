@@ -11,11 +11,11 @@ from typing import IO, Protocol
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.progress import track
-from data_builders.recipe1m.groups import NAMED, Group
-from data_builders.recipe1m.markup import shown
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import track
+from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.recipes import RECIPE_ID
+from data_builders.recipe1m.report.groups import NAMED, Group
 
 DTYPES = ("float32", "float16")
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import data_lmdb, lmdb_conversion, source_files
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.conversion import Conversion
-from data_builders.recipe1m.layers import Layers
-from data_builders.recipe1m.lmdb_conversion import LmdbConversion
+from data_builders.recipe1m.layers import source_files
+from data_builders.recipe1m.layers.reading import Layers
+from data_builders.recipe1m.lmdb import conversion as lmdb_conversion
+from data_builders.recipe1m.lmdb import data_lmdb
+from data_builders.recipe1m.lmdb.conversion import LmdbConversion
 from data_builders.recipe1m.options import Options
 
 if TYPE_CHECKING:  # Apache Beam may be absent

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.errors import UserError
-from adamine_jax.files import save_array
-from adamine_jax.progress import Progress
-from data_builders.recipe1m.legacy import load_words
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.files import save_array
+from adamine_jax.base.progress import Progress
+from adamine_jax.recipes.words import FIRST_WORD_ID
+from data_builders.recipe1m.legacy.vocabulary import load_words
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.words import FIRST_WORD_ID
 
 # With fewer words than this nearly everything is unknown: the minimum count does not suit the collection.
 LEAST_WORDS = 5

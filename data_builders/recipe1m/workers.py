@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.processes import begin_worker
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from benchmarks.collectives import Collective, collectives, total_bytes
 
 BY_HAND = """\

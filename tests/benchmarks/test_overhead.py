@@ -77,6 +77,6 @@ def test_a_training_run_is_measured_and_removed(tiny_data, tmp_path, monkeypatch
     assert costs.shape == (3, 2)
     assert np.all(costs > 0)
     assert list(tmp_path.iterdir()) == []
-    assert train.make_train_step.__module__ == "adamine_jax.state"
+    assert train.make_train_step.__module__ == "adamine_jax.training.state"
     with pytest.raises(SystemExit, match=r"an epoch has 6 steps, 13 are needed; more recipes"):
         overhead.measure(config, tmp_path, steps=2, turns=3)

@@ -8,10 +8,10 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax import losses
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import triplet
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.state import create_state, learning_rate, make_train_step, split_groups
+from adamine_jax.training.state import create_state, learning_rate, make_train_step, split_groups
 from benchmarks import scaling
 from benchmarks.collectives import collectives, total_bytes
 from configs import adamine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jax
 
-from adamine_jax import workdir
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.runs import workdir
+from adamine_jax.runs.metrics_log import read_metrics
 from tests import xla
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from adamine_jax import evaluate
-from adamine_jax.metrics_log import read_metrics
+from adamine_jax.runs.metrics_log import read_metrics
 from tests.faults import runs
 from tests.test_metrics_log import events, expected_events
 
@@ -27,7 +27,9 @@ def undisturbed(tiny_data, tmp_path_factory):
 def interrupted(tiny_data, tmp_path_factory):
     """A run that was killed at its end, with checkpoints of steps 4, 6 (the best) and 8, and lines up to step 12."""
     directory = tmp_path_factory.mktemp("interrupted") / "run"
-    killed = runs.run(tiny_data, directory, THREE, kill=("adamine_jax.checkpoints:Checkpoints._commit", 4, "after"))
+    killed = runs.run(
+        tiny_data, directory, THREE, kill=("adamine_jax.checkpoints.manager:Checkpoints._commit", 4, "after")
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert checkpoints_of(directory) == ["4", "6", "8"]
     assert read_metrics(directory / "metrics.jsonl")[-1]["step"] == 12
@@ -56,15 +58,19 @@ def goes_on(tiny_data, directory, undisturbed):
 @pytest.mark.parametrize(
     ("point", "call", "when"),
     [
-        *(("adamine_jax.checkpoints:save_trees", 2, when) for when in ("before", "during", "after")),
-        *(("adamine_jax.manifest:write", call, when) for call in (1, 3) for when in ("before", "during", "after")),
-        *(("adamine_jax.checkpoint_folders:remove", 1, when) for when in ("before", "during", "after")),
+        *(("adamine_jax.checkpoints.manager:save_trees", 2, when) for when in ("before", "during", "after")),
+        *(
+            ("adamine_jax.checkpoints.manifest:write", call, when)
+            for call in (1, 3)
+            for when in ("before", "during", "after")
+        ),
+        *(("adamine_jax.checkpoints.folders:remove", 1, when) for when in ("before", "during", "after")),
         *(("os:rename", call, when) for call in (3, 6) for when in ("before", "after")),  # each third one commits
-        ("adamine_jax.files:sync", 20, "before"),
-        ("adamine_jax.checkpoint_folders:take_over", 1, "before"),
-        ("adamine_jax.checkpoint_folders:take_over", 1, "after"),
-        ("adamine_jax.event_file:EventFile.write", 3, "before"),
-        ("adamine_jax.event_file:EventFile.write", 3, "after"),
+        ("adamine_jax.base.files:sync", 20, "before"),
+        ("adamine_jax.checkpoints.folders:take_over", 1, "before"),
+        ("adamine_jax.checkpoints.folders:take_over", 1, "after"),
+        ("adamine_jax.runs.event_file:EventFile.write", 3, "before"),
+        ("adamine_jax.runs.event_file:EventFile.write", 3, "after"),
     ],
 )
 def test_killed_while_it_writes(point, call, when, tiny_data, undisturbed, tmp_path):

@@ -8,7 +8,7 @@ import signal
 import jax
 import pytest
 
-from adamine_jax.checkpoints import Checkpoints
+from adamine_jax.checkpoints.manager import Checkpoints
 from tests.faults import kill_at
 from tests.test_checkpoints import ONE_DEVICE, assert_is, names, saved, state_of
 
@@ -31,7 +31,7 @@ def save_until_killed(workdir, change, moment):
 def processes():
     """Processes that have everything imported, but no device yet, when they begin."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["adamine_jax.checkpoints", "tests.test_checkpoints"])
+    context.set_forkserver_preload(["adamine_jax.checkpoints.manager", "tests.test_checkpoints"])
     return context
 
 

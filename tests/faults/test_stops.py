@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax.metrics_log import read_metrics
-from adamine_jax.preemption import RUN_AGAIN
+from adamine_jax.distributed.preemption import RUN_AGAIN
+from adamine_jax.runs.metrics_log import read_metrics
 from tests import several
 from tests.faults import runs
 
-LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.embedding:embed_split"
-SAVE, TEST = "adamine_jax.checkpoints:Checkpoints.save", "adamine_jax.report:run_test"
+LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.runs.embedding:embed_split"
+SAVE, TEST = "adamine_jax.checkpoints.manager:Checkpoints.save", "adamine_jax.train:run_test"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def main() -> None:
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=number)
     from jax.experimental.multihost_utils import sync_global_devices
 
-    from adamine_jax.checkpoints import Checkpoints
+    from adamine_jax.checkpoints.manager import Checkpoints
     from tests.test_checkpoints import MESH, assert_is, damage, state_of
 
     assert jax.process_count() == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.input import cores
+from adamine_jax.base import cores
 
 
 @given(count=st.integers(0, 300), available=st.integers(1, 80))

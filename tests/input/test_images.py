@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adamine_jax.input import images
+from adamine_jax.recipes import crops as images
 
 
 def photo(width, height, seed=0):

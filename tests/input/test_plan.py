@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.input.plan import batch_shares, epoch_plan
 
 labelled = st.lists(st.sampled_from([0, 0, 0, 1, 1, 2, 3, 7]), min_size=4, max_size=120).map(np.array)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adamine_jax.input import images
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.reading import BatchReader, Rows
 from adamine_jax.input.records import load_index
+from adamine_jax.recipes import crops as images
 from tests import damaging, tiny
 
 MODEL = tiny.small_config("unused").model

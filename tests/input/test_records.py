@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.input import records
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.dataset import open_dataset

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset

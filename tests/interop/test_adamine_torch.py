@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from adamine_jax.interop.adamine_torch import recipe_tower_from_state_dict
+from adamine_jax.base.errors import UserError
+from adamine_jax.models.recipe.published import recipe_tower_from_state_dict
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
 STATE = {key.removeprefix("weights/"): GOLDEN[key] for key in GOLDEN.files if key.startswith("weights/")}

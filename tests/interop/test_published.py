@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from adamine_jax.interop import published, torchvision
+from adamine_jax.base.errors import UserError
 from adamine_jax.interop.published_names import PUBLISHED
+from adamine_jax.models import published
 from adamine_jax.models.adamine import AdaMine, ImageTower
+from adamine_jax.models.image import torchvision
+from adamine_jax.models.image.resnet import ResNet
 from adamine_jax.models.linear import Linear
-from adamine_jax.models.recipe import RecipeTower
-from adamine_jax.models.resnet import ResNet
+from adamine_jax.models.recipe.tower import RecipeTower
 from tests.golden import make_resnet
 from tests.interop import published_code
 from tests.interop.published_code import SMALL, STATES

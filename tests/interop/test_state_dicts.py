@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.interop.state_dicts import read_state_dict, tensor_fault
 
 torch = pytest.importorskip("torch")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from adamine_jax.errors import UserError
-from adamine_jax.interop import torchvision
-from adamine_jax.models.resnet import ResNet
+from adamine_jax.base.errors import UserError
+from adamine_jax.models.image import torchvision
+from adamine_jax.models.image.resnet import ResNet
 from tests.golden import make_resnet
 
 

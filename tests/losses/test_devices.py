@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import total_loss
 from configs import adamine
 from tests import xla

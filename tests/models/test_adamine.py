@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.models.adamine import build_model, init_variables, is_resnet
 
 WORDS = 9

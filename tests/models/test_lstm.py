@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.models.lstm import LSTM, BidirectionalLSTM, lstm_final_state
+from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM, lstm_final_state
 
 WIDTH, HIDDEN, STEPS = 3, 4, 6
 

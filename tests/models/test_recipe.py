@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.interop.adamine_torch import recipe_tower_from_state_dict
 from adamine_jax.models.adamine import AdaMine, ImageTower
+from adamine_jax.models.image.resnet import ResNet
 from adamine_jax.models.linear import Linear
-from adamine_jax.models.recipe import RecipeTower
-from adamine_jax.models.recurrence import lstm_final_state
-from adamine_jax.models.resnet import ResNet
+from adamine_jax.models.recipe.published import recipe_tower_from_state_dict
+from adamine_jax.models.recipe.recurrence import lstm_final_state
+from adamine_jax.models.recipe.tower import RecipeTower
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
 

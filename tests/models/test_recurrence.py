@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.models import recurrence, schedule
+from adamine_jax.models.recipe import recurrence, schedule
 
 ROWS, STEPS, WIDTH, HIDDEN = 150, 7, 3, 4
 """Rows of five groups, the last one not full."""

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.interop import torchvision
-from adamine_jax.models import resnet
+from adamine_jax.models.image import resnet, torchvision
 from tests.golden import make_resnet
 
 # torchvision's totals without the classifier; of ResNet-10, which it lacks, counted by hand.

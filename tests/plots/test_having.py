@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from adamine_jax.gallery_files import Item
+from adamine_jax.gallery.files import Item
 from adamine_jax.plots import having
-from adamine_jax.retrieval.changes import changed
-from adamine_jax.retrieval.encoder import Encoder
-from adamine_jax.retrieval.texts import RecipeText, TextEncoder
+from adamine_jax.queries.changes import changed
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.texts import RecipeText, TextEncoder
 from tests.tiny_gallery import Words
 
 LINES = [

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adamine_jax.compare import draw_comparison
 from adamine_jax.plots import overlay, style
-from adamine_jax.runs import read_run
+from adamine_jax.runs.history import read_run
 
 LOSS, ZERO, R1, R10 = "Training loss", "Costs that are zero (bad pairs)", "Validation R@1 in %", "Validation R@10 in %"
 MEDR = "Validation median rank, from 1"

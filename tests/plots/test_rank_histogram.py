@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.plots import style
 from adamine_jax.plots.rank_histogram import bin_edges, rank_histogram
 

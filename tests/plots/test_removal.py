@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from adamine_jax.gallery_files import Item
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
 from adamine_jax.plots import removal
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.recipes.texts import RecipeText
 from tests.plots.recording import record
 from tests.tiny_gallery import Words, color_of, photo_of, write_gallery
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.plots import style
 from adamine_jax.plots.items import Item
 from adamine_jax.plots.page import DPI, Page

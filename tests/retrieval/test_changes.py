@@ -2,8 +2,8 @@
 
 import pytest
 
-from adamine_jax.retrieval.changes import changed
-from adamine_jax.retrieval.texts import RecipeText
+from adamine_jax.queries.changes import changed
+from adamine_jax.recipes.texts import RecipeText
 
 SOUP = RecipeText(
     title="Chicken and Broccoli Soup",

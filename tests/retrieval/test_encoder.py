@@ -9,9 +9,9 @@ from PIL import Image, ImageOps
 
 import adamine_jax
 from adamine_jax import embed, search
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval.encoder import _batches
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.queries.encoder import _batches
 from adamine_jax.train import train
 from tests import tiny
 from tests.small_collection import photo, photo_file, recipes
@@ -173,14 +173,14 @@ def test_ctrl_c_tells_how_to_go_on(kitchen, tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adamine_jax.gallery_writer.GalleryWriter.finish", interrupt)
+    monkeypatch.setattr("adamine_jax.gallery.writer.GalleryWriter.finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         embed.main.__wrapped__(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")])
     assert "g: not written yet; the same command goes on where this one ends" in capsys.readouterr().err
 
 
 def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("adamine_jax.retrieval.split_building.BLOCK", 8)
+    monkeypatch.setattr("adamine_jax.gallery.split_building.BLOCK", 8)
     command = ["--workdir", str(kitchen / "run"), "--split", "train", "--out"]
     assert embed.main([*command, str(tmp_path / "whole")]) == 0
 
@@ -191,7 +191,7 @@ def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, 
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("adamine_jax.gallery_writer.GalleryWriter.finish", kill)
+        patch.setattr("adamine_jax.gallery.writer.GalleryWriter.finish", kill)
         with pytest.raises(Killed):
             embed.main([*command, str(tmp_path / "g")])
     progress = tmp_path / ".g.unfinished" / "progress.json"

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from adamine_jax import files
-from adamine_jax.errors import UserError
-from adamine_jax.gallery import Gallery
-from adamine_jax.gallery_files import SIDES, Item
-from adamine_jax.gallery_writer import GalleryWriter
-from adamine_jax.retrieval import exact, index
+from adamine_jax.base import files
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery import exact, index
+from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.writer import GalleryWriter
 
 DIM, COUNT = 32, 3000
 ABOUT = {"model": "abc", "step": 3, "source": {}, "class_names": ["background", "soup"]}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.retrieval.protocols import Protocol, evaluate, parse_protocols, skipped_protocols
 
 

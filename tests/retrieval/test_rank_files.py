@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from adamine_jax.retrieval.protocols import evaluate, rank_draws, score
 from adamine_jax.retrieval.rank_files import RankFile, read_ranks, write_ranks
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.retrieval.terminal_text import fitted, width
+from adamine_jax.base.terminal_text import fitted, width
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from adamine_jax.gallery import Gallery
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.serving.items import Items, NoPhoto
 from tests.servers import serving
 from tests.small_collection import photo_file

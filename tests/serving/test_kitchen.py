@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 import adamine_jax
 from adamine_jax import embed
-from adamine_jax.devices import make_mesh
+from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.train import train
 from configs import quickstart
 from data_builders.kitchen.__main__ import main as cook

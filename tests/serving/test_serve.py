@@ -14,8 +14,8 @@ import threadpoolctl
 import uvicorn
 
 from adamine_jax import serve
-from adamine_jax.gallery import Gallery
-from adamine_jax.retrieval import index
+from adamine_jax.gallery import index
+from adamine_jax.gallery.store import Gallery
 from tests.small_collection import photo_file
 
 

@@ -4,12 +4,12 @@ import argparse
 import shlex
 from pathlib import Path
 
-from adamine_jax.errors import one_line_errors
-from adamine_jax.flags import given_path
-from data_builders.recipe1m.own_recipes.fields import NAMES
+from adamine_jax.base.cores import available_cores
+from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.flags import given_path
+from adamine_jax.recipes.fields import NAMES
 from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
 from data_builders.recipe1m.own_recipes.report import Report
-from data_builders.recipe1m.photos import available_cores
 from data_builders.splits import parse_splits
 
 DESCRIPTION = """Writes recipes of your own in the layout of a download of Recipe1M (layer1.json, layer2.json,

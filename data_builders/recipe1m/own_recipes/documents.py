@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.json_array import read_array
-from data_builders.recipe1m.own_recipes.fields import Entry, looks_like_recipe
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import Entry, looks_like_recipe
+from data_builders.recipe1m.layers.json_array import read_array
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.tables import parse_json
 

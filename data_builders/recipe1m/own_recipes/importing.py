@@ -10,18 +10,19 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from adamine_jax.errors import UserError
-from adamine_jax.progress import track
+from adamine_jax.base.cores import available_cores
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import track
+from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
+from adamine_jax.recipes.ingredient_names import ingredient_names
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.filters import INGREDIENT_LIMIT, INSTRUCTION_LIMIT
 from data_builders.recipe1m.own_recipes import identity
-from data_builders.recipe1m.own_recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
-from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile, PhotoFinder, PhotoProblem
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 from data_builders.recipe1m.own_recipes.writing import Layers, Placed, new_folder, write_classes
-from data_builders.recipe1m.photos import available_cores, map_in_order
+from data_builders.recipe1m.passes.photos import map_in_order
 from data_builders.recipe1m.recipes import PARTITIONS
 
 CLASSES_FROM = ("category", "none")

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.groups import Group
-from data_builders.recipe1m.markup import shown
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.report.groups import Group
 
 # How many of each kind are named; dropped.tsv names them all.
 NAMED = 3

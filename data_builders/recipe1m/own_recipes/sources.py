@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import Entry
 from data_builders.recipe1m.own_recipes.documents import JSON_SUFFIXES, PAGE_SUFFIXES, read_document, read_folder
-from data_builders.recipe1m.own_recipes.fields import Entry
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.tables import read_json_lines, read_sheet
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.own_recipes.fields import NAMES, Entry, field_of
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import NAMES, Entry, field_of
 from data_builders.recipe1m.own_recipes.report import Report
 
 # A line or cell beyond this is no recipe: most likely a quote is missing.

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import Draft
 from data_builders.file_errors import told_in_one_line
 from data_builders.json_list import JsonList
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.markup import shown
-from data_builders.recipe1m.own_recipes.fields import Draft
+from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile
 from data_builders.workplace import move_into_place, workplace
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.kitchen import writer
 from data_builders.kitchen.__main__ import main
 from data_builders.kitchen.mess import PER_BLOCK

@@ -4,7 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_builders.recipe1m.classes import STOP_WORDS, BigramCounter, food101_names, name_classes, title_tokens
+from adamine_jax.recipes.stop_words import STOP_WORDS
+from data_builders.recipe1m.classes import BigramCounter, food101_names, name_classes, title_tokens
 from data_builders.recipe1m.options import Options
 
 SMALL = {"class_min_train": 2, "class_min_val": 1, "class_min_test": 1}

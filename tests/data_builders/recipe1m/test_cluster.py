@@ -10,13 +10,13 @@ pytest.importorskip("apache_beam", reason="takes pip install '.[beam]'")
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m import cluster
 from data_builders.recipe1m.cluster import Cluster
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photo_pass import LoadPhotos
+from data_builders.recipe1m.passes.photo_pass import LoadPhotos
+from data_builders.recipe1m.passes.text_pass import Dropped
 from data_builders.recipe1m.recipe1m_dataset_builder import Builder
-from data_builders.recipe1m.text_pass import Dropped
 from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.lmdb_building import write_vocabulary
 from tests.data_builders.recipe1m.lmdb_layout import Database

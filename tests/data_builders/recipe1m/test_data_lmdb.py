@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m import sentences
-from data_builders.recipe1m.lmdb_environment import BadValueError, Environment
+from data_builders.recipe1m.lmdb.environment import BadValueError, Environment
 from tests.data_builders.recipe1m import t7
 from tests.data_builders.recipe1m.download import recipe_id
 from tests.data_builders.recipe1m.lmdb_layout import LENGTH, Database, Pickled, vector, write_environment

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_builders.recipe1m import decoding
-from data_builders.recipe1m.decoding import UnreadablePhotoError, decode_plain_jpeg, decode_small, reduced
-from data_builders.recipe1m.photos import map_in_order
+from adamine_jax.recipes import decoding
+from adamine_jax.recipes.decoding import UnreadablePhotoError, decode_plain_jpeg, decode_small, reduced
+from data_builders.recipe1m.passes.photos import map_in_order
 
 
 def encoded(image: Image.Image, file_format: str = "PNG", **options) -> bytes:

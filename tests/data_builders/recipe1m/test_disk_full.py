@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.file_errors import file_problem, told_in_one_line
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run

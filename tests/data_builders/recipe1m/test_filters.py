@@ -1,6 +1,6 @@
 import pytest
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m import filters
 from data_builders.recipe1m.recipes import Recipe
 

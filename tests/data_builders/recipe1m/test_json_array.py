@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import json_array
-from data_builders.recipe1m.json_array import read_array
-from data_builders.recipe1m.json_index import ArrayIndex
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.layers import json_array
+from data_builders.recipe1m.layers.json_array import read_array
+from data_builders.recipe1m.layers.json_index import ArrayIndex
 
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))

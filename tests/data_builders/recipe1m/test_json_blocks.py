@@ -4,10 +4,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import json_blocks
-from data_builders.recipe1m.json_array import read_array
-from data_builders.recipe1m.json_blocks import places, read_block, read_blocks, read_text
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.layers import json_blocks
+from data_builders.recipe1m.layers.json_array import read_array
+from data_builders.recipe1m.layers.json_blocks import places, read_block, read_blocks, read_text
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: \né\U0001f370'), max_size=8)
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | TEXTS

@@ -2,9 +2,9 @@ import contextlib
 
 import pytest
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import layer_fields
-from data_builders.recipe1m.layers import Layers, Seen
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.layers import fields as layer_fields
+from data_builders.recipe1m.layers.reading import Layers, Seen
 from data_builders.recipe1m.recipes import Recipe, Unusable
 from tests.data_builders.recipe1m.download import INGREDIENTS, INSTRUCTIONS, Download, photo_id, recipe_id
 

@@ -6,8 +6,8 @@ import pickletools
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.legacy import array, load_classes, load_pickles, load_words
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.legacy.vocabulary import array, load_classes, load_pickles, load_words
 from data_builders.recipe1m.vocabulary import load_vocabulary
 
 # (np.arange(3, dtype="<f4").reshape(3, 1), ["a", "é"]) as Python 2 wrote it: byte strings, protocol 2.

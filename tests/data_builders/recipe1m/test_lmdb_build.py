@@ -12,7 +12,7 @@ from PIL import Image
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
-from data_builders.recipe1m import decoding
+from adamine_jax.recipes import decoding
 from tests import tiny
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
 from tests.data_builders.recipe1m.lmdb_building import NAMES, build, records_of, write_vocabulary

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import lmdb
 import pytest
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.lmdb_pages import check_pages
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.lmdb.pages import check_pages
 
 PAGE = 4096
 

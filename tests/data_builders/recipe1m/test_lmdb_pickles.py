@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import decoding
-from data_builders.recipe1m.legacy import array
-from data_builders.recipe1m.lmdb_pickles import loads, picture, whole, wholes
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes import decoding
+from data_builders.recipe1m.legacy.vocabulary import array
+from data_builders.recipe1m.lmdb.pickles import loads, picture, whole, wholes
 from tests.data_builders.recipe1m.torch_pickles import FORMS, Call, Name, New, Outside, dumps, save_file, saved, tensor
 from tests.golden import make_torch_pickles
 
@@ -148,7 +148,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_nothing_runs(tmp_path, protocol
         ("PIL.JpegImagePlugin.os", "ImageFile"),
         ("PIL.JpegImagePlugin", "JpegImageFile.load"),
         ("PIL.JpegImagePlugin", "jpeg_factory"),
-        ("data_builders.recipe1m.lmdb_pickles", "Picture"),
+        ("data_builders.recipe1m.lmdb.pickles", "Picture"),
         ("numpy", "load"),
         ("copyreg", "_reconstructor"),
         (os.name, "x"),

@@ -5,9 +5,10 @@ import json
 import pytest
 import tensorflow_datasets as tfds
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import conversion, json_blocks, workers
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m import conversion, workers
 from data_builders.recipe1m.classes import class_of_title
+from data_builders.recipe1m.layers import json_blocks
 from tests.data_builders.recipe1m.download import Download, recipe_id
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 
@@ -32,7 +33,7 @@ def test_several_processes_write_the_same_files(tmp_path, monkeypatch):
     source = planted().write(tmp_path / "download")
     one = convert(source, tmp_path / "one", "--workers", "1")
     monkeypatch.setattr(conversion, "SMALL_TEXT", 0)
-    monkeypatch.setattr("data_builders.recipe1m.layers.BLOCK_BYTES", 600)
+    monkeypatch.setattr("data_builders.recipe1m.layers.reading.BLOCK_BYTES", 600)
     several = convert(source, tmp_path / "several", "--workers", "2")
     assert len(list(json_blocks.read_blocks(source / "layer1.json", 600))) > 3
     names = sorted(path.name for path in one.iterdir())
@@ -116,7 +117,7 @@ def test_unknown_partitions_are_refused(tmp_path, capsys):
 def test_a_limit_reads_the_first_records(tmp_path, limit, monkeypatch):
     download = planted()
     source = download.write(tmp_path / "download")
-    monkeypatch.setattr("data_builders.recipe1m.layers.BLOCK_BYTES", 600)
+    monkeypatch.setattr("data_builders.recipe1m.layers.reading.BLOCK_BYTES", 600)
     place = convert(source, tmp_path / "out", "--limit", limit)
     report = json.loads((place / "report.json").read_text())
     assert report["records"]["all"] == min(limit, len(download.layer1))

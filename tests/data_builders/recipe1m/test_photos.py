@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from data_builders.recipe1m import photos
-from data_builders.recipe1m.decoding import reduced
-from data_builders.recipe1m.photo_places import find_photo
-from data_builders.recipe1m.photos import load_photo, map_in_order
+from adamine_jax.recipes.decoding import reduced
+from data_builders.recipe1m.passes import photos
+from data_builders.recipe1m.passes.photo_places import find_photo
+from data_builders.recipe1m.passes.photos import load_photo, map_in_order
 from tests.data_builders.recipe1m.download import jpeg
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.legacy import load_classes, load_pickles, load_words
-from data_builders.recipe1m.lmdb_pickles import loads
-from data_builders.recipe1m.pickle_limits import check_instructions, numbers_in
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.legacy.pickle_limits import check_instructions, numbers_in
+from data_builders.recipe1m.legacy.vocabulary import load_classes, load_pickles, load_words
+from data_builders.recipe1m.lmdb.pickles import loads
 
 NUMBER, LENGTH = struct.Struct("<I"), struct.Struct("<Q")
 MEBI = 1 << 20

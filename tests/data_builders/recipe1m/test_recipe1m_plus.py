@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from data_builders.recipe1m.layers.source_files import fingerprint
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.photo_places import find_photo
-from data_builders.recipe1m.source_files import fingerprint
+from data_builders.recipe1m.passes.photo_places import find_photo
 from tests.data_builders.recipe1m.download import Download, jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 

@@ -2,11 +2,11 @@ from collections import Counter
 
 import numpy as np
 
-from data_builders.recipe1m.markup import shown
-from data_builders.recipe1m.photos import Photo
+from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.recipes import Recipe, Unusable
-from data_builders.recipe1m.report import Report
-from data_builders.recipe1m.report_page import page
+from data_builders.recipe1m.report.page import page
+from data_builders.recipe1m.report.report import Report
 
 
 def recipe(number=1, partition="train", title="Pie"):

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 
 from adamine_jax.plots.items import Item
-from data_builders.recipe1m.sample import Sample, Sampled
+from data_builders.recipe1m.report.sample import Sample, Sampled
 
 
 def recipes(train, val, test):

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from data_builders.recipe1m import layer_fields, layers
-from data_builders.recipe1m.layers import Layers
-from data_builders.recipe1m.photo_places import Listed
+from data_builders.recipe1m.layers import fields as layer_fields
+from data_builders.recipe1m.layers import reading as layers
+from data_builders.recipe1m.layers.reading import Layers
+from data_builders.recipe1m.passes.photo_places import Listed
+from data_builders.recipe1m.passes.text_pass import Decide, Decided, Dropped, Encoded
 from data_builders.recipe1m.recipes import Unusable
-from data_builders.recipe1m.text_pass import Decide, Decided, Dropped, Encoded
 from tests.data_builders.recipe1m.messy import messy
 
 

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m import torch7
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.vectors import torch7
 from tests.data_builders.recipe1m import t7
 from tests.data_builders.recipe1m.t7 import Raw, Storage, Tensor, dumps
 

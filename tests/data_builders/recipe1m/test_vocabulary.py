@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.vocabulary import Vocabulary, frequent_words, load_vocabulary, train_vocabulary
 

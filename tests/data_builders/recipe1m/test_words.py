@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_builders.recipe1m.words import (
-    ingredient_ids,
-    instruction_words,
-    sure_phrases,
-    training_sentences,
-    word_ids,
-)
+from adamine_jax.recipes.words import ingredient_ids, instruction_words, sure_phrases, training_sentences, word_ids
 
 
 def words(line, names=(), valid=None):

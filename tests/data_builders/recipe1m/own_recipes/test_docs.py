@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from data_builders.recipe1m.own_recipes.fields import NAMES
-from data_builders.recipe1m.own_recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.fields import NAMES
+from adamine_jax.recipes.ingredient_names import ingredient_names
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.own_recipes.own import Imported, run_import
 

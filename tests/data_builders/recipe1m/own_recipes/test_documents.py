@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.own_recipes.fields import draft
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import draft
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 from tests.data_builders.recipe1m.own_recipes.own import linked, page, recipe

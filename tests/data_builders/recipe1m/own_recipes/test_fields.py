@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.recipe1m.own_recipes.fields import NAMES, Entry, UnusableError, draft, field_of, looks_like_recipe
+from adamine_jax.recipes.fields import NAMES, Entry, UnusableError, draft, field_of, looks_like_recipe
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),

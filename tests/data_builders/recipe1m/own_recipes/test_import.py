@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_builders.recipe1m.legacy import load_classes
+from data_builders.recipe1m.legacy.vocabulary import load_classes
 from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.own_recipes.own import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data_builders.recipe1m.own_recipes.ingredient_names import MOST_WORDS, ingredient_names
-from data_builders.recipe1m.own_recipes.ingredient_words import word_lists
+from adamine_jax.recipes.ingredient_names import MOST_WORDS, ingredient_names
+from adamine_jax.recipes.ingredient_words import word_lists
 
 REAL = Path(os.environ.get("ADAMINE_REAL_DATA") or Path(__file__).resolve().parents[4] / ".." / "shared")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.errors import UserError
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 

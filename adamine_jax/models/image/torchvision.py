@@ -1,0 +1,167 @@
+"""ResNet weights in torchvision's names and layout, as `.safetensors` or `.pth` files."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.interop.state_dicts import leaves_with_names, listed, put_leaf, read_state_dict, tensor_fault
+from adamine_jax.models.image.resnet import LAYOUTS, Layout, ResNet
+
+Tree = dict[str, Any]
+
+CLASSIFIER = ("fc.weight", "fc.bias")
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetWeights:
+    """A ResNet's weights in this project's layout.
+
+    Attributes:
+        depth: 10, 18, 34, 50, 101 or 152.
+        width: channels of the first stage.
+        variables: {'params', 'batch_stats'} of `models.resnet.ResNet`, float32 NumPy arrays.
+        dropped: names in the file that have no place here: the ImageNet classifier.
+    """
+
+    depth: int
+    width: int
+    variables: Tree
+    dropped: tuple[str, ...] = ()
+
+
+def read_torchvision(path: Path) -> ResNetWeights:
+    """Reads a state dict of a torchvision ResNet.
+
+    Args:
+        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.tar`; this needs PyTorch).
+
+    Raises:
+        UserError: the file cannot be read, or is not the state dict of a ResNet.
+    """
+    return from_state_dict(read_state_dict(path), where=str(path))
+
+
+def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state dict") -> ResNetWeights:
+    """Converts a state dict of a torchvision ResNet.
+
+    Depth and width are read off the names and shapes. `num_batches_tracked` is ignored, `fc.weight` and `fc.bias`
+    are dropped, and every other tensor must be there, in its shape, and alone.
+
+    Args:
+        tensors: arrays by torchvision's names.
+        where: the file's name, for errors.
+
+    Raises:
+        UserError: names missing, left over or misshapen tensors, and those that are not finite.
+    """
+    tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
+    dropped = tuple(name for name in CLASSIFIER if name in tensors)
+    tensors = {name: array for name, array in tensors.items() if name not in CLASSIFIER}
+    depth, width = depth_and_width(tensors, where)
+    variables, faults = convert(tensors, depth, width)
+    if faults:
+        raise UserError(f"{where}: not the weights of a ResNet-{depth} of width {width}: {listed(faults)}")
+    return ResNetWeights(depth, width, variables, dropped)
+
+
+def convert(
+    tensors: dict[str, np.ndarray], depth: int, width: int, rename: Callable[[str], str] = str
+) -> tuple[Tree, list[str]]:
+    """Arranges torchvision's tensors as ours.
+
+    Args:
+        tensors: arrays by torchvision's names.
+        depth: of the ResNet.
+        width: channels of its first stage.
+        rename: from torchvision's name of a tensor to the one in the file, for the faults.
+
+    Returns:
+        {'params', 'batch_stats'} of `models.resnet.ResNet`, and what is missing, left over, misshapen or not finite.
+    """
+    by_name = {
+        torchvision_name(path): (path, leaf.shape) for path, leaf in leaves_with_names(abstract_variables(depth, width))
+    }
+    faults = [f"{rename(name)} is missing" for name in by_name if name not in tensors]
+    faults += [f"{rename(name)} does not belong" for name in tensors if name not in by_name]
+    variables: Tree = {}
+    for name, (path, shape) in by_name.items():
+        if name not in tensors:
+            continue
+        wanted = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
+        if fault := tensor_fault(rename(name), tensors[name], wanted):
+            faults.append(fault)
+        else:
+            put_leaf(variables, path, _to_ours(tensors[name]))
+    return variables, faults
+
+
+def abstract_variables(depth: int, width: int) -> Tree:
+    """Shapes and dtypes of a ResNet's variables, {'params', 'batch_stats'}."""
+    photo = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    model = ResNet(depth, width)
+    return jax.eval_shape(functools.partial(model.init, use_running_average=True), key, photo)
+
+
+def torchvision_name(path: tuple[str, ...]) -> str:
+    """Torchvision's name of one of our leaves.
+
+    `('params', 'layer3_2', 'downsample_conv', 'kernel')` is `layer3.2.downsample.0.weight`.
+    """
+    _, *modules, leaf = path
+    name = ".".join([*modules, _LEAVES[leaf]])
+    name = re.sub(r"^(layer\d)_(\d+)", r"\1.\2", name)
+    return name.replace("downsample_conv", "downsample.0").replace("downsample_bn", "downsample.1")
+
+
+def find_depth(names: Iterable[str]) -> int | None:
+    """Depth of the ResNet that has tensors of these torchvision names; None if its blocks are those of no ResNet."""
+    names = list(names)
+    blocks = [0, 0, 0, 0]
+    for name in names:
+        if match := re.match(r"layer([1-4])\.(\d+)\.", name):
+            stage = int(match[1]) - 1
+            blocks[stage] = max(blocks[stage], int(match[2]) + 1)
+    layout = Layout(tuple(blocks), bottleneck=any(name.endswith("conv3.weight") for name in names))
+    return next((depth for depth, known in LAYOUTS.items() if known == layout), None)
+
+
+def depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, int]:
+    """Depth and width of the ResNet that has these tensors, by torchvision's names.
+
+    Args:
+        tensors: arrays by name.
+        where: the file's name, for errors.
+
+    Raises:
+        UserError: they are those of another network.
+    """
+    stem = tensors.get("conv1.weight")
+    if stem is None or stem.ndim != 4:
+        raise UserError(
+            f"{where}: not a torchvision ResNet (no conv1.weight among its {len(tensors)} tensors); "
+            "give a state dict as torchvision names it"
+        )
+    depth = find_depth(tensors)
+    if depth is None:
+        raise UserError(
+            f"{where}: its blocks are those of none of ResNet-10, 18, 34, 50, 101 and 152; "
+            "the file is another network, or a part of one"
+        )
+    return depth, stem.shape[0]
+
+
+def _to_ours(array: np.ndarray) -> np.ndarray:
+    """Convolution kernels from (F, C, k, k) to (k, k, C, F); all in float32."""
+    array = np.asarray(array, np.float32)
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,0 +1,168 @@
+"""Whole models that published PyTorch code trained: both towers, and the classifier where there is one."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.interop.published_names import PUBLISHED, Names
+from adamine_jax.interop.state_dicts import listed, read_state_dict, tensor_fault
+from adamine_jax.models.image import torchvision
+from adamine_jax.models.image.resnet import feature_dim
+from adamine_jax.models.recipe.published import recipe_tower_from_state_dict
+
+Tree = dict[str, Any]
+Tensors = dict[str, np.ndarray]
+Shape = tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedModel:
+    """A model's weights in this project's layout.
+
+    Attributes:
+        depth: of the ResNet.
+        width: channels of its first stage.
+        variables: {'params', 'batch_stats'} of `models.adamine.AdaMine`, float32 NumPy arrays; the word table has the
+            rows of the file.
+        dropped: names in the file that have no place here: the ImageNet classifier.
+    """
+
+    depth: int
+    width: int
+    variables: Tree
+    dropped: tuple[str, ...]
+
+
+def read_published(path: Path, names: Names) -> PublishedModel:
+    """Reads a checkpoint, or a state dict alone.
+
+    Args:
+        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth.tar`, `.pth`, `.pt`; this needs PyTorch).
+        names: of the code base that it comes from.
+
+    Raises:
+        UserError: the file cannot be read, or holds another model.
+    """
+    return from_state_dict(read_state_dict(path, [names.entry]), names, where=str(path))
+
+
+def from_state_dict(tensors: Tensors, names: Names, *, where: str = "the state dict") -> PublishedModel:
+    """Converts the state dict of a whole model.
+
+    Depth and widths are read off the tensors. `module` in a name, which `nn.DataParallel` leaves behind, and
+    `num_batches_tracked` are ignored, ImageNet's classifier is dropped, and every other tensor must be there, in its
+    shape, and alone.
+
+    Args:
+        tensors: arrays by the code base's names.
+        names: these.
+        where: the file's name, for errors.
+
+    Raises:
+        UserError: names missing, left over or misshapen tensors, and those that are not finite.
+    """
+    tensors = _without_module(tensors, where)
+    _check_code_base(tensors, names, where)
+    of_resnet = {name: names.to_torchvision(name) for name in tensors}
+    resnet = {inside: tensors[name] for name, inside in of_resnet.items() if inside}
+    dropped = tuple(names.from_torchvision(name) for name in torchvision.CLASSIFIER if name in resnet)
+    resnet = {name: array for name, array in resnet.items() if name not in torchvision.CLASSIFIER}
+    rest = {name: tensors[name] for name, inside in of_resnet.items() if not inside}
+
+    depth, width = torchvision.depth_and_width(resnet, where)
+    resnet_variables, faults = torchvision.convert(resnet, depth, width, names.from_torchvision)
+    faults += _faults(rest, _shapes(rest, names, feature_dim(depth, width)))
+    if faults:
+        faults.sort(key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("does not belong")))
+        raise UserError(f"{where}: not a model of {names.title}: {listed(faults)}")
+
+    def linear(name: str) -> Tree:
+        return {
+            "kernel": np.asarray(rest[f"{name}.weight"], np.float32).T,
+            "bias": np.asarray(rest[f"{name}.bias"], np.float32),
+        }
+
+    params = {
+        "image_tower": {"resnet": resnet_variables["params"], "fc": linear(names.image_fc)},
+        "recipe_tower": recipe_tower_from_state_dict(rest, names),
+    }
+    if f"{names.classifier}.weight" in rest:
+        params["classifier"] = linear(names.classifier)
+    batch_stats = {"image_tower": {"resnet": resnet_variables["batch_stats"]}}
+    return PublishedModel(depth, width, {"params": params, "batch_stats": batch_stats}, dropped)
+
+
+def _without_module(tensors: Tensors, where: str) -> Tensors:
+    """Strips `module` out of names, wherever it stands, and leaves counters out."""
+    stripped: Tensors = {}
+    for name, array in tensors.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        short = ".".join(part for part in name.split(".") if part != "module")
+        if short in stripped:
+            raise UserError(f"{where}: holds {short} twice, with and without `module.`; take one of them out")
+        stripped[short] = array
+    return stripped
+
+
+def _check_code_base(tensors: Tensors, names: Names, where: str) -> None:
+    """Tells a file of something else at once, instead of by hundreds of names."""
+    stem = names.from_torchvision("conv1.weight")
+    if stem in tensors:
+        return
+    for source, others in PUBLISHED.items():
+        if others is not names and others.from_torchvision("conv1.weight") in tensors:
+            raise UserError(f"{where}: has the names of {others.title}, not of {names.title}; give --from {source}")
+    if "conv1.weight" in tensors:
+        raise UserError(f"{where}: holds a ResNet alone; give --from torchvision, and --out in place of --workdir")
+    raise UserError(
+        f"{where}: not a model of {names.title} (no {stem} among its {len(tensors)} tensors); give the whole checkpoint"
+    )
+
+
+def _shapes(tensors: Tensors, names: Names, features: int) -> dict[str, Shape]:
+    """Shapes of everything but the ResNet, by name; None for a size that only a missing or misshapen tensor says."""
+
+    def size(name: str, axis: int) -> int | None:
+        tensor = tensors.get(name)
+        return tensor.shape[axis] if tensor is not None and tensor.ndim == 2 else None
+
+    def lstm(name: str, inputs: int | None, hidden: int | None, suffix: str = "") -> dict[str, Shape]:
+        gates = None if hidden is None else 4 * hidden
+        biases = {f"{name}.bias_{kind}_l0{suffix}": (gates,) for kind in ("ih", "hh")}
+        return {
+            f"{name}.weight_ih_l0{suffix}": (gates, inputs),
+            f"{name}.weight_hh_l0{suffix}": (gates, hidden),
+            **biases,
+        }
+
+    def linear(name: str, inputs: int | None, outputs: int | None) -> dict[str, Shape]:
+        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+    word_dim = size(f"{names.words}.weight", 1)
+    ingredients = size(f"{names.ingredient_lstm}.weight_hh_l0", 1)
+    instructions = size(f"{names.instruction_lstm}.weight_hh_l0", 1)
+    sentence_dim = size(f"{names.instruction_lstm}.weight_ih_l0", 1)
+    embedding_dim = size(f"{names.recipe_fc}.weight", 0)
+    both = None if None in (ingredients, instructions) else 2 * ingredients + instructions
+    shapes = {
+        **linear(names.image_fc, features, embedding_dim),
+        f"{names.words}.weight": (None, word_dim),
+        **lstm(names.ingredient_lstm, word_dim, ingredients),
+        **lstm(names.ingredient_lstm, word_dim, ingredients, "_reverse"),
+        **lstm(names.instruction_lstm, sentence_dim, instructions),
+        **linear(names.recipe_fc, both, embedding_dim),
+    }
+    if any(name.startswith(f"{names.classifier}.") for name in tensors):
+        shapes |= linear(names.classifier, embedding_dim, size(f"{names.classifier}.weight", 0))
+    return shapes
+
+
+def _faults(tensors: Tensors, shapes: dict[str, Shape]) -> list[str]:
+    faults = [f"{name} is missing" for name in shapes if name not in tensors]
+    faults += [f"{name} does not belong" for name in tensors if name not in shapes]
+    of_each = [tensor_fault(name, tensors[name], shape) for name, shape in shapes.items() if name in tensors]
+    return faults + [fault for fault in of_each if fault]

@@ -1,0 +1,71 @@
+"""LSTM layers, of which only the final states are wanted."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from adamine_jax.models import initial
+from adamine_jax.models.recipe.recurrence import lstm_final_state
+
+
+class LSTM(nn.Module):
+    """One direction of an LSTM layer: see `lstm_final_state`.
+
+    Every parameter starts from U(±1/√hidden). There is one bias: PyTorch's two only ever act as their sum, and that
+    sum is how the bias starts here, two draws added.
+
+    Attributes:
+        hidden: H.
+        reverse: reads backwards.
+        remat: recomputes activations in the backward pass instead of keeping them.
+        forget_bias: see `initial.lstm_bias`.
+        param_dtype: of `input_kernel` (D, 4H), `recurrent_kernel` (H, 4H), `bias` (4H,).
+    """
+
+    hidden: int
+    reverse: bool = False
+    remat: bool = False
+    forget_bias: float = 0.0
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Maps (B, T, D) and lengths (B,) to the final hidden state (B, hidden)."""
+        bound = 1 / math.sqrt(self.hidden)
+        kernel_init, bias_init = initial.uniform(bound), initial.lstm_bias(bound, self.forget_bias)
+        gates = 4 * self.hidden
+        return lstm_final_state(
+            inputs,
+            lengths,
+            self.param("input_kernel", kernel_init, (inputs.shape[-1], gates), self.param_dtype),
+            self.param("recurrent_kernel", kernel_init, (self.hidden, gates), self.param_dtype),
+            self.param("bias", bias_init, (gates,), self.param_dtype),
+            reverse=self.reverse,
+            remat=self.remat,
+        )
+
+
+class BidirectionalLSTM(nn.Module):
+    """Final states of a forward and a backward LSTM, in that order.
+
+    Attributes:
+        hidden: H of each direction.
+        remat, forget_bias: as in `LSTM`.
+        param_dtype: of the parameters.
+    """
+
+    hidden: int
+    remat: bool = False
+    forget_bias: float = 0.0
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Maps (B, T, D) and lengths (B,) to (B, 2·hidden)."""
+        options = {"remat": self.remat, "forget_bias": self.forget_bias, "param_dtype": self.param_dtype}
+        forward = LSTM(self.hidden, **options, name="forward")
+        backward = LSTM(self.hidden, reverse=True, **options, name="backward")
+        return jnp.concatenate([forward(inputs, lengths), backward(inputs, lengths)], axis=-1)

@@ -1,0 +1,177 @@
+"""The frozen phase without waste: a ResNet that does not learn sees each crop once, and training reads what it saw.
+
+Its pooled features are stored beside the run as float16, `frozen_features/<ResNet>/<split>.npy`. They are computed
+with BatchNorm's stored statistics, for a fixed number of crops of each photo; see docs/features.md.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from adamine_jax.base import files
+from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
+from adamine_jax.base.progress import Progress
+from adamine_jax.distributed import mesh as devices
+from adamine_jax.distributed.agreement import agreed
+from adamine_jax.input import pipeline
+from adamine_jax.input.damage import Damage
+from adamine_jax.input.features import PhotoFeatures
+from adamine_jax.input.records import RecordIndex
+from adamine_jax.models.adamine import AdaMine
+from adamine_jax.models.image.resnet import feature_dim
+
+FOLDER = "frozen_features"
+DTYPE = np.dtype(np.float16)
+_BATCHES_BETWEEN_NOTES = 16
+"""After so many batches what is done is written to disk and counted; an interrupted computation goes on from there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenResNet:
+    """The ResNet of a run that does not learn yet.
+
+    Attributes:
+        workdir: of the run, below which the features are stored.
+        config: of the run.
+        model: both towers.
+        variables: {'params', 'batch_stats'}, replicated over `mesh`.
+        mesh: with the axis 'data'.
+        damage: takes the damaged records; the features of a photo that cannot be read are NaN.
+    """
+
+    workdir: Path
+    config: Any
+    model: AdaMine
+    variables: dict[str, Any]
+    mesh: Mesh
+    damage: Damage
+
+    def random_crops(self, index: RecordIndex) -> PhotoFeatures:
+        """Features of `cache_frozen_features` random crops of each photo of the train split, computed once.
+
+        Raises:
+            UserError: the disk has no room for them, or too many records are damaged.
+        """
+        photos, crops = len(index.photo_ids), self.config.cache_frozen_features
+        draws = np.random.default_rng([self.config.seed, photos]).random((photos * crops, 3), np.float32)
+        path = self._stored("train", index, np.repeat(np.arange(photos), crops), draws)
+        rows = np.arange(photos * crops).reshape(photos, crops)
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
+
+    def central_crops(self, index: RecordIndex) -> PhotoFeatures:
+        """Features of the central crop of each validation recipe's first photo; see `random_crops`."""
+        first = index.first_photo[:-1]
+        path = self._stored("val", index, first, None)
+        rows = np.zeros((len(index.photo_ids), 1), np.int64)
+        rows[first, 0] = np.arange(len(first))  # validation asks for no others
+        return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
+
+    def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
+        """The file with the features of these photos' crops, (N, F), made where it is missing."""
+        path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
+        if agreed(path.exists):
+            return path
+        image = self.config.model.image
+        shape = (len(photos), feature_dim(image.depth, image.width))
+        unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
+        done = agreed(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
+        features = None
+
+        def make_room() -> None:
+            nonlocal features
+            path.parent.mkdir(parents=True, exist_ok=True)
+            features = _open(unfinished, shape, is_new=not done)
+
+        def finish() -> None:
+            unfinished.rename(path)
+            note.unlink(missing_ok=True)
+
+        try:
+            agreed(make_room)
+            self._compute(features, done, note, index, photos, draws, split)
+            agreed(finish)
+        except OSError as error:
+            size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
+            if error.errno not in NO_ROOM:
+                raise UserError(f"{path}: {size} cannot be written ({error.strerror})") from None
+            error.filename = str(path)
+            remedy = (
+                f"the features take {size}: make room and give the same command again, which goes on from there, or "
+                "take a lower config.cache_frozen_features (0 = none) in another workdir"
+            )
+            raise DiskFull(error, remedy=remedy) from None
+        return path
+
+    def _compute(
+        self,
+        features: np.memmap | None,
+        done: int,
+        note: Path,
+        index: RecordIndex,
+        photos: np.ndarray,
+        draws: np.ndarray | None,
+        split: str,
+    ) -> None:
+        """Fills the rows of `features` (N, F) from `done` on, and notes from time to time how far it is.
+
+        All processes compute, the first one has the file.
+        """
+        batch_size = devices.round_up(min(self.config.eval.batch_size, len(photos)), self.mesh)
+        batches = pipeline.photo_batches(
+            index,
+            photos[done:],
+            None if draws is None else draws[done:],
+            batch_size=batch_size,
+            rows=devices.local_rows(batch_size),
+            data=self.config.data,
+            damage=self.damage,
+        )
+        with Progress(f"features of the frozen ResNet, {split}", len(photos), "crop", initial=done) as progress:
+            for number, batch in enumerate(self._features(batches), start=1):
+                count = min(batch_size, len(photos) - done)
+                if features is not None:
+                    features[done : done + count] = batch[:count]
+                done += count
+                progress.update(count)
+                if features is not None and number % _BATCHES_BETWEEN_NOTES == 0:
+                    features.flush()
+                    files.write_text(note, str(done))
+        if features is not None:
+            features.flush()
+
+    def _features(self, batches: Iterator[pipeline.Batch]) -> Iterator[np.ndarray]:
+        """Batches of photos to (B, F) features, NaN where there is no photo."""
+
+        @functools.partial(jax.jit, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        def embed(variables, batch):
+            features = self.model.apply(variables, batch["image"], method="image_features")
+            return jnp.where(batch["readable"][:, None], features, jnp.nan)
+
+        for batch in pipeline.to_devices(batches, self.mesh):
+            yield np.asarray(embed(self.variables, batch)).astype(DTYPE)
+
+    def _digest(self) -> str:
+        """Of the ResNet: other weights have other features."""
+        digest = hashlib.sha256()
+        for collection in ("params", "batch_stats"):
+            for leaf in jax.tree.leaves(self.variables[collection]["image_tower"]["resnet"]):
+                digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()[:12]
+
+
+def _open(path: Path, shape: tuple[int, int], is_new: bool) -> np.memmap:
+    """The matrix on disk, which has all its room from the start: a mapped page without any would kill the process."""
+    features = np.lib.format.open_memmap(path, "w+" if is_new else "r+", DTYPE, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return features
