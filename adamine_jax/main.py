@@ -24,7 +24,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.config.checks import parse_flags
+from adamine_jax.config.overrides import config_file, parse_flags
 from adamine_jax.distributed import processes
 from adamine_jax.distributed.preemption import RUN_AGAIN
 
@@ -51,7 +51,7 @@ def main() -> None:
             )
     if not isinstance(CONFIG.value, ml_collections.ConfigDict):
         raise UserError(
-            f"--config {_config_file()}: no such file, or its get_config() does not return a ConfigDict; "
+            f"--config {config_file(sys.argv)}: no such file, or its get_config() does not return a ConfigDict; "
             "try configs/adamine.py"
         )
     if len(arguments) > 1:
@@ -61,16 +61,6 @@ def main() -> None:
     from adamine_jax.train import train  # after the flags, so that a mistake in them is told at once
 
     train(CONFIG.value, WORKDIR.value, profile=PROFILE.value)
-
-
-def _config_file() -> str:
-    """What was given as --config."""
-    for argument, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-        if argument.lstrip("-") == "config":
-            return after
-        if argument.lstrip("-").startswith("config="):
-            return argument.partition("=")[2]
-    return ""
 
 
 if __name__ == "__main__":

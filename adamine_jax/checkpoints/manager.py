@@ -128,8 +128,11 @@ class Checkpoints:
         return dataclasses.replace(like, **restored["model"], **restored["training"])
 
     def restore_model(self, step: int, like: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
-        """Restores {'params', 'batch_stats'} alone; see `restore`."""
-        return self._restore(step, {"model": _abstract(like, mesh)})["model"]
+        """Restores {'params', 'batch_stats'} alone, with the parameters beside the towers that `like` lacks.
+
+        See `restore`.
+        """
+        return self._restore(step, {"model": _abstract(like, mesh)}, others=True)["model"]
 
     def model_digest(self, step: int) -> str:
         """SHA-256 of what `restore_model` reads, by the checksums in the manifest.
@@ -206,13 +209,13 @@ class Checkpoints:
                 "still there: see to the disk or the folder's permissions, and give the same command again"
             ) from error
 
-    def _restore(self, step: int, targets: dict[str, Any]) -> dict[str, Any]:
+    def _restore(self, step: int, targets: dict[str, Any], others: bool = False) -> dict[str, Any]:
         folder = self._folder / str(step)
         if step not in self._verified:
             agreed(lambda: self._verify(step))
             self._verified.add(step)
         try:
-            return restore_trees(folder, targets)
+            return restore_trees(folder, targets, others)
         except (ValueError, KeyError, OSError) as error:
             if not folder.exists():
                 raise UserError(_REMOVED.format(folder=folder)) from None

@@ -1,0 +1,5 @@
+"""The configuration of a run: presets, sections of towers and losses, checks, and what `config.json` holds."""
+
+from adamine_jax.config.defaults import preset, set_loss, set_tower, split_variant, with_variant
+
+__all__ = ["preset", "set_loss", "set_tower", "split_variant", "with_variant"]

@@ -124,7 +124,7 @@ class Engine:
     @property
     def reads_photos(self) -> bool:
         """Whether the model embeds photos, and not another encoder's features of them."""
-        return not self.encoder.trained.config.model.image.feature_dim
+        return self.encoder.trained.model.image_tower.reads_photos
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ _NO_PHOTO = "no photo listed in numims"
 _BEYOND = "an ingredient id that the vocabulary does not have"
 _NO_NAME = "a class that has no name"
 _REPEATED = "id appears a second time"
-_VECTORS = "instructions are sentence vectors: `vectors` writes them, model.instructions = 'vectors' reads them"
+_VECTORS = "instructions are sentence vectors: `vectors` writes them, model.recipe.instructions = 'vectors' reads them"
 
 
 def vocabulary_file(source: Path, options: Options) -> Path:
