@@ -44,12 +44,11 @@ def main() -> None:
         print(__doc__)
         return
     arguments = parse_flags(sys.argv)
-    for name, value in (("--config", CONFIG.value), ("--workdir", WORKDIR.value)):
-        if value is None:
-            raise UserError(
-                f"{name} is missing: python -m adamine_jax.main --config configs/adamine.py --workdir runs/a"
-            )
-    if not isinstance(CONFIG.value, ml_collections.ConfigDict):
+    config, workdir = CONFIG.value, WORKDIR.value
+    if config is None or workdir is None:
+        name = "--config" if config is None else "--workdir"
+        raise UserError(f"{name} is missing: python -m adamine_jax.main --config configs/adamine.py --workdir runs/a")
+    if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(
             f"--config {config_file(sys.argv)}: no such file, or its get_config() does not return a ConfigDict; "
             "try configs/adamine.py"
@@ -60,7 +59,7 @@ def main() -> None:
     processes.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value, detect=DISTRIBUTED.value)
     from adamine_jax.train import train  # after the flags, so that a mistake in them is told at once
 
-    train(CONFIG.value, WORKDIR.value, profile=PROFILE.value)
+    train(config, workdir, profile=PROFILE.value)
 
 
 if __name__ == "__main__":

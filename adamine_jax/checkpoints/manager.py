@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -26,7 +26,10 @@ from adamine_jax.checkpoints.manifest import Damage
 from adamine_jax.checkpoints.orbax_trees import restore_trees, save_trees
 from adamine_jax.distributed.agreement import agreed
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 MODEL_FIELDS = ("params", "batch_stats")
 """What evaluation needs; it is stored apart, so that optimiser states need not be read for it."""
@@ -161,7 +164,8 @@ class Checkpoints:
         return list(scores.items()), list(unreadable.items())
 
     def _kept(self, scores: folders.Scores) -> set[int]:
-        return {*sorted(scores)[-self._keep :], folders.best(scores)}
+        kept = (*sorted(scores)[-self._keep :], folders.best(scores))
+        return {step for step in kept if step is not None}
 
     def _write(self, step: int, state: dict[str, Any], scores: dict[str, float], superseded: list[Path]) -> None:
         """Writes a checkpoint, then removes those that it makes superfluous."""

@@ -33,8 +33,10 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_unless_abandoned, hook)
     try:
-        handlers = {name: ocp.StandardCheckpointHandler(multiprocessing_options=_alone()) for name in trees}
         options = ocp.CompositeOptions(multiprocessing_options=_alone())
+        handlers: dict[str, Any] = {}
+        for name in trees:
+            handlers[name] = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
         handler = ocp.CompositeCheckpointHandler(composite_options=options, **handlers)
         with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:  # both trees at a time
             items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
