@@ -154,7 +154,7 @@ def test_it_searches_embeds_and_serves(run, tmp_path, capsys):
     with servers.serving(model, adamine_jax.open_gallery(run / "gallery" / "test", model.digest)) as (address, *_):
         answer = httpx.post(f"{address}/api/v1/search/recipe", json={"title": "a soup", "in": "photos", "top": 2})
     assert answer.status_code == 200, answer.text
-    assert len(answer.json()["hits"]) == 2
+    assert len(answer.json()["results"]) == 2
 
 
 def test_losses_combine_as_a_weighted_list(lab, tiny_data, tmp_path):
