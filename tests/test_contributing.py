@@ -146,15 +146,18 @@ def test_records_and_queries_have_one_embedding(run, tmp_path):
     np.testing.assert_allclose(row, gallery.embeddings("recipe")[3], atol=1e-5)
 
 
-def test_it_searches_embeds_and_serves(run, tmp_path, capsys):
+def test_it_searches_and_embeds(run, tmp_path, capsys):
     assert search.main(["--workdir", str(run), "--ingredients", "word1, word2", "--top", "3"]) == 0
     assert len(re.findall(r"0\.\d\d", capsys.readouterr().out)) >= 3
     assert embed.main(["--workdir", str(run), "--split", "val", "--out", str(tmp_path / "val")]) == 0
+
+
+def test_it_serves(run):
     model = adamine_jax.load(run)
     with servers.serving(model, adamine_jax.open_gallery(run / "gallery" / "test", model.digest)) as (address, *_):
         answer = httpx.post(f"{address}/api/v1/search/recipe", json={"title": "a soup", "in": "photos", "top": 2})
     assert answer.status_code == 200, answer.text
-    assert len(answer.json()["results"]) == 2
+    assert len(answer.json()["photos"]) == 2
 
 
 def test_losses_combine_as_a_weighted_list(lab, tiny_data, tmp_path):
