@@ -2,8 +2,9 @@
 
 python -m adamine_jax.main --config configs/adamine.py --workdir runs/a [--config.section.field=value ...]
 
-  --config FILE                   a file of configs/; configs/adamine.py documents every field
-  --config.section.field=value    sets one of its fields
+  --config PRESET[:VARIANT]       a file of configs/, or its name; configs/adamine.py documents the fields. A variant
+                                  chooses other towers or another loss: image=NAME,recipe=NAME,loss=NAME
+  --config.section.field=value    sets a field
   --workdir DIR                   folder of the run: metrics, checkpoints, scores and pictures
   --profile                       also writes a trace of a few steps to DIR/profile
 

@@ -1,6 +1,7 @@
 """Every mistake in a configuration gets one line that names the field and what it takes."""
 
 import importlib
+import json
 from pathlib import Path
 
 import ml_collections
@@ -8,9 +9,10 @@ import pytest
 
 from adamine_jax import main
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import checks, stored
+from adamine_jax.config import checks, overrides, stored
 from configs import adamine, quickstart
 
+GOLDEN = Path(__file__).parent / "golden"
 PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
@@ -84,9 +86,40 @@ def test_unknown_and_missing_fields_are_refused():
 def test_a_configuration_survives_its_file():
     config = quickstart.get_config()
     config.loss.num_negatives = 3
-    again = stored.from_dict(__import__("json").loads(stored.to_json(config)))
+    again = stored.from_dict(json.loads(stored.to_json(config)))
     assert again == config
     assert isinstance(again.loss.strategies, tuple)
+
+
+def test_an_older_configuration_is_read_as_todays():
+    """That of a quickstart before towers had sections of their own."""
+    older = json.loads((GOLDEN / "config_of_an_older_version.json").read_text())
+    config, today = stored.from_dict(older), quickstart.get_config()
+    today.model.recipe.word_dim = 64
+    assert config.model == today.model
+    assert config.loss.strategies == today.loss.strategies
+    assert config.evals == today.evals
+    older["model"]["image"]["feature_dim"] = 20
+    assert stored.from_dict(older).model.image.to_dict() == {"name": "features", "feature_dim": 20}
+
+
+def test_a_variant_replaces_whole_sections():
+    config = adamine.get_config("image=features,loss=triplet+0.5*pairwise_plus")
+    assert config.model.image.to_dict() == {"name": "features", "feature_dim": 0}
+    assert config.loss.weights.to_dict() == {"triplet": 1.0, "pairwise_plus": 0.5}
+    assert config.loss.terms.pairwise_plus.negative_margin == 0.9
+    config.data.image_features, config.data.mismatch = "clip.npy", 0.5
+    checks.check(config)
+    config.loss.terms.triplet.margin = -1.0
+    with pytest.raises(UserError, match=r"config.loss.terms.triplet.margin = -1.0: takes a number from 0"):
+        checks.check(config)
+
+
+def test_features_of_photos_choose_their_tower():
+    config = adamine.get_config()
+    config.data.image_features = "clip.npy"
+    assert overrides.resolved(config).model.image.name == "features"
+    assert config.model.image.name == "resnet"
 
 
 def test_only_fields_that_may_not_change_are_named():
@@ -108,6 +141,21 @@ def test_only_fields_that_may_not_change_are_named():
         (["--config=configs/adamine.py", "--workdir=w", "--config.batch_size=many"], "config.batch_size=many"),
         (["--config=configs/adamine.py", "--workdir=w", "--wrokdir=x"], "Unknown command line flag 'wrokdir'"),
         (["--config=configs/adamine.py", "--workdir=w", "stray"], "stray: not a flag"),
+        (
+            ["--config=configs/adamine.py", "--workdir=w", "--config.model.word_dim=3"],
+            "--config.model.word_dim: is now --config.model.recipe.word_dim=3",
+        ),
+        (
+            ["--config", "configs/adamine.py", "--workdir=w", "--config.model.image.name=features"],
+            "give --config configs/adamine.py:image=features",
+        ),
+        (
+            ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
+            "give --config quickstart:vse,loss=NAME",
+        ),
+        (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; takes resnet, features"),
+        (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME"),
+        (["--config=adamine:image=features", "--workdir=w", "--config.model.image.depth=5"], "no such field"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(arguments, message, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Checks of a run's configuration, before any work starts."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,11 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
         raise UserError(f"config.cache_frozen_features = {config.cache_frozen_features}: {reason}; takes 0")
 
 
-def unknown_field(field: str, known: dict[str, Any] | None = None) -> str:
+def unknown_field(field: str, known: Iterable[str]) -> str:
     """The line about a field that does not exist: where it is now, or the nearest ones that do exist."""
     if field in MOVED:
         return f"config.{field}: is now config.{MOVED[field]}"
-    names = list(flatten(base_config()) if known is None else known)
+    names = list(known)
     near = difflib.get_close_matches(field, names, n=3, cutoff=0.4) or difflib.get_close_matches(
         field.split(".")[-1], names, n=3, cutoff=0.3
     )

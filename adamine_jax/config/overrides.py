@@ -37,11 +37,10 @@ def parse_flags(argv: list[str]) -> list[str]:
     Raises:
         UserError: An unknown flag, config field or value.
     """
-    argv = _with_paths(argv)
     for argument in argv[1:]:
         _check_field(argument, argv)
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(_with_paths(argv))
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
         known = [field for field in flatten(base_config()) if field == name or field.endswith(f".{name}")]
@@ -50,12 +49,12 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise UserError(str(error)) from None
     except flags.Error as error:
         raise UserError(str(error)) from None
-    except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field
-        config = flags.FLAGS["config"].value
-        known = flatten(config) if hasattr(config, "items") else flatten(base_config())
+    except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field; it names the last part
+        absent, known = re.findall(r"\w+", str(error)), flatten(base_config())
         for argument in argv[1:]:
-            if (field := _field_of(argument)) and field not in known:
-                raise UserError(unknown_field(field, known)) from None
+            field = _field_of(argument)
+            if field and (field not in known or field.rpartition(".")[2] in absent):
+                raise UserError(unknown_field(field, [name for name in known if name != field])) from None
         raise UserError(f"--config: {error}") from None
     except (FileNotFoundError, ImportError, SyntaxError) as error:
         raise UserError(f"--config: {error}") from None
