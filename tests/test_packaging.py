@@ -1,0 +1,56 @@
+"""What the wheel and the two README commands install, and the `adamine` command."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from adamine_jax.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_requirements_are_the_dependencies_and_three_extras():
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"], *extras["search"]]
+    assert sorted(filter(None, lines)) == sorted(name for name in declared if not name.startswith("adamine-jax["))
+
+
+def test_the_wheel_has_every_package_and_no_top_level_configs():
+    folders = (path.parent for root in ("adamine_jax", "data_builders") for path in (ROOT / root).rglob("__init__.py"))
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages | {"adamine_jax.presets"}
+
+
+def adamine(*arguments):
+    command = [sys.executable, "-m", "adamine_jax.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_adamine_lists_its_commands():
+    listed = adamine()
+    assert listed.returncode == 0
+    assert all(f"  {name}" in listed.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serch"], "error: adamine serch: no such command; did you mean search?\n"),
+        (["train", "--config", "quickstart"], "error: --workdir is missing"),
+        (["evaluate", "--workdir", "nowhere"], "error: nowhere/config.json: no such file"),
+    ],
+)
+def test_a_mistake_ends_as_that_of_the_module(arguments, message):
+    done = adamine(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_import_is_a_command_of_the_converter():
+    assert "data_builders.recipe1m import" in adamine("import", "--help").stdout
