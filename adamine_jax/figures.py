@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.flags import given_path
-from adamine_jax.plots import run_figures, space
 from adamine_jax.queries.encoder import load
 
 FIGURES = ("curves", "top5", "map", "ranks", "panels", "removal")
@@ -25,6 +24,8 @@ FIGURES = ("curves", "top5", "map", "ranks", "panels", "removal")
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws every figure that can be drawn; what is missing for the others is said in one line."""
+    from adamine_jax.plots import run_figures  # not above: a missing extra is one line
+
     flags = _parser().parse_args(arguments)
     for workdir in filter(None, (flags.workdir, flags.against)):
         if not workdir.is_dir():
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from adamine_jax.plots import run_figures, space
+
     parser = argparse.ArgumentParser(
         prog="python -m adamine_jax.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -15,9 +15,8 @@ import socket
 import sys
 from pathlib import Path
 
-import threadpoolctl
-
 from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import open_gallery
@@ -31,9 +30,9 @@ BATCH_SIZES = (1, 8, 32)
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, loads the model and the gallery, serves until it is told to stop."""
     flags = _parser().parse_args(arguments)
-    for package, name in (("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("python_multipart", "python-multipart")):
+    for package in ("fastapi", "uvicorn", "python_multipart"):
         if importlib.util.find_spec(package) is None:
-            raise UserError(f"serving needs {name}: pip install fastapi uvicorn python-multipart")
+            raise UserError(f"serving {how_to_get(package)}")
     workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
@@ -64,6 +63,8 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     app = create_app(engine, flags.allow_origin)
     if len(gallery) < index.SMALLEST:
         # Among so few a second thread of BLAS finds nothing to do, but spins, which takes a third of two cores.
+        import threadpoolctl
+
         threadpoolctl.threadpool_limits(1, "blas")
     gc.freeze()  # what stays need not be looked through again and again while queries wait
     config = uvicorn.Config(

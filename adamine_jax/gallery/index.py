@@ -20,6 +20,7 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 
@@ -174,7 +175,7 @@ def _faiss():
     try:
         import faiss
     except ImportError:
-        raise UserError("an index needs FAISS: pip install faiss-cpu") from None
+        raise UserError(f"an index {how_to_get('faiss')}") from None
     return faiss
 
 

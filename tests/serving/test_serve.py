@@ -61,7 +61,7 @@ def test_without_fastapi_it_says_what_to_install(kitchen, capsys, monkeypatch):
     find = serve.importlib.util.find_spec
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None if name == "fastapi" else find(name))
     said = error_of(capsys, "--workdir", kitchen / "run")
-    assert said == "error: serving needs fastapi: pip install fastapi uvicorn python-multipart"
+    assert said == "error: serving needs fastapi, which is not installed: pip install 'adamine-jax[serve]'"
 
 
 @pytest.mark.slow
