@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import adamine_jax
-from adamine_jax import embed, evaluate, export_weights, search
+from adamine_jax import compare, embed, evaluate, export_weights, search
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import preset, set_loss, set_tower
 from adamine_jax.config.checks import check
@@ -112,7 +112,15 @@ def test_features_of_the_frozen_backbone_are_cached(lab, tiny_data, tmp_path):
 
 def test_evaluate_prints_the_evaluators_numbers(run, capsys):
     assert evaluate.main(["--workdir", str(run), "--split", "val"]) == 0
-    assert re.search(r"^modality_gap: 0\.\d+|^modality_gap: 1\.\d+", capsys.readouterr().out, re.M)
+    assert re.search(r"^modality_gap: [01]\.\d+", capsys.readouterr().out, re.M)
+    written = json.loads((run / "eval_val.json").read_text())
+    assert set(written) == {"full", "evals"}
+    assert set(written["evals"]) == {"modality_gap"}
+
+
+def test_runs_with_other_evaluators_are_compared(run, capsys):
+    assert compare.main([str(run), str(run)]) == 0
+    assert "R@1 (full)" in capsys.readouterr().out
 
 
 def test_an_export_has_all_parameters_and_starts_another_tower(run, lab, tiny_data, tmp_path, capsys):

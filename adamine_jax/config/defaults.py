@@ -69,6 +69,8 @@ def set_loss(config: Config, losses_: str | Sequence[tuple[str, float]]) -> None
     config.loss = losses.section("weighted_sum")
     for name, weight in losses_:
         term = name.rpartition(":")[2]
+        if term in config.loss.terms:
+            raise UserError(f"a weighted list of losses has {term} twice; give it one weight")
         config.loss.terms[term] = losses.section(name)
         config.loss.weights[term] = float(weight)
 

@@ -70,17 +70,18 @@ def evaluate_split(
     embeddings = split_embeddings(index, numbers, image, recipe)
     ids, seed = embeddings.ids, trained.config.eval.seed
     measured = evaluators.measure(evaluators.build(trained.config), embeddings)
+    in_table = evaluators.RetrievalEvaluator.metrics
+    others = {name: value for name, value in measured.items() if name not in in_table}
     ranked = rank_draws(image, recipe, ids, protocols, seed)
     results = score(ranked)
     if processes.is_first():
         kept = _ranked_before(ranks_path(directory, split), seed, trained.step, ids) | ranked
         write_ranks(ranks_path(directory, split), RankFile(kept, seed, trained.step))
-        files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept), indent=2) + "\n")
+        evals = {"evals": others} if others else {}
+        files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept) | evals, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
-    shown = evaluators.RetrievalEvaluator.metrics  # they are in the table
-    for name, value in measured.items():
-        if name not in shown:
-            print(f"{name}: {value:.4g}", flush=True)
+    for name, value in others.items():
+        print(f"{name}: {value:.4g}", flush=True)
     return Evaluated(results, ranked, index, numbers, image, recipe, measured)
 
 

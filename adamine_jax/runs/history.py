@@ -99,7 +99,7 @@ def read_run(workdir: Path) -> Run:
         config=_flatten(read_json("config.json")),
         train=[line for line in lines if line["split"] == "train"],
         validations=[line for line in lines if line["split"] == "val"],
-        test=read_json("eval_test.json"),
+        test={name: scores for name, scores in read_json("eval_test.json").items() if name != "evals"},
         missing=missing,
     )
 
