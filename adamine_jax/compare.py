@@ -17,7 +17,6 @@ from typing import Any
 
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.flags import given_path
-from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.retrieval.tables import columns
 from adamine_jax.runs.certainty import FEWEST_SAMPLES, SAMPLES, format_certainty
@@ -75,6 +74,8 @@ def draw_comparison(runs: Sequence[Run], out: Path) -> Path:
     Raises:
         UserError: there are no curves, or more than can be told apart.
     """
+    from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay  # only a picture needs matplotlib
+
     runs = in_order(runs)[0]
     drawn = [
         Curves(letter, run.name, _note(run), run.train, run.validations, run.best["step"] if run.best else None)

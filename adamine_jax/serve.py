@@ -9,15 +9,13 @@ stop it when what it has begun is answered.
 
 import argparse
 import gc
-import importlib.util
 import signal
 import socket
 import sys
 from pathlib import Path
 
-import threadpoolctl
-
 from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.extras import require
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import open_gallery
@@ -31,9 +29,7 @@ BATCH_SIZES = (1, 8, 32)
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, loads the model and the gallery, serves until it is told to stop."""
     flags = _parser().parse_args(arguments)
-    for package, name in (("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("python_multipart", "python-multipart")):
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"serving needs {name}: pip install fastapi uvicorn python-multipart")
+    require("serving needs", "serve", "fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl")
     workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
@@ -48,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> None:
+    import threadpoolctl
     import uvicorn
 
     from adamine_jax.serving.app import create_app

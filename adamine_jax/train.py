@@ -268,7 +268,7 @@ def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) ->
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
-    """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
+    """Tests the best checkpoint of a workdir; draws its curves and its top-5 pictures where matplotlib is installed.
 
     Args:
         directory: the workdir.
@@ -277,9 +277,14 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
-
-    if processes.is_first() and read_metrics(directory / "metrics.jsonl"):
+    draws = processes.is_first()
+    try:
+        from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
+    except UserError as missing:
+        if draws:
+            print(f"{missing}; then draw them: python -m adamine_jax.figures --workdir {directory}")
+        draws = False
+    if draws and read_metrics(directory / "metrics.jsonl"):
         run_figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
@@ -289,6 +294,7 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if processes.is_first():
         embedded = found.numbers, found.image, found.recipe
         write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
+    if draws:
         for picture in run_figures.draw_top5(directory, queries=4, seed=0):
             print(picture)
     if damage.count:

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.extras import require
 from adamine_jax.losses import total_loss
 from benchmarks.machine import describe_machine
 from configs import adamine
@@ -171,6 +173,7 @@ def large(size: int, reference: int, repeats: int) -> list[str]:
     ]
 
 
+@one_line_errors
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,6 +188,7 @@ def main() -> None:
         lines = large(size, 4096, 3) if size == options.large else compare(size, options.repeats)
         print("\n".join(lines))
         return
+    require("the peers need", "bench", "torch", "pytorch_metric_learning")
     parts = []
     for size in [*options.batches.split(","), *([options.large] if options.large else [])]:
         command = [sys.executable, "-m", "benchmarks.losses", "--part", str(size), "--large", str(options.large)]
@@ -200,4 +204,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

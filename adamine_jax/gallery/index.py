@@ -20,6 +20,7 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import require
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 
@@ -171,10 +172,9 @@ _BUILD = "build it with `python -m adamine_jax.search … --index`"
 
 
 def _faiss():
-    try:
-        import faiss
-    except ImportError:
-        raise UserError("an index needs FAISS: pip install faiss-cpu") from None
+    require("an index needs", "search", "faiss")
+    import faiss
+
     return faiss
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import require
 from data_builders.recipe1m.legacy import vocabulary as legacy
 from data_builders.recipe1m.lmdb import pickles as lmdb_pickles
 from data_builders.recipe1m.lmdb.pages import check_pages
@@ -41,10 +42,9 @@ class Environment:
     """
 
     def __init__(self, folder: Path, name: str):
-        try:
-            import lmdb
-        except ImportError:
-            raise UserError("data_lmdb is read with the package lmdb; install it: pip install '.[lmdb]'") from None
+        require("data_lmdb needs", "lmdb", "lmdb")
+        import lmdb
+
         self._path, self._name, self._failure = environment_file(folder, name), name, lmdb.Error
         check_pages(self._path)
         try:
