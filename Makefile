@@ -9,13 +9,20 @@ RUN := quickstart
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: help quickstart setup setup-dev test test-all lint format clean
+# `make test-newest NEWEST=python3.13`: the newest Python, with the newest versions that requirements.txt allows.
+NEWEST ?= python3
+NEWEST_BIN := .venv-newest/bin
+FEW := tests/losses/test_golden.py tests/losses/test_triplet.py tests/models/test_adamine.py tests/models/test_recipe.py \
+  tests/test_trajectory.py tests/test_contributing.py tests/retrieval/test_encoder.py tests/test_nonfinite.py
+
+.PHONY: help quickstart setup setup-dev test test-all test-newest lint format clean
 
 help:
 	@echo "make quickstart   set up, then write a small kitchen, convert it, train, evaluate, draw (CPU, minutes)"
 	@echo "make test         set up, then run the tests"
 	@echo "make test-all     the slow tests too"
-	@echo "make lint         ruff;  make format  lets it rewrite;  make clean  removes what these commands made"
+	@echo "make test-newest  losses, models, runs and a search with NEWEST=python3.13, say"
+	@echo "make lint         ruff, import rules, types;  make format  lets ruff rewrite;  make clean  removes what these made"
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -48,21 +55,27 @@ quickstart: setup $(RUN)/download
 	@echo "  python -m adamine_jax.figures --workdir $(RUN)/run --queries 6 --seed 3                  # other queries"
 	@echo "  the README: the same with Recipe1M, or with recipes of your own"
 
-test: setup-dev
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+test: lint
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 test-all: setup-dev
 	$(BIN)/python -m pytest -n auto --dist loadscope -m ''
 
+test-newest:
+	$(NEWEST) -m venv .venv-newest
+	$(NEWEST_BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
+	$(NEWEST_BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.txt --editable '.[dev]'
+	$(NEWEST_BIN)/python -m pytest -n auto --dist loadscope $(FEW)
+
 lint: setup-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pyrefly check
 
 format: setup-dev
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
 clean:
-	rm -rf $(RUN) .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(RUN) .venv-newest .jax_cache .pytest_cache .ruff_cache

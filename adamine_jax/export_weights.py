@@ -15,7 +15,7 @@ import safetensors.numpy
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.files import written_whole
 from adamine_jax.base.flags import given_path
-from adamine_jax.config import checks as configuration
+from adamine_jax.config import stored as configuration
 from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
 from adamine_jax.runs import workdir
 
@@ -63,12 +63,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = workdir.load(args.workdir, checkpoint=args.checkpoint)
     parameters = export_weights(trained, args.out)
     print(f"{args.out}: the model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
-    if trained.model.image_tower.resnet is not None:
-        image = trained.config.model.image
-        print(
-            f"its ResNet alone: --config.model.image.depth={image.depth} --config.model.image.width={image.width} "
-            f"--config.model.image.weights={args.out}"
-        )
+    if trained.model.image_tower.backbone:
+        sizes = {name: value for name, value in trained.config.model.image.items() if name not in ("name", "weights")}
+        shown = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
+        print(f"the backbone of its image tower alone: {' '.join(shown)}")
 
 
 if __name__ == "__main__":

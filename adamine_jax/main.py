@@ -2,8 +2,9 @@
 
 python -m adamine_jax.main --config configs/adamine.py --workdir runs/a [--config.section.field=value ...]
 
-  --config FILE                   a file of configs/; configs/adamine.py documents every field
-  --config.section.field=value    sets one of its fields
+  --config PRESET[:VARIANT]       a file of configs/, or its name; configs/adamine.py documents the fields. A variant
+                                  chooses other towers or another loss: image=NAME,recipe=NAME,loss=NAME
+  --config.section.field=value    sets a field
   --workdir DIR                   folder of the run: metrics, checkpoints, scores and pictures
   --profile                       also writes a trace of a few steps to DIR/profile
 
@@ -24,7 +25,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.config.checks import parse_flags
+from adamine_jax.config.overrides import config_file, parse_flags
 from adamine_jax.distributed import processes
 from adamine_jax.distributed.preemption import RUN_AGAIN
 
@@ -44,14 +45,13 @@ def main() -> None:
         print(__doc__)
         return
     arguments = parse_flags(sys.argv)
-    for name, value in (("--config", CONFIG.value), ("--workdir", WORKDIR.value)):
-        if value is None:
-            raise UserError(
-                f"{name} is missing: python -m adamine_jax.main --config configs/adamine.py --workdir runs/a"
-            )
-    if not isinstance(CONFIG.value, ml_collections.ConfigDict):
+    config, workdir = CONFIG.value, WORKDIR.value
+    if config is None or workdir is None:
+        name = "--config" if config is None else "--workdir"
+        raise UserError(f"{name} is missing: python -m adamine_jax.main --config configs/adamine.py --workdir runs/a")
+    if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(
-            f"--config {_config_file()}: no such file, or its get_config() does not return a ConfigDict; "
+            f"--config {config_file(sys.argv)}: no such file, or its get_config() does not return a ConfigDict; "
             "try configs/adamine.py"
         )
     if len(arguments) > 1:
@@ -60,17 +60,7 @@ def main() -> None:
     processes.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value, detect=DISTRIBUTED.value)
     from adamine_jax.train import train  # after the flags, so that a mistake in them is told at once
 
-    train(CONFIG.value, WORKDIR.value, profile=PROFILE.value)
-
-
-def _config_file() -> str:
-    """What was given as --config."""
-    for argument, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-        if argument.lstrip("-") == "config":
-            return after
-        if argument.lstrip("-").startswith("config="):
-            return argument.partition("=")[2]
-    return ""
+    train(config, workdir, profile=PROFILE.value)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     if flags.json:
         print(json.dumps([_described(hit, gallery, among, places) for hit in hits], ensure_ascii=False, indent=2))
     else:
-        query = f"photo {flags.image}" if flags.image else _said(recipe)
+        query = f"photo {flags.image}" if recipe is None else _said(recipe)
         within = f" of class {flags.class_name}" if flags.class_name is not None else ""
         searched = len(gallery.rows_of_class(flags.class_name)) if flags.class_name is not None else len(gallery)
         print(f"{query} → {among} of {gallery.folder} ({searched:,}){within}\n")
@@ -180,7 +181,7 @@ def _line(hit: Hit, places: dict[int, int] | None, among: str) -> str:
 
 
 def _described(hit: Hit, gallery: Gallery, among: str, places: dict[int, int] | None) -> dict:
-    described = {"place": hit.place, "similarity": round(hit.similarity, 6)}
+    described: dict[str, Any] = {"place": hit.place, "similarity": round(hit.similarity, 6)}
     if places is not None:
         described["place_before"] = places.get(hit.row)
     item = {name: value for name, value in dataclasses.asdict(hit.item).items() if name != "photo"}

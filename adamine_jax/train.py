@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import ml_collections
@@ -17,7 +15,8 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.checkpoints.folders import full_disk_told
 from adamine_jax.checkpoints.manager import Checkpoints
-from adamine_jax.config import checks as configuration
+from adamine_jax.config.checks import check
+from adamine_jax.config.overrides import resolved
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.distributed.agreement import agreed
 from adamine_jax.distributed.preemption import Stopped, StopRequest
@@ -26,17 +25,21 @@ from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex, load_index
-from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.models.image.weights import load_image_weights
+from adamine_jax.losses.base import Loss
+from adamine_jax.losses.registry import build
+from adamine_jax.models.adamine import AdaMine, build_model
+from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.runs import embedding, workdir
 from adamine_jax.runs.evaluation import evaluate_split
 from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
 from adamine_jax.training import preflight
 from adamine_jax.training.feed import Feed
-from adamine_jax.training.fine_tuning import init_from
 from adamine_jax.training.monitoring import InputClock, Trace, peak_memory
-from adamine_jax.training.state import TrainState, create_state, learning_rate, make_train_step, zero_sums
+from adamine_jax.training.optimizer import learning_rate
+from adamine_jax.training.start import first_state
+from adamine_jax.training.state import TrainState, zero_sums
+from adamine_jax.training.step import make_train_step
 from adamine_jax.training.validation import Validation
 
 
@@ -59,16 +62,16 @@ def train(
         SystemExit: the run was told to stop (`preemption.RUN_AGAIN`), and has saved what it has.
         DiskFull: there was no room for what the run writes; given again, it goes on.
     """
-    configuration.check(config)
+    config = resolved(config)
+    check(config)
     mesh = mesh or devices.make_mesh()
     devices.check_batch_size(config.batch_size, mesh)
     dataset = open_dataset(config.data.dir, config.data.name)
     config = preflight.with_dims(config, dataset)
-    num_classes = len(dataset.class_names) if config.loss.classifier_weight else None
-    model = build_model(config.model, table_rows=dataset.table_rows, num_classes=num_classes)
+    model, loss = build_model(config.model, table_rows=dataset.table_rows), build(config.loss)
     damage = Damage(config.data.max_damaged)
     splits = {split: load_index(dataset.shards(split), damage) for split in ("train", "val", "test")}
-    preflight.check_splits(config, dataset, splits)
+    preflight.check_splits(config, loss, dataset, splits)
     check_same("configuration or data set", preflight.digest(config, dataset, splits))
 
     directory = Path(directory)
@@ -79,7 +82,7 @@ def train(
             workdir.claim(directory, config, dataset, splits["train"])
 
         agreed(claim)
-        _Run(config, directory, dataset, splits, model, mesh, damage, profile).finish()
+        _Run(config, directory, dataset, splits, model, loss, mesh, damage, profile).finish()
         return run_test(directory, damage)
 
 
@@ -107,6 +110,7 @@ class _Run:
     dataset: Dataset
     splits: dict[str, RecordIndex]
     model: AdaMine
+    loss: Loss
     mesh: Mesh
     damage: Damage
     profile: bool
@@ -115,16 +119,18 @@ class _Run:
         self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
         rate = learning_rate(self.config, self.steps_per_epoch)
-        self.train_step = make_train_step(self.model, self.config, self.mesh, rate)
+        self.train_step = make_train_step(self.model, self.loss, self.config, self.mesh, rate)
         embed_step = embedding.make_embed_step(self.model, self.mesh)
         val = self.splits["val"]
-        self.validation = Validation(embed_step, val, self.config, self.mesh, self.damage, self.feed.val_batches)
+        measured = evaluators.build(self.config)
+        batches = self.feed.val_batches
+        self.validation = Validation(embed_step, val, self.config, self.mesh, self.damage, batches, measured)
 
     def finish(self) -> None:
         """Trains from the last checkpoint, or from the start, to the last epoch."""
         last_step = self.config.epochs * self.steps_per_epoch
         checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep, self.config.checkpoint.best_by)
-        state = self.first_state(checkpoints)
+        state = first_state(self.config, self.model, self.loss, self.dataset, self.mesh, checkpoints, self.directory)
         done = int(state.step)
         if last_step == 0 and checkpoints.latest_step() is None:
             checkpoints.save(state)  # the untrained model, to be tested for comparison
@@ -155,42 +161,13 @@ class _Run:
         if stopped:
             request.leave(stopped.step)
 
-    def first_state(self, checkpoints: Checkpoints) -> TrainState:
-        """The state of the last checkpoint, or a new one with word vectors and image weights where they are given."""
-        config = self.config
-
-        def variables(word_vectors: np.ndarray | None = None) -> dict[str, Any]:
-            return init_variables(
-                self.model,
-                jax.random.key(config.seed),
-                image_size=config.data.image_size,
-                max_words=config.model.max_words,
-                feature_dim=config.model.image.feature_dim,
-                sentence_dim=config.model.sentence_dim,
-                word_vectors=word_vectors,
-            )
-
-        if (step := checkpoints.latest_step()) is not None:
-            print(f"going on from step {step} of {self.directory}", flush=True)
-            like = jax.eval_shape(lambda: create_state(config, variables(), self.mesh))
-            return checkpoints.restore(step, like, self.mesh)
-        first = variables(config.model.word_norm * self.dataset.word_vectors())
-        if config.train.init_from:
-            first = init_from(Path(config.train.init_from), first, self.dataset)
-        elif config.model.image.weights:
-            first = load_image_weights(config.model.image.weights, first)
-        elif config.unfreeze_epoch > 0 and not config.data.image_features and processes.is_first():
-            epochs = min(config.unfreeze_epoch, config.epochs)
-            print(preflight.RANDOM_RESNET.format(epochs=epochs), file=sys.stderr, flush=True)
-        return create_state(config, first, self.mesh)
-
     def train_epoch(self, epoch: int, state: TrainState, outputs: "_Outputs") -> TrainState:
         """Trains on what is left of an epoch, then validates and saves."""
         config = self.config
         first_step, before = int(state.step), epoch * self.steps_per_epoch
         last_step = before + self.steps_per_epoch
         frozen = self.feed.is_frozen(epoch)
-        clock = InputClock(self.feed.train_batches(epoch, state))
+        clock, note = InputClock(self.feed.train_batches(epoch, state)), ""
         for step, batch in enumerate(clock, start=first_step + 1):
             outputs.trace.before_step(state)
             state = self.train_step(state, batch, frozen=frozen)
@@ -198,7 +175,9 @@ class _Run:
             is_last, note = step == last_step, ""
             if (step - before) % config.train.log_every_steps == 0 or is_last:
                 state, means = self.log_train(epoch, state, outputs.log, clock.seconds() if is_last else {})
-                note = f"epoch {epoch + 1}, loss {means['loss']:.4f}, bad pairs {means['bad_pairs']:.2f}"
+                note = f"epoch {epoch + 1}, loss {means['loss']:.4f}"
+                if "bad_pairs" in means:
+                    note += f", bad pairs {means['bad_pairs']:.2f}"
             outputs.progress.update(note=note)
             # The epoch's last state is saved with its validation: a run must not go on from there without one.
             is_due = config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0
@@ -249,7 +228,7 @@ class _Run:
                 f"the loss or its gradient was not finite in the last {streak} steps, up to step {step}; try a lower "
                 f"config.optim.lr, or config.model.dtype='float32'. The recipes of these batches are listed in {path}"
             )
-        return dataclasses.replace(state, sums=zero_sums(self.config, state.params, self.mesh)), means
+        return dataclasses.replace(state, sums=zero_sums(self.model, self.loss, state.params, self.mesh)), means
 
     def batch_line(self, step: int) -> str:
         """Which recipes the batch after `step` steps has, as a line of JSON."""
@@ -260,7 +239,7 @@ class _Run:
 
 def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) -> str:
     line = f"epoch {epoch + 1}/{epochs}: {note}, peak memory {max(peak_memory().values()):.1f} GiB"
-    if scores:
+    if "r1" in scores:
         r10 = np.mean([scores[f"r10_{direction}"] for direction in DIRECTIONS])
         medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])
         line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"

@@ -33,8 +33,8 @@ RUNS = {
     "`vse_pp`": ("vse_pp", ()),
     "`pairwise_plus`": ("pairwise_plus", ()),
     "`lifted_struct`": ("lifted_struct", ()),
-    "`adamine`, ingredients only": ("adamine", ("--config.model.instructions=none",)),
-    "`adamine`, instructions only": ("adamine", ("--config.model.ingredients=False",)),
+    "`adamine`, ingredients only": ("adamine", ("--config.model.recipe.instructions=none",)),
+    "`adamine`, instructions only": ("adamine", ("--config.model.recipe.ingredients=False",)),
 }
 NARROW = (
     "--config.model.image.width=12",

@@ -22,8 +22,8 @@ SEEDS = (1, 2, 3)
 RUNS = {
     "as documented": ("words", ()),
     "names the vocabulary lacks dropped": ("drop", ()),
-    "without instructions": ("words", ("--config.model.instructions=none",)),
-    "without ingredients": ("words", ("--config.model.ingredients=False",)),
+    "without instructions": ("words", ("--config.model.recipe.instructions=none",)),
+    "without ingredients": ("words", ("--config.model.recipe.ingredients=False",)),
 }
 
 

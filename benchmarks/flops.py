@@ -33,15 +33,15 @@ def text_flops(config, batch: dict[str, np.ndarray]) -> float:
         products = (1 + gradients) * inputs + 3 * hidden
         return float(steps) * 2 * products * 4 * hidden
 
-    from_words = config.instructions == "words"
-    sentences = config.sentence_hidden if from_words else config.sentence_dim
+    from_words = config.recipe.instructions == "words"
+    sentences = config.recipe.sentence_hidden if from_words else config.sentence_dim
     return (
-        2 * lstm((batch["ingredients"] != 0).sum(), config.word_dim, config.ingredient_hidden)
-        + from_words * lstm((batch["words"] != 0).sum(), config.word_dim, config.sentence_hidden)
-        + lstm(batch["num_sentences"].sum(), sentences, config.instruction_hidden, gradients=1 + from_words)
+        2 * lstm((batch["ingredients"] != 0).sum(), config.recipe.word_dim, config.recipe.ingredient_hidden)
+        + from_words * lstm((batch["words"] != 0).sum(), config.recipe.word_dim, config.recipe.sentence_hidden)
+        + lstm(batch["num_sentences"].sum(), sentences, config.recipe.instruction_hidden, gradients=1 + from_words)
         + 3
         * len(batch["words"])
         * 2
-        * (2 * config.ingredient_hidden + config.instruction_hidden)
+        * (2 * config.recipe.ingredient_hidden + config.recipe.instruction_hidden)
         * config.embedding_dim
     )

@@ -14,9 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from adamine_jax.distributed import mesh as devices
+from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.image.resnet import feature_dim
-from adamine_jax.training.state import create_state, learning_rate, make_train_step
+from adamine_jax.training.optimizer import learning_rate
+from adamine_jax.training.state import create_state
+from adamine_jax.training.step import make_train_step
 from benchmarks import contenders
 from benchmarks.batches import TABLE_ROWS, pairs, recipes
 from benchmarks.flops import text_flops
@@ -30,14 +33,15 @@ RESULTS = Path(__file__).parent / "results" / "frozen.md"
 def frozen_step(size: int, instructions: str, cached: bool) -> Callable[[], None]:
     """A training step that computes the features of the photos, or is given them."""
     config = adamine.get_config()
-    config.model.instructions = instructions
+    config.model.recipe.instructions = instructions
     mesh = devices.make_mesh()
     model = build_model(config.model, table_rows=TABLE_ROWS)
-    variables = init_variables(model, jax.random.key(0), image_size=64, max_words=config.model.max_words)
-    step = make_train_step(model, config, mesh, learning_rate(config, 100))
-    state = create_state(config, variables, mesh)
+    variables = init_variables(model, jax.random.key(0), config.model, image_size=64)
+    loss = registry.build(config.loss)
+    step = make_train_step(model, loss, config, mesh, learning_rate(config, 100))
+    state = create_state(model, loss, variables, mesh)
     batch = jax.tree.map(jnp.asarray, pairs(size))
-    batch["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.sentence_dim))
+    batch["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.recipe.sentence_dim))
     if cached:
         batch["image"] = jnp.ones((size, feature_dim(config.model.image.depth)))
 

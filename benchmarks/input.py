@@ -68,11 +68,18 @@ def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
 def ours(index) -> Callable[[], None]:
     """Batches as training gets them."""
     from adamine_jax.input import pipeline
+    from adamine_jax.models import registry
 
     config = config_of()
     plan = np.stack(list(itertools.islice(plans(index.class_id), 100 * BATCHES)))
     batches = pipeline.train_batches(
-        index, plan, first_step=0, rows=slice(None), seed=0, data=config.data, model=config.model
+        index,
+        plan,
+        first_step=0,
+        rows=slice(None),
+        seed=0,
+        data=config.data,
+        recipe_fields=registry.recipe_fields(config.model),
     )
     return lambda: _take(batches)
 
@@ -165,11 +172,15 @@ def stages(index, batches: int = 10) -> dict[str, float]:
     from adamine_jax.input.features import Vectors
     from adamine_jax.input.reading import BatchReader
     from adamine_jax.input.records import RecordReader
+    from adamine_jax.models import registry
     from adamine_jax.recipes import crops as images
 
     config = config_of()
     crop = images.random_crops(config.data.resize, config.data.image_size, config.data.flip)
-    reader, records = BatchReader(index, crop, config.model, Vectors(), Damage(0)), RecordReader(index)
+    reader, records = (
+        BatchReader(index, crop, registry.recipe_fields(config.model), Vectors(), Damage(0)),
+        RecordReader(index),
+    )
     draws = Draws(index, 0, config.data, BATCH)
     plan = list(itertools.islice(plans(index.class_id), batches))
     files = list(itertools.islice(first_photos(index), BATCH))

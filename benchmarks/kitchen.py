@@ -21,8 +21,8 @@ RUNS = {
     "AdaMine, seed 1": ["--config.seed=1"],
     "AdaMine, seed 2": ["--config.seed=2"],
     "AdaMine, seed 3": ["--config.seed=3"],
-    "without instructions": ["--config.seed=1", "--config.model.instructions=none"],
-    "without ingredients": ["--config.seed=1", "--config.model.ingredients=False"],
+    "without instructions": ["--config.seed=1", "--config.model.recipe.instructions=none"],
+    "without ingredients": ["--config.seed=1", "--config.model.recipe.ingredients=False"],
     "photos of other recipes": ["--config.seed=1", "--config.data.shuffle_photos=True"],
     "untrained": ["--config.seed=1", "--config.epochs=0"],
 }

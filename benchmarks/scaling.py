@@ -13,7 +13,7 @@ import jax
 
 from adamine_jax.losses.triplet import LARGEST_KEPT
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.training.state import split_groups
+from adamine_jax.training.optimizer import split_groups
 from benchmarks.batches import TABLE_ROWS, recipes
 from benchmarks.flops import resnet_flops, text_flops
 from configs import adamine
@@ -95,8 +95,8 @@ def paper_model() -> tuple[dict[str, int], int, dict[str, float]]:
     """Of the paper's model: parameters of each group, channels of all BatchNorms, FLOP of a pair in each phase."""
     config = adamine.get_config().model
     model = build_model(config, table_rows=TABLE_ROWS)
-    shapes = jax.eval_shape(lambda: init_variables(model, jax.random.key(0), image_size=64, max_words=config.max_words))
-    groups = split_groups(shapes["params"])
+    shapes = jax.eval_shape(lambda: init_variables(model, jax.random.key(0), config, image_size=64))
+    groups = split_groups(shapes["params"], model)
     params = {name: sum(leaf.size for leaf in jax.tree.leaves(group)) for name, group in groups.items()}
     channels = sum(leaf.size for leaf in jax.tree.leaves(shapes["batch_stats"])) // 2
     photo, texts = resnet_flops(config.image.depth), recipes(2000)
@@ -144,7 +144,7 @@ def tables() -> list[str]:
     params, channels, flops = paper_model()
     total = sum(params.values())
     head = (
-        f"{total:,} parameters, {params['recipe']:,} of them outside the ResNet; {channels:,} channels of BatchNorm; "
+        f"{total:,} parameters, {params['new']:,} of them outside the ResNet; {channels:,} channels of BatchNorm; "
         f"GFLOP a pair: {', '.join(f'{phase} {value / 1e9:.1f}' for phase, value in flops.items())}"
     )
     lines = [
@@ -153,7 +153,7 @@ def tables() -> list[str]:
     ]
     for batch in (128, 1024, 8192, 65536):
         reduced = reduced_bytes(batch, 1024, total, channels)
-        frozen = reduced_bytes(batch, 1024, params["recipe"], channels, frozen=True)
+        frozen = reduced_bytes(batch, 1024, params["new"], channels, frozen=True)
         lines.append(
             f"| {batch:,} | {gathered_bytes(batch, 1024) / 1e6:,.1f} | {reduced / 1e6:,.1f} | {4 * total / 1e6:,.1f} "
             f"| {frozen / 1e6:,.1f} | {loss_flops(batch, 1024) / 1e9:,.1f} | {batch * flops['full'] / 1e9:,.0f} |"

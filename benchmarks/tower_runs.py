@@ -17,13 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.losses import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
-from adamine_jax.training.state import create_state, learning_rate, make_train_step
+from adamine_jax.training.optimizer import learning_rate
+from adamine_jax.training.state import create_state
+from adamine_jax.training.step import make_train_step
 from benchmarks.batches import SIZE, TABLE_ROWS, pairs
 from benchmarks.contenders import serve
 from configs import adamine
 
-TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "embedding_dim")
+TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden")
 ON_GPU = jax.default_backend() == "gpu"
 MATMUL = 8192 if ON_GPU else 2048
 CORES = len(os.sched_getaffinity(0))  # XLA takes as many threads
@@ -35,7 +38,7 @@ def model_of(depth: int) -> tuple[AdaMine, object, dict]:
     config.model.image.depth = depth
     config.model.dtype = "bfloat16" if ON_GPU else "float32"
     model = build_model(config.model, table_rows=TABLE_ROWS)
-    variables = init_variables(model, jax.random.key(0), image_size=SIZE, max_words=config.model.max_words)
+    variables = init_variables(model, jax.random.key(0), config.model, image_size=SIZE)
     return model, config, variables
 
 
@@ -47,7 +50,9 @@ def torch_model(depth: int):
 
     torch.manual_seed(0)
     config = adamine.get_config().model
-    text = torch_towers.TextTower(TABLE_ROWS, **{name: config[name] for name in TEXT_SIZES})
+    text = torch_towers.TextTower(
+        TABLE_ROWS, embedding_dim=config.embedding_dim, **{name: config.recipe[name] for name in TEXT_SIZES}
+    )
     return torch_towers.AdaMine(depth, text).to("cuda" if ON_GPU else "cpu")
 
 
@@ -66,9 +71,10 @@ def our_step(size: int, depth: int) -> Callable[[], None]:
     """A training step with nothing frozen."""
     model, config, variables = model_of(depth)
     mesh = make_mesh(jax.devices()[:1])
-    step = make_train_step(model, config, mesh, learning_rate(config, 100))
+    loss = registry.build(config.loss)
+    step = make_train_step(model, loss, config, mesh, learning_rate(config, 100))
     batch = jax.tree.map(jnp.asarray, pairs(size))
-    state = create_state(config, variables, mesh)
+    state = create_state(model, loss, variables, mesh)
 
     def run() -> None:
         nonlocal state

@@ -87,7 +87,7 @@ def text(options: argparse.Namespace) -> list[str]:
 
     model, config, variables = model_of(options.depth)
     size, small = options.text_batch, options.padded_batch
-    batch = recipes(size, config.model.max_words)
+    batch = recipes(size, config.model.recipe.max_words)
     params = variables["params"]["recipe_tower"]
     cotangent = np.random.default_rng(2).normal(size=(size, config.model.embedding_dim)).astype(np.float32)
 

@@ -9,27 +9,30 @@ docs/features.md says what the file holds, and which of these settings matter. A
 `--config configs/features.py:vse_pp`.
 """
 
-import importlib
+from adamine_jax.config import preset, set_tower, split_variant, with_variant
 
 
-def get_config(preset: str = "adamine"):
+def get_config(variant: str = ""):
     """Returns a preset's configuration with small LSTMs of a long memory, few epochs, a falling learning rate."""
-    config = importlib.import_module(f"configs.{preset}").get_config()
+    base, variant = split_variant(variant)
+    config = preset(base)
     config.seed = 1
     config.batch_size = 128
     config.epochs = 10  # a small collection is memorised after them
-    config.unfreeze_epoch = 0  # there is no ResNet
+    config.unfreeze_epoch = 0  # nothing is frozen
+
+    set_tower(config, "image", "features")
 
     config.model.embedding_dim = 512
-    config.model.word_norm = 4.0
-    config.model.forget_bias = 4.0  # an LSTM starts as a slow average of its words
-    config.model.word_dim = None  # that of the data set's word vectors
-    config.model.ingredient_hidden = 128
-    config.model.sentence_hidden = 128
-    config.model.instruction_hidden = 256
+    config.model.recipe.word_norm = 4.0
+    config.model.recipe.forget_bias = 4.0  # an LSTM starts as a slow average of its words
+    config.model.recipe.word_dim = None  # that of the data set's word vectors
+    config.model.recipe.ingredient_hidden = 128
+    config.model.recipe.sentence_hidden = 128
+    config.model.recipe.instruction_hidden = 256
 
     config.optim.lr = 1e-3
     config.optim.decay_epochs = 10
     config.checkpoint.best_by = "rsum"  # R@1 of some dozens of validation pairs is mostly noise
     config.eval.protocols = ("full",)
-    return config
+    return with_variant(config, variant)

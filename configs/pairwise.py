@@ -4,14 +4,13 @@
         --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
 """
 
-from configs import adamine
+from adamine_jax.config import preset, set_loss, with_variant
 
 
-def get_config():
+def get_config(variant: str = ""):
     """Returns the base configuration with another loss."""
-    config = adamine.get_config()
-    config.loss.name = "pairwise"
-    config.loss.margin = 0.1  # in cosine similarity; the published code read 0
+    config = preset("adamine")
+    set_loss(config, "pairwise")
     config.loss.classifier_weight = 0.01
     config.data.mismatch = 0.8
-    return config
+    return with_variant(config, variant)

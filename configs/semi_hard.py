@@ -4,13 +4,13 @@
         --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
 """
 
-from configs import adamine
+from adamine_jax.config import preset, with_variant
 
 
-def get_config():
+def get_config(variant: str = ""):
     """Returns the base configuration with another loss."""
-    config = adamine.get_config()
+    config = preset("adamine")
     config.loss.strategies = ("IRR", "RII")
     config.loss.weights = (1.0, 1.0)
     config.loss.sampling = "semi_hard"
-    return config
+    return with_variant(config, variant)

@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from adamine_jax.base.errors import NO_ROOM, UserError, room
 
 
 @contextlib.contextmanager
-def told_in_one_line(folder: Path) -> Iterator[None]:
+def told_in_one_line(folder: Path) -> Generator[None]:
     """Within the block an `OSError` becomes a `UserError`.
 
     Args:
@@ -26,7 +26,7 @@ def file_problem(error: OSError, folder: Path) -> str:
     if error.errno not in NO_ROOM:
         return f"{error.filename or folder}: {error.strerror or error}"
     where = folder if error.filename is None else error.filename
-    return f"{where}: {error.strerror.lower()} ({room(folder)}); nothing of it was kept: make room and run again"
+    return f"{where}: {str(error.strerror).lower()} ({room(folder)}); nothing of it was kept: make room and run again"
 
 
 def is_there(path: Path) -> bool:

@@ -2,11 +2,11 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Generator[None]:
     """Within it, cycles are looked for after many objects more than usual, and not among what was there before."""
     thresholds = gc.get_threshold()
     gc.freeze()

@@ -14,5 +14,6 @@ def begin_worker() -> None:
 
 
 def _end_with_the_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
@@ -13,7 +13,7 @@ _REPLACED = "replaced"
 
 
 @contextlib.contextmanager
-def workplace(folder: Path, place: Path, *, out: Path, busy: str) -> Iterator[Path]:
+def workplace(folder: Path, place: Path, *, out: Path, busy: str) -> Generator[Path]:
     """Gives a folder that is empty at first, that nobody else has meanwhile, and that is gone afterwards.
 
     What a killed process left there is deleted; had it come as far as taking away what it was to replace, that is

@@ -63,5 +63,5 @@ def write(folder: Path) -> Path:
         word_min_count=2, word_dim=tiny.WORD_DIM, class_min_train=1, resize=64, unknown_ingredients="words"
     )
     build(folder / "download", folder / "data", options, workers=1, overwrite=False)
-    train(tiny.small_config(folder / "data", epochs=0, model__max_words=12), folder / "run")
+    train(tiny.small_config(folder / "data", epochs=0, model__recipe__max_words=12), folder / "run")
     return folder

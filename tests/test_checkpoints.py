@@ -267,5 +267,6 @@ def test_another_models_checkpoint_is_told_in_one_line(tmp_path):
     wrong = r"checkpoints/1: as it was saved, but not by a model like this one \("
     with pytest.raises(UserError, match=wrong + "params/fc/kernel is 40 × 3 there and 41 × 3 here"):
         checkpoints.restore(1, jax.eval_shape(lambda: state_of(1, size=41)), MESH)
+    kernel = {"fc": {"kernel": state_of(1).params["fc"]["kernel"]}}
     with pytest.raises(UserError, match=wrong + "params/fc/bias is 3 there and absent here"):
-        checkpoints.restore_model(1, {"params": {}, "batch_stats": state_of(1).batch_stats}, MESH)
+        checkpoints.restore_model(1, {"params": kernel, "batch_stats": state_of(1).batch_stats}, MESH)

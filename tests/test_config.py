@@ -1,6 +1,7 @@
 """Every mistake in a configuration gets one line that names the field and what it takes."""
 
 import importlib
+import json
 from pathlib import Path
 
 import ml_collections
@@ -8,19 +9,21 @@ import pytest
 
 from adamine_jax import main
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import checks as configuration
+from adamine_jax.config import checks, overrides, stored
 from configs import adamine, quickstart
 
+GOLDEN = Path(__file__).parent / "golden"
 PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_accepted(preset):
     config = importlib.import_module(f"configs.{preset}").get_config()
-    configuration.check(config)
-    if preset != "quickstart":
-        configuration.check(quickstart.get_config(preset))
-        assert quickstart.get_config(preset).loss == config.loss
+    small = quickstart.get_config(preset) if preset != "quickstart" else config
+    for each in (config, small):
+        each.data.image_features = "clip.npy" if preset == "features" else ""
+        checks.check(each)
+    assert small.loss == config.loss
 
 
 @pytest.mark.parametrize(
@@ -35,8 +38,14 @@ def test_presets_are_accepted(preset):
         ("loss.weights", (1.0,), r"config.loss.weights has 1 numbers for 4 strategies"),
         ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: takes None \(all\) or a whole number from 1"),
         ("loss.num_negatives", True, r"config.loss.num_negatives = True: takes None"),
-        ("loss.name", "triplets", r"config.loss.name = 'triplets': takes one of triplet, pairwise, pairwise_plus"),
-        ("loss.name", "pairwise", r"needs mismatched pairs.*takes a config.data.mismatch above 0"),
+        ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); takes triplet, pairwise"),
+        ("model.image.name", "vitt", r"image tower 'vitt': unknown; takes resnet, features, or package.module:Name"),
+        (
+            "checkpoint.best_by",
+            "r7",
+            r"config.checkpoint.best_by = 'r7': takes a metric of config.evals: r1, rsum,",
+        ),
+        ("evals", ("recall",), r"evaluator 'recall': unknown"),
         ("loss.sampling", "random", r"config.loss.sampling = 'random': takes a config.loss.num_negatives"),
         ("loss.sampling", "easy", r"config.loss.sampling = 'easy': takes one of hardest, semi_hard, random"),
         ("loss.semantic_positives", "none", r"takes one of first, all"),
@@ -50,8 +59,8 @@ def test_presets_are_accepted(preset):
         ("loss.aggregation", "sum", r"config.loss.aggregation = 'sum': takes one of mean, valid"),
         ("optim.lr", 0.0, r"config.optim.lr = 0.0: takes a number above 0"),
         ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),
-        ("eval.protocols", ("2k",), r"config.eval.protocols = \['2k'\]: takes"),
-        ("model.instructions", "vectors", r"needs a config.data.sentence_vectors"),
+        ("eval.protocols", ("2k",), r"config.eval.protocols = \('2k',\): takes"),
+        ("model.recipe.instructions", "vectors", r"needs a config.data.sentence_vectors"),
         ("model.image.weights", "no.safetensors", r"config.model.image.weights = no.safetensors: no such file"),
     ],
 )
@@ -60,35 +69,66 @@ def test_a_value_that_cannot_be_is_refused_by_name(field, value, message):
     with config.ignore_type():
         config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
-        configuration.check(config)
+        checks.check(config)
 
 
 def test_unknown_and_missing_fields_are_refused():
     config = adamine.get_config()
     config.loss.marginn = 0.3
     with pytest.raises(UserError, match=r"config.loss.marginn: no such field; did you mean loss.margin"):
-        configuration.check(config)
+        checks.check(config)
     config = adamine.get_config()
     del config.optim.lr
     with pytest.raises(UserError, match=r"config.optim.lr is missing"):
-        configuration.check(config)
+        checks.check(config)
 
 
 def test_a_configuration_survives_its_file():
     config = quickstart.get_config()
     config.loss.num_negatives = 3
-    again = configuration.from_dict(__import__("json").loads(configuration.to_json(config)))
+    again = stored.from_dict(json.loads(stored.to_json(config)))
     assert again == config
     assert isinstance(again.loss.strategies, tuple)
 
 
+def test_an_older_configuration_is_read_as_todays():
+    """That of a quickstart before towers had sections of their own."""
+    older = json.loads((GOLDEN / "config_of_an_older_version.json").read_text())
+    config, today = stored.from_dict(older), quickstart.get_config()
+    today.model.recipe.word_dim = 64
+    assert config.model == today.model
+    assert config.loss.strategies == today.loss.strategies
+    assert config.evals == today.evals
+    older["model"]["image"]["feature_dim"] = 20
+    assert stored.from_dict(older).model.image.to_dict() == {"name": "features", "feature_dim": 20}
+
+
+def test_a_variant_replaces_whole_sections():
+    config = adamine.get_config("image=features,loss=triplet+0.5*pairwise_plus")
+    assert config.model.image.to_dict() == {"name": "features", "feature_dim": 0}
+    assert config.loss.weights.to_dict() == {"triplet": 1.0, "pairwise_plus": 0.5}
+    assert config.loss.terms.pairwise_plus.negative_margin == 0.9
+    config.data.image_features, config.data.mismatch = "clip.npy", 0.5
+    checks.check(config)
+    config.loss.terms.triplet.margin = -1.0
+    with pytest.raises(UserError, match=r"config.loss.terms.triplet.margin = -1.0: takes a number from 0"):
+        checks.check(config)
+
+
+def test_features_of_photos_choose_their_tower():
+    config = adamine.get_config()
+    config.data.image_features = "clip.npy"
+    assert overrides.resolved(config).model.image.name == "features"
+    assert config.model.image.name == "resnet"
+
+
 def test_only_fields_that_may_not_change_are_named():
     config = adamine.get_config()
-    stored = configuration.flatten(config)
+    before = stored.flatten(config)
     config.epochs, config.data.dir, config.eval.seed, config.train.log_every_steps = 90, "elsewhere", 3, 1
-    assert configuration.differences(config, stored) == []
+    assert stored.differences(config, before) == []
     config.optim.lr = 1e-3
-    assert configuration.differences(config, stored) == ["optim.lr (0.0001 → 0.001)"]
+    assert stored.differences(config, before) == ["optim.lr (0.0001 → 0.001)"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +141,21 @@ def test_only_fields_that_may_not_change_are_named():
         (["--config=configs/adamine.py", "--workdir=w", "--config.batch_size=many"], "config.batch_size=many"),
         (["--config=configs/adamine.py", "--workdir=w", "--wrokdir=x"], "Unknown command line flag 'wrokdir'"),
         (["--config=configs/adamine.py", "--workdir=w", "stray"], "stray: not a flag"),
+        (
+            ["--config=configs/adamine.py", "--workdir=w", "--config.model.word_dim=3"],
+            "--config.model.word_dim: is now --config.model.recipe.word_dim=3",
+        ),
+        (
+            ["--config", "configs/adamine.py", "--workdir=w", "--config.model.image.name=features"],
+            "give --config configs/adamine.py:image=features",
+        ),
+        (
+            ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
+            "give --config quickstart:vse,loss=NAME",
+        ),
+        (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; takes resnet, features"),
+        (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME"),
+        (["--config=adamine:image=features", "--workdir=w", "--config.model.image.depth=5"], "no such field"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(arguments, message, monkeypatch, capsys):
@@ -127,4 +182,4 @@ def test_help_says_how_to_use_it(monkeypatch, capsys):
 
 def test_flattening_names_nested_fields():
     config = ml_collections.ConfigDict({"a": 1, "b": {"c": (1, 2)}})
-    assert configuration.flatten(config) == {"a": 1, "b.c": [1, 2]}
+    assert stored.flatten(config) == {"a": 1, "b.c": [1, 2]}

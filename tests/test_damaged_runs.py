@@ -141,13 +141,12 @@ def test_so_is_a_run_on_photos_that_cannot_be_decoded(data, tiny_data, tmp_path,
 def test_a_photo_that_cannot_be_read_has_no_features_of_the_frozen_resnet(data, tmp_path):
     config = tiny.small_config(data, cache_frozen_features=2)
     model = build_model(config.model, table_rows=len(tiny.WORDS) + 3)
-    sizes = {"image_size": config.data.image_size, "max_words": config.model.max_words}
-    variables = init_variables(model, jax.random.key(0), **sizes)
+    variables = init_variables(model, jax.random.key(0), config.model, image_size=config.data.image_size)
     damage_payloads(data)
     damage_photos(data)
     damage, index = Damage(), index_of(data)
     mesh = make_mesh(jax.devices()[:1])
-    frozen = frozen_features.FrozenResNet(tmp_path, config, model, variables, mesh, damage)
+    frozen = frozen_features.FrozenBackbone(tmp_path, config, model, variables, mesh, damage)
     photos = np.arange(len(index.photo_ids))
     features = frozen.random_crops(index)(photos, np.zeros(len(photos), np.float32))
     owners = np.searchsorted(index.first_photo, photos, side="right") - 1

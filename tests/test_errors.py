@@ -12,7 +12,7 @@ import pytest
 from adamine_jax.base.errors import DiskFull, UserError, one_line_errors
 
 INTERRUPTED = """
-from adamine_jax.errors import one_line_errors
+from adamine_jax.base.errors import one_line_errors
 
 @one_line_errors
 def main():

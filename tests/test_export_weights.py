@@ -9,7 +9,7 @@ import safetensors
 import safetensors.numpy
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import checks as configuration
+from adamine_jax.config import stored as configuration
 from adamine_jax.export_weights import main
 from adamine_jax.import_weights import main as import_main
 from adamine_jax.models.image.weights import load_image_weights, read_image_weights

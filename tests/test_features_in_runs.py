@@ -14,6 +14,7 @@ from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.training import frozen_features
@@ -60,7 +61,7 @@ def test_a_run_without_pixels_trains_resumes_and_is_evaluated(tiny_data, feature
     fields = {
         "data__image_features": photos,
         "data__sentence_vectors": sentences,
-        "model__instructions": "vectors",
+        "model__recipe__instructions": "vectors",
         "unfreeze_epoch": 1,
         "seed": 2,  # with it the last epoch is not the best one
     }
@@ -100,11 +101,15 @@ def test_cached_features_are_the_frozen_resnets(cached_run, tiny_data):
     assert sorted(path.name for path in stored.parent.iterdir()) == ["train.npy", "val.npy"]
     dataset = open_dataset(tiny_data)
     model = build_model(config.model, table_rows=dataset.table_rows)
-    sizes = {"image_size": config.data.image_size, "max_words": config.model.max_words}
-    variables = init_variables(model, jax.random.key(config.seed), **sizes)
+    variables = init_variables(model, jax.random.key(config.seed), config.model, image_size=config.data.image_size)
     index = load_index(dataset.shards("val"))
     (batch,) = pipeline.evaluation_batches(
-        index, np.arange(len(index)), batch_size=12, rows=slice(None), data=config.data, model=config.model
+        index,
+        np.arange(len(index)),
+        batch_size=12,
+        rows=slice(None),
+        data=config.data,
+        recipe_fields=registry.recipe_fields(config.model),
     )
     expected = jax.jit(lambda v, x: model.apply(v, x, method="image_features"))(variables, batch["image"])
     np.testing.assert_allclose(np.load(stored.with_name("val.npy")), expected, rtol=2e-3, atol=1e-3)
@@ -146,7 +151,7 @@ def test_the_resnet_stands_still_while_cached_then_learns(cached_run, tiny_data,
 def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, tmp_path, monkeypatch):
     directory, config = cached_run
     monkeypatch.setattr(frozen_features, "_BATCHES_BETWEEN_NOTES", 1)
-    whole = frozen_features.FrozenResNet._features
+    whole = frozen_features.FrozenBackbone._features
     seen = []
 
     def interrupted(*arguments):
@@ -160,10 +165,10 @@ def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, 
             seen.append(len(features))
             yield features
 
-    monkeypatch.setattr(frozen_features.FrozenResNet, "_features", interrupted)
+    monkeypatch.setattr(frozen_features.FrozenBackbone, "_features", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tmp_path / "run", one_device())
-    monkeypatch.setattr(frozen_features.FrozenResNet, "_features", counted)
+    monkeypatch.setattr(frozen_features.FrozenBackbone, "_features", counted)
     train.train(config, tmp_path / "run", one_device())
     (expected,) = (directory / frozen_features.FOLDER).glob("*/train.npy")
     (stored,) = (tmp_path / "run" / frozen_features.FOLDER).glob("*/train.npy")
@@ -187,10 +192,12 @@ def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
     ("fields", "named"),
     [
         ({"cache_frozen_features": 2, "unfreeze_epoch": 0}, "config.unfreeze_epoch = 0"),
-        ({"cache_frozen_features": 2, "data__image_features": "x.npy"}, "no ResNet beside"),
-        ({"model__instructions": "vectors"}, "needs a config.data.sentence_vectors"),
+        (
+            {"cache_frozen_features": 2, "data__image_features": "x.npy"},
+            "'features' has no pretrained backbone",
+        ),
+        ({"model__recipe__instructions": "vectors"}, "needs a config.data.sentence_vectors"),
         ({"data__sentence_vectors": "x.npy"}, "nothing reads it"),
-        ({"model__image__feature_dim": 7}, "needs a config.data.image_features"),
         ({"data__image_features": "x.npy"}, "x.npy is missing"),
     ],
 )

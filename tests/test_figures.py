@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adamine_jax import figures
 from adamine_jax.figures import main
 from adamine_jax.gallery.files import SIDES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.plots import ingredient_panels, removal
-from adamine_jax.plots import run_figures as figures
 from adamine_jax.plots.items import load_items
 from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
 from adamine_jax.train import train

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import checks as configuration
+from adamine_jax.config.checks import check
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.losses import registry
+from adamine_jax.models.adamine import build_model
 from adamine_jax.runs import workdir
 from adamine_jax.train import train
 from adamine_jax.training import fine_tuning
+from adamine_jax.training.state import initial_variables
 from tests import tiny
 
 WITH_CLASSIFIER = {"loss__classifier_weight": 0.01}
@@ -32,15 +34,15 @@ def other_data(tmp_path_factory):
 
 
 def variables_of(config, dataset, seed):
-    classes = len(dataset.class_names) if config.loss.classifier_weight else None
-    model = build_model(config.model, table_rows=dataset.table_rows, num_classes=classes)
-    return jax.device_get(init_variables(model, jax.random.key(seed), image_size=32, max_words=6))
+    model, loss = build_model(config.model, table_rows=dataset.table_rows), registry.build(config.loss)
+    config.seed = seed
+    return model, jax.device_get(initial_variables(config, model, loss, num_classes=len(dataset.class_names)))
 
 
 def test_words_and_classes_are_matched_by_name_and_the_rest_is_copied(old, other_data, capsys):
     dataset = open_dataset(other_data)
-    new = variables_of(tiny.small_config(other_data, **WITH_CLASSIFIER), dataset, seed=9)
-    merged = jax.device_get(fine_tuning.init_from(old, new, dataset))
+    model, new = variables_of(tiny.small_config(other_data, **WITH_CLASSIFIER), dataset, seed=9)
+    merged = jax.device_get(fine_tuning.init_from(old, model, new, dataset))
     before = jax.device_get(workdir.load(old).variables)
     assert "5 of 7 words known to it, 5 of 7 classes" in capsys.readouterr().out
 
@@ -70,18 +72,18 @@ def test_a_run_starts_from_another_and_says_so_only_once(old, tiny_data, tmp_pat
 
 def test_another_architecture_is_refused_by_name(old, tiny_data):
     dataset = open_dataset(tiny_data)
-    wider = tiny.small_config(tiny_data, model__ingredient_hidden=16)
+    wider = tiny.small_config(tiny_data, model__recipe__ingredient_hidden=16)
     with pytest.raises(UserError, match=r"recipe_tower/fc/kernel is 24 × 16 there and 40 × 16 here"):
-        fine_tuning.init_from(old, variables_of(wider, dataset, 0), dataset)
-    longer = tiny.small_config(tiny_data, model__word_dim=12)
+        fine_tuning.init_from(old, *variables_of(wider, dataset, 0), dataset)
+    longer = tiny.small_config(tiny_data, model__recipe__word_dim=12)
     with pytest.raises(UserError, match=r"input_kernel is 8 × 32 there and 12 × 32 here"):
-        fine_tuning.init_from(old, variables_of(longer, dataset, 0), dataset)
+        fine_tuning.init_from(old, *variables_of(longer, dataset, 0), dataset)
 
 
 def test_what_cannot_be_started_from_is_refused_before_any_work(tiny_data, tmp_path):
     with pytest.raises(UserError, match=r"config.train.init_from = nowhere: no such folder"):
-        configuration.check(tiny.small_config(tiny_data, train__init_from="nowhere"))
+        check(tiny.small_config(tiny_data, train__init_from="nowhere"))
     (tmp_path / "w.safetensors").touch()
     both = {"train__init_from": str(tmp_path), "model__image__weights": str(tmp_path / "w.safetensors")}
-    with pytest.raises(UserError, match="both give the ResNet its weights"):
-        configuration.check(tiny.small_config(tiny_data, **both))
+    with pytest.raises(UserError, match="both give the tower its weights"):
+        check(tiny.small_config(tiny_data, **both))

@@ -59,10 +59,10 @@ def test_a_workdir_holds_the_model(tmp_path, tiny_data, source, capsys):
     assert trained.words == tiny.WORDS
     assert trained.open_dataset().vocabulary_digest == trained.vocabulary_digest
     model = trained.config.model
-    assert (model.instructions, model.sentence_dim, model.word_dim) == ("vectors", 6, 5)
-    assert (model.ingredient_hidden, model.instruction_hidden, model.embedding_dim) == (4, 3, 7)
+    assert (model.recipe.instructions, model.recipe.sentence_dim, model.recipe.word_dim) == ("vectors", 6, 5)
+    assert (model.recipe.ingredient_hidden, model.recipe.instruction_hidden, model.embedding_dim) == (4, 3, 7)
     assert (model.image.depth, model.image.width) == (18, 2)
-    assert model.instruction_lstm_over_padding == (source == "adamine")
+    assert model.recipe.instruction_lstm_over_padding == (source == "adamine")
     assert trained.config.loss.classifier_weight == 0.01
 
     variables = jax.device_get(trained.variables)

@@ -1,35 +1,63 @@
-"""What an installation brings, and that the lists which say so agree."""
+"""What the wheel and the two README commands install, and the `adamine` command."""
 
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
-from packaging.requirements import Requirement
+import pytest
+
+from adamine_jax.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = PROJECT["optional-dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def requirements(lines):
-    """{name: what is required of it} of lines that may have comments."""
-    found = {}
-    for line in lines:
-        if text := line.partition("#")[0].strip():
-            requirement = Requirement(text)
-            assert found.setdefault(requirement.name, str(requirement)) == str(requirement)
-    return found
-
-
-def test_requirements_txt_is_the_dependencies_and_three_extras():
-    of_project = [*PROJECT["dependencies"], *EXTRAS["convert"], *EXTRAS["figures"], *EXTRAS["search"]]
-    of_file = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert requirements(of_file) == requirements(of_project)
+def test_requirements_are_the_dependencies_and_three_extras():
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"], *extras["search"]]
+    assert sorted(filter(None, lines)) == sorted(name for name in declared if not name.startswith("adamine-jax["))
 
 
 def test_a_package_has_the_same_range_in_all_extras():
-    lines = [line for extra in EXTRAS.values() for line in extra if not Requirement(line).extras]
-    assert requirements([*PROJECT["dependencies"], *lines])
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    lines = {line for extra in [PROJECT["project"]["dependencies"], *extras] for line in extra if "[" not in line}
+    assert len({re.split("[<>=]", line)[0] for line in lines}) == len(lines)
 
 
-def test_training_needs_none_of_what_makes_data_sets_or_draws():
-    assert len(PROJECT["dependencies"]) <= 14
+def test_the_wheel_has_every_package_and_no_top_level_configs():
+    folders = (path.parent for root in ("adamine_jax", "data_builders") for path in (ROOT / root).rglob("__init__.py"))
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages | {"adamine_jax.presets"}
+
+
+def adamine(*arguments):
+    command = [sys.executable, "-m", "adamine_jax.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_adamine_lists_its_commands():
+    listed = adamine()
+    assert listed.returncode == 0
+    assert all(f"  {name}" in listed.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serch"], "error: adamine serch: no such command; did you mean search?\n"),
+        (["train", "--config", "quickstart"], "error: --workdir is missing"),
+        (["evaluate", "--workdir", "nowhere"], "error: nowhere/config.json: no such file"),
+    ],
+)
+def test_a_mistake_ends_as_that_of_the_module(arguments, message):
+    done = adamine(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_import_is_a_command_of_the_converter():
+    assert "data_builders.recipe1m import" in adamine("import", "--help").stdout

@@ -11,7 +11,7 @@ def test_the_paper_model_has_the_papers_shapes():
     config = adamine.get_config()
     model = build_model(config.model, table_rows=30_167 + 3)
     variables = jax.eval_shape(
-        lambda: init_variables(model, jax.random.key(0), image_size=config.data.image_size, max_words=48)
+        lambda: init_variables(model, jax.random.key(0), config.model, image_size=config.data.image_size)
     )
     params = variables["params"]
     assert params["image_tower"]["fc"]["kernel"].shape == (2048, 1024)
@@ -26,7 +26,7 @@ def test_the_paper_model_has_the_papers_shapes():
 def test_a_recipe_can_do_without_one_of_its_parts(part, columns):
     config = adamine.get_config()
     with config.ignore_type():
-        config.model[part] = {"ingredients": False, "instructions": "none"}[part]
+        config.model.recipe[part] = {"ingredients": False, "instructions": "none"}[part]
     model = build_model(config.model, table_rows=100)
-    variables = jax.eval_shape(lambda: init_variables(model, jax.random.key(0), image_size=224, max_words=48))
+    variables = jax.eval_shape(lambda: init_variables(model, jax.random.key(0), config.model, image_size=224))
     assert variables["params"]["recipe_tower"]["fc"]["kernel"].shape == (columns, 1024)

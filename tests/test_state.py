@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.losses import total_loss
+from adamine_jax.losses import registry, total_loss
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.training.state import create_state, learning_rate, make_train_step, merge_groups, split_groups
+from adamine_jax.training.optimizer import learning_rate, merge_groups, split_groups
+from adamine_jax.training.state import create_state
+from adamine_jax.training.step import make_train_step
 from tests import tiny
 
 ROWS = len(tiny.WORDS) + 3
@@ -18,8 +20,9 @@ def run():
     config = tiny.small_config("unused", optim__clip_norm=0.05, optim__lr=1e-2)
     mesh = make_mesh(jax.devices()[:1])
     model = build_model(config.model, table_rows=ROWS)
-    variables = init_variables(model, jax.random.key(0), image_size=32, max_words=6)
-    return config, mesh, model, variables, make_train_step(model, config, mesh, learning_rate(config, 10))
+    variables = init_variables(model, jax.random.key(0), config.model, image_size=32)
+    step = make_train_step(model, registry.build(config.loss), config, mesh, learning_rate(config, 10))
+    return config, mesh, model, variables, step
 
 
 def batch(seed, image_value=None):
@@ -84,56 +87,56 @@ def clip(groups, copies, norm):
 
 def test_frozen_then_unfrozen_steps_equal_adam_written_out(run):
     config, mesh, model, variables, train_step = run
-    state = create_state(config, variables, mesh)
-    expected = {name: jax.tree.leaves(copy(group)) for name, group in split_groups(variables["params"]).items()}
+    state = create_state(model, registry.build(config.loss), variables, mesh)
+    expected = {name: jax.tree.leaves(copy(group)) for name, group in split_groups(variables["params"], model).items()}
     moments = {name: [(0 * leaf, 0 * leaf) for leaf in group] for name, group in expected.items()}
-    counts = {"recipe": 0, "image": 0}
+    counts = {"new": 0, "backbone": 0}
     gradients_of = loss_gradients(config, model)
     for number, frozen in enumerate([True, True, False, False]):
-        trained = ["recipe"] if frozen else ["image", "recipe"]
+        trained = ["new"] if frozen else ["backbone", "new"]
         before = copy(state)
-        groups = split_groups(jax.device_get(gradients_of(before.params, before.batch_stats, batch(number))))
+        groups = split_groups(jax.device_get(gradients_of(before.params, before.batch_stats, batch(number))), model)
         copies = [two_biases(groups[name]) for name in trained]
         clipped = clip([jax.tree.leaves(groups[name]) for name in trained], copies, config.optim.clip_norm)
         for name, gradients, of_each in zip(trained, clipped, copies, strict=True):
             counts[name] += 1
             # Each step is checked from the true state before it, so that rounding does not add up.
-            start = jax.tree.leaves(split_groups(before.params)[name])
+            start = jax.tree.leaves(split_groups(before.params, model)[name])
             expected[name], moments[name] = adam(
                 start, gradients, moments[name], counts[name], config.optim.lr, of_each
             )
         state = train_step(state, batch(number), frozen=frozen)
-        for name, group in split_groups(copy(state).params).items():
+        for name, group in split_groups(copy(state).params, model).items():
             for leaf, should_be in zip(jax.tree.leaves(group), expected[name], strict=True):
                 np.testing.assert_allclose(leaf, should_be, atol=2e-4 * 10 * config.optim.lr, err_msg=name)
     assert int(state.step) == 4
-    assert counts == {"recipe": 4, "image": 2}
+    assert counts == {"new": 4, "backbone": 2}
 
 
 def test_a_frozen_resnet_keeps_its_parameters_but_not_its_statistics(run):
     config, mesh, model, variables, train_step = run
-    state = train_step(create_state(config, variables, mesh), batch(0), frozen=True)
+    state = train_step(create_state(model, registry.build(config.loss), variables, mesh), batch(0), frozen=True)
     for new, old in zip(
-        jax.tree.leaves(split_groups(state.params)["image"]),
-        jax.tree.leaves(split_groups(variables["params"])["image"]),
+        jax.tree.leaves(split_groups(state.params, model)["backbone"]),
+        jax.tree.leaves(split_groups(variables["params"], model)["backbone"]),
         strict=True,
     ):
         np.testing.assert_array_equal(new, old)
-    assert all(not np.any(leaf) for leaf in jax.tree.leaves(state.opt_state["image"]))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(state.opt_state["backbone"]))
     changed = jax.tree.map(lambda new, old: np.any(new != old), state.batch_stats, variables["batch_stats"])
     assert all(jax.tree.leaves(changed))
 
     with_frozen = tiny.small_config("unused", freeze_batch_stats=True)
-    state = make_train_step(model, with_frozen, mesh, learning_rate(with_frozen, 10))(
-        create_state(with_frozen, variables, mesh), batch(0), frozen=True
+    state = make_train_step(model, registry.build(config.loss), with_frozen, mesh, learning_rate(with_frozen, 10))(
+        create_state(model, registry.build(config.loss), variables, mesh), batch(0), frozen=True
     )
     for new, old in zip(jax.tree.leaves(state.batch_stats), jax.tree.leaves(variables["batch_stats"]), strict=True):
         np.testing.assert_array_equal(new, old)
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_its_counts(run):
-    config, mesh, _, variables, train_step = run
-    state = train_step(create_state(config, variables, mesh), batch(0), frozen=False)
+    config, mesh, model, variables, train_step = run
+    state = train_step(create_state(model, registry.build(config.loss), variables, mesh), batch(0), frozen=False)
     before = copy(state)
     after = copy(train_step(state, batch(1, image_value=np.nan), frozen=False))
     assert (before.step, before.skipped, before.streak) == (1, 0, 0)
@@ -149,11 +152,11 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_counts(run):
 
 
 def test_groups_split_and_merge_to_the_same_tree(run):
-    *_, variables, _ = run
-    groups = split_groups(variables["params"])
-    assert set(groups) == {"recipe", "image"}
-    assert "resnet" not in groups["recipe"]["image_tower"]
-    assert "fc" in groups["recipe"]["image_tower"]
+    _, _, model, variables, _ = run
+    groups = split_groups(variables["params"], model)
+    assert set(groups) == {"new", "backbone"}
+    assert "resnet" not in groups["new"]["image_tower"]
+    assert "fc" in groups["new"]["image_tower"]
     merged = merge_groups(groups)
     assert jax.tree.structure(merged) == jax.tree.structure(dict(variables["params"]))
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model
 from adamine_jax.models.image import torchvision
-from adamine_jax.training.state import create_state, learning_rate, make_train_step, zero_sums
+from adamine_jax.training.optimizer import learning_rate
+from adamine_jax.training.state import create_state, zero_sums
+from adamine_jax.training.step import make_train_step
 from configs import adamine
 from tests.golden import make_trajectory
 
@@ -49,13 +52,12 @@ def trajectory(case, weights, batches, dtype):
     with jax.enable_x64(dtype == "float64"):
         config, mesh = config_of(case, dtype), make_mesh(jax.devices()[:1])
         variables = jax.tree.map(lambda array: np.asarray(array, dtype), variables_of(weights))
-        state = create_state(config, variables, mesh)
-        step = make_train_step(
-            build_model(config.model, table_rows=case.table_rows), config, mesh, learning_rate(config, case.steps)
-        )
+        model, loss = build_model(config.model, table_rows=case.table_rows), registry.build(config.loss)
+        state = create_state(model, loss, variables, mesh)
+        step = make_train_step(model, loss, config, mesh, learning_rate(config, case.steps))
         losses, norms = [], []
         for number, batch in enumerate(batches):
-            state = dataclasses.replace(state, sums=zero_sums(config, state.params, mesh))
+            state = dataclasses.replace(state, sums=zero_sums(model, loss, state.params, mesh))
             state = step(state, jax.tree.map(jnp.asarray, batch), frozen=number < case.frozen_steps)
             losses.append(float(state.sums["loss"]))
             norms.append(float(state.sums["grad_norm"]))
@@ -72,11 +74,11 @@ def config_of(case, dtype):
             "model.image.depth": case.depth,
             "model.image.width": case.width,
             "model.embedding_dim": case.embedding_dim,
-            "model.max_words": case.max_words,
-            "model.word_dim": case.word_dim,
-            "model.ingredient_hidden": case.hidden,
-            "model.sentence_hidden": case.hidden,
-            "model.instruction_hidden": case.hidden,
+            "model.recipe.max_words": case.max_words,
+            "model.recipe.word_dim": case.word_dim,
+            "model.recipe.ingredient_hidden": case.hidden,
+            "model.recipe.sentence_hidden": case.hidden,
+            "model.recipe.instruction_hidden": case.hidden,
             "optim.lr": case.learning_rate,
             "optim.clip_norm": case.clip_norm,
         }

@@ -100,9 +100,11 @@ def _bytes(values) -> tf.train.Feature:
 
 def small_config(data_dir: Path, **fields):
     """The base configuration with a tiny net; `fields` are dotted names with `__` for the dots."""
-    from configs import adamine
+    from adamine_jax.config import preset, set_loss
 
-    config = adamine.get_config()
+    config = preset("adamine")
+    if "loss__name" in fields:
+        set_loss(config, fields.pop("loss__name"))
     changes = {
         "batch_size": 8,
         "epochs": 2,
@@ -113,12 +115,12 @@ def small_config(data_dir: Path, **fields):
         "model.image.depth": 10,
         "model.image.width": 4,
         "model.embedding_dim": 16,
-        "model.word_dim": WORD_DIM,
-        "model.max_sentences": 20,
-        "model.max_words": 6,
-        "model.ingredient_hidden": 8,
-        "model.sentence_hidden": 8,
-        "model.instruction_hidden": 8,
+        "model.recipe.word_dim": WORD_DIM,
+        "model.recipe.max_sentences": 20,
+        "model.recipe.max_words": 6,
+        "model.recipe.ingredient_hidden": 8,
+        "model.recipe.sentence_hidden": 8,
+        "model.recipe.instruction_hidden": 8,
         "optim.lr": 1e-3,
         "train.log_every_steps": 2,
         "eval.batch_size": 8,

@@ -40,7 +40,7 @@ class DiskFull(UserError):
 
     def __init__(self, error: OSError, folder: Path | None = None, remedy: str = "make room and run this again"):
         where = error.filename or folder
-        said = f"{os.strerror(error.errno).lower()}{f' ({room(Path(where))})' if where else ''}"
+        said = f"{os.strerror(error.errno or errno.ENOSPC).lower()}{f' ({room(Path(where))})' if where else ''}"
         super().__init__(f"{f'{where}: ' if where else ''}{said}; {remedy}")
 
 

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +11,7 @@ import numpy as np
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path) -> Generator[Path]:
     """Gives the name of a temporary file beside `path`, which replaces it when the block ends without an error."""
     path = Path(path)
     aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
@@ -25,7 +25,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def named_errors(path: Path, aside: Path | None = None) -> Iterator[None]:
+def named_errors(path: Path, aside: Path | None = None) -> Generator[None]:
     """Within the block an `OSError` that names no file, as of writing to an open one, or `aside` names `path`."""
     try:
         yield

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,11 @@ def steps_of(folder: Path) -> list[int]:
 def best(scores: Scores) -> int | None:
     """The step of the highest score, the later one of two equals; the last one without any score; None of no steps."""
     scored = [(score, step) for step, score in scores.items() if score is not None]
-    return max(scored)[1] if scored else max(scores, default=None)
+    return max(scored)[1] if scored else _last(scores)
+
+
+def _last(scores: Scores) -> int | None:
+    return max(scores, default=None)
 
 
 def read_scores(folder: Path, best_by: str) -> tuple[Scores, dict[int, str]]:
@@ -77,8 +81,8 @@ def take_over(folder: Path, best_by: str) -> Scores:
         shutil.rmtree(leftover)
     scores, damages = read_scores(folder, best_by)
     verified = set()
-    for choose in (max, best):
-        while scores and (step := choose(scores)) not in verified:
+    for choose in (_last, best):
+        while (step := choose(scores)) is not None and step not in verified:
             try:
                 manifest.verify(folder / str(step), step)
                 verified.add(step)
@@ -129,7 +133,7 @@ def abandon(folder: Path, step: int) -> None:
 
 
 @contextmanager
-def full_disk_told(workdir: Path) -> Iterator[None]:
+def full_disk_told(workdir: Path) -> Generator[None]:
     """Within the block, which trains, an `OSError` of a full disk becomes a `DiskFull` that says how to go on."""
     try:
         yield

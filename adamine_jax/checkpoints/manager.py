@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -26,7 +26,10 @@ from adamine_jax.checkpoints.manifest import Damage
 from adamine_jax.checkpoints.orbax_trees import restore_trees, save_trees
 from adamine_jax.distributed.agreement import agreed
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 MODEL_FIELDS = ("params", "batch_stats")
 """What evaluation needs; it is stored apart, so that optimiser states need not be read for it."""
@@ -128,8 +131,11 @@ class Checkpoints:
         return dataclasses.replace(like, **restored["model"], **restored["training"])
 
     def restore_model(self, step: int, like: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
-        """Restores {'params', 'batch_stats'} alone; see `restore`."""
-        return self._restore(step, {"model": _abstract(like, mesh)})["model"]
+        """Restores {'params', 'batch_stats'} alone, with the parameters beside the towers that `like` lacks.
+
+        See `restore`.
+        """
+        return self._restore(step, {"model": _abstract(like, mesh)}, others=True)["model"]
 
     def model_digest(self, step: int) -> str:
         """SHA-256 of what `restore_model` reads, by the checksums in the manifest.
@@ -158,7 +164,8 @@ class Checkpoints:
         return list(scores.items()), list(unreadable.items())
 
     def _kept(self, scores: folders.Scores) -> set[int]:
-        return {*sorted(scores)[-self._keep :], folders.best(scores)}
+        kept = (*sorted(scores)[-self._keep :], folders.best(scores))
+        return {step for step in kept if step is not None}
 
     def _write(self, step: int, state: dict[str, Any], scores: dict[str, float], superseded: list[Path]) -> None:
         """Writes a checkpoint, then removes those that it makes superfluous."""
@@ -206,13 +213,13 @@ class Checkpoints:
                 "still there: see to the disk or the folder's permissions, and give the same command again"
             ) from error
 
-    def _restore(self, step: int, targets: dict[str, Any]) -> dict[str, Any]:
+    def _restore(self, step: int, targets: dict[str, Any], others: bool = False) -> dict[str, Any]:
         folder = self._folder / str(step)
         if step not in self._verified:
             agreed(lambda: self._verify(step))
             self._verified.add(step)
         try:
-            return restore_trees(folder, targets)
+            return restore_trees(folder, targets, others)
         except (ValueError, KeyError, OSError) as error:
             if not folder.exists():
                 raise UserError(_REMOVED.format(folder=folder)) from None

@@ -33,8 +33,10 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_unless_abandoned, hook)
     try:
-        handlers = {name: ocp.StandardCheckpointHandler(multiprocessing_options=_alone()) for name in trees}
         options = ocp.CompositeOptions(multiprocessing_options=_alone())
+        handlers: dict[str, Any] = {}
+        for name in trees:
+            handlers[name] = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
         handler = ocp.CompositeCheckpointHandler(composite_options=options, **handlers)
         with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:  # both trees at a time
             items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
@@ -49,12 +51,14 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
     sys.unraisablehook = hook  # but not after an error: other writes go on for a while
 
 
-def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
+def restore_trees(folder: Path, targets: dict[str, Any], others: bool = False) -> dict[str, Any]:
     """Reads `<folder>/<name>` for each name.
 
     Args:
         folder: that `save_trees` wrote.
         targets: name → tree of `jax.ShapeDtypeStruct` with shardings, which may span several processes.
+        others: whether the folder may hold branches at the second level, `<tree>/<branch>`, that the targets lack
+            altogether; they are read as well, with the sharding of the first leaf. (The parameters of a loss.)
 
     Returns:
         name → tree of arrays.
@@ -64,8 +68,12 @@ def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
     """
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
     with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:
+        targets = dict(targets)
         for name, target in targets.items():  # before anything is read: what Orbax then leaves behind is not pretty
-            stored = _shapes(orbax.metadata((folder / name).absolute()).item_metadata.tree)
+            tree = orbax.metadata((folder / name).absolute()).item_metadata.tree
+            if others:
+                target = targets[name] = _with_others(target, tree)
+            stored = _shapes(tree)
             wanted = _shapes(target)
             for leaf in sorted(stored.keys() | wanted.keys()):
                 if stored.get(leaf) != wanted.get(leaf):
@@ -75,6 +83,21 @@ def restore_trees(folder: Path, targets: dict[str, Any]) -> dict[str, Any]:
             name: orbax.restore((folder / name).absolute(), args=ocp.args.StandardRestore(target))
             for name, target in targets.items()
         }
+
+
+def _with_others(target: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """The target with the branches of the second level that are stored and that it lacks."""
+    sharding = jax.tree.leaves(target)[0].sharding
+
+    def like(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return {
+        name: {**tree, **jax.tree.map(like, {key: stored[name][key] for key in stored[name] if key not in tree})}
+        if name in stored and isinstance(tree, dict) and isinstance(stored[name], dict)
+        else tree
+        for name, tree in target.items()
+    }
 
 
 def _shapes(tree: Any) -> dict[str, str]:

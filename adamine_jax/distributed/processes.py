@@ -5,6 +5,8 @@ Every process runs the same program on its own devices; what JAX computes on a m
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ def start(
     Raises:
         UserError: what is given is incomplete or wrong, or the others do not come.
     """
-    given = [coordinator, count, number]
+    given: Sequence[str | int | None] = (coordinator, count, number)
     if all(value is None for value in given) and not detect:
         given = [os.environ.get(name) for name in VARIABLES]
         detect = all(value is None for value in given) and _is_one_of_several()
@@ -83,7 +85,7 @@ def _is_one_of_several() -> bool:
     return (tasks.isdigit() and int(tasks) > 1) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
 
 
-def _checked(given: list[str | int | None]) -> dict[str, str | int]:
+def _checked(given: Sequence[str | int | None]) -> dict[str, Any]:
     """The arguments for JAX."""
     if None in given:
         name = VARIABLES[given.index(None)]
@@ -93,7 +95,7 @@ def _checked(given: list[str | int | None]) -> dict[str, str | int]:
     if ":" not in str(coordinator):
         raise UserError(f"--coordinator {coordinator}: takes HOST:PORT of process 0")
     try:
-        count, number = map(int, numbers)
+        count, number = (int(str(value)) for value in numbers)
     except ValueError:
         raise UserError(f"--num_processes {numbers[0]} --process_id {numbers[1]}: take whole numbers") from None
     if not 0 <= number < count:

@@ -77,6 +77,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         left_out += writer.taken - len(writer)
         for start in range(writer.taken, len(paths), BLOCK):
             items: list[Item | None] = []
+            jpegs: list[bytes] = []
             for name, path, jpeg in zip(
                 names[start : start + BLOCK],
                 paths[start : start + BLOCK],
@@ -89,9 +90,10 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
                     items.append(None)
                 else:
                     items.append(Item(id=name, title=path.stem, photo=jpeg))
+                    jpegs.append(jpeg)
             rows = np.zeros((len(items), encoder.dim), np.float32)
             there = [place for place, item in enumerate(items) if item is not None]
-            rows[there] = encoder.embed_stored([items[place].photo for place in there])
+            rows[there] = encoder.embed_stored(jpegs)
             writer.write({"image": rows}, items)
             progress.update(len(items))
         if not len(writer):

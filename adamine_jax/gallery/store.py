@@ -181,7 +181,8 @@ class Gallery:
             if name.lower() in written and len(written) == len(names):
                 return self.rows_of_class(written[name.lower()])
             if alike := difflib.get_close_matches(name.lower(), written, n=3):
-                raise UserError(f"no class {name!r} in {self.folder}; is it {' or '.join(map(written.get, alike))}?")
+                meant = " or ".join(written[other] for other in alike)
+                raise UserError(f"no class {name!r} in {self.folder}; is it {meant}?")
             most = list(self.class_counts())[:8]
             raise UserError(f"no class {name!r} in {self.folder}; the largest of {len(names)} are: {', '.join(most)}")
         return np.flatnonzero(self._classes == names.index(name))

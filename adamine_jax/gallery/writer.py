@@ -84,6 +84,7 @@ class GalleryWriter(contextlib.AbstractContextManager):
             kept.append(place)
             photo = None
             if item.photo is not None:
+                assert isinstance(item.photo, bytes), "photos are given as files' bytes"
                 photo = f"photos/{len(self._ids):08d}.jpg"
                 with open(self._aside / photo, "wb") as file, files.named_errors(self._aside / photo):
                     file.write(item.photo)

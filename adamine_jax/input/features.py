@@ -11,6 +11,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
 
 SUFFIXES = (".npy", ".safetensors")
 _NAMED = 3
@@ -79,13 +80,9 @@ class SentenceVectors:
     first: np.ndarray
     count: np.ndarray
 
-    def __call__(self, records: np.ndarray, max_sentences: int) -> dict[str, np.ndarray]:
-        """(B,) record numbers to `sentence_vectors` (B, S, F) float32, zeros at the end, and `num_sentences` (B,)."""
-        count = np.minimum(self.count[records], max_sentences)
-        vectors = np.zeros((len(records), max_sentences, self.values.shape[1]), np.float32)
-        for row, (first, rows) in enumerate(zip(self.first[records], count, strict=True)):
-            vectors[row, :rows] = self.values[first : first + rows]
-        return {"sentence_vectors": vectors, "num_sentences": count.astype(np.int32)}
+    def __call__(self, record: int) -> np.ndarray:
+        """The (n, F) vectors of a record's sentences."""
+        return self.values[self.first[record] : self.first[record] + self.count[record]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Vectors:
 
     Attributes:
         photos: features in place of photos, which are then not read.
-        sentences: vectors of the sentences, which `model.instructions = 'vectors'` reads.
+        sentences: vectors of the sentences, for recipe towers that read them.
     """
 
     photos: PhotoFeatures | None = None
@@ -114,17 +111,17 @@ def open_vectors(config, index: RecordIndex) -> Vectors:
     """
     data = config.data
     photos = sentences = None
-    if config.model.image.feature_dim and not data.image_features:
-        raise UserError("the model reads features of photos: give --image-features FILE")
-    if config.model.instructions == "vectors" and not data.sentence_vectors:
-        raise UserError("the model reads sentence vectors: give --sentence-vectors FILE")
-    if data.image_features:
+    if not registry.image_tower(config.model).reads_photos:
+        if not data.image_features:
+            raise UserError("the model reads features of photos: give --image-features FILE")
         matrix = read_matrix("data.image_features", data.image_features)
         _check_length(matrix, "data.image_features", config.model.image.feature_dim)
         photos = photo_features(matrix, index)
+    if registry.recipe_tower(config.model).reads_sentence_vectors(config.model.recipe) and not data.sentence_vectors:
+        raise UserError("the model reads sentence vectors: give --sentence-vectors FILE")
     if data.sentence_vectors:
         matrix = read_matrix("data.sentence_vectors", data.sentence_vectors)
-        _check_length(matrix, "data.sentence_vectors", config.model.sentence_dim)
+        _check_length(matrix, "data.sentence_vectors", config.model.recipe.sentence_dim)
         sentences = sentence_vectors(matrix, index)
     return Vectors(photos, sentences)
 

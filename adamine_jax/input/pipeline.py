@@ -12,7 +12,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.draws import Draws, StepDraws
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.reading import Batch, BatchReader, Rows
+from adamine_jax.input.reading import Batch, BatchReader, RecipeFields, Rows
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.substitutes import substitute
 from adamine_jax.recipes import crops as images
@@ -31,7 +31,7 @@ def train_batches(
     rows: slice,
     seed: int,
     data,
-    model,
+    recipe_fields: RecipeFields,
     vectors: Vectors | None = None,
     damage: Damage | None = None,
 ) -> Iterator[Batch]:
@@ -47,7 +47,7 @@ def train_batches(
         rows: this process's rows of the global batch.
         seed: of the run.
         data: `config.data`; reads `image_size`, `resize`, `flip`, `mismatch` and `shuffle_photos`.
-        model: `config.model`; reads `max_sentences` and `max_words`.
+        recipe_fields: makes the recipe tower's fields; see `models.registry.recipe_fields`.
         vectors: of the split.
         damage: takes the damaged records.
 
@@ -58,7 +58,7 @@ def train_batches(
         UserError: too many records are damaged.
     """
     crop = images.random_crops(data.resize, data.image_size, data.flip)
-    reader = BatchReader(index, crop, model, vectors or Vectors(), Damage() if damage is None else damage)
+    reader = BatchReader(index, crop, recipe_fields, vectors or Vectors(), Damage() if damage is None else damage)
     draws = Draws(index, seed, data, plan.shape[1])
 
     def read(place: int) -> Batch:
@@ -72,6 +72,7 @@ def train_batches(
                 raise UserError(f"{index.shards[0].parent}: records that can be read only sometimes; look at the disk")
         lenders = lenders[rows] if data.mismatch else batch["record"]
         is_own = batch["record"] == lenders
+        batch["has_image"] = np.ones(len(lenders), bool)
         batch["match"] = np.where(is_own, 1, -1).astype(np.int32)
         batch["image_class_id"] = np.where(is_own, batch["class_id"], index.class_id[lenders]).astype(np.int32)
         return batch
@@ -103,7 +104,7 @@ def evaluation_batches(
     batch_size: int,
     rows: slice,
     data,
-    model,
+    recipe_fields: RecipeFields,
     vectors: Vectors | None = None,
     times: int = 1,
     damage: Damage | None = None,
@@ -116,7 +117,7 @@ def evaluation_batches(
         batch_size: B, rows of a global batch. The last one is filled up with repetitions of its last recipe.
         rows: this process's rows of the global batch.
         data: `config.data`; reads `image_size` and `resize`.
-        model: `config.model`; reads `max_sentences` and `max_words`.
+        recipe_fields: makes the recipe tower's fields; see `models.registry.recipe_fields`.
         vectors: of the split.
         times: goes through all of it so many times.
         damage: takes the damaged records.
@@ -129,7 +130,7 @@ def evaluation_batches(
         UserError: too many records are damaged.
     """
     crop = images.center_crops(data.resize, data.image_size)
-    reader = BatchReader(index, crop, model, vectors or Vectors(), Damage() if damage is None else damage)
+    reader = BatchReader(index, crop, recipe_fields, vectors or Vectors(), Damage() if damage is None else damage)
     batches = _cut(numbers.astype(np.int64), batch_size)[:, rows]
     zeros = np.zeros(batches.shape[1], np.int64)
 

@@ -3,26 +3,30 @@
 A row that is damaged is reported, marked, and left empty.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.base.cores import map_chunks
-from adamine_jax.input import text
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
 from adamine_jax.input.shards import MOST_CLASSES
 from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.encoded import EncodedRecipe
+from adamine_jax.recipes.texts import RecipeText
 
 Batch = dict[str, np.ndarray]
-"""`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `ingredients` (B, 20) int32, `words` (B, S, W)
-int32, `num_sentences` (B,) int32 ≤ S, `class_id` (B,) int32, `record` (B,) int64: the record numbers. Where given
-`sentence_vectors` (B, S, D) float32. In training also `match` (B,) int32, +1, or −1 where the photo is another
-recipe's, and `image_class_id` (B,) int32, the photo's class; in evaluation `readable` (B,) bool, False where a row is
-empty because its record is damaged."""
+"""`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `class_id` (B,) int32; `record` (B,) int64, the
+record numbers; and the fields that the recipe tower's `make_batch` makes. In training also `has_image` (B,) bool;
+`match` (B,) int32, +1, or −1 where the photo is another recipe's; and `image_class_id` (B,) int32, the photo's class.
+In evaluation `readable` (B,) bool, False where a row is empty because its record is damaged."""
+
+RecipeFields = Callable[[Sequence[EncodedRecipe]], Batch]
+"""Makes the fields of the recipe tower; see `models.registry.recipe_fields`."""
 
 
 class Rows(NamedTuple):
@@ -47,13 +51,21 @@ class BatchReader:
     Args:
         index: of the split.
         crop: of `images`.
-        model: `config.model`; reads `max_sentences` and `max_words`. None = no texts are wanted.
+        recipe_fields: makes the recipe tower's fields; None = no recipes are wanted.
         vectors: of the split.
         damage: takes the damaged records.
     """
 
-    def __init__(self, index: RecordIndex, crop: images.Crops, model: Any, vectors: Vectors, damage: Damage):
-        self._index, self._crop, self._model, self._vectors, self._damage = index, crop, model, vectors, damage
+    def __init__(
+        self,
+        index: RecordIndex,
+        crop: images.Crops,
+        recipe_fields: RecipeFields | None,
+        vectors: Vectors,
+        damage: Damage,
+    ):
+        self._index, self._crop, self._vectors, self._damage = index, crop, vectors, damage
+        self._recipe_fields = recipe_fields
         self._records = RecordReader(index)
 
     def __call__(self, rows: Rows) -> tuple[Batch, np.ndarray, np.ndarray]:
@@ -65,7 +77,8 @@ class BatchReader:
         Raises:
             UserError: too many records are damaged.
         """
-        recipes, has_recipe = [_NOTHING] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
+        recipes, has_recipe = [EncodedRecipe()] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
+        class_id = np.zeros(len(recipes), np.int32)
         side = self._crop.size if self._vectors.photos is None else 0
         crops, has_photo = np.zeros((len(recipes), side, side, 3), np.uint8), np.zeros(len(recipes), bool)
 
@@ -75,19 +88,20 @@ class BatchReader:
                 number, lender = rows.numbers[row], rows.lenders[row]
                 features = self._features(number)
                 if features is not None:
-                    recipes[row], has_recipe[row] = _recipe(features), True
+                    recipes[row], class_id[row] = self._recipe(features, number)
+                    has_recipe[row] = True
                 if side:
                     lent = features if lender == number else self._features(lender)
                     has_photo[row] = lent is not None and self._cut(rows, row, lent, crops[row])
 
         map_chunks(read, len(recipes))
-        batch = {"record": rows.numbers} | (_texts(recipes, self._model) if self._model is not None else {})
+        batch = {"record": rows.numbers, "class_id": class_id}
+        if self._recipe_fields is not None:
+            batch |= self._recipe_fields(recipes)
         if self._vectors.photos is not None:
             batch["image"], has_photo = self._vectors_of_photos(rows)
         else:
             batch["image"] = crops
-        if self._vectors.sentences is not None:
-            batch |= self._vectors.sentences(rows.numbers, self._model.max_sentences)
         return batch, has_recipe, has_photo
 
     def close(self) -> None:
@@ -107,6 +121,14 @@ class BatchReader:
             damaged = self._index.damaged(number, "not the record of a recipe")
         self._damage.report(damaged)
         return None
+
+    def _recipe(self, features: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
+        """A record as recipe towers get it, and its class."""
+        names = ("ingredient_ids", "word_ids", "sentence_lengths")
+        ids = (np.fromiter(features[name].int64_list.value, np.int64) for name in names)
+        vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
+        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(_text, features))
+        return recipe, next(iter(features["class_id"].int64_list.value), 0)
 
     def _cut(self, rows: Rows, row: int, features: Mapping[str, Any], crop: np.ndarray) -> bool:
         """Cuts a row's photo into `crop`, (S, S, 3); False: it cannot be, which is reported."""
@@ -140,18 +162,6 @@ def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return spread
 
 
-class _Recipe(NamedTuple):
-    """What batches hold of a record's text."""
-
-    class_id: int
-    ingredient_ids: np.ndarray
-    word_ids: np.ndarray
-    sentence_lengths: np.ndarray
-
-
-_NOTHING = _Recipe(0, *[np.zeros(0, np.int64)] * 3)
-
-
 def _is_recipe(features: Mapping[str, Any]) -> bool:
     """Whether its class can be one, and its sentences are those of its words."""
     if any(abs(class_id) > MOST_CLASSES for class_id in features["class_id"].int64_list.value):
@@ -160,18 +170,13 @@ def _is_recipe(features: Mapping[str, Any]) -> bool:
     return min(lengths, default=0) >= 0 and sum(lengths) == len(features["word_ids"].int64_list.value)
 
 
-def _recipe(features: Mapping[str, Any]) -> _Recipe:
-    class_id = next(iter(features["class_id"].int64_list.value), 0)
-    names = ("ingredient_ids", "word_ids", "sentence_lengths")
-    return _Recipe(class_id, *(np.fromiter(features[name].int64_list.value, np.int64) for name in names))
+def _text(features: Mapping[str, Any]) -> RecipeText:
+    def lines(name: str) -> tuple[str, ...]:
+        return tuple(value.decode("utf-8", errors="replace") for value in features[name].bytes_list.value)
 
-
-def _texts(recipes: Sequence[_Recipe], model: Any) -> Batch:
-    lengths = [recipe.sentence_lengths for recipe in recipes]
-    words = [recipe.word_ids for recipe in recipes]
-    return {
-        "ingredients": text.pad_ingredients([recipe.ingredient_ids for recipe in recipes]),
-        "words": text.pad_sentences(words, lengths, model.max_sentences, model.max_words),
-        "num_sentences": np.minimum([len(sentences) for sentences in lengths], model.max_sentences).astype(np.int32),
-        "class_id": np.array([recipe.class_id for recipe in recipes], np.int32),
-    }
+    return RecipeText(
+        title=next(iter(lines("title")), ""),
+        ingredients=lines("ingredients"),
+        instructions=lines("instructions"),
+        id=next(iter(lines("id")), ""),
+    )

@@ -94,11 +94,11 @@ def scan(path: Path, earlier: Mapping[int, Row], damage: Damage) -> Scanned:
                 scanned.rows += rest
                 break
             except DamagedRecord as damaged:
-                is_known = known is not None and known.length == length
-                damage.report(DamagedRecord(path, start, known.id, damaged.reason) if is_known else damaged)
-                if is_known:
+                if known is not None and known.length == length:
+                    damage.report(DamagedRecord(path, start, known.id, damaged.reason))
                     scanned.rows.append(known)
                 else:
+                    damage.report(damaged)
                     scanned.left_out.append((start, damaged.reason))
             else:
                 if known is not None and (known.length, known.id) != (length, row.id):

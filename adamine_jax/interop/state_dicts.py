@@ -101,7 +101,8 @@ def listed(faults: Sequence[str]) -> str:
 
 def _load(torch: Any, path: Path) -> Any:
     """Unpickles tensors, plain containers and numbers, NumPy's own numbers among them: scores are often such."""
-    scalar = np._core.multiarray.scalar
+    from numpy._core.multiarray import scalar
+
     numbers = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")]
     allowed = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *numbers]
     with torch.serialization.safe_globals(allowed), warnings.catch_warnings():

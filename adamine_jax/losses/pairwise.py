@@ -2,8 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 
-from adamine_jax.losses.distances import row_similarities
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.rules import number
+from adamine_jax.losses.distances import normalize, row_similarities
+from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_broken
 
 
 def pairwise_loss(
@@ -13,6 +17,7 @@ def pairwise_loss(
     *,
     positive_margin: float,
     negative_margin: float,
+    has_image: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The mean over the batch of relu(d − positive_margin) for matched pairs, relu(negative_margin − d) for others.
 
@@ -24,10 +29,70 @@ def pairwise_loss(
         matched: (B,) bool, whether image and recipe of a row belong together.
         positive_margin: the cosine distance within which a matched pair costs nothing.
         negative_margin: the cosine distance beyond which a mismatched pair costs nothing.
+        has_image: (B,) bool, whether a row has a photo; the others do not count. None = all have one.
 
     Returns:
         (loss, bad_pairs), scalars; bad_pairs is the fraction of pairs whose cost is exactly 0.
     """
     distance = 1 - row_similarities(image, recipe)
     cost = jax.nn.relu(jnp.where(matched, distance - positive_margin, negative_margin - distance))
-    return jnp.mean(cost), jnp.mean(cost == 0, dtype=cost.dtype)
+    return jnp.mean(cost, where=has_image), jnp.mean(cost == 0, dtype=cost.dtype, where=has_image)
+
+
+class PairwiseLoss(RetrievalLoss):
+    """PWC: the cosine embedding loss on matched and mismatched pairs (`config.data.mismatch` makes these)."""
+
+    rules = RetrievalLoss.rules | {"margin": number("from 0")}
+
+    @classmethod
+    def defaults(cls) -> ml_collections.ConfigDict:
+        loss = ml_collections.ConfigDict()
+        loss.margin = 0.1  # of mismatched pairs, in cosine similarity; the published code read 0
+        loss.update(super().defaults())
+        return loss
+
+    def check(self, config: ml_collections.ConfigDict) -> None:
+        if type(self) is PairwiseLoss and self.config.margin > 1:
+            raise UserError(
+                f"config.loss.margin = {self.config.margin}: takes at most 1, the largest cosine similarity there is"
+            )
+        if config.data.mismatch == 0:
+            raise UserError(
+                f"config.loss.name = {self.config.name!r}: needs mismatched pairs, or all embeddings become one; "
+                "takes a config.data.mismatch above 0 (0.8 as published)"
+            )
+
+    def margins(self) -> tuple[float, float]:
+        """The positive and the negative margin, in cosine distance."""
+        return 0.0, 1 - self.config.margin
+
+    def retrieval(self, image, recipe, class_id, match, image_class_id, has_image, key):
+        dtype = jnp.result_type(image, recipe)
+        image, recipe = (normalize(jnp.asarray(side).astype(dtype)) for side in (image, recipe))
+        positive, negative = self.margins()
+        loss, bad_pairs = pairwise_loss(
+            image,
+            recipe,
+            jnp.asarray(match) > 0,
+            positive_margin=positive,
+            negative_margin=negative,
+            has_image=has_image,
+        )
+        loss = nan_if_broken(loss, image, recipe)
+        return loss, {"loss": loss, "bad_pairs": bad_pairs}
+
+
+class PairwisePlusLoss(PairwiseLoss):
+    """PWC++: margins on both sides."""
+
+    rules = PairwiseLoss.rules | {"negative_margin": number("from 0")}
+
+    @classmethod
+    def defaults(cls) -> ml_collections.ConfigDict:
+        loss = super().defaults()
+        loss.margin = 0.3  # of matched pairs, in cosine distance
+        loss.negative_margin = 0.9  # of mismatched pairs, in cosine distance
+        return loss
+
+    def margins(self) -> tuple[float, float]:
+        return self.config.margin, self.config.negative_margin

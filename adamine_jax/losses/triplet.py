@@ -44,6 +44,18 @@ class Pairs(NamedTuple):
     matched: jax.Array
 
 
+class Options(NamedTuple):
+    """Which triplets count, and how; the fields of the section `config.loss` of the same names."""
+
+    margin: float
+    strategies: tuple[str, ...]
+    sampling: str
+    num_negatives: int | None
+    semantic_positives: str
+    semantic_negatives: str
+    block: int
+
+
 class Costs(NamedTuple):
     """What the triplets of one strategy cost; a sum of such triples is the costs of all their triplets.
 
@@ -58,13 +70,12 @@ class Costs(NamedTuple):
     entries: jax.Array
 
 
-def strategy_costs(config, pairs: Pairs, key: jax.Array | None = None) -> dict[str, Costs]:
+def strategy_costs(config: Options, pairs: Pairs, key: jax.Array | None = None) -> dict[str, Costs]:
     """Costs of each configured strategy.
 
     Args:
-        config: `config.loss`; reads `strategies`, `margin`, `sampling`, `num_negatives`, `semantic_positives`,
-            `semantic_negatives` and `block`. Strategies that are not triplets are passed over.
-        pairs: the global batch.
+        config: The options. Strategies that are not triplets are skipped.
+        pairs: The global batch.
         key: of random sampling.
     """
     instance = [strategy for strategy in config.strategies if strategy in INSTANCE_STRATEGIES]
@@ -99,7 +110,7 @@ def aggregate(costs: Costs, aggregation: str) -> tuple[jax.Array, jax.Array]:
     return total / jnp.maximum(count, 1), (entries - active) / jnp.maximum(entries, 1)
 
 
-def _costs(config, strategies: list[str], pairs: Pairs, nth, key) -> dict[str, Costs]:
+def _costs(config: Options, strategies: list[str], pairs: Pairs, nth, key) -> dict[str, Costs]:
     """Costs of strategies, the semantic ones with the nth other item of a class as the positive."""
     triplets = {strategy: _triplets(config, strategy, pairs, nth) for strategy in strategies}
     if config.num_negatives is not None:
@@ -124,7 +135,7 @@ def _costs(config, strategies: list[str], pairs: Pairs, nth, key) -> dict[str, C
     return costs
 
 
-def _triplets(config, strategy: str, pairs: Pairs, nth) -> Triplets:
+def _triplets(config: Options, strategy: str, pairs: Pairs, nth) -> Triplets:
     anchor, positive, negative = strategy[-3:]
     embeddings, dtype = pairs.embeddings[anchor], pairs.embeddings[anchor].dtype
     if strategy in INSTANCE_STRATEGIES:
@@ -143,7 +154,7 @@ def _triplets(config, strategy: str, pairs: Pairs, nth) -> Triplets:
     return Triplets(to_positive - config.margin, ceiling, of_anchors, candidates)
 
 
-def _mined(config, strategy: str, triplets: Triplets, pairs: Pairs, key) -> Costs:
+def _mined(config: Options, strategy: str, triplets: Triplets, pairs: Pairs, key) -> Costs:
     """Costs of the k hardest or of k random negatives of each anchor."""
     embeddings = pairs.embeddings[strategy[-3]], pairs.embeddings[strategy[-1]]
     size = _blocks(config, len(pairs.matched)).size
@@ -152,14 +163,14 @@ def _mined(config, strategy: str, triplets: Triplets, pairs: Pairs, key) -> Cost
     return _total(config, sums, counts, jnp.minimum(triplets.anchors.entries, config.num_negatives))
 
 
-def _total(config, sums: jax.Array, counts: jax.Array, entries: jax.Array) -> Costs:
+def _total(config: Options, sums: jax.Array, counts: jax.Array, entries: jax.Array) -> Costs:
     """Adds up what was found for each anchor: sums (B,), counts (B,) int32 and entries (B,)."""
     active = jnp.sum(counts.astype(sums.dtype))  # as integers they would overflow from 46,341 pairs on
     # What is not semi-hard is not an entry at all.
     return Costs(jnp.sum(sums), active, active if config.sampling == "semi_hard" else jnp.sum(entries))
 
 
-def _key_of(config, strategy: str, key: jax.Array | None) -> jax.Array | None:
+def _key_of(config: Options, strategy: str, key: jax.Array | None) -> jax.Array | None:
     if config.sampling != "random":
         return None
     if key is None:
@@ -167,7 +178,7 @@ def _key_of(config, strategy: str, key: jax.Array | None) -> jax.Array | None:
     return jax.random.fold_in(key, (INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES).index(strategy))
 
 
-def _blocks(config, batch: int) -> Blocks:
+def _blocks(config: Options, batch: int) -> Blocks:
     """`loss.block`, or what suits the size of the batch."""
     if config.block:
         return Blocks(min(config.block, batch), keep=config.block >= batch)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 import numpy as np
 
 from adamine_jax.base.errors import UserError
@@ -166,3 +167,31 @@ def _faults(tensors: Tensors, shapes: dict[str, Shape]) -> list[str]:
     faults += [f"{name} does not belong" for name in tensors if name not in shapes]
     of_each = [tensor_fault(name, tensors[name], shape) for name, shape in shapes.items() if name in tensors]
     return faults + [fault for fault in of_each if fault]
+
+
+def set_sizes(config_model: ml_collections.ConfigDict, published: PublishedModel, names: Names) -> None:
+    """Sets the fields of `config.model` to the sizes of a published model, whose instructions are given vectors."""
+    tower = published.variables["params"]["recipe_tower"]
+    config_model.embedding_dim = len(tower["fc"]["bias"])
+    config_model.image.depth = published.depth
+    config_model.image.width = published.width
+    recipe = config_model.recipe
+    recipe.instructions = "vectors"
+    recipe.sentence_dim = len(tower["instruction_lstm"]["input_kernel"])
+    recipe.word_dim = tower["table"].shape[1]
+    recipe.ingredient_hidden = len(tower["ingredient_lstm"]["forward"]["recurrent_kernel"])
+    recipe.instruction_hidden = len(tower["instruction_lstm"]["recurrent_kernel"])
+    recipe.instruction_lstm_over_padding = names.lstm_over_padding
+
+
+def describe(config_model: ml_collections.ConfigDict, file_rows: int, table_rows: int) -> list[str]:
+    """Lines about the towers of a published model, whose file has `file_rows` of the word table's rows."""
+    image, recipe = config_model.image, config_model.recipe
+    zeros = f" (rows {file_rows:,} to {table_rows - 1:,} are zeros)" if file_rows < table_rows else ""
+    end = "over the padding" if recipe.instruction_lstm_over_padding else "to each recipe's end"
+    return [
+        f"photos: ResNet-{image.depth} of width {image.width}",
+        f"words: {file_rows:,} vectors of {recipe.word_dim}{zeros}",
+        f"ingredients: LSTMs of 2 × {recipe.ingredient_hidden}",
+        f"instructions: vectors of {recipe.sentence_dim}, an LSTM of {recipe.instruction_hidden} that runs {end}",
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.plots import panels, style
@@ -86,10 +87,14 @@ def _draw_mining(axes: Axes, train: list[dict], knots: np.ndarray) -> None:
     axes.set_title(f"{what.capitalize()} that cost nothing")
     axes.set_ylabel("fraction (bad_pairs)")
     axes.set_ylim(0, 1.02)
-    remaining = axes.secondary_yaxis("right", functions=(lambda share: 1 - share, lambda share: 1 - share))
+    remaining = axes.secondary_yaxis("right", functions=(_rest, _rest))
     remaining.set_ylabel("still cost something")
     remaining.spines["right"].set_visible(True)
     _legend(axes, train)
+
+
+def _rest(share: ArrayLike) -> np.ndarray:
+    return 1 - np.asarray(share)
 
 
 def _draw_strategies(axes: Axes, train: list[dict], prefix: str, knots: np.ndarray) -> list[str]:

@@ -74,11 +74,11 @@ def find(
     Raises:
         UserError: there is no such class, it is empty, or none of the photos can be read.
     """
-    rows = gallery.rows_of_class(within) if within else np.arange(len(gallery))
-    if not len(rows):
+    rows = gallery.rows_of_class(within).tolist() if within else range(len(gallery))
+    if not rows:
         raise UserError(f"--within {within}: {gallery.folder} has no recipe of this class")
     having = have([items[row] for row in rows], name)
-    known = dict(zip(rows.tolist(), having.tolist(), strict=True))
+    known = dict(zip(rows, having.tolist(), strict=True))
     # A few more, should some not be readable.
     (hits,) = gallery.search(query[None], among="photos", top=top + 8, class_name=within)
     shown = [hit.row for hit in hits if is_readable(hit.item)][:top]

@@ -84,6 +84,8 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
     Raises:
         UnreadablePhoto: the photo cannot be read; the item's id is named.
     """
+    if item.photo is None:
+        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id} is absent")
     try:
         if isinstance(item.photo, np.ndarray):
             photo = Image.fromarray(item.photo)
@@ -92,8 +94,7 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
         with photo:
             upright = ImageOps.exif_transpose(photo).convert("RGB")
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
-    # Pillow's ways to refuse a damaged file; the attribute is that of a photo that is not there.
-    except (OSError, TypeError, ValueError, SyntaxError, AttributeError) as error:
+    # Pillow's ways to refuse a damaged file.
+    except (OSError, TypeError, ValueError, SyntaxError) as error:
         where = f" ({item.photo})" if isinstance(item.photo, Path) else ""
-        problem = "is absent" if item.photo is None else f"cannot be read: {error}"
-        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} {problem}") from None
+        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} cannot be read: {error}") from None

@@ -138,7 +138,7 @@ def _val_series(run: Curves, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _write_letters(axes: Axes, dpi: float) -> None:
     """Writes each run's letter at the end of its line; where ends lie together the letters are moved apart."""
-    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     if not lines:
         return
     ends = []
@@ -150,7 +150,7 @@ def _write_letters(axes: Axes, dpi: float) -> None:
     low, high = box.y0 * 72 / dpi + _LETTER / 2, box.y1 * 72 / dpi - _LETTER / 2
     for line, (x, y), place in zip(lines, ends, _spread(ends, low, high), strict=True):
         axes.annotate(
-            line.get_label(),
+            str(line.get_label()),
             (x, y),
             xycoords="figure points",
             xytext=(4, place - y),
@@ -170,12 +170,12 @@ def _spread(ends: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:
     Of letters beside each other none lies over another, they keep the order of their ends, and the squares of their
     distances from these add up to as little as possible.
     """
-    ends = np.asarray(ends)
+    places = np.asarray(ends)
     heights = np.empty(len(ends))
-    for group in _beside(ends[:, 0]):
-        upwards = group[np.argsort(ends[group, 1], kind="stable")]
+    for group in _beside(places[:, 0]):
+        upwards = group[np.argsort(places[group, 1], kind="stable")]
         below = _LETTER * np.arange(len(group))  # the room that those below need
-        heights[upwards] = np.clip(_rising(ends[upwards, 1] - below), low, high - below[-1]) + below
+        heights[upwards] = np.clip(_rising(places[upwards, 1] - below), low, high - below[-1]) + below
     return heights
 
 

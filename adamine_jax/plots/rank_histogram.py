@@ -1,6 +1,7 @@
 """How far down the right answers stand: the distribution of their ranks in both directions, chance beside it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,9 +82,9 @@ def _mark(axes: Axes, ranks: np.ndarray, top: float) -> None:
     """Writes the median and the recalls above the bars, whose highest reaches `top`."""
     medr = float(np.median(ranks))
     axes.vlines(medr, 0, top * 1.1, color=style.VERMILION, linewidth=1.4, label="MedR", clip_on=False)
-    near = {"textcoords": "offset points", "fontsize": 7.5, "va": "center", "path_effects": _WHITE}
+    near: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "va": "center", "path_effects": _WHITE}
     left = medr > len(ranks) ** 0.7
-    sides = {"ha": "right", "xytext": (-3, 0)} if left else {"ha": "left", "xytext": (3, 0)}
+    sides: dict[str, Any] = {"ha": "right", "xytext": (-3, 0)} if left else {"ha": "left", "xytext": (3, 0)}
     axes.annotate(f"MedR {medr:g}", (medr, top * 1.05), color=style.VERMILION, **sides, **near)
     edges = bin_edges(len(ranks))
     chance = 100 * np.diff(edges) / len(ranks)

@@ -138,18 +138,18 @@ def measure(gallery: Gallery, items: Sequence[Item], encoder: Encoder, row: int,
         raise UserError(f"recipe {items[row].id} has nothing but {name}; take another one")
     encoder.check(_text(items[row]), f"recipe {items[row].id}")
     encoder.check(_without(items[row], name), f"recipe {items[row].id} without {name}")
-    rows = [other for other in np.flatnonzero(having) if _can_read(encoder, _without(items[other], name))]
+    rows = [other for other in np.flatnonzero(having).tolist() if _can_read(encoder, _without(items[other], name))]
     drawn = drawn_rows([items[candidate] for candidate in rows], MOST_RECIPES, seed)
     rows = [row, *(rows[place] for place in drawn if rows[place] != row)][:MOST_RECIPES]
     shares, shown = [], []
     for texts in ([_text(items[r]) for r in rows], [_without(items[r], name) for r in rows]):
         hits = gallery.search(encoder.embed_recipes(texts), among="photos", top=MEASURED)
-        shares.append(np.mean([np.mean([having[hit.row] for hit in found]) for found in hits]))
+        shares.append(float(np.mean([np.mean([having[hit.row] for hit in found]) for found in hits])))
         readable = [hit for hit in hits[0] if is_readable(hit.item)][:TOP]
         shown.append([Answer(h.item, h.similarity, bool(having[h.row]), h.row == row) for h in readable])
-    return Removal(
-        items[row], name, *shown, *map(float, shares), len(rows), float(having.mean()), searched=len(gallery)
-    )
+    (before, after), (share_before, share_after) = shown, shares
+    of_all = float(having.mean())
+    return Removal(items[row], name, before, after, share_before, share_after, len(rows), of_all, searched=len(gallery))
 
 
 def draw(removal: Removal, out_png: Path) -> list[Path]:

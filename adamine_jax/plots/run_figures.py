@@ -53,6 +53,7 @@ def draw_top5(workdir: Path, queries: int, seed: int, against: Path | None = Non
         UserError: the gallery is absent or damaged, or that of `against` has other items.
     """
     items, image, recipe = load_items(_gallery_folder(workdir))
+    models: list[Model] = []
     if against:
         names = (workdir.name, against.name) if workdir.name != against.name else (str(workdir), str(against))
         other = load_beside(_gallery_folder(against), [item.id for item in items])

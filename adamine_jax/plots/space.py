@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
 def _draw_points(
     axes: Axes, photos: np.ndarray, texts: np.ndarray, names: Sequence[str], classes: Sequence[str]
 ) -> None:
-    colors = dict(zip(classes, _COLORS, strict=False))
+    colors: dict[str | None, str] = dict(zip(classes, _COLORS, strict=False))
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
     for name in [None, *classes]:  # those in grey lie below the others
@@ -113,7 +114,7 @@ def _draw_points(
             continue
         color = colors.get(name, _REST)
         lines = np.stack([photos[chosen], texts[chosen]], axis=1)
-        axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.45, zorder=1))
+        axes.add_collection(LineCollection(list(lines), colors=color, linewidths=0.5, alpha=0.45, zorder=1))
         # Triangles are hollow: where a pair lies close together both are seen.
         axes.scatter(*photos[chosen].T, s=11, marker="o", color=color, linewidths=0, label=f"photos {name or ''}")
         hollow = {"facecolors": "none", "edgecolors": color, "linewidths": 0.8, "label": f"recipes {name or ''}"}
@@ -124,20 +125,20 @@ def _draw_points(
 def _draw_key(figure: Figure, names: Sequence[str], classes: Sequence[str], available: int) -> None:
     counts = Counter(names)
 
-    def handle(marker: str, color: str, label: str, **look) -> Line2D:
-        look = {"markersize": 5.5, "markeredgewidth": 0.8} | look
-        return Line2D([], [], linestyle="none", marker=marker, color=color, label=squeeze(label, 98, 7.5), **look)
+    def handle(marker: str, color: str, label: str, markersize: float = 5.5, **look: Any) -> Line2D:
+        look |= {"marker": marker, "markersize": markersize, "markeredgewidth": 0.8, "color": color}
+        return Line2D([], [], linestyle="none", label=squeeze(label, 98, 7.5), **look)
 
     handles = [handle("s", color, f"{name} ({counts[name]})") for name, color in zip(classes, _COLORS, strict=False)]
     if rest := sum(count for name, count in counts.items() if name not in classes):
         handles.append(handle("s", _REST, f"other or none ({rest})"))
-    at = {
+    at: dict[str, Any] = {
         "loc": "upper left",
         "fontsize": 7.5,
         "alignment": "left",
         "title_fontproperties": {"size": 8, "weight": "bold"},
     }
-    place = {"borderaxespad": 0, "handletextpad": 0.5, "handlelength": 1.2, "borderpad": 0.2}
+    place: dict[str, Any] = {"borderaxespad": 0, "handletextpad": 0.5, "handlelength": 1.2, "borderpad": 0.2}
     figure.legend(handles=handles, title="class (pairs)", bbox_to_anchor=(0.77, 0.98), **at, **place)
     pair = [
         handle("o", style.GREY, "photo", markersize=4),

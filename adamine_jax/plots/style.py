@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
     kind = path.suffix[1:].lower()
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "jpg": None}[kind]
-    encoder = {"pil_kwargs": {"quality": 90}} if kind == "jpg" else {}
+    encoder: dict[str, Any] = {"pil_kwargs": {"quality": 90}} if kind == "jpg" else {}
     with written_whole(path) as unfinished:
         figure.savefig(unfinished, format=kind, dpi=dpi, metadata=metadata, **encoder)
     return path

@@ -10,10 +10,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as devices
-from adamine_jax.models.adamine import MAX_INGREDIENTS, embed_recipes
+from adamine_jax.models import registry
+from adamine_jax.models.adamine import embed_recipes
 from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.encoded import EncodedRecipe
 from adamine_jax.recipes.photos import Photo, stored
-from adamine_jax.recipes.texts import RecipeText, TextEncoder, recipe_of
+from adamine_jax.recipes.text_encoder import TextEncoder
+from adamine_jax.recipes.texts import RecipeText, recipe_of
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 64)
@@ -104,14 +107,17 @@ class Encoder:
         for number, text in enumerate(texts, 1):
             self.check(text, f"recipe {number}")
 
+        recipe_fields = registry.recipe_fields(self.trained.config.model)
+
         def batch_of(rows: Sequence[RecipeText], size: int) -> dict[str, np.ndarray]:
-            return self._batch([*rows, *[RecipeText(ingredients=("-",))] * (size - len(rows))])
+            encoded = [self.texts.encode(recipe) for recipe in rows]
+            return recipe_fields([*encoded, *[EncodedRecipe()] * (size - len(rows))])
 
         return self._embed(self._embed_recipes, texts, batch_of)
 
     def check_reads_photos(self) -> None:
         """Raises a `UserError` where the model reads features of photos that another encoder makes."""
-        if self.trained.config.model.image.feature_dim:
+        if not self.trained.model.image_tower.reads_photos:
             raise UserError(
                 "the model reads features that another encoder made of the photos (config.data.image_features), and "
                 "cannot embed a photo itself; search with recipes, or embed a split"
@@ -119,39 +125,12 @@ class Encoder:
 
     def check(self, recipe: RecipeText, where: str) -> None:
         """Raises a `UserError` that says `where`, unless the model can read a recipe."""
-        model = self.trained.config.model
-        if recipe.is_empty:
-            raise UserError(f"{where}: an empty recipe; give any of title, ingredients and instructions")
-        if model.instructions == "vectors" and (recipe.instructions or not recipe.ingredients):
-            raise UserError(
-                f"{where}: the model reads given vectors of the instructions (config.model.instructions = 'vectors') "
-                "and cannot embed their text; give the ingredients alone, or embed a split"
-            )
-        has_instructions = model.instructions not in ("none", None, False)
-        if not model.ingredients and not recipe.instructions and not recipe.title:
-            raise UserError(f"{where}: the model reads instructions alone; give some, or a title")
-        if not has_instructions and not recipe.ingredients and not recipe.names and not recipe.title:
-            raise UserError(f"{where}: the model reads ingredients alone; give some, or a title")
-
-    def _batch(self, recipes: Sequence[RecipeText]) -> dict[str, np.ndarray]:
-        model = self.trained.config.model
-        ingredients = [self.texts.ingredient_ids(recipe)[:MAX_INGREDIENTS] for recipe in recipes]
-        sentences = [self.texts.sentence_ids(recipe)[: model.max_sentences] for recipe in recipes]
-        batch = {
-            "ingredients": np.zeros((len(recipes), MAX_INGREDIENTS), np.int32),
-            "num_sentences": np.array([len(lines) for lines in sentences], np.int32),
-        }
-        for row, ids in enumerate(ingredients):
-            batch["ingredients"][row, : len(ids)] = ids
-        if model.instructions == "vectors":
-            batch["num_sentences"][:] = 0
-            batch["sentence_vectors"] = np.zeros((len(recipes), model.max_sentences, model.sentence_dim), np.float32)
-        else:
-            batch["words"] = np.zeros((len(recipes), model.max_sentences, model.max_words), np.int32)
-            for row, lines in enumerate(sentences):
-                for line, ids in enumerate(lines):
-                    batch["words"][row, line, : len(ids[: model.max_words])] = ids[: model.max_words]
-        return batch
+        config = self.trained.config.model
+        fault = "an empty recipe; give any of title, ingredients and instructions"
+        if not recipe.is_empty:
+            fault = registry.recipe_tower(config).check_query(config.recipe, recipe)
+        if fault:
+            raise UserError(f"{where}: {fault}")
 
     def _embed(self, step, items: Sequence[Any], batch_of) -> np.ndarray:
         """Embeds batch by batch: `batch_of(items, size)` gives host arrays of `size` rows, the last ones padding."""

@@ -87,7 +87,7 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
             with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
                 image.load()
                 jpeg, upright = encoded(image, shorter_side, quality)
-            return jpeg, (width, height) if upright == decoded else (height, width), image.format
+            return jpeg, (width, height) if upright == decoded else (height, width), image.format or ""
     except (UnreadablePhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -138,7 +138,7 @@ def decode_small(image: Image.Image, shorter_side: int) -> None:
     """
     shorter = min(image.size)
     if shorter > shorter_side:
-        image.draft(None, tuple(side * shorter_side // shorter for side in image.size))
+        image.draft(None, (image.width * shorter_side // shorter, image.height * shorter_side // shorter))
 
 
 def encoded(image: Image.Image, shorter_side: int, quality: int = JPEG_QUALITY) -> tuple[bytes, tuple[int, int]]:

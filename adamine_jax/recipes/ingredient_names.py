@@ -170,8 +170,8 @@ def _without_lead(text: str) -> str:
 
 def _after_lead(text: str, counted: bool) -> tuple[str, bool]:
     """Takes one thing from the front, if there is one; also returns whether it counts what follows."""
-    if (separator := _SEPARATOR.match(text).end()) and not _QUANTITY.match(text):
-        return text[separator:], False
+    if (separator := _SEPARATOR.match(text)) and separator.end() and not _QUANTITY.match(text):
+        return text[separator.end() :], False
     if at_will := _AT_WILL.match(text):
         return text[at_will.end() :], False
     if _NUMBERED_NAME.match(text):

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 def word_lists() -> SimpleNamespace:
     """Each section of the file as a frozen set of words."""
-    text = resources.files(__package__).joinpath("ingredient_words.txt").read_text(encoding="utf-8")
+    text = resources.files("adamine_jax.recipes").joinpath("ingredient_words.txt").read_text(encoding="utf-8")
     lists: dict[str, list[str]] = {}
+    words: list[str] = []
     for line in text.split("\n"):
         content = line.split("#")[0].strip()
         if section := re.fullmatch(r"\[(\w+)\]", content):

@@ -2,4 +2,5 @@
 
 from importlib import resources
 
-STOP_WORDS = frozenset(resources.files(__package__).joinpath("stop_words.txt").read_text(encoding="utf-8").split())
+_FILE = resources.files("adamine_jax.recipes").joinpath("stop_words.txt")
+STOP_WORDS = frozenset(_FILE.read_text(encoding="utf-8").split())

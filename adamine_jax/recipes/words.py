@@ -3,6 +3,7 @@
 Ids: 0 padding, 1 the end of an ingredient list (`</i>`), word k of the vocabulary is k + 2, unknown words are V + 2.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 END_ID = 1
@@ -77,5 +78,4 @@ def ingredient_ids(names: Sequence[str], ids: Mapping[str, int], *, split_unknow
 
 def word_ids(words: Sequence[str], ids: Mapping[str, int], unknown_id: int) -> list[int]:
     """Ids of the words of a sentence."""
-    found = list(map(ids.get, words))
-    return [unknown_id if word_id is None else word_id for word_id in found] if None in found else found
+    return list(map(ids.get, words, itertools.repeat(unknown_id)))

@@ -8,6 +8,7 @@ checkpoint.
 import dataclasses
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def ranks_path(workdir: Path, split: str) -> Path:
 
 def write_ranks(path: Path, ranks: RankFile) -> None:
     """Writes the file, whole or not at all; ids as bytes."""
-    arrays = {"seed": np.int64(ranks.seed), "step": np.int64(ranks.step)}
+    arrays: dict[str, Any] = {"seed": np.int64(ranks.seed), "step": np.int64(ranks.step)}
     for name, ranked in ranks.protocols.items():
         arrays[f"{name}/ids"] = np.char.encode(ranked.ids) if ranked.ids.dtype.kind == "U" else ranked.ids
         arrays |= {f"{name}/{direction}": ranked.ranks[direction] for direction in DIRECTIONS}

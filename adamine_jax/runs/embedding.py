@@ -14,6 +14,7 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine, embed_recipes
 
 EmbedStep = Callable[[Any, dict[str, jax.Array]], tuple[jax.Array, jax.Array, jax.Array]]
@@ -56,7 +57,7 @@ def split_batches(
         batch_size=batch_size,
         rows=devices.local_rows(batch_size),
         data=config.data,
-        model=config.model,
+        recipe_fields=registry.recipe_fields(config.model),
         vectors=vectors or open_vectors(config, index),
         times=times,
         damage=damage,

@@ -10,6 +10,7 @@ from adamine_jax.base import files, processes
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
 from adamine_jax.retrieval.tables import format_table
@@ -27,6 +28,7 @@ class Evaluated:
         numbers: (N,) the records of the rows, in the order of the ids.
         image: (N, D) their photos' embeddings.
         recipe: (N, D) their texts'.
+        measured: the numbers of the run's evaluators, `config.evals`.
     """
 
     results: dict[str, dict]
@@ -35,6 +37,7 @@ class Evaluated:
     numbers: np.ndarray
     image: np.ndarray
     recipe: np.ndarray
+    measured: dict[str, float]
 
 
 def evaluate_split(
@@ -64,8 +67,9 @@ def evaluate_split(
     )
     for line in skipped_protocols(protocols, len(numbers)):
         print(line)
-    ids = [identifier.decode() for identifier in index.ids[numbers]]
-    seed = trained.config.eval.seed
+    embeddings = split_embeddings(index, numbers, image, recipe)
+    ids, seed = embeddings.ids, trained.config.eval.seed
+    measured = evaluators.measure(evaluators.build(trained.config), embeddings)
     ranked = rank_draws(image, recipe, ids, protocols, seed)
     results = score(ranked)
     if processes.is_first():
@@ -73,7 +77,19 @@ def evaluate_split(
         write_ranks(ranks_path(directory, split), RankFile(kept, seed, trained.step))
         files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept), indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
-    return Evaluated(results, ranked, index, numbers, image, recipe)
+    shown = evaluators.RetrievalEvaluator.metrics  # they are in the table
+    for name, value in measured.items():
+        if name not in shown:
+            print(f"{name}: {value:.4g}", flush=True)
+    return Evaluated(results, ranked, index, numbers, image, recipe, measured)
+
+
+def split_embeddings(
+    index: RecordIndex, numbers: np.ndarray, image: np.ndarray, recipe: np.ndarray
+) -> evaluators.Embeddings:
+    """What evaluators get, of (N,) records and their (N, D) embeddings."""
+    ids = [identifier.decode() for identifier in index.ids[numbers]]
+    return evaluators.Embeddings(image, recipe, ids, index.class_id[numbers])
 
 
 def _ranked_before(path: Path, seed: int, step: int, ids: list[str]) -> dict[str, Ranked]:

@@ -48,6 +48,7 @@ def write_breakdown(
         damage: takes the records that can no longer be read, which are left out.
     """
     protocol = largest(found.ranked)
+    assert protocol is not None, "one protocol at least was run"
     ranked, ids = found.ranked[protocol], [name.decode() for name in found.index.ids[found.numbers]]
     groups = _groups(trained, found, by, damage)
     broken_down = {name: break_down(ranked, ids, groups[name]) for name in by}

@@ -139,7 +139,8 @@ def describe_method(config: dict[str, Any]) -> str:
         ]
         words = [" + ".join(terms)]
         if strategies != ["LIFT"]:
-            words += [word for word in (_negatives(config), _AVERAGES.get(config.get("loss.aggregation"), "")) if word]
+            average = _AVERAGES.get(config.get("loss.aggregation", ""), "")
+            words += [word for word in (_negatives(config), average) if word]
     elif isinstance(name, str):
         words = [name]
     else:

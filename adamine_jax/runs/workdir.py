@@ -17,7 +17,7 @@ from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.flags import given_path
 from adamine_jax.checkpoints.manager import Checkpoints
-from adamine_jax.config import checks as configuration
+from adamine_jax.config import stored as configuration
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
@@ -71,6 +71,11 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
             raise UserError(
                 f"--workdir {workdir}: holds {foreign[0]} but no config.json; take an empty or a new folder"
             )
+    elif "recipe" not in _read_json(config_file).get("model", {}):
+        raise UserError(
+            f"--workdir {workdir}: started by an older version, whose optimiser state cannot be read; start from its "
+            f"weights in another workdir with --config.train.init_from={workdir}, or evaluate it as it is"
+        )
     elif changed := configuration.differences(config, configuration.flatten(load_config(workdir))):
         raise UserError(
             f"--workdir {workdir}: its run has another configuration: {', '.join(changed)}; "
@@ -106,7 +111,7 @@ class Trained:
     Attributes:
         config: of the run.
         model: both towers.
-        variables: {'params', 'batch_stats'}, replicated over `mesh`.
+        variables: {'params', 'batch_stats'}, replicated over `mesh`; the parameters of the loss are among them.
         step: of the checkpoint.
         mesh: over all devices.
         vocabulary_digest: of the words that it knows.
@@ -178,16 +183,13 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
     described = _read_json(workdir / "dataset.json")
     words = tuple(described["words"])
     mesh = make_mesh()
-    num_classes = len(described["class_names"]) if config.loss.classifier_weight else None
-    model = build_model(config.model, table_rows=len(words) + 3, num_classes=num_classes)
+    model = build_model(config.model, table_rows=len(words) + 3)
     like = jax.eval_shape(
         lambda: init_variables(
             model,
             jax.random.key(0),
+            config.model,
             image_size=config.data.image_size,
-            max_words=config.model.max_words,
-            feature_dim=config.model.image.feature_dim,
-            sentence_dim=config.model.sentence_dim,
         )
     )
     folder = workdir / "checkpoints"

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
     """
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
         engine.close()
 
@@ -102,7 +102,7 @@ def _gallery(engine: Engine, items: Items) -> fastapi.APIRouter:
     router, gallery = fastapi.APIRouter(), engine.gallery
     about = messages.About(
         items=len(gallery),
-        sides=list(engine.searched),
+        sides=[side for side in ("recipes", "photos") if side in engine.searched],
         photo_queries=engine.reads_photos,
         classes=[messages.ClassCount(name=name, items=n) for name, n in gallery.class_counts().items()],
         examples=[],
@@ -251,7 +251,7 @@ def _errors(*statuses: int) -> dict[int | str, dict]:
 def _add_errors(app: FastAPI) -> None:
     """Every answer that is none has one form; see `messages.Error`."""
 
-    def said(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    def said(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
         return JSONResponse({"error": text}, status, headers)
 
     @app.exception_handler(AnyHTTPException)

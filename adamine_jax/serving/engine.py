@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -124,10 +124,10 @@ class Engine:
     @property
     def reads_photos(self) -> bool:
         """Whether the model embeds photos, and not another encoder's features of them."""
-        return not self.encoder.trained.config.model.image.feature_dim
+        return self.encoder.trained.model.image_tower.reads_photos
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> Generator[None]:
         """Counts a query while it is answered.
 
         Raises:
@@ -163,8 +163,9 @@ class Engine:
         Raises:
             NothingLeft: `removed` took everything away.
         """
-        if not (query.added or query.removed or isinstance(query.by, tuple)):
-            return await self._answer_at_once(query)
+        by = query.by
+        if not (query.added or query.removed or isinstance(by, tuple)):
+            return await self._answer_at_once(query, by)
         before, after, names, absent = await self._embedded(query)
         searches = [self._find(query, name, before, after) for name in query.among]
         return Answer(dict(zip(query.among, await asyncio.gather(*searches), strict=True)), names, absent)
@@ -175,14 +176,14 @@ class Engine:
             batcher.close()
         self._threads.shutdown()
 
-    async def _answer_at_once(self, query: Query) -> Answer:
+    async def _answer_at_once(self, query: Query, by: bytes | RecipeText) -> Answer:
         """An answer without changes: it is searched where it is embedded, which saves waiting for another thread."""
-        is_recipe = isinstance(query.by, RecipeText)
-        embed = self._embed_recipes if is_recipe else self._embed_photos
+        names = self.encoder.texts.names(by) if isinstance(by, RecipeText) else []
+        embed = self._embed_recipes if isinstance(by, RecipeText) else self._embed_photos
         searches = [(name, query.top, query.class_name) for name in query.among]
-        _, results = await embed(_Asked(query.by, searches))
-        found = {name: _hits(*result, {}) for name, result in zip(query.among, results, strict=True)}
-        return Answer(found, self.encoder.texts.names(query.by) if is_recipe else [], [])
+        _, results = await embed(_Asked(by, searches))
+        found = {name: _hits(scores, rows, {}) for name, (scores, rows) in zip(query.among, results, strict=True)}
+        return Answer(found, names, [])
 
     def _embed(self, embed: Callable, asked: list[_Asked]) -> list[tuple[np.ndarray, list]]:
         """The row of each, and what its searches have found."""

@@ -9,6 +9,7 @@ import io
 import re
 import urllib.parse
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -84,7 +85,7 @@ class Items:
             NoPhoto: there is none.
         """
         item = self._gallery.item(row)
-        if item.photo is None:
+        if not isinstance(item.photo, Path):
             raise NoPhoto("The item has no photo.")
         path = item.photo.resolve()
         if not path.is_relative_to(self._root):
@@ -112,7 +113,7 @@ def _small(content: bytes) -> bytes:
         scale = SMALL / min(image.size)
         if scale >= 1:
             return content
-        image.draft("RGB", tuple(int(side * scale) for side in image.size))
+        image.draft("RGB", (int(image.width * scale), int(image.height * scale)))
         small, file = image.resize([max(round(side * scale), 1) for side in image.size]), io.BytesIO()
         small.convert("RGB").save(file, "JPEG", quality=85)
         return file.getvalue()

@@ -17,7 +17,7 @@ class Limits:
     """What one server takes at once.
 
     Attributes:
-        photo_bytes: of an upload with a photo. Its pixels are limited by `data_builders.recipe1m.decoding.MAX_PIXELS`.
+        photo_bytes: of an upload with a photo. Its pixels are limited by `recipes.decoding.MAX_PIXELS`.
         text_bytes: of every other request.
         queue: searches that are answered or wait; one more is told to come back.
         uploads: photos that are received or decoded at once; further ones wait unread.

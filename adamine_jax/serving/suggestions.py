@@ -7,7 +7,8 @@ import numpy as np
 
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.recipes.ingredient_names import ingredient_names
-from adamine_jax.recipes.texts import RecipeText, TextEncoder
+from adamine_jax.recipes.text_encoder import TextEncoder
+from adamine_jax.recipes.texts import RecipeText
 
 MOST_ITEMS = 3000
 """Of a gallery that are looked at for names, spread over it."""

@@ -15,9 +15,10 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding
-from adamine_jax.training.frozen_features import FrozenResNet
+from adamine_jax.training.frozen_features import FrozenBackbone
 from adamine_jax.training.state import TrainState
 
 PLANNED_ROWS = 2_000_000
@@ -31,7 +32,7 @@ class Feed:
 
     Args:
         config: of the run.
-        directory: the workdir, which keeps the features of a frozen ResNet.
+        directory: the workdir, which keeps the features of a frozen backbone.
         splits: the records of 'train' and 'val'.
         model: both towers.
         mesh: with the axis 'data'.
@@ -61,8 +62,8 @@ class Feed:
         return epoch_plan(self._splits["train"].class_id, config.seed, epoch, config.batch_size)
 
     def is_frozen(self, epoch: int) -> bool:
-        """Whether the ResNet stands still in an epoch. Where features stand in for photos there is none."""
-        return epoch < self._config.unfreeze_epoch and not self._config.data.image_features
+        """Whether the backbone of the towers is frozen in an epoch."""
+        return epoch < self._config.unfreeze_epoch and bool(self._model.backbone)
 
     def train_batches(self, epoch: int, state: TrainState) -> Iterator[dict[str, jax.Array]]:
         """The batches that are left of an epoch; they must be used up before those of the next one are asked for.
@@ -101,7 +102,7 @@ class Feed:
             rows=devices.local_rows(config.batch_size),
             seed=config.seed,
             data=config.data,
-            model=config.model,
+            recipe_fields=registry.recipe_fields(config.model),
             vectors=vectors["train"],
             damage=self._damage,
         )
@@ -111,11 +112,11 @@ class Feed:
             self._val = embedding.split_batches(val, config, self._mesh, self._damage, vectors["val"], times)
 
     def _frozen(self, state: TrainState) -> dict[str, Vectors]:
-        """What the frozen ResNet sees, computed once, in place of the photos."""
+        """What the frozen backbone sees, computed once, in place of the photos."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        resnet = FrozenResNet(self._directory, self._config, self._model, variables, self._mesh, self._damage)
+        backbone = FrozenBackbone(self._directory, self._config, self._model, variables, self._mesh, self._damage)
         frozen = dict(self._vectors)
-        for split, features in (("train", resnet.random_crops), ("val", resnet.central_crops)):
+        for split, features in (("train", backbone.random_crops), ("val", backbone.central_crops)):
             if len(self._splits[split]):
                 frozen[split] = dataclasses.replace(frozen[split], photos=features(self._splits[split]))
         return frozen

@@ -9,14 +9,13 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.dataset import Dataset
-from adamine_jax.models.adamine import FIRST_WORD_ROW
+from adamine_jax.models.adamine import FIRST_WORD_ROW, TOWERS, AdaMine
 from adamine_jax.runs import workdir
 
 Tree = dict[str, Any]
-WORD_TABLES = ("table", "instruction_table")
 
 
-def init_from(directory: Path, variables: Tree, dataset: Dataset) -> Tree:
+def init_from(directory: Path, model: AdaMine, variables: Tree, dataset: Dataset) -> Tree:
     """Puts the weights of a workdir's best checkpoint into a new model.
 
     A word that both vocabularies have takes its trained vector along, and a class its column of the classifier; words
@@ -24,7 +23,8 @@ def init_from(directory: Path, variables: Tree, dataset: Dataset) -> Tree:
 
     Args:
         directory: the other run's workdir.
-        variables: {'params', 'batch_stats'} of the new model, from `init_variables`.
+        model: the new model.
+        variables: its {'params', 'batch_stats'}, those of the loss among them.
         dataset: that the new model will be trained on.
 
     Returns:
@@ -34,11 +34,12 @@ def init_from(directory: Path, variables: Tree, dataset: Dataset) -> Tree:
         UserError: the folder is not a workdir, or its model has other layers than the new one.
     """
     trained = workdir.load(directory)
+    tables = model.recipe_tower.word_tables
     old, new = jax.device_get(trained.variables), variables
     params = dict(new["params"])
     tower, old_tower = dict(params["recipe_tower"]), old["params"]["recipe_tower"]
     at_old, at_new = _shared(trained.words, dataset.words)
-    for name in WORD_TABLES:
+    for name in tables:
         if name in tower and name in old_tower and tower[name].shape[1] == old_tower[name].shape[1]:
             ends = np.array([0, 1, -1])  # padding, end and unknown words
             rows = np.concatenate([at_new + FIRST_WORD_ROW, ends])
@@ -57,7 +58,7 @@ def init_from(directory: Path, variables: Tree, dataset: Dataset) -> Tree:
     elif "classifier" in old["params"]:
         said.append("its classifier left out")
 
-    by_name = {f"recipe_tower/{name}" for name in WORD_TABLES}
+    by_name = {f"recipe_tower/{name}" for name in tables}
     merged = _copy({**new, "params": params}, old, by_name, directory)
     print(f"weights of {directory}, step {trained.step}: {', '.join(said)}", flush=True)
     return merged
@@ -73,7 +74,7 @@ def _shared(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.
 def _copy(new: Tree, old: Tree, by_name: set[str], directory: Path) -> Tree:
     """Copies every array but those that were matched by name; both models must have the same layers."""
     new_leaves, old_leaves = (
-        {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if "classifier" not in _name(path)}
+        {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if _is_of_a_tower(path)}
         for tree in (new, old)
     )
     for name in sorted(new_leaves.keys() | old_leaves.keys()):
@@ -94,6 +95,11 @@ def _copy(new: Tree, old: Tree, by_name: set[str], directory: Path) -> Tree:
         ),
         new,
     )
+
+
+def _is_of_a_tower(path) -> bool:
+    """Not of the loss, whose other parameters a new run draws anew."""
+    return path[1].key in TOWERS
 
 
 def _name(path) -> str:

@@ -1,6 +1,6 @@
-"""The frozen phase without waste: a ResNet that does not learn sees each crop once, and training reads what it saw.
+"""The frozen phase without waste: a frozen image backbone sees each crop once, and training reads its features.
 
-Its pooled features are stored beside the run as float16, `frozen_features/<ResNet>/<split>.npy`. They are computed
+Its pooled features are stored beside the run as float16, `frozen_features/<digest>/<split>.npy`. They are computed
 with BatchNorm's stored statistics, for a fixed number of crops of each photo; see docs/features.md.
 """
 
@@ -27,7 +27,6 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import PhotoFeatures
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models.adamine import AdaMine
-from adamine_jax.models.image.resnet import feature_dim
 
 FOLDER = "frozen_features"
 DTYPE = np.dtype(np.float16)
@@ -36,8 +35,8 @@ _BATCHES_BETWEEN_NOTES = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenResNet:
-    """The ResNet of a run that does not learn yet.
+class FrozenBackbone:
+    """The image tower's backbone, while it is frozen.
 
     Attributes:
         workdir: of the run, below which the features are stored.
@@ -80,8 +79,7 @@ class FrozenResNet:
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
         if agreed(path.exists):
             return path
-        image = self.config.model.image
-        shape = (len(photos), feature_dim(image.depth, image.width))
+        shape = (len(photos), type(self.model.image_tower).feature_dim(self.config.model.image))
         unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
         done = agreed(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
         features = None
@@ -135,7 +133,7 @@ class FrozenResNet:
             data=self.config.data,
             damage=self.damage,
         )
-        with Progress(f"features of the frozen ResNet, {split}", len(photos), "crop", initial=done) as progress:
+        with Progress(f"features of the frozen backbone, {split}", len(photos), "crop", initial=done) as progress:
             for number, batch in enumerate(self._features(batches), start=1):
                 count = min(batch_size, len(photos) - done)
                 if features is not None:
@@ -160,10 +158,11 @@ class FrozenResNet:
             yield np.asarray(embed(self.variables, batch)).astype(DTYPE)
 
     def _digest(self) -> str:
-        """Of the ResNet: other weights have other features."""
-        digest = hashlib.sha256()
+        """Of the backbone: other weights have other features."""
+        digest, names = hashlib.sha256(), self.model.image_tower.backbone
         for collection in ("params", "batch_stats"):
-            for leaf in jax.tree.leaves(self.variables[collection]["image_tower"]["resnet"]):
+            tower = self.variables[collection].get("image_tower", {})
+            for leaf in jax.tree.leaves([tower[name] for name in names if name in tower]):
                 digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:12]
 

@@ -12,15 +12,17 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.checkpoints.manager import Checkpoints
+from adamine_jax.config.defaults import base_config
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.features import read_matrix
 from adamine_jax.input.records import load_index
 from adamine_jax.interop.published_names import PUBLISHED, Names
-from adamine_jax.models.published import PublishedModel, read_published
+from adamine_jax.losses.registry import build
+from adamine_jax.models.adamine import build_model
+from adamine_jax.models.published import PublishedModel, describe, read_published, set_sizes
 from adamine_jax.runs import workdir
 from adamine_jax.training.state import create_state
-from configs import adamine
 
 CLASSIFIER_WEIGHT = 0.01
 """Of an imported model that has a classifier; the pairwise presets' and the ablation's."""
@@ -56,12 +58,13 @@ def import_model(source: str, file: Path, data: Path, directory: Path, sentence_
     config = _config(published, names, data)
     if sentence_vectors is not None:
         config.data.sentence_vectors = str(sentence_vectors)
-        _check_sentence_vectors(sentence_vectors, config.model.sentence_dim, file)
+        _check_sentence_vectors(sentence_vectors, config.model.recipe.sentence_dim, file)
 
     with _made_whole(directory) as aside:
         workdir.claim(aside, config, dataset, train)
         checkpoints = Checkpoints(aside)
-        checkpoints.save(create_state(config, published.variables, make_mesh(jax.local_devices()[:1])))
+        model, loss = build_model(config.model, table_rows=dataset.table_rows), build(config.loss)
+        checkpoints.save(create_state(model, loss, published.variables, make_mesh(jax.local_devices()[:1])))
         checkpoints.close()
     _print_summary(published, names, config, directory, file_rows, dataset)
     for line in dropped:
@@ -91,20 +94,10 @@ def _all_rows(table: np.ndarray, file: Path, dataset: Dataset) -> np.ndarray:
 
 def _config(published: PublishedModel, names: Names, data: Path) -> ml_collections.ConfigDict:
     """The base configuration with the model's sizes."""
-    params = published.variables["params"]
-    tower = params["recipe_tower"]
-    config = adamine.get_config()
+    config = base_config()
     config.data.dir = str(data)
-    config.model.embedding_dim = len(tower["fc"]["bias"])
-    config.model.image.depth = published.depth
-    config.model.image.width = published.width
-    config.model.instructions = "vectors"
-    config.model.sentence_dim = len(tower["instruction_lstm"]["input_kernel"])
-    config.model.word_dim = tower["table"].shape[1]
-    config.model.ingredient_hidden = len(tower["ingredient_lstm"]["forward"]["recurrent_kernel"])
-    config.model.instruction_hidden = len(tower["instruction_lstm"]["recurrent_kernel"])
-    config.model.instruction_lstm_over_padding = names.lstm_over_padding
-    if "classifier" in params:
+    set_sizes(config.model, published, names)
+    if "classifier" in published.variables["params"]:
         config.loss.classifier_weight = CLASSIFIER_WEIGHT
     return config
 
@@ -142,13 +135,9 @@ def _print_summary(
 ) -> None:
     model, rows = config.model, dataset.table_rows
     parameters = sum(leaf.size for leaf in jax.tree.leaves(published.variables["params"]))
-    zeros = f" (rows {file_rows:,} to {rows - 1:,} are zeros)" if file_rows < rows else ""
-    end = "over the padding" if model.instruction_lstm_over_padding else "to each recipe's end"
     print(f"{directory}: a model of {names.title}, {parameters:,} parameters, embeddings of {model.embedding_dim}")
-    print(f"  photos: ResNet-{model.image.depth} of width {model.image.width}")
-    print(f"  words: {file_rows:,} vectors of {model.word_dim}{zeros}")
-    print(f"  ingredients: LSTMs of 2 × {model.ingredient_hidden}")
-    print(f"  instructions: vectors of {model.sentence_dim}, an LSTM of {model.instruction_hidden} that runs {end}")
+    for line in describe(model, file_rows, rows):
+        print(f"  {line}")
     if "classifier" in published.variables["params"]:
         print(f"  classifier: {len(dataset.class_names):,} classes")
 

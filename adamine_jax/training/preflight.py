@@ -7,28 +7,30 @@ import ml_collections
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import checks as configuration
+from adamine_jax.config import stored as configuration
 from adamine_jax.input.dataset import Dataset
 from adamine_jax.input.features import read_matrix
 from adamine_jax.input.plan import batch_shares
 from adamine_jax.input.records import RecordIndex
-from adamine_jax.losses.triplet import SEMANTIC_STRATEGIES
+from adamine_jax.losses.base import Loss
 
 
 def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
     """Fills in how long the vectors are that the run is given: those of words (None), photos and sentences."""
     config = config.copy_and_resolve_references()
-    if config.model.word_dim is None:
-        config.model.word_dim = int(dataset.word_vectors().shape[1])
-    if config.data.image_features:
-        matrix = read_matrix("data.image_features", config.data.image_features)
-        config.model.image.feature_dim = matrix.values.shape[1]
-    if config.data.sentence_vectors:
-        config.model.sentence_dim = read_matrix("data.sentence_vectors", config.data.sentence_vectors).values.shape[1]
+    image, recipe = config.model.image, config.model.recipe
+    if "word_dim" in recipe and recipe.word_dim is None:
+        recipe.word_dim = int(dataset.word_vectors().shape[1])
+    if "feature_dim" in image and config.data.image_features:
+        image.feature_dim = read_matrix("data.image_features", config.data.image_features).values.shape[1]
+    if "sentence_dim" in recipe and config.data.sentence_vectors:
+        recipe.sentence_dim = read_matrix("data.sentence_vectors", config.data.sentence_vectors).values.shape[1]
     return config
 
 
-def check_splits(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str, RecordIndex]) -> None:
+def check_splits(
+    config: ml_collections.ConfigDict, loss: Loss, dataset: Dataset, splits: dict[str, RecordIndex]
+) -> None:
     """Says what the splits lack.
 
     Raises:
@@ -36,28 +38,25 @@ def check_splits(config: ml_collections.ConfigDict, dataset: Dataset, splits: di
     """
     labels = splits["train"].class_id
     pairs, singles = batch_shares(labels, config.batch_size)
-    semantic = config.loss.name == "triplet" and any(
-        strategy in SEMANTIC_STRATEGIES for strategy in config.loss.strategies
-    )
-    if not splits["train"].has_classes and (semantic or config.loss.classifier_weight):
-        needs = "config.loss.strategies has semantic ones" if semantic else "config.loss.classifier_weight is not 0"
+    needs = loss.classes_needed_by
+    if needs and not splits["train"].has_classes:
         raise UserError(
             f"{dataset.folder}: its records have no class_id, but {needs}; take instance strategies alone "
             "(configs/adamine_ins.py), or convert it again with classes"
         )
-    if config.loss.classifier_weight and len(dataset.class_names) < 2:
+    if config.loss.get("classifier_weight") and len(dataset.class_names) < 2:
         raise UserError(
             f"{dataset.folder}: has no class but the background, so config.loss.classifier_weight must be 0; "
             "convert it with lower thresholds (--class-min-train) or take configs/adamine_ins.py"
         )
-    if semantic and not pairs:
+    if loss.uses_class_pairs and not pairs:
         classed = np.sum(labels != 0)
         print(
             f"{dataset.folder}: {classed} of {len(labels)} train recipes have a class, too few for same-class pairs in "
             f"every batch; the semantic losses will {'mostly ' if classed else ''}be 0",
             flush=True,
         )
-    elif semantic and not singles:
+    elif loss.uses_class_pairs and not singles:
         print(f"{dataset.folder}: too few recipes without a class; every batch is made of same-class pairs", flush=True)
     if not len(splits["val"]):
         print(f"{dataset.folder}: no val split; the last checkpoint counts as the best", flush=True)
@@ -71,9 +70,11 @@ def digest(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str
     return hashlib.sha256(told.encode()).digest()
 
 
-PLACES = ("data.dir", "data.image_features", "data.sentence_vectors", "model.image.weights", "train.init_from")
-
-RANDOM_RESNET = (
-    "WARNING: the ResNet has random weights and stays frozen for the first {epochs} epochs, in which the photos tell "
-    "it little. Give it ImageNet weights (config.model.image.weights) or set config.unfreeze_epoch=0."
+PLACES = (
+    "data.dir",
+    "data.image_features",
+    "data.sentence_vectors",
+    "model.image.weights",
+    "model.recipe.weights",
+    "train.init_from",
 )

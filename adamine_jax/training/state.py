@@ -1,20 +1,19 @@
-"""What training carries from step to step, and the step itself."""
+"""What training carries from step to step."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import ml_collections
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adamine_jax import losses
-from adamine_jax.models.adamine import AdaMine, embed_recipes
+from adamine_jax.losses.base import Loss, metrics_of
+from adamine_jax.models.adamine import TOWERS, AdaMine, init_variables
+from adamine_jax.training.optimizer import ADAM, split_groups
 
 Tree = Any
-CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
 
 
 @jax.tree_util.register_dataclass
@@ -23,9 +22,9 @@ class TrainState:
     """A pytree, replicated over the mesh.
 
     Attributes:
-        params: the model's parameters.
+        params: The parameters of the towers, and beside them those of the loss.
         batch_stats: BatchNorm's running statistics.
-        opt_state: {'recipe': …, 'image': …}, an Adam state for each group of parameters.
+        opt_state: {'backbone': …, 'new': …}, an Adam state for each group of parameters.
         step: () int32, batches that are over.
         skipped: () int32, those of them that changed nothing because a loss or gradient was not finite.
         streak: () int32, skipped batches in a row up to now.
@@ -41,78 +40,51 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
-def split_groups(params: Tree) -> dict[str, Tree]:
-    """The optimiser's groups: 'image' is the ResNet, 'recipe' everything else, the image tower's head included.
-
-    Without a ResNet, which features stand in for, 'image' is empty.
-    """
-    image_tower = dict(params["image_tower"])
-    resnet = image_tower.pop("resnet", {})
-    return {"image": resnet, "recipe": {**params, "image_tower": image_tower}}
+def loss_params(params: Tree) -> Tree:
+    """The parameters that belong to the loss."""
+    return {name: tree for name, tree in params.items() if name not in TOWERS}
 
 
-def merge_groups(groups: dict[str, Tree]) -> Tree:
-    """The inverse of `split_groups`."""
-    recipe = groups["recipe"]
-    if not groups["image"]:
-        return recipe
-    return {**recipe, "image_tower": {**recipe["image_tower"], "resnet": groups["image"]}}
-
-
-def copies(params: Tree) -> Tree:
-    """How many parameters of PyTorch's each leaf is: 2 for an LSTM's bias, 1 otherwise.
-
-    PyTorch's LSTMs have two biases that only ever act as their sum, which is what is kept here. Both get the same
-    gradient: both count in its norm, and under Adam their sum moves twice as far as one of them.
-    """
-
-    def count(path: tuple[Any, ...], _: jax.Array) -> int:
-        names = [entry.key for entry in path]
-        return 2 if names[-1] == "bias" and any(name.endswith("_lstm") for name in names) else 1
-
-    return jax.tree_util.tree_map_with_path(count, params)
-
-
-ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
-"""Of either group; the learning rate, which counts the steps of training and not those of a group, comes after it."""
-
-
-def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
-    """The rate at each step of training: `optim.lr`, falling linearly to 0 over the last `optim.decay_epochs`.
+def initial_variables(
+    config: ml_collections.ConfigDict,
+    model: AdaMine,
+    loss: Loss,
+    *,
+    num_classes: int,
+    word_vectors: np.ndarray | None = None,
+) -> dict[str, Tree]:
+    """Draws the first {'params', 'batch_stats'} of a run, the parameters of the loss among them.
 
     Args:
-        config: of the run.
-        steps_per_epoch: batches in an epoch.
-
-    Returns:
-        A function from the number of steps done to the rate of the next one.
+        config: Of the run.
+        model: Both towers.
+        loss: That is trained.
+        num_classes: Classes of the data set, the background counted.
+        word_vectors: See `init_variables`.
     """
-    decay_steps = config.optim.decay_epochs * steps_per_epoch
-    if not decay_steps:
-        return optax.constant_schedule(config.optim.lr)
-    begin = max(config.epochs * steps_per_epoch - decay_steps, 0)
-    return optax.linear_schedule(config.optim.lr, 0.0, decay_steps, begin)
+    key = jax.random.key(config.seed)
+    variables = init_variables(model, key, config.model, image_size=config.data.image_size, word_vectors=word_vectors)
+    own = loss.init(jax.random.fold_in(key, 1), embedding_dim=config.model.embedding_dim, num_classes=num_classes)
+    dtype = jax.tree.leaves(variables["params"])[0].dtype
+    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), own)
+    return {**variables, "params": {**variables["params"], **own}}
 
 
-def metric_names(config) -> tuple[str, ...]:
-    """The metrics of a training step: those of the loss and the gradient's norm."""
-    return (*losses.metric_names(config.loss), "grad_norm")
-
-
-def create_state(config, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
+def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
     """The state before the first step.
 
-    The ResNet's Adam state exists from the start but is untouched while it is frozen, so it begins fresh when
+    The backbone's Adam state exists from the start but is untouched while it is frozen, so it begins fresh when
     training reaches `unfreeze_epoch`.
 
     Args:
-        config: of the run.
-        variables: {'params', 'batch_stats'} of the model; copied, since the first step uses up its state.
-        mesh: to replicate the state over.
+        model: Both towers.
+        loss: That is trained.
+        variables: {'params', 'batch_stats'}, of `initial_variables`; copied, since the first step uses up its state.
+        mesh: To replicate the state over.
     """
     replicated = NamedSharding(mesh, PartitionSpec())
     variables = jax.device_put(variables, replicated, may_alias=False)
-    groups = split_groups(variables["params"])
+    groups = split_groups(variables["params"], model)
     init = jax.jit(ADAM.init, out_shardings=replicated)
     return TrainState(
         params=variables["params"],
@@ -121,90 +93,12 @@ def create_state(config, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
         step=jnp.zeros((), jnp.int32, device=replicated),
         skipped=jnp.zeros((), jnp.int32, device=replicated),
         streak=jnp.zeros((), jnp.int32, device=replicated),
-        sums=zero_sums(config, variables["params"], mesh),
+        sums=zero_sums(model, loss, variables["params"], mesh),
     )
 
 
-def zero_sums(config, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
+def zero_sums(model: AdaMine, loss: Loss, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
     """The sums of metrics over no steps; each has a buffer of its own, since all of them are donated."""
     dtype, replicated = jax.tree.leaves(params)[0].dtype, NamedSharding(mesh, PartitionSpec())
-    return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *metric_names(config))}
-
-
-def make_train_step(model: AdaMine, config, mesh: Mesh, rate: optax.Schedule) -> Callable[..., TrainState]:
-    """Compiles the training step for a mesh.
-
-    Args:
-        model: both towers.
-        config: of the run.
-        mesh: with the axis 'data'.
-        rate: the learning rate at each step; see `learning_rate`.
-
-    Returns:
-        step(state, batch, frozen) → state. The state given is used up; `batch` is a global batch sharded over 'data';
-        `frozen`, static, says whether the ResNet stands still. The step's metrics are added to `state.sums`.
-    """
-    replicated = NamedSharding(mesh, PartitionSpec())
-
-    @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0, out_shardings=replicated)
-    def train_step(state: TrainState, batch: dict[str, jax.Array], frozen: bool) -> TrainState:
-        groups = split_groups(state.params)
-        trained = {name: group for name, group in groups.items() if not (frozen and name == "image")}
-
-        def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[dict, Tree]]:
-            params = merge_groups(groups | trained)
-            image, updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                batch["image"],
-                train=True,
-                use_running_average=frozen and config.freeze_batch_stats,
-                mutable=["batch_stats"],
-                method="embed_images",
-            )
-            recipe = embed_recipes(model, params, batch, mesh)
-            logits = {}
-            if config.loss.classifier_weight:
-                classify = functools.partial(model.apply, {"params": params}, method="classify")
-                logits = {"image_logits": classify(image), "recipe_logits": classify(recipe)}
-            loss, metrics = losses.total_loss(
-                config.loss,
-                image,
-                recipe,
-                batch["class_id"],
-                batch["match"],
-                image_class_id=batch["image_class_id"],
-                key=jax.random.fold_in(jax.random.key(config.seed), state.step),
-                **logits,
-            )
-            return loss, (metrics, updated.get("batch_stats", state.batch_stats))
-
-        (loss, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        counts = copies(gradients)
-        norm = optax.tree.norm(jax.tree.map(lambda g, n: g * n**0.5, gradients, counts))
-        scale = jnp.minimum(1.0, config.optim.clip_norm / (norm + CLIP_EPSILON))
-        gradients = jax.tree.map(lambda g: g * scale, gradients)
-
-        opt_state = dict(state.opt_state)
-        for name, group in trained.items():
-            updates, opt_state[name] = ADAM.update(gradients[name], state.opt_state[name])
-            updates = jax.tree.map(lambda u, n: -rate(state.step) * n * u, updates, counts[name])
-            groups[name] = optax.apply_updates(group, updates)
-
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-        metrics = metrics | {"grad_norm": norm}
-        sums = {name: state.sums[name] + value for name, value in (metrics | {"steps": 1}).items()}
-
-        def keep(new: Tree, old: Tree) -> Tree:
-            return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
-
-        return TrainState(
-            params=keep(merge_groups(groups), state.params),
-            batch_stats=keep(batch_stats, state.batch_stats),
-            opt_state=keep(opt_state, state.opt_state),
-            step=state.step + 1,
-            skipped=state.skipped + ~finite,
-            streak=jnp.where(finite, 0, state.streak + 1),
-            sums=keep(sums, state.sums),
-        )
-
-    return train_step
+    names = metrics_of(loss, loss_params(params), model.image_tower.embedding_dim, model.parts)
+    return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *names, "grad_norm")}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def embed_recipes(params: dict, batch: dict[str, jax.Array]) -> jax.Array:
-    """What `RecipeTower` computes from words, from its parameters: (B, embedding_dim), before tanh."""
+    """What the recipe tower computes from words, from its parameters: (B, embedding_dim), before tanh."""
     table, ids, words = params["table"], batch["ingredients"], batch["words"]
     directions = params["ingredient_lstm"]
     lengths, vectors = jnp.sum(ids != 0, axis=-1), table[ids]

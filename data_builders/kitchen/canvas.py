@@ -137,7 +137,8 @@ def turned(points: Sequence[Point], turn: float, centre: Point = (0.0, 0.0)) -> 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """The colour `share` of the way from `first` to `second`."""
-    return tuple(round(a + (b - a) * float(share)) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a + (b - a) * float(share)) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def darker(colour: Colour, share: float = 0.25) -> Colour:
@@ -152,7 +153,8 @@ def lighter(colour: Colour, share: float = 0.25) -> Colour:
 
 def varied(rng: np.random.Generator, colour: Colour, amount: int = 12) -> Colour:
     """`colour` with up to `amount` added to or taken from each channel."""
-    return tuple(int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
+    red, green, blue = (int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
+    return red, green, blue
 
 
 def _soft_disc() -> Image.Image:

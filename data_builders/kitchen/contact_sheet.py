@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.extras import require
@@ -69,7 +69,7 @@ def _opened(download: Path, partition: str, name: str) -> Image.Image | None:
     try:
         with Image.open(download / "images" / partition / Path(*name[:4]) / name) as picture:
             return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+    except OSError:
         return None
 
 

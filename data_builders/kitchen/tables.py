@@ -28,7 +28,8 @@ def table(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     elif kind == "marble":
         tone = mix((60, 62, 70), (240, 238, 234), rng.uniform())
     else:
-        tone = tuple(int(value) for value in rng.integers(30, 236, 3))
+        red, green, blue = rng.integers(30, 236, 3).tolist()
+        tone = red, green, blue
     shadow, light = darker(tone, rng.uniform(0.2, 0.4)), lighter(tone, rng.uniform(0.05, 0.3))
     steps = np.linspace(0, 2, 256)[:, None]
     dark_half = np.array(shadow) + steps * np.subtract(tone, shadow)

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
@@ -100,7 +100,7 @@ def _write(kitchen: Kitchen, folder: Path, workers: int) -> int:
     return photos
 
 
-def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Iterator[_Batch]:
+def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Generator[_Batch]:
     starts = range(0, kitchen.recipes, _CHUNK)
     cook = functools.partial(_cook, kitchen, folder)
     if workers == 1:

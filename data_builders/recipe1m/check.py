@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
@@ -65,7 +65,7 @@ def _refuse_others(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
+def _folder_beside(out: Path) -> Generator[Path]:
     """A new folder beside `out`, which is gone afterwards unless it was renamed."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"'s(?!\w)|(?<!\w)n'(?!\w)|'n(?!\w)|\w+(?:-\w+|'(?!s(?!\w))\
 
 
 def _lines(name: str) -> list[str]:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8").split("\n")[:-1]
+    return resources.files("data_builders.recipe1m").joinpath(name).read_text(encoding="utf-8").split("\n")[:-1]
 
 
 # A bigram with one of these is no dish (the published list).

@@ -21,7 +21,7 @@ import shutil
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def _read_batch(part: tuple[str, list[int]], split: str) -> Iterator[tuple[str, 
 
 
 @contextlib.contextmanager
-def failures() -> Iterator[None]:
+def failures() -> Generator[None]:
     """Makes a `UserError` of one line of a pipeline that failed; Beam itself logs what the worker says."""
     try:
         yield

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -131,6 +131,7 @@ class Conversion:
 
     def examples(self, partition: str) -> Iterator[dict[str, Any]]:
         """The records of a partition, once; see the builder for their fields."""
+        assert self._spool is not None, "`prepare` fills it"
         ids = self._kept[partition]
         for row, (record, jpegs) in enumerate(track(self._spool.drain(partition), partition, len(ids), "recipe")):
             yield {**record, "class_id": ids[row], "images": jpegs}
@@ -148,7 +149,7 @@ class Conversion:
         return load_vocabulary(path) if path else None
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Layers]:
+    def _reading(self) -> Generator[Layers]:
         with (
             contextlib.closing(self.report),
             tempfile.TemporaryDirectory(dir=self._folder) as folder,
@@ -274,7 +275,7 @@ class Conversion:
         reasons = {reason: group.counts.total() for reason, group in self.report.dropped.items()}
         if not reasons:
             return UserError(f"no recipe of {self._source} has a photo; layer2.json lists them")
-        most = max(reasons, key=reasons.get)
+        most = max(reasons, key=reasons.__getitem__)
         return UserError(f"no recipe of {self._source} stays; {reasons[most]} are left out for this reason: {most}")
 
     def _name_classes(self, bigrams: BigramCounter, kept: list[_Kept]) -> None:

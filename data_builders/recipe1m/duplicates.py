@@ -67,7 +67,7 @@ class Duplicates:
         number, kinds = int(contents[-1]) + 1 if len(contents) else 0, len(PARTITIONS)
         sizes = np.bincount(contents * kinds + partitions.astype(np.int64), minlength=number * kinds)
         sizes = sizes.reshape(number, kinds)
-        found = {}
+        found: dict[tuple[str, ...], Shared] = {}
         for one, other in itertools.combinations(range(kinds), 2):
             chosen = np.flatnonzero((sizes[:, one] > 0) & (sizes[:, other] > 0))
             items = {PARTITIONS[place]: int(sizes[chosen, place].sum()) for place in (one, other)}

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from adamine_jax.base.cores import available_cores
+from data_builders.recipe1m.conversion import Conversion
 from data_builders.recipe1m.metadata import VERSION, describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.passes.photo_pass import TEXT
@@ -104,21 +105,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         digests = fingerprint(source, self._options)
         conversion = open_conversion(source, self._options, folder, self._workers, self._cluster)
         conversion.prepare()
-        conversion.vocabulary.write(folder)
+        vocabulary = conversion.vocabulary
+        assert vocabulary is not None, "`prepare` makes it"
+        vocabulary.write(folder)
         (folder / "classes.json").write_text(
             json.dumps(conversion.class_names, indent=0, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         write_report(conversion.report, folder)
         self.info.metadata.update(
-            vocabulary_digest=conversion.vocabulary.digest,
-            words=len(conversion.vocabulary.words),
+            vocabulary_digest=vocabulary.digest,
+            words=len(vocabulary.words),
             num_classes=len(conversion.class_names),
             **describe(self._options, digests),
         )
         self.summary = conversion.report.summary()
         self._conversion = conversion
         present = [name for name in (*PARTITIONS, TEXT) if name in conversion.partitions()]
-        if self._cluster:
+        if self._cluster and isinstance(conversion, Conversion):
             return {name: self._cluster.examples(name, conversion.class_ids(name)) for name in present}
         return {name: self._generate_examples(name) for name in present}
 

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +127,7 @@ def write(
                         written.passed_over += 1
                         continue
                     vectors = _usable(recipe, partition, dtype, seen, written)
-                    matrix.write(vectors)
+                    matrix.write(vectors.data)
                     ids.write(f"{recipe.id}\n".encode() * len(vectors))
             rows = written.sentences.total()
             if not rows:
@@ -180,7 +180,7 @@ def _header(file: IO[bytes], dtype: str, rows: int, length: int) -> int:
 
 
 @contextmanager
-def _pair(out: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+def _pair(out: Path) -> Generator[tuple[IO[bytes], IO[bytes]]]:
     """Two files to write, which become `out` and the `.txt` beside it when the block ends without an error.
 
     What a killed run left is overwritten by the next one.

@@ -8,7 +8,7 @@ its records are written.
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -59,11 +59,10 @@ class Spool:
 def read_spool(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
     """Yields the records of a spool's file in the order they were added."""
     with path.open("rb", _BUFFER) as file:
-        while (text := _read_part(file)) is not None:
-            record, ids = msgspec.json.decode(text), msgspec.json.decode(_read_part(file))
+        while length := file.read(_LENGTH.size):
+            record, ids = msgspec.json.decode(_read_part(file, length)), msgspec.json.decode(_read_part(file))
             yield {**record, "image_ids": ids}, [_read_part(file) for _ in ids]
 
 
-def _read_part(file) -> bytes | None:
-    length = file.read(_LENGTH.size)
-    return file.read(_LENGTH.unpack(length)[0]) if length else None
+def _read_part(file: BinaryIO, length: bytes = b"") -> bytes:
+    return file.read(_LENGTH.unpack(length or file.read(_LENGTH.size))[0])

@@ -71,12 +71,12 @@ def test_the_page_says_what_was_measured():
 @pytest.mark.slow
 def test_a_training_run_is_measured_and_removed(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setattr(overhead, "EMPTY_STEPS", 3)
-    config = tiny.small_config(tiny_data, batch_size=8, unfreeze_epoch=0, model__instructions="none")
+    config = tiny.small_config(tiny_data, batch_size=8, unfreeze_epoch=0, model__recipe__instructions="none")
     measured = overhead.measure(config, tmp_path, steps=1, turns=1)
     costs = np.array([measured.empty, *measured.loop, *measured.alone])
     assert costs.shape == (3, 2)
     assert np.all(costs > 0)
     assert list(tmp_path.iterdir()) == []
-    assert train.make_train_step.__module__ == "adamine_jax.training.state"
+    assert train.make_train_step.__module__ == "adamine_jax.training.step"
     with pytest.raises(SystemExit, match=r"an epoch has 6 steps, 13 are needed; more recipes"):
         overhead.measure(config, tmp_path, steps=2, turns=3)

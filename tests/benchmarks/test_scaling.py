@@ -8,10 +8,13 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax import losses
+from adamine_jax.config import set_tower
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.losses import triplet
+from adamine_jax.losses import registry, triplet
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.training.state import create_state, learning_rate, make_train_step, split_groups
+from adamine_jax.training.optimizer import learning_rate, split_groups
+from adamine_jax.training.state import create_state
+from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
 from benchmarks.collectives import collectives, total_bytes
 from configs import adamine
@@ -45,14 +48,17 @@ def compiled_loss(devices, size, dim):
 
 def compiled_step(devices, size, dim, frozen, **fields):
     """A training step, its trained parameters and its channels of BatchNorm."""
+    features = fields.pop("features", 0)
     config = tiny.small_config("unused", model__embedding_dim=dim, **fields)
+    if features:
+        set_tower(config, "image", "features")
+        config.model.image.feature_dim = features
     mesh = make_mesh(jax.devices()[:devices])
-    model = build_model(config.model, table_rows=ROWS)
-    features = config.model.image.feature_dim
+    model, of_training = build_model(config.model, table_rows=ROWS), registry.build(config.loss)
 
     def create():
-        variables = init_variables(model, jax.random.key(0), image_size=32, max_words=6, feature_dim=features)
-        return create_state(config, variables, mesh)
+        variables = init_variables(model, jax.random.key(0), config.model, image_size=32)
+        return create_state(model, of_training, variables, mesh)
 
     replicated = NamedSharding(mesh, PartitionSpec())
     state = jax.tree.map(
@@ -70,8 +76,8 @@ def compiled_step(devices, size, dim, frozen, **fields):
         image_class_id=numbers,
         match=numbers,
     )
-    step = make_train_step(model, config, mesh, learning_rate(config, 10))
-    trained = split_groups(state.params)["recipe"] if frozen else state.params
+    step = make_train_step(model, of_training, config, mesh, learning_rate(config, 10))
+    trained = split_groups(state.params, model)["new"] if frozen else state.params
     params, channels = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (trained, state.batch_stats))
     return step.lower(state, batch, frozen=frozen).compile(), params, channels // 2
 
@@ -86,7 +92,7 @@ def sent(compiled):
 @pytest.mark.parametrize(("devices", "size", "dim"), [(8, 64, 24), (4, 96, 40)])
 def test_what_a_step_on_features_sends(devices, size, dim):
     """Nothing has a BatchNorm here, everything is trained."""
-    fields = {"model__image__feature_dim": 12, "model__instructions": "none"}
+    fields = {"features": 12, "model__recipe__instructions": "none"}
     compiled, params, channels = compiled_step(devices, size, dim, False, **fields)
     gathered, reduced, other = sent(compiled)
     assert channels == 0

@@ -2,7 +2,7 @@
 
 python -m tests.faults.kill_at POINT CALL WHEN MODULE [flags of MODULE ...]
 
-  POINT    module:name of a function or method, as adamine_jax.checkpoints:Checkpoints.save or os:rename; or
+  POINT    module:name of a function or method, as adamine_jax.checkpoints.manager:Checkpoints.save or os:rename; or
            changes:FOLDER, whatever Python changes below a folder: files opened to be written, renamed, removed
   CALL     number of the call or change, from 1
   WHEN     before, during (as soon as something below MODULE's --workdir=DIR has changed) or after; a change: before

@@ -5,10 +5,12 @@ import pytest
 import safetensors.numpy
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.config import set_tower
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
+from adamine_jax.models import registry
 from tests import tiny
 
 FEATURES, SENTENCE_DIM = 5, 3
@@ -32,9 +34,13 @@ def files(index, tmp_path):
 
 
 def config(**fields):
+    settings = tiny.small_config("unused", model__recipe__sentence_dim=SENTENCE_DIM, **fields)
     if "data__image_features" in fields:
-        fields["model__image__feature_dim"] = FEATURES
-    return tiny.small_config("unused", model__sentence_dim=SENTENCE_DIM, **fields)
+        set_tower(settings, "image", "features")
+        settings.model.image.feature_dim = FEATURES
+    if "data__sentence_vectors" in fields:
+        settings.model.recipe.instructions = "vectors"
+    return settings
 
 
 def first_photos(index, records):
@@ -63,7 +69,7 @@ def test_evaluation_reads_the_row_of_the_first_photo(index, files):
         batch_size=8,
         rows=slice(None),
         data=settings.data,
-        model=settings.model,
+        recipe_fields=registry.recipe_fields(settings.model),
         vectors=vectors,
     )
     assert batch["image"].dtype == np.float32
@@ -81,7 +87,7 @@ def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, fi
         rows=slice(None),
         seed=0,
         data=settings.data,
-        model=settings.model,
+        recipe_fields=registry.recipe_fields(settings.model),
         vectors=features.open_vectors(settings, index),
     )
     seen = {}
@@ -107,14 +113,14 @@ def test_sentence_vectors_lie_in_their_recipes_order_and_end_at_its_end(index, t
     values = rng.standard_normal((len(ids), SENTENCE_DIM)).astype(np.float32)
     safetensors.numpy.save_file({"anything": values}, tmp_path / "sentences.safetensors")
     (tmp_path / "sentences.txt").write_text("\n".join(ids))
-    settings = config(data__sentence_vectors=str(tmp_path / "sentences.safetensors"), model__max_sentences=3)
+    settings = config(data__sentence_vectors=str(tmp_path / "sentences.safetensors"), model__recipe__max_sentences=3)
     batches = pipeline.evaluation_batches(
         index,
         np.arange(len(index)),
         batch_size=8,
         rows=slice(None),
         data=settings.data,
-        model=settings.model,
+        recipe_fields=registry.recipe_fields(settings.model),
         vectors=features.open_vectors(settings, index),
     )
     for batch in batches:

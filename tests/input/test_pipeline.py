@@ -4,7 +4,6 @@ import io
 import threading
 
 import jax
-import ml_collections
 import numpy as np
 import psutil
 import pytest
@@ -16,10 +15,13 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
+from adamine_jax.models import registry
 from tests import tiny
 
 MAX_SENTENCES, MAX_WORDS = 3, 5
-MODEL = ml_collections.ConfigDict({"max_sentences": MAX_SENTENCES, "max_words": MAX_WORDS})
+FIELDS = registry.recipe_fields(
+    tiny.small_config("unused", model__recipe__max_sentences=MAX_SENTENCES, model__recipe__max_words=MAX_WORDS).model
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def data_config(**fields):
 
 
 def train_batches(index, plan, **changes):
-    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "model": MODEL}
+    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "recipe_fields": FIELDS}
     return list(pipeline.train_batches(index, plan, **(arguments | changes)))
 
 
@@ -116,7 +118,7 @@ def test_going_on_in_the_middle_gives_the_same_batches(index):
 def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(index, examples):
     numbers = index.sorted_by_id()[:13]
     batches = pipeline.evaluation_batches(
-        index, numbers, batch_size=4, rows=slice(None), data=data_config(), model=MODEL
+        index, numbers, batch_size=4, rows=slice(None), data=data_config(), recipe_fields=FIELDS
     )
     rows = {name: np.concatenate(parts) for name, parts in _columns(batches).items()}
     assert len(rows["image"]) == 16
@@ -137,7 +139,7 @@ def test_batches_that_are_not_used_up_stop_when_closed(index):
     open_before = open_shards()  # by other tests
     plan = np.tile(epoch_plan(index.class_id, 0, 0, 8), (50, 1))
     batches = pipeline.train_batches(
-        index, plan, first_step=0, rows=slice(None), seed=7, data=data_config(), model=MODEL
+        index, plan, first_step=0, rows=slice(None), seed=7, data=data_config(), recipe_fields=FIELDS
     )
     next(batches)
     assert threads()

@@ -11,10 +11,11 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.reading import BatchReader, Rows
 from adamine_jax.input.records import load_index
+from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
 from tests import damaging, tiny
 
-MODEL = tiny.small_config("unused").model
+FIELDS = registry.recipe_fields(tiny.small_config("unused").model)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def read(tiny_data, tmp_path):
     index = load_index(open_dataset(shutil.copytree(tiny_data, tmp_path / "data")).shards("train"))
 
     def read(numbers, index=index, damage=None):
-        reader = BatchReader(index, images.center_crops(40, 32), MODEL, Vectors(), damage or Damage())
+        reader = BatchReader(index, images.center_crops(40, 32), FIELDS, Vectors(), damage or Damage())
         zeros = np.zeros(len(numbers), np.int64)
         batch = reader(Rows(np.array(numbers), np.array(numbers), zeros, np.zeros((len(numbers), 3), np.float32)))
         reader.close()

@@ -3,7 +3,6 @@
 import itertools
 import shutil
 
-import ml_collections
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,10 +14,13 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
 from adamine_jax.input.substitutes import candidates, substitute
+from adamine_jax.models import registry
 from tests import damaging, tiny
 from tests.input.test_pipeline import examples_of
 
-MODEL = ml_collections.ConfigDict({"max_sentences": 3, "max_words": 5})
+FIELDS = registry.recipe_fields(
+    tiny.small_config("unused", model__recipe__max_sentences=3, model__recipe__max_words=5).model
+)
 PAYLOADS, PHOTOS = (1, 4, 6, 29), (12, 33)  # 4 and 6 are neighbours in the background, 1 and 33 of two classes
 DAMAGED = {*PAYLOADS, *PHOTOS}
 
@@ -61,7 +63,7 @@ def windows(index):
 
 def batches_of(index, plan, *, first_step=0, rows=slice(None), data=None, **arguments):
     data = tiny.small_config("unused", **{f"data__{name}": value for name, value in (data or {}).items()}).data
-    arguments = {"first_step": first_step, "rows": rows, "seed": 7, "data": data, "model": MODEL} | arguments
+    arguments = {"first_step": first_step, "rows": rows, "seed": 7, "data": data, "recipe_fields": FIELDS} | arguments
     return list(pipeline.train_batches(index, plan, **arguments))
 
 
@@ -202,7 +204,7 @@ def test_features_in_place_of_photos_follow_the_substitute(index, damaged, plan)
 
 def test_evaluation_marks_what_it_cannot_read(index, damaged):
     data = tiny.small_config("unused").data
-    arguments = {"batch_size": 16, "rows": slice(None), "data": data, "model": MODEL}
+    arguments = {"batch_size": 16, "rows": slice(None), "data": data, "recipe_fields": FIELDS}
     numbers = index.sorted_by_id()
     damage = Damage()
     read = list(pipeline.evaluation_batches(damaged, numbers, **arguments, times=2, damage=damage))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.input.text import pad_ingredients, pad_sentences
+from adamine_jax.models.recipe.padding import pad_ingredients, pad_sentences
 
 IDS = st.integers(1, 2**31 - 1)
 RECIPES = st.lists(st.lists(st.lists(IDS, max_size=9), max_size=7), min_size=1, max_size=6)

@@ -7,11 +7,10 @@ import pytest
 from adamine_jax.base.errors import UserError
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.models import published
-from adamine_jax.models.adamine import AdaMine, ImageTower
+from adamine_jax.models.adamine import AdaMine
 from adamine_jax.models.image import torchvision
-from adamine_jax.models.image.resnet import ResNet
-from adamine_jax.models.linear import Linear
-from adamine_jax.models.recipe.tower import RecipeTower
+from adamine_jax.models.image.resnet_tower import ResNetTower
+from adamine_jax.models.recipe.hierarchical_lstm import HierarchicalLSTM
 from tests.golden import make_resnet
 from tests.interop import published_code
 from tests.interop.published_code import SMALL, STATES
@@ -21,7 +20,7 @@ SOURCES = list(STATES)
 
 def build(source, **sizes):
     sizes = SMALL | sizes
-    tower = RecipeTower(
+    tower = HierarchicalLSTM(
         embedding_dim=sizes["dim"],
         table_rows=sizes["rows"],
         instructions="vectors",
@@ -30,8 +29,7 @@ def build(source, **sizes):
         instruction_hidden=sizes["instructions"],
         instruction_lstm_over_padding=PUBLISHED[source].lstm_over_padding,
     )
-    image_tower = ImageTower(ResNet(sizes["depth"], sizes["width"]), Linear(sizes["dim"]))
-    return AdaMine(image_tower, tower, Linear(sizes["classes"]))
+    return AdaMine(ResNetTower(sizes["dim"], sizes["depth"], sizes["width"]), tower)
 
 
 def embed_recipes(model, params, batch):

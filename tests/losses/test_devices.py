@@ -75,7 +75,7 @@ address, process, out = sys.argv[1:]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, num_processes=2, process_id=int(process))
 assert (jax.process_count(), len(jax.local_devices()), len(jax.devices())) == (2, 2, 4)
-from adamine_jax.devices import local_rows, make_mesh
+from adamine_jax.distributed.mesh import local_rows, make_mesh
 from tests.losses.test_devices import LOSSES, batch, loss_and_gradients
 mesh = make_mesh()
 sharded = NamedSharding(mesh, PartitionSpec("data"))

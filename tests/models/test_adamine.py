@@ -2,49 +2,44 @@
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.models.adamine import build_model, init_variables, is_resnet
+from adamine_jax.config import preset
+from adamine_jax.config.checks import check
+from adamine_jax.models.adamine import build_model, init_variables
 
 WORDS = 9
 VECTORS = np.random.default_rng(0).standard_normal((WORDS, 5)).astype(np.float32)
 
 
 def small_config(**changes):
-    config = ml_collections.ConfigDict(
-        {
-            "image": {"depth": 18, "width": 4, "weights": "", "feature_dim": 0},
-            "embedding_dim": 6,
-            "ingredients": True,
-            "instructions": "words",
-            "dtype": "float32",
-            "remat": False,
-            "max_words": 3,
-            "word_dim": 5,
-            "word_vectors": "shared",
-            "ingredient_hidden": 4,
-            "sentence_hidden": 5,
-            "instruction_hidden": 3,
-            "instruction_lstm_over_padding": False,
-            "forget_bias": 0.0,
-            "sentence_dim": 1024,
-        },
-        convert_dict=True,
-    )
+    """A model of few numbers; `changes` are names of fields with `__` for the dots."""
+    config = preset("adamine")
+    small = {
+        "image.depth": 18,
+        "image.width": 4,
+        "embedding_dim": 6,
+        "recipe.max_words": 3,
+        "recipe.word_dim": 5,
+        "recipe.ingredient_hidden": 4,
+        "recipe.sentence_hidden": 5,
+        "recipe.instruction_hidden": 3,
+    }
     with config.ignore_type():
-        config.update_from_flattened_dict({name.replace("__", "."): value for name, value in changes.items()})
+        changed = {name.replace("__", "."): value for name, value in changes.items()}
+        config.model.update_from_flattened_dict(small | changed)
     return config
 
 
-def small_model(num_classes=None, **changes):
-    return build_model(small_config(**changes), table_rows=WORDS + 3, num_classes=num_classes)
+def small_model(**changes):
+    return build_model(small_config(**changes).model, table_rows=WORDS + 3)
 
 
 def init(model, seed=0, word_vectors=VECTORS):
-    return init_variables(model, jax.random.key(seed), image_size=32, max_words=3, word_vectors=word_vectors)
+    config = small_config().model
+    return init_variables(model, jax.random.key(seed), config, image_size=32, word_vectors=word_vectors)
 
 
 def small_batch(batch=4):
@@ -122,17 +117,12 @@ def test_variables_have_their_names(variables):
     assert set(params) == {"image_tower", "recipe_tower"}
     assert set(params["image_tower"]) == {"resnet", "fc"}
     assert set(variables["batch_stats"]) == {"image_tower"}
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    resnet = sum(leaf.size for path, leaf in leaves if is_resnet(path))
-    assert resnet == sum(leaf.size for leaf in jax.tree.leaves(params["image_tower"]["resnet"]))
-    assert is_resnet(("image_tower", "resnet", "conv1", "kernel"))
-    assert not is_resnet(("image_tower", "fc", "kernel"))
-    assert not is_resnet(("recipe_tower", "table"))
+    assert small_model().backbone == (("image_tower", "resnet"),)
 
 
 @pytest.mark.parametrize("word_vectors", ["shared", "separate"])
 def test_word_vectors_fill_the_tables(word_vectors):
-    params = init(small_model(word_vectors=word_vectors))["params"]["recipe_tower"]
+    params = init(small_model(recipe__word_vectors=word_vectors))["params"]["recipe_tower"]
     tables = [np.asarray(params[name]) for name in ("table", "instruction_table") if name in params]
     assert len(tables) == (2 if word_vectors == "separate" else 1)
     for table in tables:
@@ -157,15 +147,6 @@ def test_initial_values_follow_the_key(model, variables):
 def test_word_vectors_of_another_size_are_refused(model):
     with pytest.raises(UserError, match="the word vectors are 9 × 4, the word table takes 9 × 5"):
         init(model, word_vectors=VECTORS[:, :4])
-
-
-def test_classifier_is_shared_and_optional(model):
-    classifying = small_model(num_classes=7)
-    variables = init(classifying)
-    kernel, bias = (np.asarray(variables["params"]["classifier"][name]) for name in ("kernel", "bias"))
-    assert kernel.shape == (6, 7)
-    rows = np.eye(6, dtype=np.float32)
-    np.testing.assert_allclose(classifying.apply(variables, rows, method="classify"), kernel + bias, atol=1e-6)
 
 
 def test_zero_vectors_have_a_finite_gradient(model, variables):
@@ -205,25 +186,32 @@ def test_float64_is_float64_throughout_and_close(model, variables):
 
 @pytest.mark.parametrize("instructions", [None, False, "none"])
 def test_instructions_can_be_switched_off_in_three_ways(instructions):
-    assert small_model(instructions=instructions).recipe_tower.instructions == "none"
+    assert small_model(recipe__instructions=instructions).recipe_tower.instructions == "none"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image__depth": 77}, "model.image.depth = 77: takes 10, 18, 34, 50, 101 or 152"),
-        ({"image__width": 0}, "model.image.width = 0: takes a whole number from 1 up"),
-        ({"embedding_dim": 2.5}, "model.embedding_dim = 2.5: takes a whole number from 1 up"),
-        ({"instructions": "lines"}, "model.instructions = 'lines': takes 'words', 'vectors' or 'none'"),
-        ({"word_vectors": "own"}, "model.word_vectors = 'own': takes 'shared' or 'separate'"),
-        ({"dtype": "float16"}, "model.dtype = 'float16': takes 'float32', 'bfloat16' or 'float64'"),
-        ({"dtype": "float64"}, "model.dtype = 'float64': needs JAX_ENABLE_X64=1"),
-        ({"remat": "yes"}, "model.remat = 'yes': takes True or False"),
-        ({"ingredients": False, "instructions": "none"}, "a recipe needs one of the two parts"),
+        ({"image__depth": 77}, "config.model.image.depth = 77: takes one of 10, 18, 34, 50, 101, 152"),
+        ({"image__width": 0}, "config.model.image.width = 0: takes a whole number from 1"),
+        ({"embedding_dim": 2.5}, "config.model.embedding_dim = 2.5: takes a whole number from 1"),
+        (
+            {"recipe__instructions": "lines"},
+            "config.model.recipe.instructions = 'lines': takes one of words, vectors",
+        ),
+        ({"recipe__word_vectors": "own"}, "config.model.recipe.word_vectors = 'own': takes one of shared, separate"),
+        ({"dtype": "float16"}, "config.model.dtype = 'float16': takes one of float32, bfloat16, float64"),
+        ({"dtype": "float64"}, "config.model.dtype = 'float64': needs JAX_ENABLE_X64=1"),
+        ({"remat": "yes"}, "config.model.remat = 'yes': takes one of True, False"),
+        ({"recipe__ingredients": False, "recipe__instructions": "none"}, "a recipe needs one of the two parts"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(changes, message):
-    with pytest.raises(UserError) as error:
+    def build():
+        check(small_config(**changes))
         small_model(**changes)
+
+    with pytest.raises(UserError) as error:
+        build()
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -7,19 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.models.adamine import AdaMine, ImageTower
-from adamine_jax.models.image.resnet import ResNet
-from adamine_jax.models.linear import Linear
+from adamine_jax.models.adamine import AdaMine
+from adamine_jax.models.image.resnet_tower import ResNetTower
+from adamine_jax.models.recipe.hierarchical_lstm import HierarchicalLSTM
 from adamine_jax.models.recipe.published import recipe_tower_from_state_dict
 from adamine_jax.models.recipe.recurrence import lstm_final_state
-from adamine_jax.models.recipe.tower import RecipeTower
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
 
 
 def small_tower(**fields):
     sizes = {"embedding_dim": 7, "table_rows": 12, "word_dim": 5, "ingredient_hidden": 4, "sentence_hidden": 6}
-    return RecipeTower(**sizes | {"instruction_hidden": 3} | fields)
+    return HierarchicalLSTM(**sizes | {"instruction_hidden": 3} | fields)
 
 
 def init(tower, batch):
@@ -51,7 +50,7 @@ def small_batch(seed=0, batch=4):
 def test_published_weights_give_the_published_numbers(over_padding, name):
     weights = {key.removeprefix("weights/"): GOLDEN[key] for key in GOLDEN.files if key.startswith("weights/")}
     rows, word_dim = weights["recipe_embedding.emb_ingrs.weight"].shape
-    tower = RecipeTower(
+    tower = HierarchicalLSTM(
         embedding_dim=20,
         table_rows=rows,
         instructions="vectors",
@@ -76,7 +75,7 @@ def test_published_weights_give_the_published_numbers(over_padding, name):
     np.testing.assert_allclose(ingredients, GOLDEN["ingredients_feature"], atol=1e-5)
     np.testing.assert_allclose(instructions, GOLDEN[f"instructions_feature_{name}"], atol=1e-5)
 
-    model = AdaMine(ImageTower(ResNet(18), Linear(20)), tower)
+    model = AdaMine(ResNetTower(20, depth=18), tower)
     embedding = model.apply({"params": {"recipe_tower": params}}, batch, method="embed_recipes")
     np.testing.assert_allclose(embedding, GOLDEN[f"embedding_{name}"], atol=1e-5)
 

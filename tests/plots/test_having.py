@@ -7,7 +7,8 @@ from adamine_jax.gallery.files import Item
 from adamine_jax.plots import having
 from adamine_jax.queries.changes import changed
 from adamine_jax.queries.encoder import Encoder
-from adamine_jax.recipes.texts import RecipeText, TextEncoder
+from adamine_jax.recipes.text_encoder import TextEncoder
+from adamine_jax.recipes.texts import RecipeText
 from tests.tiny_gallery import Words
 
 LINES = [

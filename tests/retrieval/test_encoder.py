@@ -11,6 +11,8 @@ import adamine_jax
 from adamine_jax import embed, search
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.store import Gallery
+from adamine_jax.models.adamine import AdaMine
+from adamine_jax.models.image.features import FeatureTower
 from adamine_jax.queries.encoder import _batches
 from adamine_jax.train import train
 from tests import tiny
@@ -294,7 +296,7 @@ def test_mistakes_are_one_line(kitchen, capsys, flags, message):
 
 
 def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
-    train(tiny.small_config(kitchen / "data", epochs=0, seed=5, model__max_words=12), tmp_path / "other")
+    train(tiny.small_config(kitchen / "data", epochs=0, seed=5, model__recipe__max_words=12), tmp_path / "other")
     gallery = str(tmp_path / "other" / "gallery" / "test")
     assert search.main(["--workdir", str(kitchen / "run"), "--title", "soup", "--gallery", gallery]) == 2
     assert "made by another model (step 0 of" in capsys.readouterr().err
@@ -311,9 +313,10 @@ def test_batches_are_filled():
 
 def test_a_model_that_reads_features_says_what_it_cannot_embed(model, monkeypatch):
     config = model.trained.config.copy_and_resolve_references()
-    config.model.image.feature_dim = 8
-    config.model.instructions = "vectors"
-    monkeypatch.setattr(model, "trained", type(model.trained)(**(vars(model.trained) | {"config": config})))
+    config.model.recipe.instructions = "vectors"
+    towers = AdaMine(FeatureTower(8), model.trained.model.recipe_tower)
+    changed = vars(model.trained) | {"config": config, "model": towers}
+    monkeypatch.setattr(model, "trained", type(model.trained)(**changed))
     with pytest.raises(UserError, match="reads features that another encoder made"):
         model.embed_photos([io.BytesIO().getvalue()])
     with pytest.raises(UserError, match="recipe 1: the model reads given vectors of the instructions"):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.texts import RecipeText, TextEncoder, read_recipe, read_recipe_lines, recipe_of
+from adamine_jax.recipes.text_encoder import TextEncoder
+from adamine_jax.recipes.texts import RecipeText, read_recipe, read_recipe_lines, recipe_of
 
 WORDS = ("olive_oil", "salt", "egg", "green_bean", "bean", "salad", "Boil", "the", ".", "lime", "juice")
 IDS = {word: number for number, word in enumerate(WORDS, 2)}

@@ -169,7 +169,7 @@ def _text(value: Any, reason: str) -> str:
 def _texts(value: Any, reason: str) -> list[str]:
     if not isinstance(value, list):
         raise BadField(reason)
-    texts = [line.get("text") if isinstance(line, dict) else None for line in value]
+    texts: list[Any] = [line.get("text") if isinstance(line, dict) else None for line in value]
     if not all(isinstance(text, str) for text in texts):
         raise BadField(reason)
     return [storable(text) for text in texts]

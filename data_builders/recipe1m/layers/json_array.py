@@ -5,9 +5,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adamine_jax.base.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 # A record beyond this is no recipe: most likely a quote is missing and the rest of the file reads as one string.
 MAX_RECORD_CHARS = 16 << 20
@@ -41,7 +44,9 @@ def read_array(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[Placed]:
         yield from read_list(file, path, chunk_bytes)
 
 
-def read_list(file: BinaryIO, path: Path, chunk_bytes: int, *, byte: int = 0, number: int = 1) -> Iterator[Placed]:
+def read_list(
+    file: "SupportsRead[bytes]", path: Path, chunk_bytes: int, *, byte: int = 0, number: int = 1
+) -> Iterator[Placed]:
     """`read_array` of a file that is open, or of a piece of one: a list of its own that starts at byte `byte`.
 
     Args:
@@ -80,7 +85,7 @@ def loads(text: bytes) -> Any:
 class _Text:
     """A window on the text of a file, moved on as its records are read."""
 
-    def __init__(self, file: BinaryIO, path: Path, chunk_bytes: int, byte: int, number: int):
+    def __init__(self, file: "SupportsRead[bytes]", path: Path, chunk_bytes: int, byte: int, number: int):
         self._file, self._path, self._chunk_bytes = file, path, chunk_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._buffer, self._position = "", 0
@@ -90,7 +95,8 @@ class _Text:
     def next_char(self) -> str:
         """Skips white space; returns the character there without taking it, or "" at the end of the file."""
         while True:
-            self._take(_SPACE.match(self._buffer, self._position).end())
+            if space := _SPACE.match(self._buffer, self._position):
+                self._take(space.end())
             if self._position < len(self._buffer):
                 return self._buffer[self._position]
             if not self._fill():

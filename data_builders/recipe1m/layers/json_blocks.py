@@ -222,7 +222,7 @@ class _List:
     def __init__(self, file: BinaryIO):
         self._file, self._opening = file, b"["
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """The next bytes, the opening bracket first."""
         opening, self._opening = self._opening, b""
         return opening or self._file.read(size)

@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -49,7 +49,8 @@ class ArrayIndex:
         store: Path | None = None,
         run: Callable[[Callable, Iterable[Block]], Iterator] = map,
     ):
-        self._path, self._file = path, None
+        self._path = path
+        self._file: BinaryIO | None = None
         pieces = list(run(functools.partial(_index_block, path), read_blocks(path)))
         rows = np.concatenate([np.empty((0, 3), np.uint64), *pieces])
         usable = rows[:, 0] != NO_ID

@@ -23,7 +23,7 @@ from data_builders.recipe1m.layers.json_blocks import BLOCK_BYTES, NO_JSON, Bloc
 from data_builders.recipe1m.layers.json_index import ArrayIndex
 from data_builders.recipe1m.recipes import NO_ID, Recipe, Unusable, id_numbers
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Any)
 
 
 class Layers:
@@ -193,13 +193,12 @@ class Seen:
             records: each one with an id, a title and a partition, or an `Unusable`.
             first: the place of the first of them in layer 1, from 1.
         """
-        places = [place for place, record in enumerate(records) if not isinstance(record, Unusable)]
-        numbers = id_numbers([records[place].id for place in places]).tolist()
+        usable = [(place, record) for place, record in enumerate(records) if not isinstance(record, Unusable)]
+        numbers = id_numbers([record.id for _, record in usable]).tolist()
         checked = list(records)
         if len(set(numbers)) < len(numbers) or not self._ids.isdisjoint(numbers):
-            for place, number in zip(places, numbers, strict=True):
+            for (place, record), number in zip(usable, numbers, strict=True):
                 if number in self._ids:
-                    record = records[place]
                     name = f"record {first + place} {record.id!r} {record.title!r}"
                     checked[place] = Unusable(name, record.partition, "id appears a second time")
                 self._ids.add(number)

@@ -8,7 +8,7 @@ content is counted: the same bytes can be turned into an array again and again.
 import contextlib
 import contextvars
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 # How many times a pickle's own size may be made of its content: a number that is named again takes two bytes, in an
@@ -37,7 +37,7 @@ def check_instructions(data: bytes, start: int = 0) -> None:
     """
     at = start
     while True:
-        at = _HARMLESS.match(data, at).end()
+        at = harmless.end() if (harmless := _HARMLESS.match(data, at)) else at
         code = data[at] if at < len(data) else None
         if code == _STOP:
             return
@@ -65,7 +65,7 @@ def _check_index(index: int, before: int) -> None:
 
 
 @contextlib.contextmanager
-def room(size: int) -> Iterator[None]:
+def room(size: int) -> Generator[None]:
     """Within the block `spend` allows what suits a pickle of `size` bytes."""
     token = _room.set([_TIMES * size + _ALWAYS])
     try:

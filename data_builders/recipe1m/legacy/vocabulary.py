@@ -44,7 +44,7 @@ class _DType:
             raise ValueError(f"{text} is no type of numbers or of texts")
 
     def __setstate__(self, state: tuple) -> None:
-        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         self.numbers = self.numbers.newbyteorder(order)
 
 
@@ -63,7 +63,7 @@ class StandIn:
         raise AttributeError("a stand-in cannot be changed")
 
 
-def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: Any) -> np.ndarray:
     if not isinstance(data, (bytes, bytearray)):
         raise ValueError("the data of an array is not bytes")
     if dtype.numbers.kind in "SU":
@@ -79,7 +79,7 @@ def _scalar(dtype: _DType, data: Any) -> Any:
     return _numbers(data, dtype, (), "C").item()
 
 
-def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: str) -> Array:
+def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: Any) -> Array:
     found = Array()
     found.values = _numbers(data, dtype, shape, order)
     return found
@@ -139,7 +139,7 @@ class Unpickler(pickle.Unpickler):
             raise UserError(f"the pickle asks for {shown(f'{module}.{name}')}, which is refused; nothing of it was run")
         return self.stand_ins[module, name]
 
-    def persistent_load(self, _: Any) -> Any:
+    def persistent_load(self, identity: Any, /) -> Any:
         raise UserError("the pickle refers to something outside it, which is refused")
 
 

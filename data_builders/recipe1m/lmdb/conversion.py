@@ -47,7 +47,7 @@ _NO_PHOTO = "no photo listed in numims"
 _BEYOND = "an ingredient id that the vocabulary does not have"
 _NO_NAME = "a class that has no name"
 _REPEATED = "id appears a second time"
-_VECTORS = "instructions are sentence vectors: `vectors` writes them, model.instructions = 'vectors' reads them"
+_VECTORS = "instructions are sentence vectors: `vectors` writes them, model.recipe.instructions = 'vectors' reads them"
 
 
 def vocabulary_file(source: Path, options: Options) -> Path:
@@ -122,7 +122,7 @@ class LmdbConversion:
         self._without_text = self._other_class = 0
         self.report = Report(folder / "dropped.tsv", options, "data_lmdb")
         self.class_names: list[str] = []
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: Vocabulary  # `check` reads it
 
     def prepare(self) -> None:
         """Everything up to the records.
@@ -157,6 +157,7 @@ class LmdbConversion:
 
     def examples(self, partition: str) -> Iterator[dict[str, Any]]:
         """The records of a partition, once; see the builder for their fields."""
+        assert self._spool is not None, "`prepare` fills it"
         for record, jpegs in track(self._spool.drain(partition), partition, self._kept[partition], "recipe"):
             yield {**record, "images": jpegs}
 
@@ -175,7 +176,7 @@ class LmdbConversion:
                 ):
                     if isinstance(decision, _Dropped):
                         self.report.drop(decision.record, decision.reason)
-                    elif self._keep(decision, loaded):
+                    elif self._keep(decision, loaded or []):
                         class_ids.append(decision.stored.class_id)
                         partitions.append(partition)
         if not partitions:

@@ -101,7 +101,7 @@ def _nodes(page: np.ndarray, number: int, *, is_leaf: bool, last_page: int) -> t
     A node has four numbers of two bytes (for a value its length in two parts, flags, the key's length), the key, and
     the value or, if that is long, the number of its first page. Above the leaves the first three are a page's number.
     """
-    itself, flags, places_end, nodes_start = _PAGE.unpack_from(page)
+    itself, flags, places_end, nodes_start = _PAGE.unpack_from(page.data)
     count = (places_end - _HEAD) // 2
     if itself != number or flags & (_BRANCH | _LEAF) != (_LEAF if is_leaf else _BRANCH):
         raise _DamageError("is another one")

@@ -121,7 +121,7 @@ def _on_storage(storage: Any, offset: int, sizes: tuple, strides: tuple, *_: Any
 class _StorageUnpickler(legacy.Unpickler):
     """Reads the one value of a file of torch.save: a storage, whose numbers follow behind the pickles."""
 
-    def persistent_load(self, identity: Any) -> _Storage:
+    def persistent_load(self, identity: Any, /) -> _Storage:
         kind, storage, self.key, _device, self.size, *view = identity
         if legacy.text(kind) != "storage" or storage not in _STORAGES.values() or view not in ([], [None]):
             raise ValueError("a storage is a part of another one")

@@ -125,7 +125,7 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) ->
         looked = map_in_order(look, drafts, options.workers)
         for recipe, photos in track(looked, "looking at photos", len(drafts), "recipe"):
             once = {}
-            for photo in photos:
+            for photo in photos or ():
                 if isinstance(photo, PhotoProblem):
                     report.photo_problem(recipe.where, photo.kind, photo.listed, photo.detail)
                 else:

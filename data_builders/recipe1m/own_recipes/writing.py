@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Placed:
 
 
 @contextlib.contextmanager
-def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def new_folder(out: Path, *, overwrite: bool) -> Generator[Path]:
     """Gives an empty folder that becomes `out` when the block ends without an error.
 
     Only one process at a time has it; what a killed one left there is deleted.

@@ -47,4 +47,4 @@ def split_of(recipe: Encoded, loaded: Sequence[Photo], without_photos: bool) -> 
 
 def small_files(loaded: Sequence[Photo]) -> list[tuple[str, bytes]]:
     """Ids and small files of the photos that can be read."""
-    return [(photo.id, photo.jpeg) for photo in loaded if photo.is_readable]
+    return [(photo.id, photo.jpeg) for photo in loaded if photo.jpeg is not None]

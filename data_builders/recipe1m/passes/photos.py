@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from adamine_jax.recipes.decoding import JPEG_QUALITY, UnreadablePhotoError, read_photo, reduced
 from data_builders.recipe1m.duplicates import content_digest
@@ -62,7 +62,7 @@ def load_photo(listed: Listed, shorter_side: int, quality: int = JPEG_QUALITY) -
 
 
 def map_in_order(
-    function: Callable[[T], R], items: Iterable[T], workers: int, wanted: Callable[[T], bool] = lambda _: True
+    function: Callable[[Any], R], items: Iterable[T], workers: int, wanted: Callable[[T], bool] = lambda _: True
 ) -> Iterator[tuple[T, R | None]]:
     """Yields (item, function(item)) in the order of `items`, computed by threads that run a little ahead.
 

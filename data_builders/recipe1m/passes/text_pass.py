@@ -150,9 +150,10 @@ class Decide:
     def __call__(self, block: Block) -> Decided:
         records = self.layers.read(block, self._dropped)
         fates = [self._fate(record) if isinstance(record, Recipe) else record for record in records]
-        counted = (not isinstance(fate, Unusable) and fate.partition == "train" for fate in fates)
-        titles = zip(fates, counted, strict=True)
-        tokens = [title_tokens(fate.title) if counts else [] for fate, counts in titles]
+        tokens = [
+            title_tokens(fate.title) if not isinstance(fate, Unusable) and fate.partition == "train" else []
+            for fate in fates
+        ]
         return Decided(fates, tokens)
 
     def _dropped(self, recipe: Recipe) -> Dropped | None:

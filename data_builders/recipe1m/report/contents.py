@@ -7,7 +7,6 @@ from functools import cached_property
 import msgspec
 
 from adamine_jax.plots.items import Item
-from configs.adamine import get_config
 from data_builders.recipe1m.duplicates import Duplicates, Shared
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.passes.text_pass import Encoded
@@ -17,8 +16,8 @@ from data_builders.recipe1m.report.sample import Sample, Sampled
 
 # What the model reads of a recipe: 20 ingredient ids, the end mark counted, and by default 20 sentences of 48 words.
 MAX_INGREDIENTS = 20
-MAX_SENTENCES = get_config().model.max_sentences
-MAX_WORDS = get_config().model.max_words
+MAX_SENTENCES = 20  # `max_sentences` and `max_words` of the recipe tower 'lstm'
+MAX_WORDS = 48
 MOST_FREQUENT = 20
 
 

@@ -297,7 +297,7 @@ def _columns(counts: Counter[str]) -> dict[str, int]:
 
 def _aligned(head: list[str], rows: list[list[str | int]]) -> list[str]:
     """The lines of a table for a terminal."""
-    width = max(len(row[0]) for row in (head, *rows))
+    width = max(len(str(row[0])) for row in (head, *rows))
     lines = ["".join(f"{column:>12}" for column in head[1:])]
     lines += ["".join(f"{number:>12,}" for number in row[1:]) for row in rows]
     return [f"{row[0]:<{width}}{line}" for row, line in zip((head, *rows), lines, strict=True)]

@@ -92,7 +92,7 @@ def test_a_killed_build_is_not_taken_for_a_collection(tmp_path, source):
     # Stops in the middle of the photos, and waits there to be killed.
     program = (
         "import sys, threading\n"
-        "from data_builders.recipe1m import photos\n"
+        "from data_builders.recipe1m.passes import photos\n"
         "from data_builders.recipe1m.__main__ import main\n"
         "load, calls = photos.load_photo, []\n"
         "def slow(*args):\n"

@@ -229,7 +229,7 @@ def test_the_largest_photo_takes_bounded_memory(tmp_path, mode):
     program = (
         "import re, sys\n"
         "from pathlib import Path\n"
-        "from data_builders.recipe1m.decoding import read_photo, reduced\n"
+        "from adamine_jax.recipes.decoding import read_photo, reduced\n"
         "reduced(read_photo(Path(sys.argv[1])), 256)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
     )

@@ -196,7 +196,7 @@ def test_training_reads_the_vectors_and_empty_sentences_as_words(tmp_path):
     index = load_index(open_dataset(build(source, tmp_path / "out")).shards("train"))
     assert run("vectors", "--source", source, "--out", tmp_path / "sentences.npy") == 0
     for fields in ({"data__sentence_vectors": str(tmp_path / "sentences.npy")}, {}):
-        config = tiny.small_config("unused", model__sentence_dim=LENGTH, **fields)
+        config = tiny.small_config("unused", model__recipe__sentence_dim=LENGTH, **fields)
         (batch,) = pipeline.evaluation_batches(
             index,
             np.arange(3),
@@ -209,9 +209,9 @@ def test_training_reads_the_vectors_and_empty_sentences_as_words(tmp_path):
         for row, record in enumerate(batch["record"]):
             number = int(index.ids[record], 16)
             count = min(counts[number], 19)
-            assert batch["num_sentences"][row] == min(count, config.model.max_sentences)
+            assert batch["num_sentences"][row] == min(count, config.model.recipe.max_sentences)
             assert not batch["words"][row].any()
             assert batch["ingredients"][row][:4].tolist() == [3, 2, 1, 0]
             if fields:
-                own = [vector(number, n) for n in range(count)][: config.model.max_sentences]
+                own = [vector(number, n) for n in range(count)][: config.model.recipe.max_sentences]
                 np.testing.assert_array_equal(batch["sentence_vectors"][row, : len(own)], np.reshape(own, (-1, LENGTH)))

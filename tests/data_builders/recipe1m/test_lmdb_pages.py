@@ -125,8 +125,8 @@ def test_each_damage_is_found(tmp_path, tree, place, form, value, message):
 PROGRAM = """
 import random, sys
 from pathlib import Path
-from adamine_jax.errors import UserError
-from data_builders.recipe1m.lmdb_pages import check_pages
+from adamine_jax.base.errors import UserError
+from data_builders.recipe1m.lmdb.pages import check_pages
 import lmdb
 
 path, number = Path(sys.argv[1]), int(sys.argv[2])

@@ -1,10 +1,11 @@
-"""From the words of records to padded id arrays."""
+"""From the words of recipes to padded id arrays."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from adamine_jax.models.adamine import MAX_INGREDIENTS
+MAX_INGREDIENTS = 20
+"""Ingredients kept of a recipe."""
 
 
 def pad_ingredients(ids: Sequence[np.ndarray]) -> np.ndarray:
@@ -36,6 +37,15 @@ def pad_sentences(
     sentence, column = _rows_and_places(np.minimum(lengths, max_words)[is_kept])
     recipe, place, starts = (values[is_kept][sentence] for values in (recipe, place, starts))
     padded[recipe, place, column] = words[starts + column]
+    return padded
+
+
+def pad_vectors(vectors: Sequence[np.ndarray | None], max_sentences: int, length: int) -> np.ndarray:
+    """B lists (n, F) of sentence vectors, None = no sentence → (B, S, F) float32, zeros at the end."""
+    padded = np.zeros((len(vectors), max_sentences, length), np.float32)
+    for row, given in zip(padded, vectors, strict=True):
+        if given is not None:
+            row[: len(given)] = given[:max_sentences]
     return padded
 
 

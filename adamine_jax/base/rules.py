@@ -1,0 +1,59 @@
+"""What the fields of a configuration accept: a description for people, and a predicate."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from adamine_jax.base.errors import UserError
+
+Rule = tuple[str, Callable[[Any], bool]]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an int or a float other than NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def integer(low: int) -> Rule:
+    """A whole number from `low`."""
+    return f"a whole number from {low}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
+
+
+def number(sign: str) -> Rule:
+    """A finite number 'above 0' or 'from 0'."""
+    accepts = {"above 0": lambda v: v > 0, "from 0": lambda v: v >= 0}[sign]
+    return f"a number {sign}", lambda v: is_number(v) and v != float("inf") and accepts(v)
+
+
+def share(high: float) -> Rule:
+    """A number from 0 to `high`."""
+    return f"a number from 0 to {high}", lambda v: is_number(v) and 0 <= v <= high
+
+
+def one_of(*choices: Any) -> Rule:
+    """One of some values; True and False are not 1 and 0."""
+    return (
+        f"one of {', '.join(map(str, choices))}",
+        lambda v: any(v == choice and isinstance(v, bool) == isinstance(choice, bool) for choice in choices),
+    )
+
+
+BOOLEAN = one_of(True, False)
+
+
+def check(section: Mapping[str, Any], rules: Mapping[str, Rule], path: str) -> None:
+    """Applies rules to the fields of a section of a configuration.
+
+    Args:
+        section: The fields by name.
+        rules: By the names of those that have one; a dotted name is a field of a section within.
+        path: Of the section in the configuration, for errors.
+
+    Raises:
+        UserError: A field has a value that it does not take.
+    """
+    for name, (takes, accepts) in rules.items():
+        value: Any = section
+        for part in name.split("."):
+            value = value[part]
+        if not accepts(value):
+            raise UserError(f"config.{path + '.' if path else ''}{name} = {value!r}: takes {takes}")

@@ -1,0 +1,46 @@
+"""Fields of older configurations, and where they are now."""
+
+from typing import Any
+
+MOVED = {
+    f"model.{name}": f"model.recipe.{name}"
+    for name in (
+        "ingredients",
+        "instructions",
+        "sentence_dim",
+        "max_sentences",
+        "max_words",
+        "word_dim",
+        "word_norm",
+        "word_vectors",
+        "ingredient_hidden",
+        "sentence_hidden",
+        "instruction_hidden",
+        "forget_bias",
+        "instruction_lstm_over_padding",
+    )
+}
+"""Old dotted name → new one."""
+
+DROPPED = {
+    "resnet": ("feature_dim",),
+    "features": ("depth", "width", "weights"),
+}
+"""Fields of `model.image` that older configurations have beside those of the tower."""
+
+
+def updated(stored: dict[str, Any]) -> dict[str, Any]:
+    """Brings what an older version wrote to `config.json` up to date; what is up to date stays as it is."""
+    model = dict(stored["model"])
+    if "recipe" in model:
+        return stored
+    image = dict(model["image"])
+    image["name"] = "features" if image.get("feature_dim") else "resnet"
+    for name in DROPPED[image["name"]]:
+        image.pop(name, None)
+    recipe = {"name": "lstm"}
+    for old in MOVED:
+        name = old.removeprefix("model.")
+        if name in model:
+            recipe[name] = model.pop(name)
+    return {**stored, "model": {**model, "image": image, "recipe": recipe}}

@@ -1,0 +1,100 @@
+"""The command line of a run: `--config FILE:VARIANT` and `--config.section.field=value`."""
+
+import re
+
+import ml_collections
+from absl import flags
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.config.checks import unknown_field
+from adamine_jax.config.defaults import PRESETS, base_config, set_tower
+from adamine_jax.config.moved import MOVED
+from adamine_jax.config.stored import flatten
+from adamine_jax.models import registry as towers
+
+_CHOICES = {"model.image.name": "image", "model.recipe.name": "recipe", "loss.name": "loss"}
+"""Fields that a variant of the preset sets, and what it calls them."""
+
+
+def resolved(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Returns the configuration with the tower 'features' where `data.image_features` is given to one of photos.
+
+    So `--config.data.image_features=FILE` alone trains on features, whatever the preset.
+    """
+    if config.data.image_features and towers.image_tower(config.model).reads_photos:
+        if config.model.image.get("weights"):
+            raise UserError(
+                "config.data.image_features and config.model.image.weights: features replace photos; take one"
+            )
+        config = config.copy_and_resolve_references()
+        set_tower(config, "image", "features")
+    return config
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses a command line for `absl.app.run`; a mistake in it becomes a `UserError`.
+
+    Raises:
+        UserError: An unknown flag, config field or value.
+    """
+    for argument in argv[1:]:
+        _check_field(argument, argv)
+    try:
+        return flags.FLAGS(_with_paths(argv))
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        known = [field for field in flatten(base_config()) if field == name or field.endswith(f".{name}")]
+        if known:
+            raise UserError(f"--{name}: no such flag; fields are set as --config.{known[0]}=…") from None
+        raise UserError(str(error)) from None
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    except (AttributeError, KeyError) as error:  # how ml_collections answers an unknown field; it names the last part
+        absent, known = re.findall(r"\w+", str(error)), flatten(base_config())
+        for argument in argv[1:]:
+            field = _field_of(argument)
+            if field and (field not in known or field.rpartition(".")[2] in absent):
+                raise UserError(unknown_field(field, [name for name in known if name != field])) from None
+        raise UserError(f"--config: {error}") from None
+    except (FileNotFoundError, ImportError, SyntaxError) as error:
+        raise UserError(f"--config: {error}") from None
+
+
+def config_file(argv: list[str]) -> str:
+    """What a command line gives as `--config`; '' if nothing."""
+    for argument, after in zip(argv, [*argv[1:], ""], strict=True):
+        if argument.lstrip("-") == "config":
+            return after
+        if argument.lstrip("-").startswith("config="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def _with_paths(argv: list[str]) -> list[str]:
+    """The command line with the path of a preset in place of its name: `--config adamine:image=features`."""
+    given = config_file(argv)
+    name = given.partition(":")[0]
+    if not re.fullmatch(r"\w+", name) or not (PRESETS / f"{name}.py").is_file():
+        return argv
+    path = str(PRESETS / f"{name}.py") + given.removeprefix(name)
+    return [f"{argument.removesuffix(given)}{path}" if argument.endswith(given) else argument for argument in argv]
+
+
+def _field_of(argument: str) -> str:
+    name = argument.lstrip("-")
+    return name.removeprefix("config.").partition("=")[0] if name.startswith("config.") else ""
+
+
+def _check_field(argument: str, argv: list[str]) -> None:
+    """Refuses fields that have moved, and those that a flag cannot set."""
+    field, value = _field_of(argument), argument.partition("=")[2]
+    if field in MOVED:
+        shown = f"={value}" if value else "=…"
+        raise UserError(f"--config.{field}: is now --config.{MOVED[field]}{shown}")
+    if field in _CHOICES:
+        file = config_file(argv) or "configs/adamine.py"
+        joint = "," if ":" in file else ":"
+        raise UserError(
+            f"--config.{field}: a flag cannot set it, for each choice has fields of its own; give "
+            f"--config {file}{joint}{_CHOICES[field]}={value or 'NAME'}"
+        )

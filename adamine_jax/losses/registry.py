@@ -1,0 +1,48 @@
+"""The losses by name, and their sections of the configuration."""
+
+import ml_collections
+
+from adamine_jax.base import rules
+from adamine_jax.base.registry import Registry
+from adamine_jax.losses.base import Loss
+
+LOSSES = Registry(
+    "loss",
+    {
+        "triplet": "adamine_jax.losses.adamine:TripletLoss",
+        "pairwise": "adamine_jax.losses.pairwise:PairwiseLoss",
+        "pairwise_plus": "adamine_jax.losses.pairwise:PairwisePlusLoss",
+        "weighted_sum": "adamine_jax.losses.weighted_sum:WeightedSum",
+    },
+)
+"""A name to a `Loss`; a name of the form `package.module:Name` is imported."""
+
+
+def section(name: str) -> ml_collections.ConfigDict:
+    """Returns the section of the configuration of a loss: its name and its defaults."""
+    fields = ml_collections.ConfigDict({"name": name})
+    fields.update(LOSSES(name).defaults())
+    return fields
+
+
+def build(config: ml_collections.ConfigDict) -> Loss:
+    """Makes the loss that a section describes; fields that it lacks have their defaults."""
+    fields = section(config.name)
+    with fields.ignore_type():
+        fields.update({name: config[name] for name in fields if name in config})
+    return LOSSES(config.name)(fields)
+
+
+def check(loss: Loss, config: ml_collections.ConfigDict, path: str) -> None:
+    """Checks the fields of a loss.
+
+    Args:
+        loss: The loss.
+        config: Of the run.
+        path: Of the loss's section in it, for errors: "loss".
+
+    Raises:
+        UserError: A field is impossible, or contradicts others.
+    """
+    rules.check(loss.config, loss.rules, path)
+    loss.check(config)

@@ -1,0 +1,52 @@
+"""An image tower over features that another encoder made of the photos: a linear layer."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.models.base import ImageTower, Section, Shared
+from adamine_jax.models.linear import Linear
+
+
+class FeatureTower(ImageTower):
+    """Maps (B, F) features to (B, D); its parameters are `fc`.
+
+    Attributes:
+        embedding_dim: D.
+        param_dtype: Of the parameters and of the output.
+    """
+
+    embedding_dim: int
+    param_dtype: DTypeLike = jnp.float32
+
+    reads_photos: ClassVar[bool] = False
+
+    @classmethod
+    def defaults(cls) -> Section:
+        tower = Section()
+        tower.feature_dim = 0  # length of data.image_features, filled in from the file
+        return tower
+
+    @classmethod
+    def check(cls, section: Section, config: Section) -> None:
+        if not config.data.image_features:
+            raise UserError("config.model.image.name = 'features': needs config.data.image_features, a file with them")
+
+    @classmethod
+    def build(cls, section: Section, shared: Shared) -> "FeatureTower":
+        return cls(shared.embedding_dim, shared.param_dtype)
+
+    @classmethod
+    def feature_dim(cls, section: Section) -> int:
+        return section.feature_dim
+
+    def setup(self):
+        self.fc = Linear(self.embedding_dim, self.param_dtype)
+
+    def __call__(
+        self, images: jax.Array, *, train: bool = False, use_running_average: bool = True, keys: Any = None
+    ) -> jax.Array:
+        return self.fc(images)

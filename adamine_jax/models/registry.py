@@ -1,0 +1,70 @@
+"""The towers by name, and their sections of the configuration."""
+
+from collections.abc import Callable, Sequence
+
+import ml_collections
+import numpy as np
+
+from adamine_jax.base import rules
+from adamine_jax.base.registry import Registry
+from adamine_jax.models.base import ImageTower, RecipeTower
+from adamine_jax.recipes.encoded import EncodedRecipe
+
+IMAGE_TOWERS = Registry(
+    "image tower",
+    {
+        "resnet": "adamine_jax.models.image.resnet_tower:ResNetTower",
+        "features": "adamine_jax.models.image.features:FeatureTower",
+    },
+)
+"""A name to an `ImageTower`; a name of the form `package.module:Name` is imported."""
+
+RECIPE_TOWERS = Registry("recipe tower", {"lstm": "adamine_jax.models.recipe.hierarchical_lstm:HierarchicalLSTM"})
+"""A name to a `RecipeTower`, likewise."""
+
+TOWERS = {"image": IMAGE_TOWERS, "recipe": RECIPE_TOWERS}
+
+RULES = {
+    "dtype": rules.one_of("float32", "bfloat16", "float64"),
+    "remat": rules.BOOLEAN,
+    "embedding_dim": rules.integer(1),
+}
+"""Of the fields that both towers share."""
+
+
+def image_tower(config_model: ml_collections.ConfigDict) -> type[ImageTower]:
+    """The class of the image tower that `config.model` names."""
+    return IMAGE_TOWERS(config_model.image.name)
+
+
+def recipe_tower(config_model: ml_collections.ConfigDict) -> type[RecipeTower]:
+    """The class of the recipe tower that `config.model` names."""
+    return RECIPE_TOWERS(config_model.recipe.name)
+
+
+def section(side: str, name: str) -> ml_collections.ConfigDict:
+    """Returns the section of the configuration of a tower, its name and its defaults; `side` 'image' or 'recipe'."""
+    fields = ml_collections.ConfigDict({"name": name})
+    fields.update(TOWERS[side](name).defaults())
+    return fields
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Checks `config.model`.
+
+    Raises:
+        UserError: A field is impossible, or contradicts others.
+    """
+    rules.check(config.model, RULES, "model")
+    for side, towers in TOWERS.items():
+        tower, fields = towers(config.model[side].name), config.model[side]
+        rules.check(fields, tower.rules, f"model.{side}")
+        tower.check(fields, config)
+
+
+def recipe_fields(
+    config_model: ml_collections.ConfigDict,
+) -> Callable[[Sequence[EncodedRecipe]], dict[str, np.ndarray]]:
+    """What makes the batch fields of the recipe tower that `config.model` names."""
+    tower = recipe_tower(config_model)
+    return lambda recipes: tower.make_batch(config_model.recipe, recipes)

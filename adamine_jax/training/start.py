@@ -1,0 +1,70 @@
+"""The state that a run starts from: its last checkpoint, another run's weights, pretrained weights, or random ones."""
+
+import sys
+from pathlib import Path
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from adamine_jax.base import processes
+from adamine_jax.checkpoints.manager import Checkpoints
+from adamine_jax.input.dataset import Dataset
+from adamine_jax.losses.base import Loss
+from adamine_jax.models.adamine import AdaMine, load_weights
+from adamine_jax.training.fine_tuning import init_from
+from adamine_jax.training.state import TrainState, create_state, initial_variables
+
+RANDOM_BACKBONE = (
+    "WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} epochs, when "
+    "it tells little. Give it pretrained weights (config.model.{side}.weights) or set config.unfreeze_epoch=0."
+)
+
+
+def first_state(
+    config: ml_collections.ConfigDict,
+    model: AdaMine,
+    loss: Loss,
+    dataset: Dataset,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    directory: Path,
+) -> TrainState:
+    """Restores the last checkpoint, or makes the state before the first step.
+
+    Args:
+        config: Of the run.
+        model: Both towers.
+        loss: That is trained.
+        dataset: That is trained on.
+        mesh: To replicate the state over.
+        checkpoints: Of the run.
+        directory: The workdir, for the line that tells of it.
+
+    Raises:
+        UserError: A checkpoint, the weights of a file or those of another run cannot be used.
+    """
+    classes = len(dataset.class_names)
+    if (step := checkpoints.latest_step()) is not None:
+        print(f"going on from step {step} of {directory}", flush=True)
+        like = jax.eval_shape(
+            lambda: create_state(model, loss, initial_variables(config, model, loss, num_classes=classes), mesh)
+        )
+        return checkpoints.restore(step, like, mesh)
+    word_vectors = None
+    if model.recipe_tower.word_tables:
+        word_vectors = config.model.recipe.get("word_norm", 1.0) * dataset.word_vectors()
+    first = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
+    if config.train.init_from:
+        first = init_from(Path(config.train.init_from), model, first, dataset)
+    else:
+        first = load_weights(config.model, first)
+        _warn_of_random_backbones(config, model)
+    return create_state(model, loss, first, mesh)
+
+
+def _warn_of_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:
+    epochs = min(config.unfreeze_epoch, config.epochs)
+    for side, tower in (("image", model.image_tower), ("recipe", model.recipe_tower)):
+        if tower.backbone and epochs and not config.model[side].get("weights") and processes.is_first():
+            print(RANDOM_BACKBONE.format(side=side, epochs=epochs), file=sys.stderr, flush=True)

@@ -1,0 +1,124 @@
+"""The training step: forward, loss, gradient, update, metrics."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from adamine_jax.losses.base import Loss, Metrics
+from adamine_jax.models.adamine import AdaMine, recipes_with_parts
+from adamine_jax.training import optimizer
+from adamine_jax.training.state import TrainState, loss_params
+
+Tree = Any
+Batch = Mapping[str, jax.Array]
+
+
+def train_step(
+    model: AdaMine,
+    loss: Loss,
+    config: Any,
+    mesh: Mesh,
+    rate: optax.Schedule,
+    state: TrainState,
+    batch: Batch,
+    frozen: bool,
+) -> TrainState:
+    """Takes one step; `make_train_step` compiles it.
+
+    Args:
+        model: Both towers.
+        loss: That is trained.
+        config: Of the run.
+        mesh: With the axis 'data'.
+        rate: The learning rate at each step; see `optimizer.learning_rate`.
+        state: Before the step.
+        batch: A global batch, sharded over 'data'.
+        frozen: Whether the backbone is frozen.
+
+    Returns:
+        The state after the step, whose metrics are added to `sums`. A step whose loss or gradient is not finite changes
+        nothing but the counts.
+    """
+    groups = optimizer.split_groups(state.params, model)
+    trained = {name: group for name, group in groups.items() if not (frozen and name == "backbone")}
+
+    def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[Metrics, Tree]]:
+        params = optimizer.merge_groups(groups | trained)
+        embeddings, batch_stats = embed(model, config, mesh, state, params, batch, frozen)
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        value, metrics = loss(loss_params(params), embeddings, batch, key=key)
+        return value, ({"loss": value} | metrics, batch_stats)
+
+    (value, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    params, opt_state, norm = optimizer.update(
+        model, state.params, gradients, state.opt_state, rate(state.step), config.optim.clip_norm
+    )
+
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    metrics = metrics | {"grad_norm": norm}
+    sums = {name: state.sums[name] + number for name, number in (metrics | {"steps": 1}).items()}
+
+    def keep(new: Tree, old: Tree) -> Tree:
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    return TrainState(
+        params=keep(params, state.params),
+        batch_stats=keep(batch_stats, state.batch_stats),
+        opt_state=keep(opt_state, state.opt_state),
+        step=state.step + 1,
+        skipped=state.skipped + ~finite,
+        streak=jnp.where(finite, 0, state.streak + 1),
+        sums=keep(sums, state.sums),
+    )
+
+
+def embed(
+    model: AdaMine, config: Any, mesh: Mesh, state: TrainState, params: Tree, batch: Batch, frozen: bool
+) -> tuple[dict[str, jax.Array], Tree]:
+    """Embeds a training batch; arguments as for `train_step`.
+
+    Returns:
+        The embeddings that a loss gets, and the batch statistics after them.
+    """
+    rows = len(batch["class_id"])
+    images, updated = model.apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        batch["image"],
+        train=True,
+        use_running_average=frozen and config.freeze_batch_stats,
+        keys=row_keys(config.seed, state.step, 0, rows) if model.image_tower.needs_keys else None,
+        mutable=["batch_stats"],
+        method="images_with_parts",
+    )
+    keys = row_keys(config.seed, state.step, 1, rows) if model.recipe_tower.needs_keys else None
+    recipes = recipes_with_parts(model, params, batch, mesh, train=True, keys=keys)
+    has_image = batch["has_image"] if "has_image" in batch else jnp.ones(rows, bool)
+    return {**images, **recipes, "has_image": has_image}, updated.get("batch_stats", state.batch_stats)
+
+
+def row_keys(seed: int, step: jax.Array, purpose: int, rows: int) -> jax.Array:
+    """(B,) PRNG keys that depend on (seed, purpose, step, row of the global batch) alone."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose + 1)
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(rows))
+
+
+def make_train_step(
+    model: AdaMine, loss: Loss, config: Any, mesh: Mesh, rate: optax.Schedule
+) -> Callable[..., TrainState]:
+    """Compiles `train_step` for a mesh.
+
+    Returns:
+        step(state, batch, frozen) → state. The state given is used up; `frozen` is static.
+    """
+    replicated = NamedSharding(mesh, PartitionSpec())
+
+    @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0, out_shardings=replicated)
+    def step(state: TrainState, batch: Batch, frozen: bool) -> TrainState:
+        return train_step(model, loss, config, mesh, rate, state, batch, frozen)
+
+    return step

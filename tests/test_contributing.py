@@ -1,0 +1,190 @@
+"""The parts of CONTRIBUTING.md, outside the package: trained, resumed, evaluated, exported, searched and served."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import httpx
+import jax
+import numpy as np
+import pytest
+
+import adamine_jax
+from adamine_jax import embed, evaluate, export_weights, search
+from adamine_jax.base.errors import UserError
+from adamine_jax.config import preset, set_loss, set_tower
+from adamine_jax.config.checks import check
+from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.runs import workdir
+from adamine_jax.runs.metrics_log import read_metrics
+from adamine_jax.train import train
+from tests import servers, tiny
+
+PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
+SMALL = {
+    "batch_size": 8,
+    "epochs": 2,
+    "unfreeze_epoch": 1,
+    "data.resize": 40,
+    "data.image_size": 32,
+    "model.embedding_dim": 16,
+    "optim.decay_epochs": 0,
+    "train.log_every_steps": 2,
+    "eval.batch_size": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A folder with the page's package, importable."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "kitchen_lab").mkdir()
+    for name, code in re.findall(r"^`(kitchen_lab/\w+\.py)`:\n\n```python\n(.*?)^```", PAGE.read_text(), re.M | re.S):
+        (folder / name).write_text(code)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+def lab_config(data, **fields):
+    from kitchen_lab.preset import get_config
+
+    config = get_config()
+    config.data.dir = str(data)
+    config.update_from_flattened_dict(SMALL | {name.replace("__", "."): value for name, value in fields.items()})
+    return config
+
+
+def one_device():
+    return make_mesh(jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def run(lab, tiny_data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("lab_run") / "run"
+    results = train(lab_config(tiny_data), directory, one_device())
+    assert results["full"]["pairs"] == 12
+    return directory
+
+
+def params_of(directory):
+    return jax.device_get(workdir.load(directory, "last").variables["params"])
+
+
+def test_all_parts_are_trained_and_measured(run):
+    train_line, *_ = (line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "train")
+    assert train_line["temperature"] > 0
+    validations = [line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "val"]
+    assert all(0 < line["modality_gap"] < 2 and "r1" in line for line in validations)
+    params = params_of(run)
+    assert set(params) == {"image_tower", "recipe_tower", "log_scale"}
+    assert params["log_scale"] != pytest.approx(-np.log(0.07), abs=1e-6)
+
+
+def test_the_backbone_is_frozen_at_first_and_then_learns(lab, run, tiny_data, tmp_path):
+    for epochs in (0, 1):
+        train(lab_config(tiny_data, epochs=epochs), tmp_path / str(epochs), one_device())
+    start, frozen, end = (params_of(path)["image_tower"] for path in (tmp_path / "0", tmp_path / "1", run))
+    np.testing.assert_array_equal(frozen["patches"]["kernel"], start["patches"]["kernel"])
+    assert np.any(frozen["fc"]["kernel"] != start["fc"]["kernel"])
+    assert np.any(end["patches"]["kernel"] != start["patches"]["kernel"])
+
+
+def test_a_resumed_run_is_the_same_to_the_bit(lab, run, tiny_data, tmp_path):
+    train(lab_config(tiny_data, epochs=1), tmp_path / "run", one_device())
+    train(lab_config(tiny_data), tmp_path / "run", one_device())
+    jax.tree.map(np.testing.assert_array_equal, params_of(tmp_path / "run"), params_of(run))
+
+
+def test_eight_devices_train_as_one_does(lab, run, tiny_data, tmp_path):
+    """Draws for dropout depend on seed, step and row alone; only rounding differs."""
+    train(lab_config(tiny_data), tmp_path / "run", make_mesh())
+    for ours, theirs in zip(jax.tree.leaves(params_of(tmp_path / "run")), jax.tree.leaves(params_of(run)), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_features_of_the_frozen_backbone_are_cached(lab, tiny_data, tmp_path):
+    train(lab_config(tiny_data, cache_frozen_features=2), tmp_path / "run", one_device())
+    (stored,) = (tmp_path / "run" / "frozen_features").glob("*/train.npy")
+    assert np.load(stored).shape[1] == 16
+
+
+def test_evaluate_prints_the_evaluators_numbers(run, capsys):
+    assert evaluate.main(["--workdir", str(run), "--split", "val"]) == 0
+    assert re.search(r"^modality_gap: 0\.\d+|^modality_gap: 1\.\d+", capsys.readouterr().out, re.M)
+
+
+def test_an_export_has_all_parameters_and_starts_another_tower(run, lab, tiny_data, tmp_path, capsys):
+    exported = tmp_path / "lab.safetensors"
+    assert export_weights.main(["--workdir", str(run), "--out", str(exported)]) == 0
+    assert f"--config.model.image.width=16 --config.model.image.weights={exported}" in capsys.readouterr().out
+    config = lab_config(tiny_data, epochs=0, model__image__weights=str(exported))
+    train(config, tmp_path / "run", one_device())
+    best = jax.device_get(workdir.load(run).variables["params"]["image_tower"]["patches"])
+    loaded = params_of(tmp_path / "run")["image_tower"]["patches"]
+    jax.tree.map(np.testing.assert_array_equal, loaded, best)
+    with pytest.raises(UserError, match=r"params/image_tower/patches/bias is 16 there and 8 here; give other weights"):
+        train(
+            lab_config(tiny_data, epochs=0, model__image__width=8, model__image__weights=str(exported)), tmp_path / "x"
+        )
+
+
+def test_another_run_starts_from_its_weights(run, lab, tiny_data, tmp_path):
+    train(lab_config(tiny_data, epochs=0, train__init_from=str(run)), tmp_path / "run", one_device())
+    best = jax.device_get(workdir.load(run).variables["params"]["recipe_tower"])
+    jax.tree.map(np.testing.assert_array_equal, params_of(tmp_path / "run")["recipe_tower"], best)
+
+
+def test_records_and_queries_have_one_embedding(run, tmp_path):
+    """A query with a record's texts is found where the record is."""
+    model = adamine_jax.load(run, batch_sizes=(8,))
+    gallery = adamine_jax.open_gallery(run / "gallery" / "test", model.digest)
+    item = gallery.item(3)
+    recipe = {"title": item.title, "ingredients": list(item.ingredients), "instructions": list(item.instructions)}
+    (row,) = model.embed_recipes([recipe])
+    np.testing.assert_allclose(row, gallery.embeddings("recipe")[3], atol=1e-5)
+
+
+def test_it_searches_and_embeds(run, tmp_path, capsys):
+    assert search.main(["--workdir", str(run), "--ingredients", "word1, word2", "--top", "3"]) == 0
+    assert len(re.findall(r"0\.\d\d", capsys.readouterr().out)) >= 3
+    assert embed.main(["--workdir", str(run), "--split", "val", "--out", str(tmp_path / "val")]) == 0
+
+
+def test_it_serves(run):
+    model = adamine_jax.load(run)
+    with servers.serving(model, adamine_jax.open_gallery(run / "gallery" / "test", model.digest)) as (address, *_):
+        answer = httpx.post(f"{address}/api/v1/search/recipe", json={"title": "a soup", "in": "photos", "top": 2})
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["photos"]) == 2
+
+
+def test_losses_combine_as_a_weighted_list(lab, tiny_data, tmp_path):
+    config = tiny.small_config(tiny_data, epochs=1, unfreeze_epoch=0)
+    set_loss(config, [("triplet", 1.0), ("kitchen_lab.contrastive:ContrastiveLoss", 0.5)])
+    train(config, tmp_path / "run", one_device())
+    line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
+    both = line["triplet/loss"] + 0.5 * line["ContrastiveLoss/loss"]
+    np.testing.assert_allclose(line["loss"], both, rtol=1e-5)
+    assert set(params_of(tmp_path / "run")["ContrastiveLoss"]) == {"log_scale"}
+    again = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert again["loss"]["weights"] == {"ContrastiveLoss": 0.5, "triplet": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vitt", "image tower 'vitt': unknown; takes resnet, features, or package.module:Name"),
+        ("no_such_package.a:B", "image tower no_such_package.a:B: No module named 'no_such_package'"),
+        ("kitchen_lab.patches:Patch", "the module kitchen_lab.patches has no Patch"),
+    ],
+)
+def test_an_unknown_name_is_one_line(lab, name, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        set_tower(preset("adamine"), "image", name)
+
+
+def test_a_field_of_a_tower_outside_is_checked(lab, tiny_data):
+    with pytest.raises(UserError, match=r"config.model.image.width = 0: takes a whole number from 1"):
+        check(lab_config(tiny_data, model__image__width=0))
