@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import types
 from pathlib import Path
 
 import jax
@@ -256,14 +257,8 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    draws = processes.is_first()
-    try:
-        from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
-    except UserError as missing:
-        if draws:
-            print(f"{missing}; then draw them: python -m adamine_jax.figures --workdir {directory}")
-        draws = False
-    if draws and read_metrics(directory / "metrics.jsonl"):
+    run_figures = _run_figures(directory) if processes.is_first() else None
+    if run_figures and read_metrics(directory / "metrics.jsonl"):
         run_figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
@@ -273,9 +268,19 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if processes.is_first():
         embedded = found.numbers, found.image, found.recipe
         write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
-    if draws:
+    if run_figures:
         for picture in run_figures.draw_top5(directory, queries=4, seed=0):
             print(picture)
     if damage.count:
         print(damage.summary())
     return found.results
+
+
+def _run_figures(directory: Path) -> types.ModuleType | None:
+    """What draws a run's figures; None without matplotlib, and a line that says how to draw them."""
+    try:
+        from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
+    except UserError as missing:
+        print(f"{missing}; then draw them: python -m adamine_jax.figures --workdir {directory}")
+        return None
+    return run_figures
