@@ -74,7 +74,7 @@ def draw_comparison(runs: Sequence[Run], out: Path) -> Path:
     Raises:
         UserError: there are no curves, or more than can be told apart.
     """
-    from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay  # only a picture needs matplotlib
+    from adamine_jax.plots.overlay import MOST_RUNS, Curves, overlay  # not above: a missing extra is one line
 
     runs = in_order(runs)[0]
     drawn = [

@@ -24,9 +24,9 @@ FIGURES = ("curves", "top5", "map", "ranks", "panels", "removal")
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws every figure that can be drawn; what is missing for the others is said in one line."""
-    from adamine_jax.plots import run_figures, space  # here it is one line that matplotlib is not installed
+    from adamine_jax.plots import run_figures  # not above: a missing extra is one line
 
-    flags = _parser(space.LEAST_PAIRS, run_figures.PANELS).parse_args(arguments)
+    flags = _parser().parse_args(arguments)
     for workdir in filter(None, (flags.workdir, flags.against)):
         if not workdir.is_dir():
             name = "--workdir" if workdir is flags.workdir else "--against"
@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser(least_pairs: int, panels_drawn: int) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
+    from adamine_jax.plots import run_figures, space
+
     parser = argparse.ArgumentParser(
         prog="python -m adamine_jax.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -80,14 +82,16 @@ def _parser(least_pairs: int, panels_drawn: int) -> argparse.ArgumentParser:
         help="folder of another run, whose answers are drawn below this one's",
     )
     chart = parser.add_argument_group("map")
-    chart.add_argument("--pairs", type=_number(least_pairs, 5000), default=400, help="how many are drawn (default 400)")
+    chart.add_argument(
+        "--pairs", type=_number(space.LEAST_PAIRS, 5000), default=400, help="how many are drawn (default 400)"
+    )
     panels = parser.add_argument_group("panels: photos found for an ingredient alone")
     panels.add_argument(
         "--ingredients",
         type=_listed,
         default=[],
         metavar="A,B",
-        help=f"default: the {panels_drawn} that titles name most often, of those in 2 %% to 25 %% of the recipes",
+        help=f"default: the {run_figures.PANELS} that titles name most often, of those in 2 %% to 25 %% of the recipes",
     )
     panels.add_argument("--within", metavar="CLASS", help="among the photos of this class alone")
     taken = parser.add_argument_group("removal: a recipe without one of its ingredients")

@@ -9,13 +9,14 @@ stop it when what it has begun is answered.
 
 import argparse
 import gc
+import importlib.util
 import signal
 import socket
 import sys
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.extras import require
+from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import open_gallery
@@ -29,7 +30,9 @@ BATCH_SIZES = (1, 8, 32)
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, loads the model and the gallery, serves until it is told to stop."""
     flags = _parser().parse_args(arguments)
-    require("serving needs", "serve", "fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl")
+    for package in ("fastapi", "uvicorn", "python_multipart"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"serving {how_to_get(package)}")
     workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():
@@ -44,7 +47,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> None:
-    import threadpoolctl
     import uvicorn
 
     from adamine_jax.serving.app import create_app
@@ -61,6 +63,8 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
     app = create_app(engine, flags.allow_origin)
     if len(gallery) < index.SMALLEST:
         # Among so few a second thread of BLAS finds nothing to do, but spins, which takes a third of two cores.
+        import threadpoolctl
+
         threadpoolctl.threadpool_limits(1, "blas")
     gc.freeze()  # what stays need not be looked through again and again while queries wait
     config = uvicorn.Config(

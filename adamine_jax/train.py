@@ -3,15 +3,15 @@
 import contextlib
 import dataclasses
 import json
-import types
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax.base import files, processes
+from adamine_jax.base import extras, files, processes
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.checkpoints.folders import full_disk_told
@@ -248,7 +248,7 @@ def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) ->
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
-    """Tests the best checkpoint of a workdir; draws its curves and its top-5 pictures where matplotlib is installed.
+    """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
 
     Args:
         directory: the workdir.
@@ -257,9 +257,9 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    run_figures = _run_figures(directory) if processes.is_first() else None
-    if run_figures and read_metrics(directory / "metrics.jsonl"):
-        run_figures.draw_curves(directory)
+    figures = _figures()
+    if figures and processes.is_first() and read_metrics(directory / "metrics.jsonl"):
+        figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
         print(f"{trained.config.data.dir}: has no test split; trained and validated only")
@@ -268,19 +268,20 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if processes.is_first():
         embedded = found.numbers, found.image, found.recipe
         write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
-    if run_figures:
-        for picture in run_figures.draw_top5(directory, queries=4, seed=0):
+        for picture in figures.draw_top5(directory, queries=4, seed=0) if figures else ():
             print(picture)
     if damage.count:
         print(damage.summary())
     return found.results
 
 
-def _run_figures(directory: Path) -> types.ModuleType | None:
-    """What draws a run's figures; None without matplotlib, and a line that says how to draw them."""
+def _figures() -> ModuleType | None:
+    """What draws a run's figures; None, with a line, where the extra is not installed."""
     try:
-        from adamine_jax.plots import run_figures  # matplotlib takes a second that training does not need
-    except UserError as missing:
-        print(f"{missing}; then draw them: python -m adamine_jax.figures --workdir {directory}")
+        from adamine_jax.plots import run_figures
+    except ImportError as error:
+        if not (lacks := extras.missing(error)):
+            raise
+        print(f"no figures: {lacks}", flush=True)
         return None
     return run_figures

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from adamine_jax.base.errors import one_line_errors
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model, init_variables
@@ -52,6 +53,7 @@ def frozen_step(size: int, instructions: str, cached: bool) -> Callable[[], None
     return run
 
 
+@one_line_errors
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

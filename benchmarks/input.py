@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adamine_jax.base.errors import one_line_errors
 from benchmarks import contenders
 from configs import adamine
 
@@ -224,6 +225,7 @@ def planning() -> float:
     return float(np.median(times[1:]))
 
 
+@one_line_errors
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -285,4 +287,4 @@ def written(index, rates: dict[str, float], repeats: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamine_jax.base.errors import one_line_errors
 from benchmarks import contenders, thunks
 from benchmarks.batches import SIZE, recipes
 from benchmarks.flops import resnet_flops, text_flops
@@ -210,6 +211,7 @@ def section(part: str, options: argparse.Namespace) -> list[str]:
     raise ValueError(f"no part {part!r}")
 
 
+@one_line_errors
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -250,4 +252,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,75 +1,68 @@
-"""Without an extra, what needs it says in one line which one that is."""
+"""Without an extra, what needs it says so in one line; training and evaluation need none."""
 
-import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from adamine_jax import train
-from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import index
-from adamine_jax.input.damage import Damage
-from adamine_jax.plots import space
+from adamine_jax.base.extras import EXTRAS
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
 
 BLOCKED = """
 import runpy, sys
-names, module, *sys.argv[1:] = sys.argv[1:]
-class Blocker:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in names.split(","):
+names, sys.argv = sys.argv[1].split(","), sys.argv[2:]
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in names:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocker)
-runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+sys.meta_path.insert(0, Absent())
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-CONVERT = ["data_builders.recipe1m", "--source", ".", "--out", "out"]
+
+
+def without(packages, module, *arguments):
+    command = [sys.executable, "-c", BLOCKED, packages, module, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
-    ("blocked", "command", "said"),
+    ("package", "arguments"),
     [
-        ("matplotlib", ["adamine_jax.figures", "--workdir", "."], "figures need matplotlib|figures"),
-        ("uvicorn", ["adamine_jax.serve", "--workdir", "."], "serving needs uvicorn|serve"),
-        ("msgspec,gensim", CONVERT, "the converter needs msgspec|convert"),
-        ("msgspec", ["data_builders.recipe1m", "check", "--source", "."], "the converter needs msgspec|convert"),
-        ("msgspec", ["data_builders.recipe1m", "import", "--from", "."], "the converter needs msgspec|convert"),
-        ("tensorflow,gensim", CONVERT, "the converter needs tensorflow, gensim|convert"),
-        ("apache_beam", [*CONVERT, "--beam-options="], "--beam-options needs apache_beam|beam"),
-        ("matplotlib", [*CONVERT, "check"], "the converter needs matplotlib|convert"),
-        (
-            "matplotlib",
-            ["data_builders.kitchen", "--out", ".", "--contact-sheet", "a.png"],
-            "a contact sheet needs matplotlib|figures",
-        ),
-        ("torch,pytorch_metric_learning", ["benchmarks.losses"], "the peers need torch, pytorch_metric_learning|bench"),
+        ("matplotlib", ["adamine_jax.figures", "--workdir", "tests"]),
+        ("msgspec", ["data_builders.recipe1m", "--source", "tests", "--out", "nowhere"]),
+        ("msgspec", ["data_builders.recipe1m", "check", "--source", "tests"]),
+        ("msgspec", ["data_builders.recipe1m", "import", "--from", "a.jsonl", "--out", "nowhere"]),
+        ("matplotlib", ["data_builders.kitchen", "--out", "tests", "--contact-sheet", "nowhere/a.png"]),
+        ("torch", ["benchmarks.losses", "--part", "8", "--large", "0"]),
     ],
 )
-def test_a_command_says_which_extra_it_needs(blocked, command, said, tmp_path, pytestconfig):
-    for name in ("layer1.json", "layer2.json", "det_ingrs.json"):
-        (tmp_path / name).write_text("[]")
-    program = f"import sys\nsys.path.insert(0, {str(pytestconfig.rootpath)!r}){BLOCKED}"
-    line = [sys.executable, "-c", program, blocked, *command]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-    need, extra = said.split("|")
-    assert (done.returncode, done.stderr) == (2, f"error: {need}: pip install 'adamine-jax[{extra}]'\n")
+def test_a_missing_extra_is_one_line(package, arguments):
+    done = without(package, *arguments)
+    assert done.returncode == 2, done.stderr
+    wanted = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
+    assert wanted in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("module", "call", "extra"),
-    [("faiss", index._faiss, "search"), ("sklearn", lambda: space.project(None, 0), "figures")],
-)
-def test_a_function_says_which_extra_it_needs(module, call, extra, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=rf"needs {module}: pip install 'adamine-jax\[{extra}\]'"):
-        call()
-
-
-def test_a_run_without_matplotlib_is_tested_and_says_how_to_draw_it(kitchen, tmp_path, monkeypatch, capsys):
-    shutil.copytree(kitchen / "run", tmp_path / "run")
-    for name in [name for name in sys.modules if name.startswith("adamine_jax.plots")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("adamine_jax.plots")
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert train.run_test(tmp_path / "run", Damage(0))
-    said = capsys.readouterr().out
-    assert "figures need matplotlib: pip install 'adamine-jax[figures]'; then draw them: python -m" in said
+def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data")
+    config = tmp_path / "config.py"
+    config.write_text(
+        "from tests import tiny\n"
+        f"def get_config():\n    return tiny.small_config({str(data)!r}, epochs=1, unfreeze_epoch=0)\n"
+    )
+    packages = ",".join(name for name in EXTRAS if name != "tensorflow")
+    trained = without(packages, "adamine_jax.main", "--config", config, "--workdir", tmp_path / "run")
+    assert trained.returncode == 0, trained.stderr
+    assert "no figures: this needs matplotlib, which is not installed" in trained.stdout
+    evaluated = without(packages, "adamine_jax.evaluate", "--workdir", tmp_path / "run", "--split", "val")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "full: 12 pairs" in evaluated.stdout
+    compared = without(packages, "adamine_jax.compare", *[tmp_path / "run"] * 2, "--out", tmp_path / "curves.png")
+    assert compared.returncode == 2
+    assert "needs matplotlib, which is not installed: pip install 'adamine-jax[figures]'" in compared.stderr

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from adamine_jax.base import processes
+from adamine_jax.base import extras, processes
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of an `OSError` that says that the disk, the quota or what a file may hold is used up."""
@@ -51,7 +51,7 @@ def room(path: Path) -> str:
 
 
 def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Wraps a command's `main`: a `UserError`, and a full disk, become `error: …` on stderr and an exit status.
+    """Wraps a command's `main`: a `UserError`, a full disk or a missing extra becomes `error: …` on stderr.
 
     Args:
         main: the command; what it returns is its exit status, `None` counting as 0.
@@ -70,6 +70,10 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
             if error.errno not in NO_ROOM:
                 raise
             return _told(DiskFull(error))
+        except ImportError as error:
+            if not (lacks := extras.missing(error)):
+                raise
+            return _told(UserError(lacks))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             sys.stdout.flush()

@@ -1,27 +1,31 @@
-"""Packages that only some commands need: the extras of `pyproject.toml`."""
+"""Packages that only some commands need, and the extra that brings each."""
 
-import importlib.util
+EXTRAS = {
+    "matplotlib": "figures",
+    "sklearn": "figures",
+    "threadpoolctl": "figures",
+    "faiss": "search",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "python_multipart": "serve",
+    "tensorflow": "convert",
+    "tensorflow_datasets": "convert",
+    "gensim": "convert",
+    "msgspec": "convert",
+    "apache_beam": "beam",
+    "lmdb": "lmdb",
+    "torch": "torch",
+    "pytorch_metric_learning": "bench",
+}
+"""A package to the extra of pyproject.toml that it belongs to."""
 
-from adamine_jax.base.errors import UserError
+
+def how_to_get(package: str) -> str:
+    """Says that a package is not installed, and how to install it."""
+    return f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
 
 
-def require(what: str, extra: str, *modules: str) -> None:
-    """Looks for modules that an extra brings, without importing them.
-
-    Args:
-        what: needs them, with the verb: "figures need".
-        extra: to install for them.
-        *modules: top-level names.
-
-    Raises:
-        UserError: some are not installed; it names the extra.
-    """
-    if missing := [module for module in modules if not _is_installed(module)]:
-        raise UserError(f"{what} {', '.join(missing)}: pip install 'adamine-jax[{extra}]'")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+def missing(error: ImportError) -> str:
+    """Says which extra an import lacks; empty where it lacks something else."""
+    package = (error.name or "").partition(".")[0]
+    return f"this {how_to_get(package)}" if package in EXTRAS else ""

@@ -40,7 +40,7 @@ def one_of(*choices: Any) -> Rule:
 BOOLEAN = one_of(True, False)
 
 
-def check(section: Mapping[str, Any], rules: Mapping[str, Rule], path: str) -> None:
+def check(section: Any, rules: Mapping[str, Rule], path: str) -> None:
     """Applies rules to the fields of a section of a configuration.
 
     Args:

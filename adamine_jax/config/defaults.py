@@ -1,7 +1,7 @@
 """Sections of the configuration, and the parts that they choose: towers and losses."""
 
-import importlib.util
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -119,7 +119,7 @@ def _weighted(term: str, variant: str) -> tuple[str, float]:
 
 def _module(name: str) -> ModuleType:
     """A file of the presets as a module; they are no package where the project is installed."""
-    spec = importlib.util.spec_from_file_location(f"adamine_jax.presets.{name}", PRESETS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
     return module

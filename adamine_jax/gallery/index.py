@@ -20,7 +20,7 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import require
+from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 
@@ -172,9 +172,10 @@ _BUILD = "build it with `python -m adamine_jax.search … --index`"
 
 
 def _faiss():
-    require("an index needs", "search", "faiss")
-    import faiss
-
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(f"an index {how_to_get('faiss')}") from None
     return faiss
 
 

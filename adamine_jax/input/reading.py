@@ -145,10 +145,12 @@ class BatchReader:
 
     def _vectors_of_photos(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """(B, F) float32 features of the chosen photos, and which of these could be decoded when they were made."""
-        features = self._vectors.photos(self._index.first_photo[rows.lenders] + rows.chosen, rows.uniform[:, 0])
-        has_photo = ~np.isnan(features).all(axis=1)
+        photos = self._vectors.photos
+        assert photos is not None
+        features = photos(self._index.first_photo[rows.lenders] + rows.chosen, rows.uniform[:, 0])
+        has_photo = np.asarray(~np.isnan(features).all(axis=1))
         for number in rows.lenders[~has_photo]:
-            reason = f"a photo of it could not be decoded for {self._vectors.photos.source}"
+            reason = f"a photo of it could not be decoded for {photos.source}"
             self._damage.report(self._index.damaged(number, reason))
         return _spread(features[has_photo], has_photo), has_photo
 

@@ -10,6 +10,7 @@ import numpy as np
 import safetensors
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import how_to_get
 
 FORMAT = "adamine_jax"
 """`format` in the metadata of the .safetensors files that this project writes."""
@@ -63,9 +64,7 @@ def read_torch_file(path: Path, entries: Sequence[str] = ()) -> dict[str, np.nda
     try:
         import torch
     except ImportError:
-        raise UserError(
-            f"{path}: reading .pth files needs PyTorch: pip install 'adamine-jax[torch]', or convert to .safetensors"
-        ) from None
+        raise UserError(f"{path}: reading it {how_to_get('torch')}, or convert it to .safetensors") from None
     try:
         state = _load(torch, path)
     except Exception as error:  # PyTorch raises a dozen different classes for a file that is damaged or not its own.

@@ -1,6 +1,7 @@
 """AdaMine's loss: instance and semantic triplets, averaged over those that still cost something (adaptive mining)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import BOOLEAN, integer, is_number, number, one_of
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, is_number, number, one_of
 from adamine_jax.losses.base import Metrics
 from adamine_jax.losses.distances import normalize
 from adamine_jax.losses.lifted import lifted_loss
@@ -97,20 +98,23 @@ def adamine_loss(
     }
     if "LIFT" in strategies:
         reduced["LIFT"] = lifted_loss(image, recipe, matched, margin, lifted_published_scale)
-    metrics = {}
+    metrics: Metrics = {}
     for strategy, weight in zip(strategies, weights, strict=True):
         loss, bad_pairs = reduced[strategy]
         metrics |= {f"loss_{strategy}": weight * loss, f"bad_pairs_{strategy}": bad_pairs}
-    mean_bad_pairs = sum(metrics[f"bad_pairs_{strategy}"] for strategy in strategies) / len(strategies)
-    loss = sum(metrics[f"loss_{strategy}"] for strategy in strategies) / len(strategies)
+    bad_pairs, loss = (
+        sum((metrics[f"{name}_{strategy}"] for strategy in strategies), start=jnp.zeros(())) / len(strategies)
+        for name in ("bad_pairs", "loss")
+    )
     loss = nan_if_broken(loss, image, recipe)
-    return loss, {"loss": loss, "bad_pairs": mean_bad_pairs} | metrics
+    return loss, {"loss": loss, "bad_pairs": bad_pairs, **metrics}
 
 
 class TripletLoss(RetrievalLoss):
     """`adamine_loss`, with a classifier beside it if `classifier_weight` is not 0."""
 
-    rules = RetrievalLoss.rules | {
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **RetrievalLoss.rules,
         "margin": number("from 0"),
         "strategies": (
             f"a tuple of different ones of {', '.join(STRATEGIES)}",

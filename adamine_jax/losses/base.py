@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class Loss(abc.ABC):
         config: The section `config.loss` (or a term of a weighted list), with the fields of `defaults()`.
     """
 
-    rules: Mapping[str, Rule] = {}
+    rules: ClassVar[Mapping[str, Rule]] = {}
     """What the fields of the section accept; see `base.rules`."""
 
     def __init__(self, config: ml_collections.ConfigDict):

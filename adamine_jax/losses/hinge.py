@@ -7,7 +7,7 @@ similarities are computed again in the backward pass instead of being kept, memo
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -117,8 +117,9 @@ def _backward(blocks, on_rows, residuals, cotangents):
         return gradient, jnp.matmul(coefficients.T, x, precision="highest")
 
     gradient_x, gradient_y = jax.lax.scan(step, jnp.zeros_like(x), (cut, index, kept))
+    none: Any = None  # integers have no gradient
     of_triplets = tuple(
-        Triplets(threshold=-of_sum * count.astype(of_sum.dtype), ceiling=None, anchors=None, candidates=None)
+        Triplets(threshold=-of_sum * count.astype(of_sum.dtype), ceiling=None, anchors=none, candidates=none)
         for of_sum, count in zip(of_sums, counts, strict=True)
     )
     return gradient_x, from_blocks(gradient_y, len(y)), of_triplets

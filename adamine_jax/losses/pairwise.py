@@ -1,11 +1,14 @@
 """Pairwise losses: every row is a pair on its own, matched or mismatched."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import number
+from adamine_jax.base.rules import Rule, number
 from adamine_jax.losses.distances import normalize, row_similarities
 from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_broken
 
@@ -42,7 +45,7 @@ def pairwise_loss(
 class PairwiseLoss(RetrievalLoss):
     """PWC: the cosine embedding loss on matched and mismatched pairs (`config.data.mismatch` makes these)."""
 
-    rules = RetrievalLoss.rules | {"margin": number("from 0")}
+    rules: ClassVar[Mapping[str, Rule]] = {**RetrievalLoss.rules, "margin": number("from 0")}
 
     @classmethod
     def defaults(cls) -> ml_collections.ConfigDict:
@@ -85,7 +88,7 @@ class PairwiseLoss(RetrievalLoss):
 class PairwisePlusLoss(PairwiseLoss):
     """PWC++: margins on both sides."""
 
-    rules = PairwiseLoss.rules | {"negative_margin": number("from 0")}
+    rules: ClassVar[Mapping[str, Rule]] = {**PairwiseLoss.rules, "negative_margin": number("from 0")}
 
     @classmethod
     def defaults(cls) -> ml_collections.ConfigDict:

@@ -47,7 +47,7 @@ def total_loss(
         return loss.total(image, recipe, class_id, match, image_class_id, None, key, image_logits, recipe_logits)
     embeddings = {"image": image, "recipe": recipe, "has_image": jnp.ones(len(class_id), bool)}
     batch = {"class_id": class_id, "match": match, "image_class_id": image_class_id}
-    value, metrics = loss(params or {}, embeddings, batch, key=key)
+    value, metrics = loss(params or {}, embeddings, batch, key=jax.random.key(0) if key is None else key)
     return value, {"loss": value} | metrics
 
 

@@ -158,9 +158,10 @@ def _mined(config: Options, strategy: str, triplets: Triplets, pairs: Pairs, key
     """Costs of the k hardest or of k random negatives of each anchor."""
     embeddings = pairs.embeddings[strategy[-3]], pairs.embeddings[strategy[-1]]
     size = _blocks(config, len(pairs.matched)).size
-    index, chosen = mine(*embeddings, triplets, config.num_negatives, size, key)
+    kept = config.num_negatives or len(pairs.matched)
+    index, chosen = mine(*embeddings, triplets, kept, size, key)
     sums, counts = mined_costs(*embeddings, triplets.threshold, index, chosen)
-    return _total(config, sums, counts, jnp.minimum(triplets.anchors.entries, config.num_negatives))
+    return _total(config, sums, counts, jnp.minimum(triplets.anchors.entries, kept))
 
 
 def _total(config: Options, sums: jax.Array, counts: jax.Array, entries: jax.Array) -> Costs:

@@ -158,7 +158,8 @@ def recipes_with_parts(
     def embed(recipe_tower: dict[str, Any], fields: dict[str, jax.Array]) -> dict[str, jax.Array]:
         rows = {name: field for name, field in fields.items() if name != "keys"}
         variables = {"params": {"recipe_tower": recipe_tower}}
-        return model.apply(variables, rows, train=train, keys=fields.get("keys"), method="recipes_with_parts")
+        outputs: Any = model.apply(variables, rows, train=train, keys=fields.get("keys"), method="recipes_with_parts")
+        return outputs
 
     if mesh.size == 1:  # there shard_map would copy all gradients
         return embed(params["recipe_tower"], fields)
@@ -178,7 +179,7 @@ def build_model(config_model: ml_collections.ConfigDict, *, table_rows: int) -> 
         UserError: `dtype` needs a JAX that computes in 64 bits.
     """
     config = config_model
-    if config.dtype == "float64" and not jax.config.jax_enable_x64:
+    if config.dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise UserError("config.model.dtype = 'float64': needs JAX_ENABLE_X64=1 in the environment; or take 'float32'")
     # Parameters are float32; in float64, which is for tests, everything is.
     param_dtype = jnp.dtype("float64" if config.dtype == "float64" else "float32")

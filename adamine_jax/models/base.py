@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +93,7 @@ class Tower(nn.Module):
         """Raises a `UserError` where the section contradicts itself or the rest of `config`, the run's."""
 
     @classmethod
-    def build(cls, section: Section, shared: Shared) -> "Tower":
+    def build(cls, section: Section, shared: Shared) -> Self:
         """Makes the module that a section describes."""
         raise NotImplementedError
 

@@ -148,7 +148,7 @@ def _shapes(tensors: Tensors, names: Names, features: int) -> dict[str, Shape]:
     instructions = size(f"{names.instruction_lstm}.weight_hh_l0", 1)
     sentence_dim = size(f"{names.instruction_lstm}.weight_ih_l0", 1)
     embedding_dim = size(f"{names.recipe_fc}.weight", 0)
-    both = None if None in (ingredients, instructions) else 2 * ingredients + instructions
+    both = None if ingredients is None or instructions is None else 2 * ingredients + instructions
     shapes = {
         **linear(names.image_fc, features, embedding_dim),
         f"{names.words}.weight": (None, word_dim),

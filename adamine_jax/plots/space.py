@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import require
 from adamine_jax.gallery.files import BACKGROUND, Item
 from adamine_jax.plots import style
 from adamine_jax.plots.text import squeeze
@@ -91,7 +90,6 @@ def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
     It begins with the two principal components, on one thread: sums of several come out in any order, and what begins
     almost alike ends elsewhere.
     """
-    require("a map needs", "figures", "sklearn", "threadpoolctl")
     from sklearn.manifold import TSNE  # takes a second, which other figures need not wait
     from threadpoolctl import threadpool_limits
 

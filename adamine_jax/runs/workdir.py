@@ -5,7 +5,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 
 
 @contextmanager
-def locked(workdir: Path) -> Iterator[None]:
+def locked(workdir: Path) -> Generator[None]:
     """Makes the folder and keeps a second run out of it.
 
     Raises:
@@ -192,11 +192,8 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
             image_size=config.data.image_size,
         )
     )
-    folder = workdir / "checkpoints"
-    checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True) if folder.is_dir() else None
-    step = None
-    if checkpoints:
-        step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
+    checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True)
+    step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
     if step is None:
         raise UserError(f"{workdir}: holds no checkpoint yet; train it with `python -m adamine_jax.main`")
     variables, digest = checkpoints.restore_model(step, like, mesh), checkpoints.model_digest(step)

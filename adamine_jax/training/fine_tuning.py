@@ -68,7 +68,8 @@ def _shared(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[np.ndarray, np.
     """Places of the names that both have, in the old list and in the new one."""
     place = {name: number for number, name in enumerate(old)}
     pairs = [(place[name], number) for number, name in enumerate(new) if name in place]
-    return tuple(np.array(pairs, int).reshape(-1, 2).T)
+    of_old, of_new = np.array(pairs, int).reshape(-1, 2).T
+    return of_old, of_new
 
 
 def _copy(new: Tree, old: Tree, by_name: set[str], directory: Path) -> Tree:

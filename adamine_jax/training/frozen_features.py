@@ -151,7 +151,7 @@ class FrozenBackbone:
 
         @functools.partial(jax.jit, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
         def embed(variables, batch):
-            features = self.model.apply(variables, batch["image"], method="image_features")
+            features: Any = self.model.apply(variables, batch["image"], method="image_features")
             return jnp.where(batch["readable"][:, None], features, jnp.nan)
 
         for batch in pipeline.to_devices(batches, self.mesh):

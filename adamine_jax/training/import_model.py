@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def _check_sentence_vectors(path: Path, sentence_dim: int, file: Path) -> None:
 
 
 @contextmanager
-def _made_whole(directory: Path) -> Iterator[Path]:
+def _made_whole(directory: Path) -> Generator[Path]:
     """Gives a hidden folder beside `directory`, which becomes it when the block ends without an error."""
     aside = directory.absolute().parent / f".{directory.name}.import-{os.getpid()}"
     try:

@@ -23,7 +23,7 @@ class InputClock:
     def __init__(self, batches: Iterator[dict[str, jax.Array]]):
         self._batches = batches
         self._start, self._waited = time.monotonic(), 0.0
-        self.under_way: jax.Array | None = None
+        self.under_way: Any = None
         """Something that the last step computes."""
 
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:

@@ -60,7 +60,7 @@ def update(
     params: Tree,
     gradients: dict[str, Tree],
     opt_state: dict[str, Tree],
-    rate: jax.Array,
+    rate: Any,
     clip_norm: float,
 ) -> tuple[Tree, dict[str, Tree], jax.Array]:
     """Clips the gradients by their global norm and takes one step of Adam.

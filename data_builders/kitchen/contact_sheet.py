@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import require
 
 _COLUMNS, _ROWS, _CELL, _CAPTION = 6, 5, 220, 58
 
@@ -45,8 +44,7 @@ def write_contact_sheet(download: Path, out: Path, seed: int = 0) -> None:
 
 
 def _font_file() -> Path:
-    require("a contact sheet needs", "figures", "matplotlib")
-    import matplotlib
+    import matplotlib  # not above: the kitchen itself needs no extra
 
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
 

@@ -1,16 +1,14 @@
-"""`python -m data_builders.recipe1m`: `command.py`, or one line where the extra `convert` is not installed."""
+"""`python -m data_builders.recipe1m`: see `command`."""
 
 import sys
 
 from adamine_jax.base.errors import one_line_errors
-from adamine_jax.base.extras import require
 
 
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns the exit status."""
-    require("the converter needs", "convert", "msgspec", "matplotlib")
-    from data_builders.recipe1m import command
+    """Runs the command."""
+    from data_builders.recipe1m import command  # not above: a missing extra is one line
 
     return command.main(arguments)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import require
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.metadata import VERSION, describe, differences
@@ -42,8 +41,8 @@ def build(
         The folder and the summary to print.
 
     Raises:
-        UserError: the download or one of the files cannot be used, another collection is there, another build is
-            running in the same place, or the extra `convert` is not installed.
+        UserError: the download or one of the files cannot be used, another collection is there, or another build is
+            running in the same place.
     """
     check_files(source)
     beam_options = None if beam is None else _beam_options(beam)
@@ -54,7 +53,6 @@ def build(
             raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
         return place, "already built"
     busy = f"another build is writing to {out}; wait for it or choose another --out"
-    require("the converter needs", "convert", "tensorflow", "tensorflow_datasets", "gensim")
     with told_in_one_line(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
         built, summary = _build_in(folder, source, options, workers, beam_options)
         move_into_place(built, place, folder)
@@ -72,9 +70,10 @@ def _read_metadata(place: Path) -> dict:
 
 
 def _beam_options(flags: str) -> "PipelineOptions":
-    require("--beam-options needs", "beam", "apache_beam")
-    from data_builders.recipe1m.cluster import pipeline_options
-
+    try:
+        from data_builders.recipe1m.cluster import pipeline_options
+    except ModuleNotFoundError:
+        raise UserError("--beam-options needs Apache Beam: pip install '.[beam]'") from None
     return pipeline_options(flags)
 
 

@@ -1,4 +1,4 @@
-"""The command of `__main__.py`: converts a download of Recipe1M, or checks one; other commands are handed on."""
+"""`python -m data_builders.recipe1m` converts a download of Recipe1M, or checks one; other commands are handed on."""
 
 import argparse
 import dataclasses

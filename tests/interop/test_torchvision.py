@@ -99,7 +99,7 @@ def test_without_pytorch_a_pth_file_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "resnet18.pth"
     path.write_bytes(b"PK")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"needs PyTorch: pip install 'adamine-jax\[torch\]', or convert"):
+    with pytest.raises(UserError, match=r"needs torch, which is not installed: pip install 'adamine-jax\[torch\]'"):
         torchvision.read_torchvision(path)
 
 

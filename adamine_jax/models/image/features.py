@@ -1,6 +1,6 @@
 """An image tower over features that another encoder made of the photos: a linear layer."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class FeatureTower(ImageTower):
             raise UserError("config.model.image.name = 'features': needs config.data.image_features, a file with them")
 
     @classmethod
-    def build(cls, section: Section, shared: Shared) -> "FeatureTower":
+    def build(cls, section: Section, shared: Shared) -> Self:
         return cls(shared.embedding_dim, shared.param_dtype)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ class ResNetTower(ImageTower):
             )
 
     @classmethod
-    def build(cls, section: Section, shared: Shared) -> "ResNetTower":
+    def build(cls, section: Section, shared: Shared) -> Self:
         return cls(shared.embedding_dim, section.depth, section.width, shared.remat, shared.dtype, shared.param_dtype)
 
     @classmethod

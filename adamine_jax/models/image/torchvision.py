@@ -127,12 +127,10 @@ def torchvision_name(path: tuple[str, ...]) -> str:
 def find_depth(names: Iterable[str]) -> int | None:
     """Depth of the ResNet that has tensors of these torchvision names; None if its blocks are those of no ResNet."""
     names = list(names)
-    blocks = [0, 0, 0, 0]
-    for name in names:
-        if match := re.match(r"layer([1-4])\.(\d+)\.", name):
-            stage = int(match[1]) - 1
-            blocks[stage] = max(blocks[stage], int(match[2]) + 1)
-    layout = Layout(tuple(blocks), bottleneck=any(name.endswith("conv3.weight") for name in names))
+    found = [re.match(r"layer([1-4])\.(\d+)\.", name) for name in names]
+    places = [(int(match[1]), int(match[2]) + 1) for match in found if match]
+    one, two, three, four = (max((count for at, count in places if at == stage), default=0) for stage in range(1, 5))
+    layout = Layout((one, two, three, four), bottleneck=any(name.endswith("conv3.weight") for name in names))
     return next((depth for depth, known in LAYOUTS.items() if known == layout), None)
 
 

@@ -1,7 +1,7 @@
 """The published recipe tower: ingredients and instructions to one vector."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +123,7 @@ class HierarchicalLSTM(RecipeTower):
             )
 
     @classmethod
-    def build(cls, section: Section, shared: Shared) -> "HierarchicalLSTM":
+    def build(cls, section: Section, shared: Shared) -> Self:
         sizes = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "forget_bias")
         return cls(
             instructions=_instructions(section),

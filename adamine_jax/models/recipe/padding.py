@@ -49,7 +49,7 @@ def pad_vectors(vectors: Sequence[np.ndarray | None], max_sentences: int, length
     return padded
 
 
-def _rows_and_places(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _rows_and_places(counts: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For so many items in each row, one row after the other: each item's row, and its place in it."""
     rows = np.repeat(np.arange(len(counts)), counts)
     return rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]

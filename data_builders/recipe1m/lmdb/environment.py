@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import require
+from adamine_jax.base.extras import how_to_get
 from data_builders.recipe1m.legacy import vocabulary as legacy
 from data_builders.recipe1m.lmdb import pickles as lmdb_pickles
 from data_builders.recipe1m.lmdb.pages import check_pages
@@ -42,9 +42,10 @@ class Environment:
     """
 
     def __init__(self, folder: Path, name: str):
-        require("data_lmdb needs", "lmdb", "lmdb")
-        import lmdb
-
+        try:
+            import lmdb
+        except ImportError:
+            raise UserError(f"data_lmdb {how_to_get('lmdb')}") from None
         self._path, self._name, self._failure = environment_file(folder, name), name, lmdb.Error
         check_pages(self._path)
         try:

@@ -80,5 +80,6 @@ def test_options_that_make_no_sense_are_one_line(source, tmp_path, capsys, flags
 
 def test_an_absent_beam_is_one_line(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.delitem(sys.modules, "data_builders.recipe1m.cluster", raising=False)
     assert run("--source", source, "--out", tmp_path / "out", "--beam-options=--runner=FlinkRunner") == 2
-    assert capsys.readouterr().err == "error: --beam-options needs apache_beam: pip install 'adamine-jax[beam]'\n"
+    assert capsys.readouterr().err == "error: --beam-options needs Apache Beam: pip install '.[beam]'\n"

@@ -12,6 +12,7 @@ from PIL import Image
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
+from adamine_jax.models import registry
 from adamine_jax.recipes import decoding
 from tests import tiny
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
@@ -196,21 +197,23 @@ def test_training_reads_the_vectors_and_empty_sentences_as_words(tmp_path):
     index = load_index(open_dataset(build(source, tmp_path / "out")).shards("train"))
     assert run("vectors", "--source", source, "--out", tmp_path / "sentences.npy") == 0
     for fields in ({"data__sentence_vectors": str(tmp_path / "sentences.npy")}, {}):
-        config = tiny.small_config("unused", model__recipe__sentence_dim=LENGTH, **fields)
+        instructions = "vectors" if fields else "words"
+        sizes = {"model__recipe__sentence_dim": LENGTH, "model__recipe__instructions": instructions}
+        config = tiny.small_config("unused", **sizes, **fields)
         (batch,) = pipeline.evaluation_batches(
             index,
             np.arange(3),
             batch_size=3,
             rows=slice(None),
             data=config.data,
-            model=config.model,
+            recipe_fields=registry.recipe_fields(config.model),
             vectors=features.open_vectors(config, index),
         )
         for row, record in enumerate(batch["record"]):
             number = int(index.ids[record], 16)
             count = min(counts[number], 19)
             assert batch["num_sentences"][row] == min(count, config.model.recipe.max_sentences)
-            assert not batch["words"][row].any()
+            assert fields or not batch["words"][row].any()
             assert batch["ingredients"][row][:4].tolist() == [3, 2, 1, 0]
             if fields:
                 own = [vector(number, n) for n in range(count)][: config.model.recipe.max_sentences]
