@@ -75,7 +75,7 @@ class Conversion:
     Attributes:
         report: what happened.
         class_names: [0] = "background".
-        vocabulary: None when `check` ran.
+        vocabulary: set by `prepare`.
     """
 
     def __init__(self, source: Path, options: Options, folder: Path, workers: int, cluster: "Cluster | None" = None):
@@ -91,7 +91,7 @@ class Conversion:
         self._kept: dict[str, list[int]] = {}
         self.report = Report(folder / "dropped.tsv", options)
         self.class_names: list[str] = []
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: Vocabulary
 
     def prepare(self) -> None:
         """Everything up to the records.

@@ -106,7 +106,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         conversion = open_conversion(source, self._options, folder, self._workers, self._cluster)
         conversion.prepare()
         vocabulary = conversion.vocabulary
-        assert vocabulary is not None, "`prepare` makes it"
         vocabulary.write(folder)
         (folder / "classes.json").write_text(
             json.dumps(conversion.class_names, indent=0, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -1,7 +1,8 @@
-"""Which form of the data a folder holds: the JSON layers with photos, or else `data_lmdb`."""
+"""Sources of data, and which of them a folder holds: the JSON layers with photos, or else `data_lmdb`."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.conversion import Conversion
@@ -11,9 +12,45 @@ from data_builders.recipe1m.lmdb import conversion as lmdb_conversion
 from data_builders.recipe1m.lmdb import data_lmdb
 from data_builders.recipe1m.lmdb.conversion import LmdbConversion
 from data_builders.recipe1m.options import Options
+from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # Apache Beam may be absent
     from data_builders.recipe1m.cluster import Cluster
+
+
+class Source(Protocol):
+    """What the converter asks of a source of data, in this order: `check` or `prepare`, then the rest.
+
+    Attributes:
+        report: What was kept, what was not, and why.
+        vocabulary: The words that the records are coded by, with their vectors; set by `prepare`.
+        class_names: Names of the classes; the first one is the background.
+    """
+
+    report: Report
+    vocabulary: Vocabulary
+    class_names: list[str]
+
+    def check(self) -> None:
+        """Reads everything and decides what is kept; writes nothing but what `report` says."""
+        ...
+
+    def prepare(self) -> None:
+        """As `check`, and keeps what `examples` needs in the folder of the conversion.
+
+        Raises:
+            UserError: A file cannot be used, or nothing would be kept.
+        """
+        ...
+
+    def partitions(self) -> list[str]:
+        """The partitions that have recipes, of 'train', 'val' and 'test'."""
+        ...
+
+    def examples(self, partition: str) -> Iterator[dict[str, Any]]:
+        """The records of a partition, with the fields that the builder's `features` names."""
+        ...
 
 
 def is_lmdb(source: Path) -> bool:
@@ -36,7 +73,7 @@ def fingerprint(source: Path, options: Options) -> dict[str, str]:
 
 def open_conversion(
     source: Path, options: Options, folder: Path, workers: int, cluster: "Cluster | None" = None
-) -> Conversion | LmdbConversion:
+) -> Source:
     """The conversion of what the folder holds; arguments as for `Conversion`.
 
     Raises:
