@@ -37,6 +37,7 @@ def without(packages, module, *arguments):
         ("msgspec", ["data_builders.recipe1m", "--source", "tests", "--out", "nowhere"]),
         ("msgspec", ["data_builders.recipe1m", "check", "--source", "tests"]),
         ("msgspec", ["data_builders.recipe1m", "import", "--from", "a.jsonl", "--out", "nowhere"]),
+        ("matplotlib", ["data_builders.kitchen", "--out", "tests", "--contact-sheet", "nowhere/a.png"]),
         ("torch", ["benchmarks.losses", "--part", "8", "--large", "0"]),
     ],
 )

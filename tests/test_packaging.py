@@ -1,5 +1,6 @@
 """What the wheel and the two README commands install, and the `adamine` command."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,12 @@ def test_requirements_are_the_dependencies_and_three_extras():
     extras = PROJECT["project"]["optional-dependencies"]
     declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"], *extras["search"]]
     assert sorted(filter(None, lines)) == sorted(name for name in declared if not name.startswith("adamine-jax["))
+
+
+def test_a_package_has_the_same_range_in_all_extras():
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    lines = {line for extra in [PROJECT["project"]["dependencies"], *extras] for line in extra if "[" not in line}
+    assert len({re.split("[<>=]", line)[0] for line in lines}) == len(lines)
 
 
 def test_the_wheel_has_every_package_and_no_top_level_configs():

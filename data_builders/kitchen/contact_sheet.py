@@ -4,13 +4,11 @@ import itertools
 import json
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adamine_jax.base.errors import UserError
 
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
 _COLUMNS, _ROWS, _CELL, _CAPTION = 6, 5, 220, 58
 
 
@@ -25,6 +23,7 @@ def write_contact_sheet(download: Path, out: Path, seed: int = 0) -> None:
     Raises:
         UserError: a file of the download is missing or broken, it has no readable photo, or `out` cannot be written.
     """
+    font = _font_file()
     recipes = {recipe["id"]: recipe for recipe in _records(download / "layer1.json")}
     photos = {record["id"]: record["images"] for record in _records(download / "layer2.json") if record["images"]}
     order = sorted(photos.keys() & recipes.keys())
@@ -35,7 +34,7 @@ def write_contact_sheet(download: Path, out: Path, seed: int = 0) -> None:
     empty = True
     for place, (recipe, picture) in enumerate(itertools.islice(readable, _COLUMNS * _ROWS)):
         empty = False
-        _lay(sheet, recipe, picture, place)
+        _lay(sheet, recipe, picture, place, font)
     if empty:
         raise UserError(f"{download}: no readable photo; write a download first (--recipes N without --contact-sheet)")
     try:
@@ -44,14 +43,20 @@ def write_contact_sheet(download: Path, out: Path, seed: int = 0) -> None:
         raise UserError(f"--contact-sheet {out}: {error}") from error
 
 
-def _lay(sheet: Image.Image, recipe: dict, picture: Image.Image, place: int) -> None:
+def _font_file() -> Path:
+    import matplotlib  # not above: the kitchen itself needs no extra
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
+
+
+def _lay(sheet: Image.Image, recipe: dict, picture: Image.Image, place: int, font_file: Path) -> None:
     left, top = place % _COLUMNS * _CELL, place // _COLUMNS * (_CELL + _CAPTION)
     picture.thumbnail((_CELL - 12, _CELL - 12), Image.Resampling.LANCZOS)
     sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
     draw = ImageDraw.Draw(sheet)
     lines = [recipe["title"], " · ".join(line["text"] for line in recipe["ingredients"])]
     for size, (text, colour) in enumerate(zip(lines, ((30, 26, 22), (110, 104, 98)), strict=True)):
-        font = ImageFont.truetype(_FONT, 13 - 2 * size)
+        font = ImageFont.truetype(font_file, 13 - 2 * size)
         while draw.textlength(text, font) > _CELL - 12:
             text = text[:-2].rstrip() + "…" if text.endswith("…") else text + "…"
         draw.text((left + 6, top + _CELL - 2 + 17 * size), text, colour, font)
