@@ -14,6 +14,7 @@ from pathlib import Path
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.extras import require
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import building, index, split_building
 from adamine_jax.gallery.files import SIDES
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     sides = ("image",) if flags.photos else ("recipe",) if flags.recipes else SIDES
     check_replaceable(flags.out, sides)
+    if flags.index:
+        require("faiss")
     if flags.photos:
         building.photo_files(flags.photos)  # a mistake in it is told before anything is loaded
     try:

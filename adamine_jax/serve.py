@@ -30,9 +30,9 @@ BATCH_SIZES = (1, 8, 32)
 def main(arguments: list[str] | None = None) -> None:
     """Parses the flags, loads the model and the gallery, serves until it is told to stop."""
     flags = _parser().parse_args(arguments)
-    for package in ("fastapi", "uvicorn", "python_multipart"):
+    for package in ("fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl"):
         if importlib.util.find_spec(package) is None:
-            raise UserError(f"serving {how_to_get(package)}")
+            raise UserError(f"serving {how_to_get(package, 'serve')}")
     workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
     folder = flags.gallery or flags.workdir / "gallery" / "test"
     if not folder.is_dir():

@@ -257,8 +257,8 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     Returns:
         What `eval_test.json` holds; empty where there is no test split.
     """
-    figures = _figures()
-    if figures and processes.is_first() and read_metrics(directory / "metrics.jsonl"):
+    figures = _figures(directory) if processes.is_first() else None
+    if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
@@ -275,13 +275,13 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     return found.results
 
 
-def _figures() -> ModuleType | None:
+def _figures(directory: Path) -> ModuleType | None:
     """What draws a run's figures; None, with a line, where the extra is not installed."""
     try:
         from adamine_jax.plots import run_figures
     except ImportError as error:
         if not (lacks := extras.missing(error)):
             raise
-        print(f"no figures: {lacks}", flush=True)
+        print(f"no figures: {lacks}, then python -m adamine_jax.figures --workdir {directory}", flush=True)
         return None
     return run_figures

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.extras import require
 from benchmarks import contenders
 from configs import adamine
 
@@ -240,6 +241,7 @@ def main() -> None:
         contenders.serve(CONTENDERS[flags.serve](open_index(flags.data), flags.photos))
         return
 
+    require("torch", "tensorflow")
     index = open_index(flags.data)
     with tempfile.TemporaryDirectory() as photos:
         write_photos(index, Path(photos))

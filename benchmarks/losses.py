@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.extras import require
 from adamine_jax.losses import total_loss
 from benchmarks.machine import describe_machine
 from configs import adamine
@@ -187,6 +188,7 @@ def main() -> int:
         lines = large(size, 4096, 3) if size == options.large else compare(size, options.repeats)
         print("\n".join(lines))
         return 0
+    require("pytorch_metric_learning", "torch")
     parts = []
     for size in [*options.batches.split(","), *([options.large] if options.large else [])]:
         command = [sys.executable, "-m", "benchmarks.losses", "--part", str(size), "--large", str(options.large)]

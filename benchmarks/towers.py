@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.extras import require
 from benchmarks import contenders, thunks
 from benchmarks.batches import SIZE, recipes
 from benchmarks.flops import resnet_flops, text_flops
@@ -231,6 +232,7 @@ def main() -> None:
     if options.part:
         print("\n".join(section(options.part, options)))
         return
+    require("torch")
     load = os.getloadavg()[0]
     parts = []
     for part in options.parts.split(","):

@@ -13,14 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 BLOCKED = """
 import runpy, sys
+from importlib.machinery import PathFinder
 names, sys.argv = sys.argv[1].split(","), sys.argv[2:]
 
-class Absent:
+class Others:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None if name.partition(".")[0] in names else PathFinder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Others()
+if sys.argv[0] == "adamine_jax.search":
+    from adamine_jax.gallery import index
+    index.SMALLEST = 1  # of those that an index is built for
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
@@ -33,6 +36,11 @@ def without(packages, module, *arguments):
 @pytest.mark.parametrize(
     ("package", "arguments"),
     [
+        ("fastapi", ["adamine_jax.serve", "--workdir", "nowhere"]),
+        ("faiss", ["adamine_jax.embed", "--workdir", "nowhere", "--out", "nowhere", "--index"]),
+        ("torch", ["adamine_jax.import_weights", "--from=torchvision", "--file={}/a.pth", "--out=nowhere"]),
+        ("msgspec", ["data_builders.recipe1m", "vectors", "--source", "tests", "--out", "nowhere"]),
+        ("pytorch_metric_learning", ["benchmarks.losses"]),
         ("matplotlib", ["adamine_jax.figures", "--workdir", "tests"]),
         ("msgspec", ["data_builders.recipe1m", "--source", "tests", "--out", "nowhere"]),
         ("msgspec", ["data_builders.recipe1m", "check", "--source", "tests"]),
@@ -41,8 +49,9 @@ def without(packages, module, *arguments):
         ("torch", ["benchmarks.losses", "--part", "8", "--large", "0"]),
     ],
 )
-def test_a_missing_extra_is_one_line(package, arguments):
-    done = without(package, *arguments)
+def test_a_missing_extra_is_one_line(package, arguments, tmp_path):
+    (tmp_path / "a.pth").touch()
+    done = without(package, *(argument.format(tmp_path) for argument in arguments))
     assert done.returncode == 2, done.stderr
     wanted = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
     assert wanted in done.stderr
@@ -51,12 +60,10 @@ def test_a_missing_extra_is_one_line(package, arguments):
 
 def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
+    fields = tiny.small_config(data, epochs=1, unfreeze_epoch=0).to_dict()
     config = tmp_path / "config.py"
-    config.write_text(
-        "from tests import tiny\n"
-        f"def get_config():\n    return tiny.small_config({str(data)!r}, epochs=1, unfreeze_epoch=0)\n"
-    )
-    packages = ",".join(name for name in EXTRAS if name != "tensorflow")
+    config.write_text(f"from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict({fields!r})\n")
+    packages = ",".join(EXTRAS)
     trained = without(packages, "adamine_jax.main", "--config", config, "--workdir", tmp_path / "run")
     assert trained.returncode == 0, trained.stderr
     assert "no figures: this needs matplotlib, which is not installed" in trained.stdout
@@ -66,3 +73,28 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
     compared = without(packages, "adamine_jax.compare", *[tmp_path / "run"] * 2, "--out", tmp_path / "curves.png")
     assert compared.returncode == 2
     assert "needs matplotlib, which is not installed: pip install 'adamine-jax[figures]'" in compared.stderr
+    searched = without(
+        packages, "adamine_jax.search", "--workdir", tmp_path / "run", "--ingredients", "word1", "--index"
+    )
+    assert searched.returncode == 2
+    assert searched.stderr == "error: an index needs faiss, which is not installed: pip install 'adamine-jax[search]'\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("tensorflow", ["--out", "{}/out"]),
+        ("gensim", ["--out", "{}/out"]),
+        ("matplotlib", ["check", "--out", "{}/out"]),
+    ],
+)
+def test_the_converter_says_what_it_lacks_before_it_reads(package, arguments, tmp_path):
+    kitchen = ["--out", tmp_path / "kitchen", "--recipes", "3", "--seed", "1"]
+    cooked = without("tensorflow,gensim,msgspec,sklearn,torch", "data_builders.kitchen", *kitchen)
+    assert cooked.returncode == 0, cooked.stderr
+    arguments = [argument.format(tmp_path) for argument in arguments]
+    done = without(package, "data_builders.recipe1m", *arguments, "--source", tmp_path / "kitchen")
+    assert done.returncode == 2
+    wanted = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
+    assert done.stderr == f"error: this {wanted}\n"
+    assert not (tmp_path / "out").exists()

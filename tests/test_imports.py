@@ -8,7 +8,7 @@ import pytest
 
 import adamine_jax
 
-SLOW = ("tensorflow", "keras", "sklearn", "torch", "pandas")
+SLOW = ("tensorflow", "keras", "sklearn", "torch", "pandas", "matplotlib", "faiss", "msgspec", "gensim")
 
 
 @pytest.mark.parametrize("command", ["main", "search", "serve", "embed", "figures", "compare"])

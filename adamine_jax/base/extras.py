@@ -1,5 +1,7 @@
 """Packages that only some commands need, and the extra that brings each."""
 
+import importlib.util
+
 EXTRAS = {
     "matplotlib": "figures",
     "sklearn": "figures",
@@ -20,9 +22,16 @@ EXTRAS = {
 """A package to the extra of pyproject.toml that it belongs to."""
 
 
-def how_to_get(package: str) -> str:
-    """Says that a package is not installed, and how to install it."""
-    return f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
+def how_to_get(package: str, extra: str = "") -> str:
+    """Says that a package is not installed, and how to install it: by an extra, that of `EXTRAS` if none is given."""
+    return f"needs {package}, which is not installed: pip install 'adamine-jax[{extra or EXTRAS[package]}]'"
+
+
+def require(*packages: str) -> None:
+    """Raises the `ModuleNotFoundError` of an absent package now, and not after the work that comes before its use."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def missing(error: ImportError) -> str:

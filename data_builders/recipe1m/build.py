@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import how_to_get, require
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.metadata import VERSION, describe, differences
@@ -43,6 +44,7 @@ def build(
     Raises:
         UserError: the download or one of the files cannot be used, another collection is there, or another build is
             running in the same place.
+        ModuleNotFoundError: a package that the conversion needs is not installed.
     """
     check_files(source)
     beam_options = None if beam is None else _beam_options(beam)
@@ -52,6 +54,7 @@ def build(
         if changes := differences(_read_metadata(place), wanted):
             raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
         return place, "already built"
+    require("tensorflow", "tensorflow_datasets", "gensim", "matplotlib")
     busy = f"another build is writing to {out}; wait for it or choose another --out"
     with told_in_one_line(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
         built, summary = _build_in(folder, source, options, workers, beam_options)
@@ -73,7 +76,7 @@ def _beam_options(flags: str) -> "PipelineOptions":
     try:
         from data_builders.recipe1m.cluster import pipeline_options
     except ModuleNotFoundError:
-        raise UserError("--beam-options needs Apache Beam: pip install '.[beam]'") from None
+        raise UserError(f"--beam-options {how_to_get('apache_beam')}") from None
     return pipeline_options(flags)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.extras import require
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.options import Options
@@ -33,10 +34,12 @@ def check(source: Path, options: Options, *, workers: int, out: Path | None = No
 
     Raises:
         UserError: the download cannot be used, or `out` is something else than a report.
+        ModuleNotFoundError: what draws the report's pictures is not installed.
     """
     if out is None:
         with told_in_one_line(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             return _report(source, options, workers, Path(folder)).summary()
+    require("matplotlib")
     out = Path(os.path.abspath(out))
     _refuse_others(out)
     with told_in_one_line(out), _folder_beside(out) as aside:

@@ -57,11 +57,12 @@ def test_a_deleted_index_is_told_at_the_start(kitchen, folder, tmp_path, capsys,
     assert f"{tmp_path}/g/image.faiss: cannot be read" in said
 
 
-def test_without_fastapi_it_says_what_to_install(kitchen, capsys, monkeypatch):
+@pytest.mark.parametrize("package", ["fastapi", "msgspec"])
+def test_without_a_package_it_says_what_to_install(package, kitchen, capsys, monkeypatch):
     find = serve.importlib.util.find_spec
-    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None if name == "fastapi" else find(name))
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None if name == package else find(name))
     said = error_of(capsys, "--workdir", kitchen / "run")
-    assert said == "error: serving needs fastapi, which is not installed: pip install 'adamine-jax[serve]'"
+    assert said == f"error: serving needs {package}, which is not installed: pip install 'adamine-jax[serve]'"
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_without_the_package_it_is_named(tmp_path, monkeypatch, capsys):
     (source / "vocab.txt").write_text("2 1\nsalt 1\noil 2\n")
     monkeypatch.setitem(sys.modules, "lmdb", None)
     assert run("check", "--source", source) == 2
-    assert "install it: pip install '.[lmdb]'" in capsys.readouterr().err
+    assert "needs lmdb, which is not installed: pip install 'adamine-jax[lmdb]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
