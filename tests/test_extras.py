@@ -90,7 +90,7 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
 )
 def test_the_converter_says_what_it_lacks_before_it_reads(package, arguments, tmp_path):
     kitchen = ["--out", tmp_path / "kitchen", "--recipes", "3", "--seed", "1"]
-    cooked = without("tensorflow,gensim,msgspec,sklearn,torch", "data_builders.kitchen", *kitchen)
+    cooked = without("tensorflow,gensim,msgspec,sklearn,torch,matplotlib", "data_builders.kitchen", *kitchen)
     assert cooked.returncode == 0, cooked.stderr
     arguments = [argument.format(tmp_path) for argument in arguments]
     done = without(package, "data_builders.recipe1m", *arguments, "--source", tmp_path / "kitchen")
