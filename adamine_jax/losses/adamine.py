@@ -102,8 +102,9 @@ def adamine_loss(
     for strategy, weight in zip(strategies, weights, strict=True):
         loss, bad_pairs = reduced[strategy]
         metrics |= {f"loss_{strategy}": weight * loss, f"bad_pairs_{strategy}": bad_pairs}
+    zero = jnp.zeros((), image.dtype)  # of the default dtype it would widen the loss where JAX computes in 64 bits
     bad_pairs, loss = (
-        sum((metrics[f"{name}_{strategy}"] for strategy in strategies), start=jnp.zeros(())) / len(strategies)
+        sum((metrics[f"{name}_{strategy}"] for strategy in strategies), start=zero) / len(strategies)
         for name in ("bad_pairs", "loss")
     )
     loss = nan_if_broken(loss, image, recipe)

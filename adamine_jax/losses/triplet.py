@@ -158,7 +158,7 @@ def _mined(config: Options, strategy: str, triplets: Triplets, pairs: Pairs, key
     """Costs of the k hardest or of k random negatives of each anchor."""
     embeddings = pairs.embeddings[strategy[-3]], pairs.embeddings[strategy[-1]]
     size = _blocks(config, len(pairs.matched)).size
-    kept = config.num_negatives or len(pairs.matched)
+    kept = len(pairs.matched) if config.num_negatives is None else config.num_negatives
     index, chosen = mine(*embeddings, triplets, kept, size, key)
     sums, counts = mined_costs(*embeddings, triplets.threshold, index, chosen)
     return _total(config, sums, counts, jnp.minimum(triplets.anchors.entries, kept))

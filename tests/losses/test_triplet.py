@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.losses import metric_names, total_loss
+from adamine_jax.losses import adamine_loss, metric_names, total_loss
 from adamine_jax.losses.distances import normalize
 from configs import adamine
 from tests.losses import naive
@@ -253,3 +253,9 @@ def test_sides_of_different_precision_are_compared_in_the_wider():
         narrow, _ = total_loss(config_of(), image.astype(np.float32), recipe.astype(np.float32), *batch)
     assert loss.dtype == np.float64
     np.testing.assert_allclose(loss, narrow, rtol=1e-5)
+
+
+def test_the_loss_keeps_the_precision_of_the_embeddings_in_64_bits():
+    with jax.enable_x64(True):
+        loss, metrics = adamine_loss(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32), np.zeros(4, int))
+    assert {value.dtype for value in (loss, *metrics.values())} == {np.dtype(np.float32)}
