@@ -143,15 +143,15 @@ def test_only_fields_that_may_not_change_are_named():
         (["--config=configs/adamine.py", "--workdir=w", "stray"], "stray: not a flag"),
         (
             ["--config=configs/adamine.py", "--workdir=w", "--config.model.word_dim=3"],
-            "--config.model.word_dim: is now --config.model.recipe.word_dim=3",
+            "--config.model.word_dim: this field has moved; use --config.model.recipe.word_dim=3",
         ),
         (
             ["--config", "configs/adamine.py", "--workdir=w", "--config.model.image.name=features"],
-            "give --config configs/adamine.py:image=features",
+            "use --config configs/adamine.py:image=features",
         ),
         (
             ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
-            "give --config quickstart:vse,loss=NAME",
+            "use --config quickstart:vse,loss=NAME",
         ),
         (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; takes resnet, features"),
         (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME"),

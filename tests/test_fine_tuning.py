@@ -85,5 +85,5 @@ def test_what_cannot_be_started_from_is_refused_before_any_work(tiny_data, tmp_p
         check(tiny.small_config(tiny_data, train__init_from="nowhere"))
     (tmp_path / "w.safetensors").touch()
     both = {"train__init_from": str(tmp_path), "model__image__weights": str(tmp_path / "w.safetensors")}
-    with pytest.raises(UserError, match="both give the tower its weights"):
+    with pytest.raises(UserError, match="both set the tower's weights"):
         check(tiny.small_config(tiny_data, **both))

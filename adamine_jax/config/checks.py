@@ -20,7 +20,7 @@ from adamine_jax.retrieval.protocols import parse_protocols
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Refuses unknown, impossible or contradictory fields.
+    """Checks that all fields are known, valid and consistent.
 
     Raises:
         UserError: One line that names the field and what it takes.
@@ -44,7 +44,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_names(config: ml_collections.ConfigDict) -> None:
-    """Refuses fields that the configuration does not have, and misses those that it must have."""
+    """Raises a `UserError` for unknown and for missing fields."""
     known, given = _known(config), flatten(config)
     for field in given:
         if field not in known and not field.startswith(("loss.terms.", "loss.weights.")):
@@ -66,14 +66,14 @@ def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def _check_start(config: ml_collections.ConfigDict) -> None:
-    """Refuses initial weights that contradict each other, and a frozen phase without a backbone."""
+    """Raises a `UserError` for conflicting initial weights, and for cached features without a frozen backbone."""
     start = config.train.init_from
     if start and not Path(start).is_dir():
         raise UserError(f"config.train.init_from = {start}: no such folder; takes a run's workdir")
     for side in towers.TOWERS:
         if start and config.model[side].get("weights"):
             raise UserError(
-                f"config.train.init_from and config.model.{side}.weights: both give the tower its weights; take one"
+                f"config.train.init_from and config.model.{side}.weights: both set the tower's weights; set only one"
             )
     backbone = towers.image_tower(config.model).backbone
     if config.cache_frozen_features and not (backbone and config.unfreeze_epoch):
@@ -84,9 +84,9 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
 
 
 def unknown_field(field: str, known: Iterable[str]) -> str:
-    """The line about a field that does not exist: where it is now, or the nearest ones that do exist."""
+    """Returns the error message for an unknown field: its new name, or similar names."""
     if field in MOVED:
-        return f"config.{field}: is now config.{MOVED[field]}"
+        return f"config.{field}: this field has moved; use config.{MOVED[field]}"
     names = list(known)
     near = difflib.get_close_matches(field, names, n=3, cutoff=0.4) or difflib.get_close_matches(
         field.split(".")[-1], names, n=3, cutoff=0.3

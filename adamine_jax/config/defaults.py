@@ -15,7 +15,7 @@ Config = ml_collections.ConfigDict
 
 _PACKAGE = Path(__file__).parents[1]
 PRESETS = next((folder for folder in (_PACKAGE / "presets", _PACKAGE.parent / "configs") if folder.is_dir()), Path())
-"""The folder of the presets: in the package where that is installed, beside it in a checkout."""
+"""Folder of the presets: inside the installed package, or `configs/` in a checkout."""
 
 
 def preset(name: str, variant: str = "") -> Config:
@@ -120,7 +120,7 @@ def _weighted(term: str, variant: str) -> tuple[str, float]:
 
 
 def _module(name: str) -> ModuleType:
-    """A file of the presets as a module; they are no package where the project is installed."""
+    """Loads the file of a preset as a module."""
     loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
     module = ModuleType(loader.name)
     loader.exec_module(module)

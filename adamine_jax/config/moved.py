@@ -1,4 +1,4 @@
-"""Fields of older configurations, and where they are now."""
+"""Fields of earlier configurations and their new names."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ MOVED = {
         "instruction_lstm_over_padding",
     )
 }
-"""Old dotted name → new one."""
+"""Old dotted name → new dotted name."""
 
 DROPPED = {
     "resnet": ("feature_dim",),
     "features": ("depth", "width", "weights"),
 }
-"""Fields of `model.image` that older configurations have beside those of the tower."""
+"""Fields of `model.image` in earlier configurations that the tower does not have."""
 
 
 def updated(stored: dict[str, Any]) -> dict[str, Any]:
-    """Brings what an older version wrote to `config.json` up to date; what is up to date stays as it is."""
+    """Converts a `config.json` of an earlier version; one of this version is returned unchanged."""
     model = dict(stored["model"])
     if "recipe" in model:
         return stored

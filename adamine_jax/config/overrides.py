@@ -13,13 +13,13 @@ from adamine_jax.config.stored import flatten
 from adamine_jax.models import registry as towers
 
 _CHOICES = {"model.image.name": "image", "model.recipe.name": "recipe", "loss.name": "loss"}
-"""Fields that a variant of the preset sets, and what it calls them."""
+"""Fields that only a variant of the preset sets, and their names there."""
 
 
 def resolved(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Returns the configuration with the tower 'features' where `data.image_features` is given to one of photos.
+    """Returns the configuration, with the image tower 'features' if `data.image_features` is set.
 
-    So `--config.data.image_features=FILE` alone trains on features, whatever the preset.
+    `--config.data.image_features=FILE` alone therefore trains on features with any preset.
     """
     if config.data.image_features and towers.image_tower(config.model).reads_photos:
         if config.model.image.get("weights"):
@@ -61,7 +61,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def config_file(argv: list[str]) -> str:
-    """What a command line gives as `--config`; '' if nothing."""
+    """Returns the value of `--config` on a command line, or ''."""
     for argument, after in zip(argv, [*argv[1:], ""], strict=True):
         if argument.lstrip("-") == "config":
             return after
@@ -71,7 +71,7 @@ def config_file(argv: list[str]) -> str:
 
 
 def _with_paths(argv: list[str]) -> list[str]:
-    """The command line with the path of a preset in place of its name: `--config adamine:image=features`."""
+    """Replaces the name of a preset by its path: `--config adamine:image=features`."""
     given = config_file(argv)
     name = given.partition(":")[0]
     if not re.fullmatch(r"\w+", name) or not (PRESETS / f"{name}.py").is_file():
@@ -86,15 +86,15 @@ def _field_of(argument: str) -> str:
 
 
 def _check_field(argument: str, argv: list[str]) -> None:
-    """Refuses fields that have moved, and those that a flag cannot set."""
+    """Raises a `UserError` for a field that has moved, or that a flag cannot set."""
     field, value = _field_of(argument), argument.partition("=")[2]
     if field in MOVED:
         shown = f"={value}" if value else "=…"
-        raise UserError(f"--config.{field}: is now --config.{MOVED[field]}{shown}")
+        raise UserError(f"--config.{field}: this field has moved; use --config.{MOVED[field]}{shown}")
     if field in _CHOICES:
         file = config_file(argv) or "configs/adamine.py"
         joint = "," if ":" in file else ":"
         raise UserError(
-            f"--config.{field}: a flag cannot set it, for each choice has fields of its own; give "
+            f"--config.{field}: a flag cannot set it, because each choice has its own fields; use "
             f"--config {file}{joint}{_CHOICES[field]}={value or 'NAME'}"
         )

@@ -176,6 +176,14 @@ class TripletLoss(RetrievalLoss):
             return "config.loss.strategies has semantic ones"
         return super().classes_needed_by
 
-    def retrieval(self, image, recipe, class_id, match, image_class_id, has_image, key):
+    def retrieval(self, embeddings, batch, key):
         options = {name: self.config[name] for name in TripletLoss.rules if name not in RetrievalLoss.rules}
-        return adamine_loss(image, recipe, class_id, match=match, image_class_id=image_class_id, key=key, **options)
+        return adamine_loss(
+            embeddings["image"],
+            embeddings["recipe"],
+            batch["class_id"],
+            match=batch["match"],
+            image_class_id=batch["image_class_id"],
+            key=key,
+            **options,
+        )

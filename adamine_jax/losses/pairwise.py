@@ -39,7 +39,9 @@ def pairwise_loss(
     """
     distance = 1 - row_similarities(image, recipe)
     cost = jax.nn.relu(jnp.where(matched, distance - positive_margin, negative_margin - distance))
-    return jnp.mean(cost, where=has_image), jnp.mean(cost == 0, dtype=cost.dtype, where=has_image)
+    counts = jnp.ones(len(cost), cost.dtype) if has_image is None else has_image.astype(cost.dtype)
+    number = jnp.maximum(jnp.sum(counts), 1)
+    return jnp.sum(cost * counts) / number, jnp.sum((cost == 0) * counts) / number
 
 
 class PairwiseLoss(RetrievalLoss):
@@ -69,17 +71,17 @@ class PairwiseLoss(RetrievalLoss):
         """The positive and the negative margin, in cosine distance."""
         return 0.0, 1 - self.config.margin
 
-    def retrieval(self, image, recipe, class_id, match, image_class_id, has_image, key):
-        dtype = jnp.result_type(image, recipe)
-        image, recipe = (normalize(jnp.asarray(side).astype(dtype)) for side in (image, recipe))
+    def retrieval(self, embeddings, batch, key):
+        dtype = jnp.result_type(embeddings["image"], embeddings["recipe"])
+        image, recipe = (normalize(jnp.asarray(embeddings[side]).astype(dtype)) for side in ("image", "recipe"))
         positive, negative = self.margins()
         loss, bad_pairs = pairwise_loss(
             image,
             recipe,
-            jnp.asarray(match) > 0,
+            batch["match"] > 0,
             positive_margin=positive,
             negative_margin=negative,
-            has_image=has_image,
+            has_image=embeddings["has_image"],
         )
         loss = nan_if_broken(loss, image, recipe)
         return loss, {"loss": loss, "bad_pairs": bad_pairs}

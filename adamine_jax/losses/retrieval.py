@@ -43,57 +43,48 @@ class RetrievalLoss(Loss):
         return {"classifier": {"kernel": kernel, "bias": bias}}
 
     def __call__(self, params, embeddings, batch, *, key):
-        image, recipe, has_image = (embeddings[name] for name in ("image", "recipe", "has_image"))
+        has_image = embeddings["has_image"]
+        # A row without a photo is no pair, has no photo of any class, and its image may hold anything.
+        embeddings = {**embeddings, "image": jnp.where(has_image[:, None], embeddings["image"], 0)}
+        batch = {
+            **batch,
+            "match": jnp.where(has_image, batch["match"], -1),
+            "image_class_id": jnp.where(has_image, batch["image_class_id"], BACKGROUND),
+        }
         logits = {}
         if self.config.classifier_weight:
             kernel, bias = params["classifier"]["kernel"], params["classifier"]["bias"]
-            logits = {"image_logits": image @ kernel + bias, "recipe_logits": recipe @ kernel + bias}
-        return self.total(
-            image, recipe, batch["class_id"], batch["match"], batch["image_class_id"], has_image, key, **logits
-        )
+            logits = {side: embeddings[side] @ kernel + bias for side in ("image", "recipe")}
+        return self.with_logits(embeddings, batch, key, logits)
 
-    def total(
+    def with_logits(
         self,
-        image: jax.Array,
-        recipe: jax.Array,
-        class_id: jax.Array,
-        match: jax.Array,
-        image_class_id: jax.Array,
-        has_image: jax.Array | None,
+        embeddings: Mapping[str, jax.Array],
+        batch: Mapping[str, jax.Array],
         key: jax.Array | None,
-        image_logits: jax.Array | None = None,
-        recipe_logits: jax.Array | None = None,
+        logits: Mapping[str, jax.Array],
     ) -> tuple[jax.Array, Metrics]:
-        """The loss, given the classifier's (B, C) outputs; the other arguments as in `Loss.__call__`."""
-        if has_image is not None:  # a row without a photo is no pair, and has no photo of any class
-            match = jnp.where(has_image, match, -1)
-            image_class_id = jnp.where(has_image, image_class_id, BACKGROUND)
-        loss, metrics = self.retrieval(image, recipe, class_id, match, image_class_id, has_image, key)
+        """Computes the loss, given the classifier's (B, C) outputs of each side, which `classifier_weight` needs.
+
+        A row without a photo has a zero image, does not match, and its photo is of the background.
+        """
+        loss, metrics = self.retrieval(embeddings, batch, key)
         weight, keep = self.config.classifier_weight, self.config.keep_background
-        if weight:
-            if image_logits is None or recipe_logits is None:
-                raise ValueError("loss.classifier_weight is not 0: needs image_logits and recipe_logits")
-            of_classes = {
-                "loss_class_image": classification_loss(image_logits, image_class_id, keep, has_image),
-                "loss_class_recipe": classification_loss(recipe_logits, class_id, keep),
-            }
-            metrics |= {"loss_retrieval": metrics["loss"]} | of_classes
-            loss = (1 - 2 * weight) * loss + weight * sum(of_classes.values())
-            metrics["loss"] = loss
-        return loss, metrics
+        if not weight:
+            return loss, metrics
+        if not logits:
+            raise ValueError("loss.classifier_weight is not 0: needs image_logits and recipe_logits")
+        of_image = classification_loss(logits["image"], batch["image_class_id"], keep, embeddings["has_image"])
+        of_recipe = classification_loss(logits["recipe"], batch["class_id"], keep)
+        of_classes = {"loss_class_image": of_image, "loss_class_recipe": of_recipe}
+        total = (1 - 2 * weight) * loss + weight * (of_image + of_recipe)
+        return total, {**metrics, "loss_retrieval": loss, **of_classes, "loss": total}
 
     @abc.abstractmethod
     def retrieval(
-        self,
-        image: jax.Array,
-        recipe: jax.Array,
-        class_id: jax.Array,
-        match: jax.Array,
-        image_class_id: jax.Array,
-        has_image: jax.Array | None,
-        key: jax.Array | None,
+        self, embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        """The retrieval loss and its metrics, `loss` and `bad_pairs` among them."""
+        """Computes the retrieval loss and its metrics, `loss` and `bad_pairs` among them; see `with_logits`."""
 
 
 def nan_if_broken(loss: jax.Array, *embeddings: jax.Array) -> jax.Array:

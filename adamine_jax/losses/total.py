@@ -35,18 +35,20 @@ def total_loss(
         image_logits: (B, C) outputs of a classifier for the photos, in place of `params`.
         recipe_logits: (B, C) for the recipes.
         params: The loss's own parameters.
-        key: A PRNG key, of what the loss draws.
+        key: A PRNG key, of what the loss draws; `sampling='random'` must be given one.
 
     Returns:
         (loss, metrics), scalars in float32 or wider; `metrics` are those that `metric_names` lists.
     """
     loss = build(config)
     class_id, match = jnp.asarray(class_id), jnp.asarray(match)
-    image_class_id = class_id if image_class_id is None else jnp.asarray(image_class_id)
-    if isinstance(loss, RetrievalLoss) and not params:
-        return loss.total(image, recipe, class_id, match, image_class_id, None, key, image_logits, recipe_logits)
     embeddings = {"image": image, "recipe": recipe, "has_image": jnp.ones(len(class_id), bool)}
-    batch = {"class_id": class_id, "match": match, "image_class_id": image_class_id}
+    batch = {"class_id": class_id, "match": match}
+    batch["image_class_id"] = class_id if image_class_id is None else jnp.asarray(image_class_id)
+    if image_logits is not None and recipe_logits is not None and isinstance(loss, RetrievalLoss):
+        return loss.with_logits(embeddings, batch, key, {"image": image_logits, "recipe": recipe_logits})
+    if isinstance(loss, RetrievalLoss) and not params:
+        return loss.with_logits(embeddings, batch, key, {})
     value, metrics = loss(params or {}, embeddings, batch, key=jax.random.key(0) if key is None else key)
     return value, {"loss": value} | metrics
 

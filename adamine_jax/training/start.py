@@ -16,8 +16,8 @@ from adamine_jax.training.fine_tuning import init_from
 from adamine_jax.training.state import TrainState, create_state, initial_variables
 
 RANDOM_BACKBONE = (
-    "WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} epochs, when "
-    "it tells little. Give it pretrained weights (config.model.{side}.weights) or set config.unfreeze_epoch=0."
+    "WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} epochs, so "
+    "its features carry little information. Set config.model.{side}.weights, or config.unfreeze_epoch=0."
 )
 
 
@@ -39,7 +39,7 @@ def first_state(
         dataset: That is trained on.
         mesh: To replicate the state over.
         checkpoints: Of the run.
-        directory: The workdir, for the line that tells of it.
+        directory: The workdir, for messages.
 
     Raises:
         UserError: A checkpoint, the weights of a file or those of another run cannot be used.

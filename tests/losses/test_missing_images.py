@@ -59,3 +59,21 @@ def test_pairs_without_a_photo_do_not_count(case):
     kept = {name: values[has_image] for name, values in numbers.items()}
     alone, _ = value_and_gradient(case, image[has_image], recipe[has_image], kept, np.ones(9, bool))
     np.testing.assert_allclose(value, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_image_that_is_missing_may_hold_anything(case):
+    image, recipe, numbers = batch(7)
+    has_image = np.arange(12) % 4 != 1
+    broken = np.where(has_image[:, None], image, np.nan)
+    value, gradient = value_and_gradient(case, broken, recipe, numbers, has_image)
+    np.testing.assert_allclose(value, value_and_gradient(case, image, recipe, numbers, has_image)[0], rtol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_without_any_image_costs_something_finite(case):
+    image, recipe, numbers = batch(8)
+    value, gradient = value_and_gradient(case, image, recipe, numbers, np.zeros(12, bool))
+    assert np.isfinite(value)
+    assert not np.any(gradient)

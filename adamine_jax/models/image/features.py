@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.models.base import ImageTower, Section, Shared
-from adamine_jax.models.linear import Linear
+from adamine_jax.models.layers import Linear
 
 
 class FeatureTower(ImageTower):

@@ -12,7 +12,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, integer, one_of
 from adamine_jax.models.base import ImageTower, Section, Shared
 from adamine_jax.models.image import resnet, weights
-from adamine_jax.models.linear import Linear
+from adamine_jax.models.layers import Linear
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

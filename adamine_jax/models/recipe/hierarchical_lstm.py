@@ -11,9 +11,9 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of
-from adamine_jax.models import initial
+from adamine_jax.models import layers
 from adamine_jax.models.base import RecipeTower, Section, Shared
-from adamine_jax.models.linear import Linear
+from adamine_jax.models.layers import Linear
 from adamine_jax.models.recipe import padding
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
 from adamine_jax.recipes.encoded import EncodedRecipe
@@ -40,7 +40,7 @@ class HierarchicalLSTM(RecipeTower):
         instruction_lstm_over_padding: lets the LSTM over the sentences run on, over zero vectors, up to the end of
             the longest recipe of the batch, as the published code does: embeddings then depend on the batch.
         remat: recomputes the LSTMs' activations in the backward pass instead of keeping them.
-        forget_bias: of the LSTMs at first, see `initial.lstm_bias`.
+        forget_bias: of the LSTMs at first, see `layers.lstm_bias`.
         dtype: of the matrix products in the LSTMs.
         param_dtype: of the parameters and of the output.
     """
@@ -244,7 +244,7 @@ class HierarchicalLSTM(RecipeTower):
 
     def _word_table(self, name: str) -> jax.Array:
         # Row 0 stays zero in training: no final state depends on a padding step, so its gradient is exactly zero.
-        return self.param(name, initial.word_table, (self.table_rows, self.word_dim), self.param_dtype)
+        return self.param(name, layers.word_table, (self.table_rows, self.word_dim), self.param_dtype)
 
     def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
         # An id outside the table gives NaN, not a neighbour's row: a dataset of another vocabulary must not go unseen.

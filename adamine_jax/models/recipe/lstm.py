@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from adamine_jax.models import initial
+from adamine_jax.models import layers
 from adamine_jax.models.recipe.recurrence import lstm_final_state
 
 
@@ -21,7 +21,7 @@ class LSTM(nn.Module):
         hidden: H.
         reverse: reads backwards.
         remat: recomputes activations in the backward pass instead of keeping them.
-        forget_bias: see `initial.lstm_bias`.
+        forget_bias: see `layers.lstm_bias`.
         param_dtype: of `input_kernel` (D, 4H), `recurrent_kernel` (H, 4H), `bias` (4H,).
     """
 
@@ -35,7 +35,7 @@ class LSTM(nn.Module):
     def __call__(self, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
         """Maps (B, T, D) and lengths (B,) to the final hidden state (B, hidden)."""
         bound = 1 / math.sqrt(self.hidden)
-        kernel_init, bias_init = initial.uniform(bound), initial.lstm_bias(bound, self.forget_bias)
+        kernel_init, bias_init = layers.uniform(bound), layers.lstm_bias(bound, self.forget_bias)
         gates = 4 * self.hidden
         return lstm_final_state(
             inputs,

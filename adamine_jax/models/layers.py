@@ -1,7 +1,12 @@
-"""PyTorch's initial values, as Flax initialisers: functions of (key, shape, dtype)."""
+"""The fully connected layer, and PyTorch's initial values as Flax initialisers: functions of (key, shape, dtype)."""
+
+import math
 
 import jax
+import jax.numpy as jnp
+from flax import linen as nn
 from flax.linen.initializers import Initializer
+from jax.typing import DTypeLike
 
 
 def uniform(bound: float) -> Initializer:
@@ -28,3 +33,26 @@ def word_table(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Array:
     """Normal rows of expected norm one, like the word vectors that replace most of them; row 0, padding, is zero."""
     rows = jax.random.normal(key, shape, dtype) / shape[1] ** 0.5
     return rows.at[0].set(0)
+
+
+class Linear(nn.Module):
+    """x · kernel + bias, both from U(±1/√fan_in), computed in the parameters' precision.
+
+    The layers it is used for (one at the end of each tower, the classifier) are small and decide similarities, so
+    they stay in float32 whatever the towers compute in.
+
+    Attributes:
+        features: length of the output.
+        param_dtype: of `kernel` (D, features) and `bias` (features,), and of the result.
+    """
+
+    features: int
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, D), any floating dtype, to (B, features) of `param_dtype`."""
+        init = uniform(1 / math.sqrt(x.shape[-1]))
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), self.param_dtype)
+        bias = self.param("bias", init, (self.features,), self.param_dtype)
+        return x.astype(self.param_dtype) @ kernel + bias

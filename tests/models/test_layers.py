@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamine_jax.models import initial
+from adamine_jax.models import layers
 
 
 @pytest.mark.parametrize(
     ("init", "std", "largest"),
     [
-        (initial.uniform(0.3), 0.3 / np.sqrt(3), 0.3),
-        (initial.lstm_bias(0.3, 0.0), 0.3 * np.sqrt(2 / 3), 0.6),
+        (layers.uniform(0.3), 0.3 / np.sqrt(3), 0.3),
+        (layers.lstm_bias(0.3, 0.0), 0.3 * np.sqrt(2 / 3), 0.6),
     ],
 )
 def test_uniform_values_have_pytorchs_spread(init, std, largest):
@@ -23,11 +23,11 @@ def test_uniform_values_have_pytorchs_spread(init, std, largest):
 
 
 def test_word_tables_have_rows_of_norm_one_and_zeros_for_padding():
-    table = np.asarray(initial.word_table(jax.random.key(0), (100, 200), jnp.float32))
+    table = np.asarray(layers.word_table(jax.random.key(0), (100, 200), jnp.float32))
     np.testing.assert_array_equal(table[0], 0)
     np.testing.assert_allclose(np.linalg.norm(table[1:], axis=1), 1, atol=0.25)
 
 
 def test_the_forget_bias_is_added_to_the_second_quarter():
-    values, plain = (initial.lstm_bias(0.1, forget)(jax.random.key(0), (40,), jnp.float32) for forget in (3.0, 0.0))
+    values, plain = (layers.lstm_bias(0.1, forget)(jax.random.key(0), (40,), jnp.float32) for forget in (3.0, 0.0))
     np.testing.assert_allclose(values - plain, np.repeat([0.0, 3.0, 0.0, 0.0], 10), atol=1e-6)
