@@ -154,6 +154,15 @@ def test_records_and_queries_have_one_embedding(run, tmp_path):
     np.testing.assert_allclose(row, gallery.embeddings("recipe")[3], atol=1e-5)
 
 
+def test_no_word_is_unknown_to_a_tower_that_reads_the_text(run, tmp_path, capsys):
+    (tmp_path / "r.jsonl").write_text('{"title": "Zzz", "ingredients": ["zzz"]}\n')
+    recipes = ["--recipes", str(tmp_path / "r.jsonl"), "--out", str(tmp_path / "g")]
+    assert embed.main(["--workdir", str(run), *recipes]) == 0
+    assert search.main(["--workdir", str(run), "--ingredients", "zzz"]) == 0
+    printed = capsys.readouterr()
+    assert "the model" not in printed.err
+
+
 def test_it_searches_and_embeds(run, tmp_path, capsys):
     assert search.main(["--workdir", str(run), "--ingredients", "word1, word2", "--top", "3"]) == 0
     assert len(re.findall(r"0\.\d\d", capsys.readouterr().out)) >= 3

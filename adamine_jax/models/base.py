@@ -157,6 +157,9 @@ class RecipeTower(Tower):
     word_tables: ClassVar[tuple[str, ...]] = ()
     """Parameters (table_rows, word_dim) that start from the data set's word vectors."""
 
+    reads_vocabulary: ClassVar[bool] = True
+    """False: reads `recipe.text()` with a tokenizer of its own, so no word of a query is unknown to it."""
+
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
         """Makes the batch fields that the tower reads, arrays of B rows, for records and for queries alike."""

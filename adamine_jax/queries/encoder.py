@@ -43,7 +43,11 @@ class Encoder:
 
     def __init__(self, trained: workdir.Trained, batch_sizes: Sequence[int] = BATCH_SIZES):
         self.trained, self.digest = trained, trained.digest
-        self.texts = TextEncoder(trained.words, trained.unknown_ingredients == "words")
+        self.texts = TextEncoder(
+            trained.words,
+            split_unknown=trained.unknown_ingredients == "words",
+            reads_vocabulary=trained.model.recipe_tower.reads_vocabulary,
+        )
         mesh, model = trained.mesh, trained.model
         self.sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})
         self._rows = NamedSharding(mesh, PartitionSpec("data"))

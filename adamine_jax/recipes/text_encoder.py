@@ -27,12 +27,13 @@ class TextEncoder:
     Args:
         vocabulary: the V words; word k has the id k + 2.
         split_unknown: reads an unknown name of an ingredient as its words; see `words.ingredient_ids`.
+        reads_vocabulary: whether the model reads the vocabulary's words alone; if not, no word is unknown to it.
     """
 
-    def __init__(self, vocabulary: Sequence[str], split_unknown: bool = False):
+    def __init__(self, vocabulary: Sequence[str], split_unknown: bool = False, reads_vocabulary: bool = True):
         self._ids = {word: number + words.FIRST_WORD_ID for number, word in enumerate(vocabulary)}
         self._unknown_id = len(vocabulary) + words.FIRST_WORD_ID
-        self._split_unknown = split_unknown
+        self._split_unknown, self._reads_vocabulary = split_unknown, reads_vocabulary
         self._names = functools.lru_cache(maxsize=1024)(self._found_names)  # each part of a recipe asks for them
 
     def ingredient_ids(self, recipe: RecipeText) -> list[int]:
@@ -62,21 +63,25 @@ class TextEncoder:
 
     def unknown_names(self, recipe: RecipeText) -> list[str]:
         """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
-        return [name for name in self._names(recipe)[0] if not self._is_read(name)]
+        return [name for name in self._names(recipe)[0] if self._reads_vocabulary and not self._is_read(name)]
 
     def knows(self, name: str) -> bool:
-        """Whether the vocabulary has an ingredient that a person calls so."""
+        """Whether the model knows an ingredient that a person calls so."""
+        if not self._reads_vocabulary:
+            return True
         recipe = RecipeText(ingredients=(name,))
         return len(self.ingredient_ids(recipe)) > 1 and not self.unknown_names(recipe)  # the last id ends them
 
     def reads(self, recipe: RecipeText) -> bool:
         """Whether the vocabulary has any ingredient or any word of a recipe."""
+        if not self._reads_vocabulary:
+            return True
         spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
         return len(self.ingredient_ids(recipe)) > 1 or any(word in self._ids for word in spoken)
 
     def unknown_title_words(self, recipe: RecipeText) -> list[str]:
         """Words that the vocabulary lacks, "and" and the like aside, of a title that is all there is of a recipe."""
-        if recipe.ingredients or recipe.instructions or recipe.names:
+        if not self._reads_vocabulary or recipe.ingredients or recipe.instructions or recipe.names:
             return []
         spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
         unseen = dict.fromkeys(word.lower() for word in spoken if word not in self._ids)
