@@ -137,8 +137,9 @@ def tensorflow_decoding(index) -> Callable[[], None]:
 
 def first_photos(index) -> Iterator[bytes]:
     """The records' first photos."""
-    from adamine_jax.input.damage import Damage
     from adamine_jax.input.items import read_recipes
+
+    from adamine_jax.input.damage import Damage
 
     return (recipe.photo for recipe in read_recipes(index, np.arange(len(index)), Damage(0)))
 
@@ -171,7 +172,6 @@ def stages(index, batches: int = 10) -> dict[str, float]:
     """Milliseconds of one core for each part of what is done for an image, the fastest of some rounds."""
     from adamine_jax.input.damage import Damage
     from adamine_jax.input.draws import Draws
-    from adamine_jax.input.features import Vectors
     from adamine_jax.input.reading import BatchReader
     from adamine_jax.input.records import RecordReader
     from adamine_jax.models import registry
@@ -180,17 +180,16 @@ def stages(index, batches: int = 10) -> dict[str, float]:
     config = config_of()
     crop = images.random_crops(config.data.resize, config.data.image_size, config.data.flip)
     reader, records = (
-        BatchReader(index, crop, registry.recipe_fields(config.model), Vectors(), Damage(0)),
+        BatchReader(index, crop, registry.recipe_fields(config.model), damage=Damage(0)),
         RecordReader(index),
     )
-    draws = Draws(index, 0, config.data, BATCH)
+    draws = Draws(index, 0, config.data)
     plan = list(itertools.islice(plans(index.class_id), batches))
     files = list(itertools.islice(first_photos(index), BATCH))
     uniform = np.random.default_rng(0).random((BATCH, 3), np.float32)
 
     def whole(step: int) -> None:
-        numbers, drawn = plan[step], draws.of_step(step)
-        reader(drawn.rows(numbers, drawn.lenders(numbers, slice(None)), slice(None)))
+        reader(draws(step, plan[step]))
 
     def milliseconds(run: Callable[[int], object]) -> float:
         times = []
@@ -202,7 +201,9 @@ def stages(index, batches: int = 10) -> dict[str, float]:
         return min(times)
 
     parts = {
-        "reading records and their checksums": milliseconds(lambda step: records(plan[step])),
+        "reading records and their checksums": milliseconds(
+            lambda step: [records.read(number) for number in plan[step]]
+        ),
         "decoding, cropping, mirroring": milliseconds(lambda step: crop(files, uniform)),
     }
     altogether = milliseconds(whole)

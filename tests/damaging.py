@@ -45,7 +45,7 @@ def damage_photo(index: RecordIndex, number: int, photo: int = 0) -> None:
 
 
 def damage_meaning(index: RecordIndex, number: int) -> None:
-    """Overwrites a record with what is none of a recipe; its checksum is right afterwards."""
+    """Overwrites a record with bytes that are not a recipe, with a correct checksum."""
     _replace(index, number, b"\xff" * int(index.length[number]))
 
 

@@ -1,4 +1,4 @@
-"""Whole runs on damaged records: they end as runs without these records would.
+"""Whole runs on damaged records: they equal runs in which these records are masked.
 
 Most of them read features in place of photos, because a ResNet takes long to compile; photos that cannot be decoded are
 in the slow ones, and in the tests of the input.
@@ -16,18 +16,17 @@ from adamine_jax import embed, evaluate, figures
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.gallery.split_building import write_split
+from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
-from adamine_jax.training import feed, frozen_features
+from adamine_jax.training import frozen_features
 from tests import damaging, tiny
 from tests.faults import runs
-from tests.input.test_substitutes import first_free
 
 PAYLOADS, PHOTO = (4, 6, 29), 33
 
@@ -68,21 +67,25 @@ def without_photos(tiny_data, tmp_path_factory):
 
 
 @pytest.fixture
-def plans_without(monkeypatch):
-    """A function that changes the epoch plans by hand: they have some records no more."""
+def masked(monkeypatch):
+    """A function that masks records by hand, as `input.pipeline` masks damaged ones."""
 
-    def use(damaged):
-        def changed(labels, seed, epoch, batch_size):
-            plan = epoch_plan(labels, seed, epoch, batch_size)
-            for batch in plan:
-                planned = batch.tolist()
-                for row, number in enumerate(planned):
-                    if number in damaged:
-                        taken = {*planned, *batch[:row].tolist(), *damaged}
-                        batch[row] = first_free(number, labels.tolist(), taken)
-            return plan
+    def use(payloads, photos=()):
+        read = pipeline.BatchReader.__call__
 
-        monkeypatch.setattr(feed, "epoch_plan", changed)
+        def masking(self, rows):
+            batch, readable = read(self, rows)
+            if "train" not in self._index.shards[0].name:
+                return batch, readable
+            no_recipe = np.isin(rows.numbers, list(payloads))
+            unreadable = no_recipe | np.isin(rows.photo_records, [*payloads, *photos])
+            for name, values in batch.items():
+                if name not in ("record", "image"):
+                    values[no_recipe] = 0
+            batch["image"][unreadable] = 0
+            return batch, readable & ~unreadable
+
+        monkeypatch.setattr(pipeline.BatchReader, "__call__", masking)
 
     return use
 
@@ -107,15 +110,13 @@ def scores(directory):
     return [runs.without_measurements(line) | {"damaged_records": None} for line in lines]
 
 
-def test_a_run_on_damaged_records_is_that_of_a_plan_changed_by_hand(
-    data, tiny_data, tmp_path, without_photos, plans_without, capsys
-):
+def test_a_run_on_damaged_records_equals_one_that_masks_them(data, tiny_data, tmp_path, without_photos, masked, capsys):
     damage_payloads(data)
     run(data, tmp_path / "damaged", **without_photos)
     errors = capsys.readouterr().err.splitlines()
     assert sum("skipped, damaged record" in line for line in errors) == 3
     assert lines_of(tmp_path / "damaged", "train")[-1]["damaged_records"] == 3
-    plans_without(set(PAYLOADS))
+    masked(PAYLOADS)
     run(tiny_data, tmp_path / "clean", **without_photos)
     assert_same(tmp_path / "damaged", tmp_path / "clean", data)
     assert {line["damaged_records"] for line in lines_of(tmp_path / "clean", "train")} == {0}
@@ -124,7 +125,7 @@ def test_a_run_on_damaged_records_is_that_of_a_plan_changed_by_hand(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fields", [{}, {"cache_frozen_features": 2}])
-def test_so_is_a_run_on_photos_that_cannot_be_decoded(data, tiny_data, tmp_path, plans_without, fields):
+def test_so_is_a_run_on_photos_that_cannot_be_decoded(data, tiny_data, tmp_path, masked, fields):
     damage_payloads(data)
     damage_photos(data)
     run(data, tmp_path / "damaged", **fields)
@@ -132,7 +133,7 @@ def test_so_is_a_run_on_photos_that_cannot_be_decoded(data, tiny_data, tmp_path,
     run(data, tmp_path / "resumed", **fields, epochs=1)
     run(data, tmp_path / "resumed", **fields, epochs=2)
     assert_same(tmp_path / "damaged", tmp_path / "resumed", data)
-    plans_without({*PAYLOADS, PHOTO})
+    masked(PAYLOADS, [PHOTO])
     run(tiny_data, tmp_path / "clean", **fields)
     assert_same(tmp_path / "damaged", tmp_path / "clean", data)
     assert scores(tmp_path / "damaged") == scores(tmp_path / "clean")
@@ -173,7 +174,7 @@ def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(dat
     run(data, tmp_path / "run", epochs=1, **without_photos)
     (line,) = lines_of(tmp_path / "run", "val")
     assert 1 <= line["medr_image_to_recipe"] <= 11
-    assert "1 damaged record was skipped (named above)" in capsys.readouterr().out
+    assert "1 damaged record was skipped (listed above)" in capsys.readouterr().out
 
     command = ["--workdir", str(tmp_path / "run")]
     assert embed.main([*command, "--out", str(tmp_path / "whole")]) == 0
@@ -187,7 +188,7 @@ def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(dat
     assert embed.main([*command, "--out", str(tmp_path / "rest")]) == 0
     printed = capsys.readouterr()
     assert f"{tmp_path / 'rest'}: 10 pairs" in printed.out
-    assert "2 damaged records were skipped (named above)" in printed.out
+    assert "2 damaged records were skipped (listed above)" in printed.out
     for row in (3, 8):
         assert printed.err.count(f"recipe {index.ids[order[row]].decode()}: ") == 1
     items = [
@@ -201,7 +202,7 @@ def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(dat
         np.testing.assert_allclose(rest, whole[kept], atol=1e-6)
 
     assert evaluate.main(command) == 0
-    assert "2 damaged records were skipped (named above)" in capsys.readouterr().out
+    assert "2 damaged records were skipped (listed above)" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "eval_test.json").read_text())["full"]["pairs"] == 10
     assert figures.main(command) == 0
 

@@ -73,7 +73,7 @@ def test_a_model_takes_the_resnet_out_of_it(run, exported):
 def test_a_file_without_a_whole_resnet_is_refused(exported, tmp_path, without):
     tensors = {name: array for name, array in safetensors.numpy.load_file(exported).items() if without not in name}
     safetensors.numpy.save_file(tensors, tmp_path / "m.safetensors", {"format": "adamine_jax"})
-    with pytest.raises(UserError, match="holds no whole ResNet"):
+    with pytest.raises(UserError, match="contains no complete ResNet"):
         read_image_weights(tmp_path / "m.safetensors")
 
 

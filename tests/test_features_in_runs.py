@@ -196,8 +196,8 @@ def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
             {"cache_frozen_features": 2, "data__image_features": "x.npy"},
             "'features' has no pretrained backbone",
         ),
-        ({"model__recipe__instructions": "vectors"}, "needs a config.data.sentence_vectors"),
-        ({"data__sentence_vectors": "x.npy"}, "nothing reads it"),
+        ({"model__recipe__instructions": "vectors"}, "set config.data.sentence_vectors"),
+        ({"data__sentence_vectors": "x.npy"}, "the model does not read it"),
         ({"data__image_features": "x.npy"}, "x.npy is missing"),
     ],
 )

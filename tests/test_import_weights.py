@@ -68,8 +68,8 @@ def test_another_resnet_is_refused_with_the_fields_to_set(source, depth, width):
     with pytest.raises(UserError) as error:
         load_image_weights(source, zero_variables(depth, width))
     assert str(error.value) == (
-        f"{source}: holds a ResNet-18 of width 4, the model has a ResNet-{depth} of width {width}: set "
-        "model.image.depth = 18 and model.image.width = 4, or give other weights"
+        f"{source}: contains a ResNet-18 of width 4, the model has a ResNet-{depth} of width {width}; set "
+        "config.model.image.depth = 18 and config.model.image.width = 4, or give other weights"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_file_of_ours_with_a_tensor_missing_is_refused(tmp_path, source):
     del weights.variables["params"]["layer2_0"]["conv1"]
     out = tmp_path / "ours.safetensors"
     write_image_weights(out, weights)
-    with pytest.raises(UserError, match=r"import them again: params/layer2_0/conv1/kernel$"):
+    with pytest.raises(UserError, match=r"of the wrong shape: params/layer2_0/conv1/kernel; import the file again$"):
         load_image_weights(out, zero_variables(18, 4))
 
 
@@ -96,7 +96,7 @@ def test_a_damaged_file_is_one_line_and_leaves_nothing_behind(tmp_path, source, 
 def test_a_missing_folder_is_one_line(tmp_path, source, capsys):
     out = tmp_path / "no" / "ours.safetensors"
     assert main(["--from", "torchvision", "--file", str(source), "--out", str(out)]) == 2
-    assert "there is no such folder to write ours.safetensors into" in capsys.readouterr().err
+    assert "no such folder; create it before ours.safetensors is written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

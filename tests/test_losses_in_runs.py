@@ -28,7 +28,9 @@ def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data,
 def test_records_without_a_class_field_train_on_instances_alone(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", classes=None)
     assert not load_index(open_dataset(data).shards("train")).has_classes
-    with pytest.raises(UserError, match=r"its records have no class_id, but config.loss.strategies has semantic ones"):
+    with pytest.raises(
+        UserError, match=r"its records have no class_id, but config.loss.strategies has semantic strategies"
+    ):
         train(tiny.small_config(data), tmp_path / "refused")
     instance = {"loss__strategies": ("IRR", "RII"), "loss__weights": (1.0, 1.0)}
     with pytest.raises(UserError, match=r"no class_id, but config.loss.classifier_weight is not 0"):

@@ -119,14 +119,14 @@ def test_a_batch_that_the_devices_cannot_share_is_refused_with_the_nearest(tiny_
 
 
 def test_a_folder_without_a_data_set_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no complete recipe1m data set"):
+    with pytest.raises(UserError, match="no complete recipe1m data set"):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 
 @pytest.mark.parametrize("mark", ["layer1.json", "data_lmdb"])
 def test_a_download_in_place_of_a_data_set_is_refused(tmp_path, mark):
     (tmp_path / mark).mkdir()
-    with pytest.raises(UserError, match="is a download, not yet converted"):
+    with pytest.raises(UserError, match="a download that is not converted"):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 

@@ -11,7 +11,7 @@ from adamine_jax.gallery.building import BLOCK, description, lines_digest, say_i
 from adamine_jax.gallery.files import SIDES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.items import read_recipes
+from adamine_jax.input.reading import read_recipes
 from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.runs import embedding, workdir
 
@@ -95,11 +95,11 @@ def _add(
     for place, found in zip(np.flatnonzero(readable), read, strict=True):
         if found is not None:
             items[place] = Item(
-                id=found.id,
-                title=found.title,
+                id=found.text.id,
+                title=found.text.title,
                 class_name=trained.class_names[found.class_id],
-                ingredients=found.ingredients,
-                instructions=found.instructions,
+                ingredients=found.text.ingredients,
+                instructions=found.text.instructions,
                 photo=found.photo,
             )
     writer.write({"image": image, "recipe": recipe}, items)

@@ -1,4 +1,1 @@
-"""TFRecords → epoch plan → batches on the devices.
-
-No TensorFlow: it takes seconds to import, and these files are read without it.
-"""
+"""TFRecords → epoch plan → batches on the devices, without TensorFlow, whose import takes seconds."""

@@ -1,4 +1,4 @@
-"""Damaged records: each is named once, skipped and counted, up to a limit beyond which the command stops."""
+"""Damaged records: each is reported once, skipped and counted, up to a limit at which the command stops."""
 
 import sys
 import threading
@@ -9,31 +9,31 @@ import tqdm
 from adamine_jax.base.errors import UserError
 
 LIMIT = 100
-"""Of commands that have no configuration."""
+"""Default limit, for commands without a config."""
 
 
 class DamagedRecord(UserError):
     """A record cannot be used.
 
     Args:
-        shard: its file.
-        byte: where the record begins in it.
-        recipe: the recipe's id, empty where nobody knows it.
-        reason: what is wrong.
+        shard: The TFRecord file.
+        byte: Offset of the record in the file.
+        recipe: Id of the recipe; empty if unknown.
+        reason: What is wrong with the record.
     """
 
     def __init__(self, shard: Path, byte: int, recipe: bytes, reason: str):
         self.place, self.reason = (shard, byte), reason
-        known = f", recipe {recipe.decode(errors='replace')}" if recipe else ""
-        self.line = f"{shard}, byte {byte}{known}: {reason}"
+        of_recipe = f", recipe {recipe.decode(errors='replace')}" if recipe else ""
+        self.line = f"{shard}, byte {byte}{of_recipe}: {reason}"
         super().__init__(f"{self.line}; convert the data set again with --overwrite")
 
 
 class Damage:
-    """The damaged records that a command has met; safe to use from several threads.
+    """Counts and reports the damaged records that a command encounters. Thread-safe.
 
     Args:
-        limit: how many are skipped, `config.data.max_damaged`; 0 = the first one stops the command.
+        limit: Maximum number of records to skip, `config.data.max_damaged`; 0 stops at the first one.
     """
 
     def __init__(self, limit: int = LIMIT):
@@ -43,14 +43,14 @@ class Damage:
 
     @property
     def count(self) -> int:
-        """How many there are, each counted once, however often it was met."""
+        """Number of distinct damaged records so far."""
         return len(self._places)
 
     def report(self, record: DamagedRecord) -> None:
-        """Counts a record and names it on stderr, unless it is known.
+        """Counts a record and prints it to stderr, unless it was reported before.
 
         Raises:
-            UserError: it is one more than the limit allows.
+            UserError: The record exceeds the limit.
         """
         with self._lock:
             if record.place in self._places:
@@ -59,15 +59,16 @@ class Damage:
                 raise record
             if len(self._places) >= self._limit:
                 raise UserError(
-                    f"{record.line}; {self._limit} other damaged records were skipped before (config.data.max_damaged "
-                    "= the most): restore the files from a copy, convert the data set again, or allow more"
+                    f"{record.line}; {self._limit} other damaged records were skipped before, the limit of "
+                    "config.data.max_damaged; restore the files from a copy, convert the data set again with "
+                    "--overwrite, or raise the limit"
                 )
             self._places.add(record.place)
             line = f"{record.line}; skipped, damaged record {len(self._places)} of at most {self._limit}"
-            tqdm.tqdm.write(line, file=sys.stderr)  # without tearing a bar
+            tqdm.tqdm.write(line, file=sys.stderr)  # keeps a progress bar intact
             sys.stderr.flush()
 
     def summary(self) -> str:
-        """One line for the end of a command that has met some."""
+        """Returns one line for the end of a command that skipped records."""
         records = "1 damaged record was" if self.count == 1 else f"{self.count} damaged records were"
-        return f"{records} skipped (named above); convert the data set again with --overwrite"
+        return f"{records} skipped (listed above); convert the data set again with --overwrite"

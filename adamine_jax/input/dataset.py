@@ -1,4 +1,4 @@
-"""A converted data set on disk: where its shards and its vocabulary are, and what they say."""
+"""A converted data set on disk: its shards, vocabulary and metadata."""
 
 import dataclasses
 import json
@@ -11,16 +11,16 @@ from adamine_jax.base.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What `python -m data_builders.recipe1m` wrote.
+    """A data set written by `python -m data_builders.recipe1m`.
 
     Attributes:
-        folder: holds the TFRecord shards and the files below.
-        words: the V words of the vocabulary; word k has the id k + 2.
-        class_names: names of the classes, `class_names[0]` being the background.
-        vocabulary_digest: sha256 of the words and their vectors. Models belong to one vocabulary.
-        unknown_ingredients: what became of ingredient names that the vocabulary lacks: "drop", or "words" where they
-            were read as their single words.
-        photo_side: shorter side of a stored photo in pixels; smaller ones were kept as they are.
+        folder: Folder of the TFRecord shards and the other files.
+        words: The V words of the vocabulary; word k has the id k + 2.
+        class_names: Names of the classes; `class_names[0]` is the background.
+        vocabulary_digest: SHA-256 of the words and their vectors. A model belongs to one vocabulary.
+        unknown_ingredients: How ingredient names outside the vocabulary were handled: "drop", or "words" if they were
+            split into words.
+        photo_side: Shorter side of a stored photo in pixels. Smaller photos were not resized.
     """
 
     folder: Path
@@ -32,27 +32,27 @@ class Dataset:
 
     @property
     def table_rows(self) -> int:
-        """Rows of the embedding table: padding, `</i>`, the words and one for unknown words."""
+        """Rows of the word table: padding, `</i>`, the words, and one for unknown words."""
         return len(self.words) + 3
 
     def word_vectors(self) -> np.ndarray:
-        """(V, dim) float32 word2vec vectors, rows of unit norm, in the order of `words`."""
+        """Loads the (V, dim) float32 word2vec vectors, rows of unit norm, in the order of `words`."""
         return np.load(self.folder / "word_vectors.npy")
 
     def shards(self, split: str) -> list[Path]:
-        """The TFRecord files of a split ('train', 'val' or 'test'), in order; empty where it has no recipe."""
+        """Returns the TFRecord files of a split ('train', 'val' or 'test') in order; empty if it has no recipes."""
         return sorted(self.folder.glob(f"*-{split}.tfrecord-*"))
 
 
 def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
-    """Opens the data set below a directory.
+    """Opens the data set in a directory.
 
     Args:
-        directory: what was given to the converter as `--out`, or the folder with the shards itself.
-        name: name of the TFDS data set.
+        directory: The `--out` of the converter, or the folder of the shards.
+        name: Name of the TFDS data set.
 
     Raises:
-        UserError: there is none, there are several, or it is incomplete.
+        UserError: The directory contains no data set, several, or a damaged one.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -63,17 +63,17 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
     )
     if not found and any((directory / mark).exists() for mark in ("layer1.json", "data_lmdb")):
         raise UserError(
-            f"data.dir = {directory}: is a download, not yet converted; "
-            f"convert it with `python -m data_builders.recipe1m --source {directory} --out data` and give data"
+            f"data.dir = {directory}: a download that is not converted; "
+            f"run `python -m data_builders.recipe1m --source {directory} --out data` and use data.dir = data"
         )
     if not found:
         raise UserError(
-            f"data.dir = {directory}: holds no complete {name} data set; "
+            f"data.dir = {directory}: no complete {name} data set; "
             f"make one with `python -m data_builders.recipe1m --source DOWNLOAD --out {directory}`"
         )
     if len(found) > 1:
         folders = ", ".join(str(folder) for folder in found)
-        raise UserError(f"data.dir = {directory}: holds several data sets, name one of {folders}")
+        raise UserError(f"data.dir = {directory}: several data sets; give one of {folders}")
     folder = found[0]
     try:
         metadata = json.loads((folder / "metadata.json").read_text())
@@ -89,7 +89,7 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
         raise UserError(f"{folder}: damaged data set ({error}); convert it again with --overwrite") from None
     if len(dataset.words) != metadata["words"]:
         raise UserError(
-            f"{folder / 'words.txt'}: {len(dataset.words)} words, metadata.json says {metadata['words']}; "
+            f"{folder / 'words.txt'}: {len(dataset.words)} words instead of the {metadata['words']} of metadata.json; "
             "convert the data set again with --overwrite"
         )
     return dataset

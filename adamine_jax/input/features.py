@@ -1,7 +1,7 @@
-"""Vectors that another encoder made: of photos (CLIP, DINO, SigLIP …), or of the sentences of instructions.
+"""Vectors from another encoder: features of photos (CLIP, DINO, SigLIP …), or vectors of instruction sentences.
 
-A file holds a matrix, `.npy` or `.safetensors` (with one tensor), and beside it lies a text file of the same name
-ending in `.txt`, with one id a row: the photo's, or the recipe's whose next sentence the row is.
+A file contains a matrix, as `.npy` or `.safetensors` (one tensor). A text file of the same name with the suffix `.txt`
+contains one id per row: that of the photo, or that of the recipe, whose sentences are consecutive rows.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ class Matrix:
     """A file of vectors.
 
     Attributes:
-        path: of the matrix.
-        values: (R, F), any floating dtype, not read before it is used.
-        ids: (R,) bytes, of the rows.
+        path: The file.
+        values: (R, F) of any floating dtype, memory-mapped if it is a `.npy` file.
+        ids: (R,) bytes, ids of the rows.
     """
 
     path: Path
@@ -34,13 +34,13 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True)
 class PhotoFeatures:
-    """The vectors of a split's photos.
+    """The features of a split's photos.
 
     Attributes:
         values: (R, F).
-        rows: (P, K) rows of each photo of the split, one for each of K crops.
-        source: what an error names.
-        has_gaps: whether a row of NaN stands for a photo that could not be read; else it is an error.
+        rows: (P, K) row of each photo of the split, for each of K crops.
+        source: Name for error messages.
+        has_gaps: Whether a row of NaN marks a photo that could not be decoded. Otherwise NaN is an error.
     """
 
     values: np.ndarray
@@ -49,20 +49,27 @@ class PhotoFeatures:
     has_gaps: bool = False
 
     def __call__(self, photos: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """(B,) photo numbers and (B,) draws from [0, 1), which crop, to (B, F) float32; a gap stays a row of NaN.
+        """Looks up features.
+
+        Args:
+            photos: (B,) indices of photos.
+            draws: (B,) uniform from [0, 1), which select the crop.
+
+        Returns:
+            (B, F) float32; NaN for photos without features.
 
         Raises:
-            UserError: a vector is not finite.
+            UserError: A value is not finite.
         """
         crops = (draws * self.rows.shape[1]).astype(np.int64)
         rows = self.rows[photos, crops]
         features = np.asarray(self.values[rows], np.float32)
-        is_fine = np.isfinite(features).all(axis=1)
+        is_valid = np.isfinite(features).all(axis=1)
         if self.has_gaps:
-            is_fine |= np.isnan(features).all(axis=1)
-        if not is_fine.all():
-            row = rows[np.argmin(is_fine)]
-            raise UserError(f"{self.source}: row {row} (counted from 0) has values that are not finite; make it again")
+            is_valid |= np.isnan(features).all(axis=1)
+        if not is_valid.all():
+            row = rows[np.argmin(is_valid)]
+            raise UserError(f"{self.source}: row {row} (from 0) has values that are not finite; make the file again")
         return features
 
 
@@ -72,8 +79,8 @@ class SentenceVectors:
 
     Attributes:
         values: (R, F).
-        first: (N,) each recipe's first row.
-        count: (N,) its number of rows.
+        first: (N,) first row of each recipe.
+        count: (N,) number of rows of each recipe.
     """
 
     values: np.ndarray
@@ -81,17 +88,17 @@ class SentenceVectors:
     count: np.ndarray
 
     def __call__(self, record: int) -> np.ndarray:
-        """The (n, F) vectors of a record's sentences."""
+        """Returns the (n, F) vectors of a record's sentences."""
         return self.values[self.first[record] : self.first[record] + self.count[record]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Vectors:
-    """What other encoders made of a split, in place of photos and of words.
+    """Precomputed vectors of a split.
 
     Attributes:
-        photos: features in place of photos, which are then not read.
-        sentences: vectors of the sentences, for recipe towers that read them.
+        photos: Features that replace the photos, which are then not read.
+        sentences: Vectors of the sentences, for recipe towers that read them.
     """
 
     photos: PhotoFeatures | None = None
@@ -99,26 +106,25 @@ class Vectors:
 
 
 def open_vectors(config, index: RecordIndex) -> Vectors:
-    """Opens the files that a configuration names, for one split.
+    """Opens the files of vectors that a config names, for one split.
 
     Args:
-        config: of the run; reads `data.image_features`, `data.sentence_vectors` ('' = none), and what of the two the
-            model reads.
-        index: of the split.
+        config: The run's config; reads `model`, `data.image_features` and `data.sentence_vectors` ('' = none).
+        index: Record index of the split.
 
     Raises:
-        UserError: a file is not named or cannot be used, or does not cover the split.
+        UserError: A required file is not given, cannot be read or does not cover the split.
     """
     data = config.data
     photos = sentences = None
     if not registry.image_tower(config.model).reads_photos:
         if not data.image_features:
-            raise UserError("the model reads features of photos: give --image-features FILE")
+            raise UserError("the model reads image features; give --image-features FILE")
         matrix = read_matrix("data.image_features", data.image_features)
         _check_length(matrix, "data.image_features", config.model.image.feature_dim)
         photos = photo_features(matrix, index)
     if registry.recipe_tower(config.model).reads_sentence_vectors(config.model.recipe) and not data.sentence_vectors:
-        raise UserError("the model reads sentence vectors: give --sentence-vectors FILE")
+        raise UserError("the model reads sentence vectors; give --sentence-vectors FILE")
     if data.sentence_vectors:
         matrix = read_matrix("data.sentence_vectors", data.sentence_vectors)
         _check_length(matrix, "data.sentence_vectors", config.model.recipe.sentence_dim)
@@ -127,37 +133,39 @@ def open_vectors(config, index: RecordIndex) -> Vectors:
 
 
 def read_matrix(field: str, path: str | Path) -> Matrix:
-    """Opens a file of vectors and the ids beside it.
+    """Opens a file of vectors and its ids.
 
     Args:
-        field: of the configuration, for errors.
-        path: of the matrix.
+        field: The config field, for error messages.
+        path: The file of the matrix.
 
     Raises:
-        UserError: one of the two is missing, damaged, or does not fit the other.
+        UserError: One of the two files is missing or damaged, or their lengths differ.
     """
     path = Path(path)
     where = f"config.{field} = {path}"
     if path.suffix not in SUFFIXES:
-        raise UserError(f"{where}: takes a {' or '.join(SUFFIXES)} file")
+        raise UserError(f"{where}: must be a {' or '.join(SUFFIXES)} file")
     ids_file = path.with_suffix(".txt")
     for file in (path, ids_file):
         if not file.is_file():
-            raise UserError(f"{where}: {file} is missing; the matrix needs its ids, one a row, in {ids_file.name}")
+            raise UserError(
+                f"{where}: {file} is missing; the ids of the rows, one per line, must be in {ids_file.name}"
+            )
     values = _open(path, where)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.floating) or not values.size:
-        raise UserError(f"{where}: holds {values.dtype} of shape {values.shape}; takes floating numbers (rows, length)")
+        raise UserError(f"{where}: {values.dtype} of shape {values.shape}; must be floating point (rows, length)")
     ids = np.array([_without_suffix(line) for line in ids_file.read_bytes().split()], np.bytes_)
     if len(ids) != len(values):
-        raise UserError(f"{ids_file}: {len(ids)} ids for the {len(values)} rows of {path.name}; takes one a row")
+        raise UserError(f"{ids_file}: {len(ids)} ids for the {len(values)} rows of {path.name}; give one id per row")
     return Matrix(path, values, ids)
 
 
 def photo_features(matrix: Matrix, index: RecordIndex) -> PhotoFeatures:
-    """Finds the row of each of a split's photos.
+    """Finds the row of each photo of a split.
 
     Raises:
-        UserError: photos have none, or two.
+        UserError: A photo has no row, or two.
     """
     photos = np.array([_without_suffix(photo) for photo in index.photo_ids], np.bytes_)
     rows, found = _rows_of(photos, matrix)
@@ -169,48 +177,48 @@ def photo_features(matrix: Matrix, index: RecordIndex) -> PhotoFeatures:
             for photo, recipe in zip(missing[:_NAMED], recipes, strict=True)
         )
         raise UserError(
-            f"{matrix.path}: has no row for {len(missing)} of {len(photos)} photos ({named}"
-            f"{', …' if len(missing) > _NAMED else ''}); add them, or convert the data set without these photos"
+            f"{matrix.path}: no row for {len(missing)} of {len(photos)} photos ({named}"
+            f"{', …' if len(missing) > _NAMED else ''}); add these rows, or convert the data set without these photos"
         )
     return PhotoFeatures(matrix.values, rows[:, None], str(matrix.path))
 
 
 def sentence_vectors(matrix: Matrix, index: RecordIndex) -> SentenceVectors:
-    """Finds the rows of each of a split's recipes, which must lie together; a recipe without any has no instructions.
+    """Finds the rows of each recipe of a split, which must be consecutive. A recipe without rows has no instructions.
 
     Raises:
-        UserError: a recipe's rows are scattered, or no recipe of the split has any.
+        UserError: The rows of a recipe are not consecutive, or no recipe of the split has rows.
     """
     starts = np.flatnonzero(np.concatenate([[True], matrix.ids[1:] != matrix.ids[:-1]]))
     counts = np.diff(np.append(starts, len(matrix.ids)))
     runs, found = _rows_of(index.ids, dataclasses.replace(matrix, ids=matrix.ids[starts]))
     if len(index) and not found.any():
-        raise UserError(f"{matrix.path.with_suffix('.txt')}: has none of the {len(index)} recipes of the split")
+        raise UserError(f"{matrix.path.with_suffix('.txt')}: contains none of the {len(index)} recipes of the split")
     return SentenceVectors(matrix.values, np.where(found, starts[runs], 0), np.where(found, counts[runs], 0))
 
 
-def _rows_of(wanted: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """The row of each id, and whether there is one.
+def _rows_of(ids_to_find: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the row of each id, and whether it exists.
 
     Raises:
-        UserError: an id has two rows, or two runs of rows.
+        UserError: An id occurs twice, or in two runs of rows.
     """
     order = np.argsort(matrix.ids, kind="stable")
     ids = matrix.ids[order]
     if (twice := ids[1:] == ids[:-1]).any():
         raise UserError(
-            f"{matrix.path.with_suffix('.txt')}: {ids[np.argmax(twice)].decode()} is there twice; takes an id once, "
-            "and a recipe's sentences one after the other"
+            f"{matrix.path.with_suffix('.txt')}: {ids[np.argmax(twice)].decode()} occurs twice; list each photo once, "
+            "and the sentences of a recipe consecutively"
         )
-    place = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return order[place], ids[place] == wanted
+    place = np.minimum(np.searchsorted(ids, ids_to_find), len(ids) - 1)
+    return order[place], ids[place] == ids_to_find
 
 
 def _check_length(matrix: Matrix, field: str, length: int) -> None:
     if matrix.values.shape[1] != length:
         raise UserError(
-            f"config.{field} = {matrix.path}: vectors of {matrix.values.shape[1]} numbers, the model reads {length}; "
-            "give those of the encoder that it was trained with"
+            f"config.{field} = {matrix.path}: vectors of length {matrix.values.shape[1]}, the model reads {length}; "
+            "give vectors of the encoder that the model was trained with"
         )
 
 
@@ -223,14 +231,14 @@ def _open(path: Path, where: str) -> np.ndarray:
         with safetensors.safe_open(path, framework="np") as file:
             names = list(file.keys())
             if len(names) != 1:
-                raise UserError(f"{where}: holds {len(names)} tensors; takes a file with one")
+                raise UserError(f"{where}: contains {len(names)} tensors; must contain one")
             return file.get_tensor(names[0])
     except UserError:
         raise
-    except Exception as error:  # each format has its own classes for a damaged file
-        raise UserError(f"{where}: cannot be read ({str(error).splitlines()[0]}); make it again") from None
+    except Exception as error:  # each format raises other classes for a damaged file
+        raise UserError(f"{where}: cannot be read ({str(error).splitlines()[0]}); rebuild the file") from None
 
 
 def _without_suffix(identifier: bytes) -> bytes:
-    """Photo ids are file names in Recipe1M; other tools leave the ending out."""
+    """Removes `.jpg`: Recipe1M's photo ids are file names, other tools drop the suffix."""
     return identifier.removesuffix(b".jpg")

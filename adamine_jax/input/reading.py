@@ -1,115 +1,118 @@
-"""Reads whole batches: the records of their rows, the texts, and a crop of one photo each.
+"""Reads records: whole batches, with a crop of one photo per row, and single recipes as people see them.
 
-A row that is damaged is reported, marked, and left empty.
+A damaged row of a batch is reported, marked as unreadable, and filled with zeros.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.base.cores import map_chunks
 from adamine_jax.input.damage import Damage, DamagedRecord
-from adamine_jax.input.examples import DecodeError, features_of
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
-from adamine_jax.input.shards import MOST_CLASSES
+from adamine_jax.input.shards import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, features_of
 from adamine_jax.recipes import crops as images
 from adamine_jax.recipes.encoded import EncodedRecipe
 from adamine_jax.recipes.texts import RecipeText
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `class_id` (B,) int32; `record` (B,) int64, the
-record numbers; and the fields that the recipe tower's `make_batch` makes. In training also `has_image` (B,) bool;
-`match` (B,) int32, +1, or −1 where the photo is another recipe's; and `image_class_id` (B,) int32, the photo's class.
-In evaluation `readable` (B,) bool, False where a row is empty because its record is damaged."""
+record numbers; and the fields of the recipe tower's `make_batch`. In training also `has_image` (B,) bool, False if the
+row is damaged; `match` (B,) int32, +1, or −1 if the photo is another recipe's; and `image_class_id` (B,) int32, the
+class of the photo. In evaluation `readable` (B,) bool, False if the row is damaged."""
 
 RecipeFields = Callable[[Sequence[EncodedRecipe]], Batch]
 """Makes the fields of the recipe tower; see `models.registry.recipe_fields`."""
 
 
 class Rows(NamedTuple):
-    """Rows of a batch that are to be read.
+    """The rows of a batch to read.
 
     Attributes:
-        numbers: (B,) int64, of the records.
-        lenders: (B,) int64, the records whose photos they get.
-        chosen: (B,) int64, which of these photos.
-        uniform: (B, 3) float32 from [0, 1), for the crop.
+        numbers: (B,) int64 record numbers.
+        photo_records: (B,) int64, the records whose photos are used.
+        photos: (B,) int64, which photo of the record.
+        uniform: (B, 3) float32 from [0, 1), the random numbers of the crop.
     """
 
     numbers: np.ndarray
-    lenders: np.ndarray
-    chosen: np.ndarray
+    photo_records: np.ndarray
+    photos: np.ndarray
     uniform: np.ndarray
+
+    def take(self, rows: slice) -> "Rows":
+        """Returns some of the rows."""
+        return Rows(*(values[rows] for values in self))
 
 
 class BatchReader:
-    """Reads batches, from any thread.
+    """Reads batches. Thread-safe.
 
     Args:
-        index: of the split.
-        crop: of `images`.
-        recipe_fields: makes the recipe tower's fields; None = no recipes are wanted.
-        vectors: of the split.
-        damage: takes the damaged records.
+        index: Record index of the split.
+        crop: Crops and resizes photos.
+        recipe_fields: Makes the fields of the recipe tower; None reads photos only.
+        vectors: Precomputed vectors of the split.
+        damage: Counts the damaged records.
     """
 
     def __init__(
         self,
         index: RecordIndex,
         crop: images.Crops,
-        recipe_fields: RecipeFields | None,
-        vectors: Vectors,
-        damage: Damage,
+        recipe_fields: RecipeFields | None = None,
+        vectors: Vectors | None = None,
+        damage: Damage | None = None,
     ):
-        self._index, self._crop, self._vectors, self._damage = index, crop, vectors, damage
-        self._recipe_fields = recipe_fields
+        self._index, self._crop, self._recipe_fields = index, crop, recipe_fields
+        self._vectors = Vectors() if vectors is None else vectors
+        self._damage = Damage() if damage is None else damage
         self._records = RecordReader(index)
 
-    def __call__(self, rows: Rows) -> tuple[Batch, np.ndarray, np.ndarray]:
+    def __call__(self, rows: Rows) -> tuple[Batch, np.ndarray]:
         """Reads a batch.
 
         Returns:
-            (batch, (B,) whether the recipe can be read, (B,) whether the photo can). What cannot is zeros.
+            (batch, (B,) bool, whether recipe and photo could be read).
 
         Raises:
-            UserError: too many records are damaged.
+            UserError: Too many records are damaged.
         """
-        recipes, has_recipe = [EncodedRecipe()] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
+        recipes, readable = [EncodedRecipe()] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
         class_id = np.zeros(len(recipes), np.int32)
-        side = self._crop.size if self._vectors.photos is None else 0
-        crops, has_photo = np.zeros((len(recipes), side, side, 3), np.uint8), np.zeros(len(recipes), bool)
+        size = self._crop.size if self._vectors.photos is None else 0
+        crops = np.zeros((len(recipes), size, size, 3), np.uint8)
 
         def read(chunk: range) -> None:
-            # All of a row at once, while its photo is in the core's cache.
+            # One row after the other: its photo stays in the core's cache.
             for row in chunk:
-                number, lender = rows.numbers[row], rows.lenders[row]
+                number, photo_record = rows.numbers[row], rows.photo_records[row]
                 features = self._features(number)
                 if features is not None:
                     recipes[row], class_id[row] = self._recipe(features, number)
-                    has_recipe[row] = True
-                if side:
-                    lent = features if lender == number else self._features(lender)
-                    has_photo[row] = lent is not None and self._cut(rows, row, lent, crops[row])
+                photo_features = features if photo_record == number or not size else self._features(photo_record)
+                if features is not None and photo_features is not None:
+                    readable[row] = not size or self._cut(rows, row, photo_features, crops[row])
 
         map_chunks(read, len(recipes))
-        batch = {"record": rows.numbers, "class_id": class_id}
+        batch = {"record": rows.numbers, "class_id": class_id, "image": crops}
         if self._recipe_fields is not None:
             batch |= self._recipe_fields(recipes)
         if self._vectors.photos is not None:
-            batch["image"], has_photo = self._vectors_of_photos(rows)
-        else:
-            batch["image"] = crops
-        return batch, has_recipe, has_photo
+            batch["image"], has_features = self._photo_features(rows)
+            readable &= has_features
+        return batch, readable
 
     def close(self) -> None:
         """Closes the shards."""
         self._records.close()
 
     def _features(self, number: int) -> Mapping[str, Any] | None:
-        """What a record holds; None: it is damaged, which is reported."""
+        """Returns the features of a record; None if it is damaged, which is reported."""
         try:
             features = features_of(self._records.read(number))
             if not _is_recipe(features):
@@ -118,61 +121,87 @@ class BatchReader:
         except DamagedRecord as error:
             damaged = error
         except DecodeError:
-            damaged = self._index.damaged(number, "not the record of a recipe")
+            damaged = self._index.damaged(number, NOT_A_RECIPE)
         self._damage.report(damaged)
         return None
 
     def _recipe(self, features: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
-        """A record as recipe towers get it, and its class."""
+        """Returns the recipe of a record in the form that recipe towers read, and its class."""
         names = ("ingredient_ids", "word_ids", "sentence_lengths")
         ids = (np.fromiter(features[name].int64_list.value, np.int64) for name in names)
         vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
-        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(_text, features))
+        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(recipe_text, features))
         return recipe, next(iter(features["class_id"].int64_list.value), 0)
 
     def _cut(self, rows: Rows, row: int, features: Mapping[str, Any], crop: np.ndarray) -> bool:
-        """Cuts a row's photo into `crop`, (S, S, 3); False: it cannot be, which is reported."""
-        number, chosen, photos = rows.lenders[row], rows.chosen[row], features["images"].bytes_list.value
-        if chosen >= len(photos):
+        """Writes the crop of a row's photo to `crop`, (S, S, 3). Returns False if it is damaged, which is reported."""
+        number, photo, photos = rows.photo_records[row], rows.photos[row], features["images"].bytes_list.value
+        if photo >= len(photos):
             reason = "has no photo"
-        elif self._crop.cut(photos[chosen], rows.uniform[row], crop):
+        elif self._crop.cut(photos[photo], rows.uniform[row], crop):
             return True
         else:
-            photo = self._index.photo_ids[self._index.first_photo[number] + chosen].decode()
-            reason = f"its photo {photo} cannot be decoded"
+            photo_id = self._index.photo_ids[self._index.first_photo[number] + photo].decode()
+            reason = f"photo {photo_id} cannot be decoded"
         self._damage.report(self._index.damaged(number, reason))
         return False
 
-    def _vectors_of_photos(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """(B, F) float32 features of the chosen photos, and which of these could be decoded when they were made."""
+    def _photo_features(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (B, F) float32 features of the photos, and which of the photos have features."""
         photos = self._vectors.photos
         assert photos is not None
-        features = photos(self._index.first_photo[rows.lenders] + rows.chosen, rows.uniform[:, 0])
-        has_photo = np.asarray(~np.isnan(features).all(axis=1))
-        for number in rows.lenders[~has_photo]:
-            reason = f"a photo of it could not be decoded for {photos.source}"
+        features = photos(self._index.first_photo[rows.photo_records] + rows.photos, rows.uniform[:, 0])
+        is_missing = np.isnan(features).all(axis=1)
+        for number in rows.photo_records[is_missing]:
+            reason = f"a photo has no features in {photos.source}, because it could not be decoded"
             self._damage.report(self._index.damaged(number, reason))
-        return _spread(features[has_photo], has_photo), has_photo
-
-
-def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Puts values in the rows that are True, and zeros in the others."""
-    if rows.all():
-        return values
-    spread = np.zeros((len(rows), *values.shape[1:]), values.dtype)
-    spread[rows] = values
-    return spread
+        features[is_missing] = 0
+        return features, ~is_missing
 
 
 def _is_recipe(features: Mapping[str, Any]) -> bool:
-    """Whether its class can be one, and its sentences are those of its words."""
-    if any(abs(class_id) > MOST_CLASSES for class_id in features["class_id"].int64_list.value):
+    """Whether the class is in range and the sentence lengths add up to the number of words."""
+    if any(abs(class_id) > MAX_CLASS_ID for class_id in features["class_id"].int64_list.value):
         return False
     lengths = features["sentence_lengths"].int64_list.value
     return min(lengths, default=0) >= 0 and sum(lengths) == len(features["word_ids"].int64_list.value)
 
 
-def _text(features: Mapping[str, Any]) -> RecipeText:
+@dataclasses.dataclass(frozen=True)
+class StoredRecipe:
+    """A recipe as people see it.
+
+    Attributes:
+        text: Title, ingredient lines, instructions and id.
+        class_id: Class, 0 = background.
+        photo: The first photo, a JPEG file.
+    """
+
+    text: RecipeText
+    class_id: int
+    photo: bytes
+
+
+def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[StoredRecipe | None]:
+    """Yields the recipes of the records with these numbers, in order; None for a damaged one, which is reported."""
+    reader = RecordReader(index)
+    try:
+        for number in numbers:
+            try:
+                features = features_of(reader.read(number))
+            except DamagedRecord as damaged:
+                damage.report(damaged)
+                yield None
+                continue
+            class_id = next(iter(features["class_id"].int64_list.value), 0)
+            yield StoredRecipe(recipe_text(features), class_id, features["images"].bytes_list.value[0])
+    finally:
+        reader.close()
+
+
+def recipe_text(features) -> RecipeText:
+    """Returns the text of a record, given its features."""
+
     def lines(name: str) -> tuple[str, ...]:
         return tuple(value.decode("utf-8", errors="replace") for value in features[name].bytes_list.value)
 

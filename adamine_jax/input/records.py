@@ -1,39 +1,51 @@
 """Random access to the records of TFRecord shards, by an index of their offsets.
 
-The index is built once by reading every record (which also checks its CRC) and cached beside the shards, so that
-an epoch can visit the records in the order of its plan at the speed of a sequential read.
+The index is built once by reading every record, which also checks its CRC, and is cached beside the shards. An epoch
+can then visit the records in the order of its plan at the speed of a sequential read.
 """
 
 import dataclasses
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage, DamagedRecord
-from adamine_jax.input.shards import FOOTER_BYTES, HEADER_BYTES, Row, Scanned, fault, scan
+from adamine_jax.input.shards import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    NOT_A_RECIPE,
+    Scanned,
+    fault,
+    parse_row,
+    payload_length,
+    scan,
+)
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordIndex:
-    """Where each record of a split lies, in the order of the shards.
+    """The position of each record of a split, in the order of the shards.
 
     Attributes:
-        shards: the files.
-        shard: (N,) int32, number of the file.
+        shards: The TFRecord files.
+        shard: (N,) int32, index of the file.
         offset: (N,) int64, first byte of the payload.
-        length: (N,) int64, bytes of the payload.
+        length: (N,) int64, length of the payload in bytes.
         ids: (N,) recipe ids, bytes.
         class_id: (N,) int32, 0 = background.
-        has_classes: () bool, whether the records have a class field at all; without it all are background.
-        first_photo: (N + 1,) int64, number of each record's first photo among those of all records, and their total.
-        photo_ids: (P,) ids of the photos, bytes; empty ones where the records have none.
-        left_out: (L,) damaged records that have no number: `shard<TAB>first byte<TAB>reason`.
+        has_classes: () bool, whether all records have a class field; if not, all are background.
+        first_photo: (N + 1,) int64, index of each record's first photo among the photos of all records; then the total.
+        photo_ids: (P,) ids of the photos, bytes; empty if the records do not have them.
+        left_out: (L,) damaged records, which have no number: `shard<TAB>first byte<TAB>reason`.
     """
 
     shards: tuple[Path, ...]
@@ -51,108 +63,140 @@ class RecordIndex:
         return len(self.offset)
 
     def sorted_by_id(self) -> np.ndarray:
-        """(N,) int64 record numbers in the order of the ids: the order of every evaluation."""
+        """(N,) int64 record numbers sorted by recipe id, the order of every evaluation."""
         return np.argsort(self.ids, kind="stable")
 
     def damaged(self, number: int, reason: str) -> DamagedRecord:
-        """Says that a record is damaged, and where it lies."""
+        """Returns the error for a damaged record."""
         byte = int(self.offset[number]) - HEADER_BYTES
         return DamagedRecord(self.shards[self.shard[number]], byte, bytes(self.ids[number]), reason)
-
-    def rows_of(self, shard: int) -> dict[int, Row]:
-        """The rows of a shard, by their offset."""
-        rows = {}
-        for number in np.flatnonzero(self.shard == shard):
-            photos = self.photo_ids[self.first_photo[number] : self.first_photo[number + 1]]
-            class_id = int(self.class_id[number]) if self.has_classes else None
-            offset, length = int(self.offset[number]), int(self.length[number])
-            rows[offset] = Row(offset, length, bytes(self.ids[number]), class_id, [bytes(photo) for photo in photos])
-        return rows
 
 
 ARRAYS = tuple(field.name for field in dataclasses.fields(RecordIndex) if field.name != "shards")
 
 
 def load_index(shards: Sequence[Path], damage: Damage | None = None) -> RecordIndex:
-    """Reads the cached index of some shards, or builds it and caches it beside them.
+    """Loads the cached index of the shards, or builds and caches it.
+
+    If the shards were damaged after the index was cached, the cached index is kept: all records keep their numbers, and
+    a run that resumes keeps its epoch plans.
 
     Args:
-        shards: the TFRecord files of one split, in order.
-        damage: takes the damaged records; each load reports those that the index leaves out.
+        shards: The TFRecord files of one split, in order.
+        damage: Counts the damaged records. Each load reports those that the index leaves out.
 
     Raises:
-        UserError: a shard is unreadable, or too many records are damaged.
+        UserError: A shard is unreadable, or too many records are damaged.
     """
     shards, damage = tuple(shards), Damage() if damage is None else damage
     if not shards:
-        return _index_of((), [])
+        return _make_index((), [])
     stamp = _stamp(shards)
     cache = shards[0].parent / f".{shards[0].name.split('.tfrecord')[0]}.index.npz"
     cached = _read_cache(cache, shards)
-    if cached is not None and np.array_equal(cached[0], stamp):
+    is_current = cached is not None and np.array_equal(cached[0], stamp)
+    if cached is not None and is_current:
         index = cached[1]
-        for line in index.left_out:
-            shard, byte, reason = str(line).split("\t")
-            damage.report(DamagedRecord(shards[int(shard)], int(byte), b"", reason))
+    else:
+        old = cached[1] if cached is not None and _may_be_damaged(cached[0], stamp) else None
+        index = _renew(shards, old, damage)
+    for line in index.left_out:
+        shard, byte, reason = str(line).split("\t")
+        damage.report(DamagedRecord(shards[int(shard)], int(byte), b"", reason))
+    if is_current:
         return index
-    earlier = cached[1] if cached is not None and _are_the_same_files(cached[0], stamp) else None
-    index = build_index(shards, damage, earlier)
-    arrays = {name: getattr(index, name) for name in ARRAYS}
     try:
-        with files.written_whole(cache) as aside:
-            np.savez(aside, stamp=stamp, **arrays)
+        with files.written_whole(cache) as temporary:
+            np.savez(temporary, stamp=stamp, **{name: getattr(index, name) for name in ARRAYS})
     except OSError:
-        pass  # a read-only data set is indexed anew by each run
+        pass  # a read-only data set: each run builds the index again
     return index
 
 
-def build_index(
-    shards: Sequence[Path], damage: Damage | None = None, earlier: RecordIndex | None = None
-) -> RecordIndex:
-    """Reads every record of the shards once.
-
-    Args:
-        shards: the TFRecord files of one split, in order.
-        damage: takes the damaged records.
-        earlier: an index of the same shards from before, which knows what damage hides; see `shards.scan`.
+def build_index(shards: Sequence[Path]) -> RecordIndex:
+    """Builds the index by reading every record of the shards, the TFRecord files of one split, in order.
 
     Raises:
-        UserError: a shard is unreadable, or too many records are damaged.
+        DamagedRecord: A header is damaged or a shard is truncated.
     """
-    damage = Damage() if damage is None else damage
-    with Progress("indexing the records", len(shards), "shard") as progress, ThreadPoolExecutor() as pool:
+    scanned = _map_shards(lambda shard: scan(shards[shard]), len(shards), "indexing the records")
+    return _make_index(tuple(shards), scanned)
 
-        def scan_shard(number: int) -> Scanned:
-            scanned = scan(shards[number], earlier.rows_of(number) if earlier is not None else {}, damage)
+
+def _renew(shards: tuple[Path, ...], old: RecordIndex | None, damage: Damage) -> RecordIndex:
+    """Builds the index, or keeps an old one if the shards are the old ones with some damage."""
+    try:
+        index = build_index(shards)
+    except DamagedRecord:
+        if old is not None and _verify(old, damage):
+            return old
+        raise
+    return old if old is not None and len(index.left_out) and _verify(old, damage) else index
+
+
+def _verify(index: RecordIndex, damage: Damage) -> bool:
+    """Whether the shards contain the records of the index, apart from damaged ones, which are reported."""
+    reader = RecordReader(index)
+
+    def check(shard: int) -> list[DamagedRecord] | None:
+        damaged, is_same = [], False
+        for number in np.flatnonzero(index.shard == shard).tolist():
+            is_same |= reader.has_header(number)
+            try:
+                row = parse_row(reader.read(number), 0)
+            except DamagedRecord as error:
+                damaged.append(error)
+                continue
+            if row is None:
+                damaged.append(index.damaged(number, NOT_A_RECIPE))
+            elif row.id != index.ids[number]:
+                return None
+        return damaged if is_same or not damaged else None
+
+    checked = _map_shards(check, len(index.shards), "checking the records")
+    reader.close()
+    if any(shard is None for shard in checked):
+        return False
+    for record in (record for shard in checked for record in shard or ()):
+        damage.report(record)
+    return True
+
+
+def _map_shards(function: Callable[[int], T], count: int, title: str) -> list[T]:
+    """Calls a function with the index of each shard, in threads, and shows the progress."""
+    with Progress(title, count, "shard") as progress, ThreadPoolExecutor() as pool:
+
+        def call(shard: int) -> T:
+            result = function(shard)
             progress.update()
-            return scanned
+            return result
 
-        return _index_of(tuple(shards), list(pool.map(scan_shard, range(len(shards)))))
+        return list(pool.map(call, range(count)))
 
 
 def _stamp(shards: Sequence[Path]) -> np.ndarray:
-    """(S,) name, size and time of each shard: an index belongs to these."""
+    """(S,) name, size and modification time of each shard."""
     return np.array([f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in shards])
 
 
-def _are_the_same_files(earlier: np.ndarray, stamp: np.ndarray) -> bool:
-    """Whether shards are those of an earlier stamp, copied, damaged or cut off since."""
-    if len(earlier) != len(stamp):
+def _may_be_damaged(old: np.ndarray, new: np.ndarray) -> bool:
+    """Whether shards have the names of an earlier stamp and are not longer, as after a copy, damage or truncation."""
+    if len(old) != len(new):
         return False
-    pairs = [(str(old).rsplit(" ", 2), str(new).rsplit(" ", 2)) for old, new in zip(earlier, stamp, strict=True)]
-    return all(old[0] == new[0] and int(old[1]) >= int(new[1]) for old, new in pairs)
+    pairs = [(str(a).rsplit(" ", 2), str(b).rsplit(" ", 2)) for a, b in zip(old, new, strict=True)]
+    return all(a[0] == b[0] and int(a[1]) >= int(b[1]) for a, b in pairs)
 
 
 def _read_cache(cache: Path, shards: tuple[Path, ...]) -> tuple[np.ndarray, RecordIndex] | None:
-    """The stamp and the index of a cache; None where there is none that can be used."""
+    """Returns the stamp and the index of a cache; None if it is missing, damaged or of another version."""
     try:
         with open(cache, "rb") as file, np.load(file) as arrays:
             return arrays["stamp"], RecordIndex(shards, **{field: arrays[field] for field in ARRAYS})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # no index, a damaged one, or one of another version: it is built again
+        return None
 
 
-def _index_of(shards: tuple[Path, ...], scanned: list[Scanned]) -> RecordIndex:
+def _make_index(shards: tuple[Path, ...], scanned: list[Scanned]) -> RecordIndex:
     rows = [row for shard in scanned for row in shard.rows]
     return RecordIndex(
         shards=shards,
@@ -172,36 +216,37 @@ def _index_of(shards: tuple[Path, ...], scanned: list[Scanned]) -> RecordIndex:
 
 
 class RecordReader:
-    """Reads records by number, from any thread.
+    """Reads records by number. Thread-safe.
 
     Args:
-        index: of the split.
+        index: Record index of the split.
     """
 
     def __init__(self, index: RecordIndex):
         self._index = index
         self._files = [os.open(path, os.O_RDONLY) for path in index.shards]
 
-    def __call__(self, numbers: np.ndarray) -> list[bytes]:
-        """Returns the payloads of the records with these numbers, each checked against its CRC.
+    def read(self, number: int) -> bytes:
+        """Returns the payload of a record.
 
         Raises:
-            DamagedRecord: a record is damaged; the message names its shard, position and recipe id.
+            DamagedRecord: The record is unreadable, truncated or has a wrong checksum.
         """
-        return [self.read(number) for number in numbers]
-
-    def read(self, number: int) -> bytes:
-        """Returns the payload of one record; see `__call__`."""
         index = self._index
         shard, offset, length = index.shard[number], int(index.offset[number]), int(index.length[number])
         try:
             record = os.pread(self._files[shard], length + FOOTER_BYTES, offset)
-        except OSError as error:  # a bad place on the disk
+        except OSError as error:  # a bad sector
             raise index.damaged(number, f"cannot be read ({error.strerror})") from None
         payload = record[:length]
         if reason := fault(payload, record[length:], length):
             raise index.damaged(number, reason)
         return payload
+
+    def has_header(self, number: int) -> bool:
+        """Whether the header of a record is where the index expects it."""
+        file, offset = self._files[self._index.shard[number]], int(self._index.offset[number])
+        return payload_length(os.pread(file, HEADER_BYTES, offset - HEADER_BYTES)) == self._index.length[number]
 
     def close(self) -> None:
         """Closes the shards."""

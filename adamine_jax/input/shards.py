@@ -1,34 +1,42 @@
-"""TFRecord files as they lie on the disk: each record's place, checksum and what the index keeps of it."""
+"""Reads TFRecord files and the `tf.train.Example`s in them without TensorFlow, whose import takes seconds.
+
+The protocol buffer messages have the fields of TensorFlow's example.proto and feature.proto, which cannot change
+without breaking stored TFRecords. They are declared here because the generated modules come only with TensorFlow.
+"""
 
 import dataclasses
 import struct
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import google_crc32c
-import tqdm
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
 
-from adamine_jax.input.damage import Damage, DamagedRecord
-from adamine_jax.input.examples import DecodeError, features_of
+from adamine_jax.input.damage import DamagedRecord
+
+__all__ = ["DecodeError", "Row", "Scanned", "fault", "features_of", "masked_crc", "parse_row", "payload_length", "scan"]
 
 HEADER_BYTES = 12
-"""uint64 length of the payload and the masked CRC-32C of these 8 bytes; 4 bytes of payload CRC follow it."""
+"""uint64 length of the payload and the masked CRC-32C of these 8 bytes. The payload and its 4-byte CRC follow."""
 FOOTER_BYTES = 4
-MOST_CLASSES = 2**31 - 1
-"""A batch has classes as int32."""
+MAX_CLASS_ID = 2**31 - 1
+"""Batches store classes as int32."""
+NOT_A_RECIPE = "not the record of a recipe"
+TRUNCATED = "the file ends inside a record"
+
+_Field = descriptor_pb2.FieldDescriptorProto
 
 
 class Row(NamedTuple):
-    """What the index keeps of a record.
+    """The index entry of a record.
 
     Attributes:
-        offset: first byte of its payload.
-        length: bytes of its payload.
-        id: of the recipe.
-        class_id: None where the record has no such field.
-        photo_ids: of its photos; empty ones where it has none.
+        offset: First byte of the payload.
+        length: Length of the payload in bytes.
+        id: Id of the recipe.
+        class_id: Class of the recipe; None if the record has no such field.
+        photo_ids: Ids of the photos; empty strings if the record does not have them.
     """
 
     offset: int
@@ -40,121 +48,121 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass
 class Scanned:
-    """A shard that was read from its beginning to its end.
+    """The records of a shard.
 
     Attributes:
-        rows: of its records, in order.
-        left_out: (first byte, reason) of the damaged ones that have no row.
+        rows: Index entries in order.
+        left_out: (first byte, reason) of each damaged record, which has no index entry.
     """
 
     rows: list[Row] = dataclasses.field(default_factory=list)
     left_out: list[tuple[int, str]] = dataclasses.field(default_factory=list)
 
 
-def scan(path: Path, earlier: Mapping[int, Row], damage: Damage) -> Scanned:
-    """Reads every record of a shard.
-
-    A damaged record is reported. It has the row of the earlier index where there is one, so that the record numbers
-    of a training that goes on stay what they were, and none where there is not. A header that is damaged and an end
-    that is missing lose the place of all that follows: only the earlier index still knows it.
-
-    Args:
-        path: the TFRecord file.
-        earlier: rows of an earlier index of the same shard, by their offset.
-        damage: takes the damaged records.
+def scan(path: Path) -> Scanned:
+    """Reads every record of a shard and checks it.
 
     Raises:
-        UserError: too many records are damaged, or places are lost that no earlier index knows.
+        DamagedRecord: A header is damaged or the file is truncated, which hides the positions of all records after it.
     """
-    scanned = Scanned()
-    start = 0
+    scanned, start = Scanned(), 0
     with open(path, "rb") as file:
         while header := file.read(HEADER_BYTES):
-            offset = start + HEADER_BYTES
-            known = earlier.get(offset)
-            if len(header) == HEADER_BYTES and masked_crc(header[:8]) == struct.unpack("<I", header[8:])[0]:
-                length = struct.unpack("<Q", header[:8])[0]
-            elif known is not None:
-                _note(f"{path}, byte {start}: damaged TFRecord header; an earlier index tells where the record lies")
-                length = known.length
-            else:
-                lost = DamagedRecord(path, start, b"", "damaged TFRecord header")
-                if not (rest := _from(offset, earlier)):
-                    raise lost
-                damage.report(lost)
-                scanned.left_out.append((start, lost.reason))
-                start = file.seek(rest[0].offset - HEADER_BYTES)
-                continue
+            length = payload_length(header)
+            if length is None:
+                raise DamagedRecord(path, start, b"", "damaged TFRecord header")
             try:
-                row = _read_row(file, path, start, length)
-            except EOFError:
-                if not (rest := _from(offset, earlier)):
-                    raise DamagedRecord(path, start, b"", "the file ends inside a record") from None
-                _note(f"{path}, byte {start}: the file ends inside a record; an earlier index knows {len(rest)} more")
-                scanned.rows += rest
-                break
-            except DamagedRecord as damaged:
-                if known is not None and known.length == length:
-                    damage.report(DamagedRecord(path, start, known.id, damaged.reason))
-                    scanned.rows.append(known)
-                else:
-                    damage.report(damaged)
-                    scanned.left_out.append((start, damaged.reason))
-            else:
-                if known is not None and (known.length, known.id) != (length, row.id):
-                    earlier = {}  # of other files with these names
+                payload, footer = file.read(length), file.read(FOOTER_BYTES)
+                reason = fault(payload, footer, length)
+            except OSError as error:  # a bad sector
+                payload, reason = b"", f"cannot be read ({error.strerror})"
+            if reason == TRUNCATED:
+                raise DamagedRecord(path, start, b"", reason)
+            row = None if reason else parse_row(payload, start + HEADER_BYTES)
+            if row is not None:
                 scanned.rows.append(row)
-            start = file.seek(offset + length + FOOTER_BYTES)  # a read that failed stopped somewhere
+            else:
+                scanned.left_out.append((start, reason or NOT_A_RECIPE))
+            start = file.seek(start + HEADER_BYTES + length + FOOTER_BYTES)  # a failed read stops anywhere
     return scanned
 
 
-def _from(offset: int, rows: Mapping[int, Row]) -> list[Row]:
-    """The rows from an offset on, in order."""
-    return [row for place, row in sorted(rows.items()) if place >= offset]
+def payload_length(header: bytes) -> int | None:
+    """Returns the length of the payload that a record's header gives; None if the header is damaged."""
+    if len(header) < HEADER_BYTES or masked_crc(header[:8]) != struct.unpack("<I", header[8:])[0]:
+        return None
+    return struct.unpack("<Q", header[:8])[0]
 
 
-def _read_row(file: BinaryIO, path: Path, start: int, length: int) -> Row:
-    """Reads the record whose header ends here.
-
-    Raises:
-        EOFError: the file ends before it does.
-        DamagedRecord: its payload is not what was written, or no recipe.
-    """
-    try:
-        payload, footer = file.read(length), file.read(FOOTER_BYTES)
-    except OSError as error:  # a bad place on the disk
-        raise DamagedRecord(path, start, b"", f"cannot be read ({error.strerror})") from None
-    if len(payload) < length or len(footer) < FOOTER_BYTES:
-        raise EOFError
-    if reason := fault(payload, footer, length):
-        raise DamagedRecord(path, start, b"", reason)
+def parse_row(payload: bytes, offset: int) -> Row | None:
+    """Returns the index entry of a payload at this offset; None if it is not the record of a recipe."""
     try:
         example = features_of(payload)
         identifier = example["id"].bytes_list.value[0]
     except (DecodeError, IndexError):
-        raise DamagedRecord(path, start, b"", "not the record of a recipe") from None
+        return None
     labels = example["class_id"].int64_list.value
-    if labels and abs(labels[0]) > MOST_CLASSES:
-        raise DamagedRecord(path, start, b"", "not the record of a recipe")
+    if labels and abs(labels[0]) > MAX_CLASS_ID:
+        return None
     photos, photo_ids = len(example["images"].bytes_list.value), list(example["image_ids"].bytes_list.value)
     if len(photo_ids) != photos:
         photo_ids = [b""] * photos
-    return Row(start + HEADER_BYTES, length, identifier, labels[0] if labels else None, photo_ids)
+    return Row(offset, len(payload), identifier, labels[0] if labels else None, photo_ids)
 
 
 def fault(payload: bytes, footer: bytes, length: int) -> str:
-    """What is wrong with a record of `length` bytes, by its checksum; empty where nothing is."""
+    """Returns what is wrong with a record whose payload should have `length` bytes; empty if nothing is."""
     if len(payload) < length or len(footer) < FOOTER_BYTES:
-        return "the file ends inside a record"
+        return TRUNCATED
     return "" if masked_crc(payload) == struct.unpack("<I", footer)[0] else "record with a wrong checksum"
 
 
 def masked_crc(payload: bytes) -> int:
-    """TFRecord's checksum: CRC-32C rotated right by 15 bits, plus a constant."""
+    """Computes TFRecord's checksum: CRC-32C rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(payload)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _note(line: str) -> None:
-    tqdm.tqdm.write(line, file=sys.stderr)
-    sys.stderr.flush()
+def features_of(payload: bytes) -> dict[str, Message]:
+    """Parses the features of a record.
+
+    Each value is a `Feature` with the fields `bytes_list.value` and `int64_list.value`, empty if the feature is of
+    another type. A missing name gives an empty feature.
+
+    Raises:
+        DecodeError: The payload is not a `tf.train.Example`.
+    """
+    return _Example.FromString(payload).features.feature
+
+
+def _declare_example() -> type[Message]:
+    file = descriptor_pb2.FileDescriptorProto(name="adamine_jax/example.proto", package="adamine_jax", syntax="proto3")
+
+    def message(name: str, *fields: _Field) -> descriptor_pb2.DescriptorProto:
+        return file.message_type.add(name=name, field=fields)
+
+    def field(name: str, number: int, kind: str | int, label: int = _Field.LABEL_OPTIONAL, **more) -> _Field:
+        if isinstance(kind, str):
+            more |= {"type_name": f".adamine_jax.{kind}", "type": _Field.TYPE_MESSAGE}
+        else:
+            more |= {"type": kind}
+        return _Field(name=name, number=number, label=label, **more)
+
+    lists = {"BytesList": _Field.TYPE_BYTES, "FloatList": _Field.TYPE_FLOAT, "Int64List": _Field.TYPE_INT64}
+    for name, kind in lists.items():
+        message(name, field("value", 1, kind, _Field.LABEL_REPEATED))
+    kinds = (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List"))
+    feature = message("Feature", *(field(name, at, kind, oneof_index=0) for at, (name, kind) in enumerate(kinds, 1)))
+    feature.oneof_decl.add(name="kind")
+    features = message("Features", field("feature", 1, "Features.FeatureEntry", _Field.LABEL_REPEATED))
+    entry = features.nested_type.add(
+        name="FeatureEntry", field=[field("key", 1, _Field.TYPE_STRING), field("value", 2, "Feature")]
+    )
+    entry.options.map_entry = True
+    message("Example", field("features", 1, "Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("adamine_jax.Example"))
+
+
+_Example = _declare_example()

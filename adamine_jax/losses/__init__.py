@@ -1,4 +1,4 @@
-"""The training losses: pure functions of the global batch's embeddings."""
+"""Training losses: pure functions of the embeddings of the global batch."""
 
 import typing
 
@@ -20,7 +20,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> typing.Any:
-    """The names above, imported when they are asked for: evaluation and search need none of them."""
+    """Imports the names above on first access: evaluation and search need none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

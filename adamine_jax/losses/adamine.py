@@ -1,4 +1,4 @@
-"""AdaMine's loss: instance and semantic triplets, averaged over those that still cost something (adaptive mining)."""
+"""AdaMine's loss: instance and semantic triplets, averaged over the costs above 0 (adaptive mining)."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -13,7 +13,7 @@ from adamine_jax.base.rules import BOOLEAN, Rule, integer, is_number, number, on
 from adamine_jax.losses.base import Metrics
 from adamine_jax.losses.distances import normalize
 from adamine_jax.losses.lifted import lifted_loss
-from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_broken
+from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_not_finite
 from adamine_jax.losses.triplet import (
     AGGREGATIONS,
     INSTANCE_STRATEGIES,
@@ -53,33 +53,34 @@ def adamine_loss(
 
         c_ij = max(0, d(image_i, recipe_i) − d(image_i, recipe_j) + margin).
 
-    With `aggregation="valid"` its loss is the sum of these costs over the number of those that are not zero, so that
-    triplets which are already satisfied do not dilute the gradient. A leading S makes a strategy semantic: positives
-    and negatives then come from the classes. The loss is Σ_s weight_s · loss_s / number of strategies.
+    With `aggregation="valid"` the loss of a strategy is the sum of its costs over the number of costs above 0, so that
+    satisfied triplets do not dilute the gradient. A leading S makes a strategy semantic: positives and negatives then
+    come from the classes. The total is Σ_s weight_s · loss_s / number of strategies.
 
     Args:
-        image: (B, D) embeddings of the photos, any float type; they are normalised here.
-        recipe: (B, D) embeddings of the recipes.
-        class_id: (B,) int, the recipes' classes, 0 = background.
-        match: (B,) +1 where image and recipe of a row belong together, −1 where not: such rows take no part in
-            instance strategies. None = all belong together.
-        image_class_id: (B,) int, the photos' classes where they differ from `class_id`.
-        margin: In cosine distance.
-        strategies: Of `STRATEGIES`: anchor, positive, negative; S = semantic; or 'LIFT'.
-        weights: One per strategy.
-        sampling: Which negatives an anchor keeps: 'hardest', 'semi_hard' or 'random' ones.
-        num_negatives: How many of them; None = all.
+        image: (B, D) image embeddings of any floating dtype. They need not be normalised.
+        recipe: (B, D) recipe embeddings.
+        class_id: (B,) int, classes of the recipes, 0 = background.
+        match: (B,) +1 if image and recipe of the row belong together, −1 if not. Rows with −1 are excluded from
+            instance strategies. None means that all rows match.
+        image_class_id: (B,) int, classes of the images if they differ from `class_id`.
+        margin: Margin in cosine distance.
+        strategies: Names from `STRATEGIES`: anchor, positive, negative; S = semantic; or 'LIFT'.
+        weights: Weight of each strategy.
+        sampling: Which negatives of an anchor to keep: 'hardest', 'semi_hard' or 'random'.
+        num_negatives: Number of negatives to keep per anchor. None keeps all.
         aggregation: 'valid', or 'mean' over all costs.
-        semantic_positives: 'first' other item of the anchor's class, or 'all' of them.
-        semantic_negatives: 'smallest', as many as the anchor with the fewest has, or 'all'.
-        lifted_published_scale: Multiplies 'LIFT' by N², as the published code does.
-        block: Candidates compared at a time: memory grows with B · block. 0 = what suits B.
-        key: Of `sampling='random'`.
+        semantic_positives: 'first' uses the first other item of the anchor's class, 'all' uses all of them.
+        semantic_negatives: 'smallest' gives every anchor as many negatives as the anchor with the fewest has; 'all'
+            keeps all.
+        lifted_published_scale: Whether to multiply 'LIFT' by N², as the published code does.
+        block: Number of candidates per block; memory grows with B · block. 0 picks a value for B.
+        key: PRNG key, required by `sampling='random'`.
 
     Returns:
         (loss, metrics), scalars in float32 or wider: `loss`, `bad_pairs` (the fraction of costs that are exactly 0,
-        averaged over the strategies), and `loss_<STRATEGY>` (with its weight) and `bad_pairs_<STRATEGY>` of each. An
-        embedding that is not finite makes the loss NaN.
+        averaged over the strategies), and for each strategy `loss_<STRATEGY>` (weighted) and `bad_pairs_<STRATEGY>`.
+        The loss is NaN if an embedding is not finite.
 
     >>> import jax.numpy as jnp
     >>> loss, metrics = adamine_loss(jnp.eye(4), jnp.eye(4), jnp.zeros(4, int), strategies=("IRR",), weights=(1.0,))
@@ -89,7 +90,7 @@ def adamine_loss(
     class_id = jnp.asarray(class_id)
     image_class_id = class_id if image_class_id is None else jnp.asarray(image_class_id)
     dtype = jnp.result_type(image, recipe)
-    image, recipe = (normalize(jnp.asarray(side).astype(dtype)) for side in (image, recipe))
+    image, recipe = (normalize(jnp.asarray(x).astype(dtype)) for x in (image, recipe))
     matched = jnp.ones(len(image), bool) if match is None else jnp.asarray(match) > 0
     pairs = Pairs({"I": image, "R": recipe}, {"I": image_class_id, "R": class_id}, matched)
     options = Options(margin, tuple(strategies), sampling, num_negatives, semantic_positives, semantic_negatives, block)
@@ -102,12 +103,12 @@ def adamine_loss(
     for strategy, weight in zip(strategies, weights, strict=True):
         loss, bad_pairs = reduced[strategy]
         metrics |= {f"loss_{strategy}": weight * loss, f"bad_pairs_{strategy}": bad_pairs}
-    zero = jnp.zeros((), image.dtype)  # of the default dtype it would widen the loss where JAX computes in 64 bits
+    zero = jnp.zeros((), image.dtype)  # a Python 0 would widen the loss if JAX computes in 64 bits
     bad_pairs, loss = (
         sum((metrics[f"{name}_{strategy}"] for strategy in strategies), start=zero) / len(strategies)
         for name in ("bad_pairs", "loss")
     )
-    loss = nan_if_broken(loss, image, recipe)
+    loss = nan_if_not_finite(loss, image, recipe)
     return loss, {"loss": loss, "bad_pairs": bad_pairs, **metrics}
 
 
@@ -118,7 +119,7 @@ class TripletLoss(RetrievalLoss):
         **RetrievalLoss.rules,
         "margin": number("from 0"),
         "strategies": (
-            f"a tuple of different ones of {', '.join(STRATEGIES)}",
+            f"a tuple of distinct strategies from {', '.join(STRATEGIES)}",
             lambda v: len(v) > 0 and set(v) <= set(STRATEGIES) and len(set(v)) == len(v),
         ),
         "weights": ("numbers from 0", lambda v: all(is_number(w) and w >= 0 for w in v)),
@@ -140,13 +141,13 @@ class TripletLoss(RetrievalLoss):
         loss.margin = 0.3  # in cosine distance
         loss.strategies = ("IRR", "RII", "SIRR", "SRII")  # anchor, positive, negative; S = semantic; or 'LIFT'
         loss.weights = (1.0, 1.0, 0.1, 0.1)  # one per strategy
-        loss.sampling = "hardest"  # which negatives an anchor keeps: 'hardest', 'semi_hard' or 'random' ones
-        loss.num_negatives = config_dict.placeholder(int)  # how many of these; None = all
-        loss.aggregation = "valid"  # average over non-zero costs (adaptive mining), or 'mean' over all
-        loss.semantic_positives = "first"  # the first other item of the anchor's class, or 'all' of them
-        loss.semantic_negatives = "smallest"  # as many as the anchor with the fewest has, or 'all'
-        loss.lifted_published_scale = False  # True: 'LIFT' times N², the published code's slip
-        loss.block = 0  # candidates compared at a time: memory grows with batch_size · block; 0 = what suits its size
+        loss.sampling = "hardest"  # which negatives an anchor keeps: 'hardest', 'semi_hard' or 'random'
+        loss.num_negatives = config_dict.placeholder(int)  # negatives kept per anchor; None = all
+        loss.aggregation = "valid"  # average over costs above 0 (adaptive mining); 'mean': over all
+        loss.semantic_positives = "first"  # the first other item of the anchor's class; 'all': all of them
+        loss.semantic_negatives = "smallest"  # as many per anchor as the anchor with the fewest has; 'all': all
+        loss.lifted_published_scale = False  # True: 'LIFT' times N², as in the published code
+        loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
         loss.update(super().defaults())
         return loss
 
@@ -155,16 +156,16 @@ class TripletLoss(RetrievalLoss):
         if len(loss.weights) != len(loss.strategies):
             raise UserError(
                 f"config.loss.weights has {len(loss.weights)} numbers for {len(loss.strategies)} strategies: "
-                "takes one for each of config.loss.strategies"
+                "give one weight for each of config.loss.strategies"
             )
         if not any(loss.weights):
-            raise UserError("config.loss.weights are all 0: nothing would be learned; takes at least one above 0")
+            raise UserError("config.loss.weights are all 0: nothing would be learned; set at least one above 0")
         if loss.margin > 2:
-            raise UserError(
-                f"config.loss.margin = {loss.margin}: takes at most 2, the largest cosine distance there is"
-            )
+            raise UserError(f"config.loss.margin = {loss.margin}: must be at most 2, the largest cosine distance")
         if loss.sampling == "random" and loss.num_negatives is None:
-            raise UserError("config.loss.sampling = 'random': takes a config.loss.num_negatives, how many to draw")
+            raise UserError(
+                "config.loss.sampling = 'random': set config.loss.num_negatives, the number of negatives to draw"
+            )
 
     @property
     def uses_class_pairs(self) -> bool:
@@ -173,7 +174,7 @@ class TripletLoss(RetrievalLoss):
     @property
     def classes_needed_by(self) -> str:
         if self.uses_class_pairs:
-            return "config.loss.strategies has semantic ones"
+            return "config.loss.strategies has semantic strategies"
         return super().classes_needed_by
 
     def retrieval(self, embeddings, batch, key):

@@ -1,10 +1,11 @@
-"""Which triplets a strategy forms: for each anchor its positive, and which candidates are its negatives.
+"""Which triplets a strategy forms: the positive of each anchor, and which candidates are its negatives.
 
-Nothing here is (B, B): whether candidate j is a negative of anchor i follows from two numbers of each,
+No (B, B) mask is stored. Candidate j is a negative of anchor i if and only if
 
     label_i ≠ label_j   and   rank_j ≤ limit_i,
 
-so that the costs can be computed a block at a time, in any order, on any number of devices.
+which takes two integers per anchor and two per candidate. The costs can therefore be computed one block of candidates
+at a time, in any order, on any number of devices.
 """
 
 from typing import NamedTuple
@@ -13,20 +14,21 @@ import jax
 import jax.numpy as jnp
 
 BACKGROUND = 0
-"""The class of items without a class; they take no part in semantic triplets."""
+"""The class of items without a class. They are excluded from semantic triplets."""
 
 NEVER = jnp.iinfo(jnp.int32).max
-"""Rank of a candidate that is nobody's negative."""
+"""Rank of a candidate that is never a negative."""
 
 
 class Anchors(NamedTuple):
-    """The anchors of one strategy, one a row of the batch.
+    """The anchors of one strategy, one per row of the batch.
 
     Attributes:
-        positive: (B,) int32, the batch index of each anchor's positive.
-        label: (B,) int32, of the items that are not its negatives.
-        limit: (B,) int32, the highest rank of its negatives; −1: the anchor takes no part.
-        entries: (B,) float, the costs that count for it: its negatives, and the zeroed diagonal of instance triplets.
+        positive: (B,) int32, the row of each anchor's positive.
+        label: (B,) int32; candidates with the same label are not negatives.
+        limit: (B,) int32, the highest rank of a negative; −1 excludes the anchor.
+        entries: (B,) float, the number of costs that count for the anchor: its negatives, plus the zeroed diagonal
+            entry of instance triplets.
     """
 
     positive: jax.Array
@@ -40,7 +42,7 @@ class Candidates(NamedTuple):
 
     Attributes:
         label: (B,) int32.
-        rank: (B,) int32 from 0, `NEVER` for those that take no part.
+        rank: (B,) int32 from 0; `NEVER` excludes the candidate.
     """
 
     label: jax.Array
@@ -48,13 +50,13 @@ class Candidates(NamedTuple):
 
 
 def instance(matched: jax.Array, dtype) -> tuple[Anchors, Candidates]:
-    """Every matched pair is an anchor with its other half as positive and all other matched items as negatives.
+    """Forms instance triplets: the positive is the other half of the pair, every other matched item is a negative.
 
-    The anchor's own pair is an entry of cost 0, as published: it counts in the mean and in `bad_pairs`.
+    The anchor's own pair counts as an entry of cost 0, in the mean and in `bad_pairs`, as in the published code.
 
     Args:
-        matched: (B,) bool, whether image and recipe of a row belong together; the others take no part.
-        dtype: of the counts.
+        matched: (B,) bool, whether image and recipe of a row belong together. Other rows are excluded.
+        dtype: The dtype of `entries`.
     """
     rows = jnp.arange(len(matched), dtype=jnp.int32)
     count = jnp.sum(matched, dtype=dtype)
@@ -63,13 +65,13 @@ def instance(matched: jax.Array, dtype) -> tuple[Anchors, Candidates]:
 
 
 class Classes(NamedTuple):
-    """Candidates sorted by class, and where each anchor's class lies among them; see `sort_by_class`."""
+    """Candidates sorted by class, and the position of each anchor's class; see `sort_by_class`."""
 
     order: jax.Array  # (B,) candidates by class, in batch order within a class
-    place: jax.Array  # (B,) of each candidate in `order`
-    begin: jax.Array  # (B,) where in `order` each anchor's class begins
-    others: jax.Array  # (B,) candidates of the anchor's class, its own row not counted; 0 for the background
-    own: jax.Array  # (B,) bool, whether its own row's candidate is of its class
+    place: jax.Array  # (B,) position of each candidate in `order`
+    begin: jax.Array  # (B,) start of each anchor's class in `order`
+    others: jax.Array  # (B,) candidates of the anchor's class, without its own row; 0 for the background
+    own: jax.Array  # (B,) bool, whether the candidate of the anchor's own row is of its class
 
 
 def sort_by_class(anchor_class: jax.Array, candidate_class: jax.Array) -> Classes:
@@ -77,7 +79,7 @@ def sort_by_class(anchor_class: jax.Array, candidate_class: jax.Array) -> Classe
 
     Args:
         anchor_class: (B,) int, 0 = background.
-        candidate_class: (B,) int, of the other items; differs in mismatched pairs only.
+        candidate_class: (B,) int, classes of the candidates. They differ from `anchor_class` in mismatched pairs only.
     """
     order = jnp.argsort(candidate_class, stable=True)
     place = jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=order.dtype))
@@ -92,47 +94,60 @@ def sort_by_class(anchor_class: jax.Array, candidate_class: jax.Array) -> Classe
 def semantic(
     anchor_class: jax.Array, candidate_class: jax.Array, *, nth: jax.Array | int, fewest: bool, dtype
 ) -> tuple[Anchors, Candidates]:
-    """Every classed item is an anchor with another item of its class as positive and other classes' as negatives.
+    """Forms semantic triplets: the positive shares the anchor's class, negatives are items of other classes.
 
-    With `fewest` an anchor's negatives are the first m items of other classes, in batch order, m being the smallest
-    number of negatives that any anchor of the batch has: frequent classes then weigh no less than rare ones. An anchor
-    whose class stands alone has no positive and is left out (the published code crashes).
+    With `fewest`, every anchor keeps m negatives, the first m in batch order, where m is the smallest number of
+    negatives that any anchor of the batch has. Frequent classes then weigh no less than rare ones. An anchor that is
+    the only item of its class is excluded (the published code crashes).
+
+    The rank of a candidate is its position among the classed candidates of the batch, from 1. The first m negatives of
+    an anchor are then those up to rank m plus the number of candidates of its own class that precede the m-th negative.
+    Example with the classes 5, 5, 7, 7, 7, 0 (0 = background):
+
+        candidate                 0  1  2  3  4  5
+        class                     5  5  7  7  7  0
+        rank                      1  2  3  4  5  NEVER
+
+    Anchors of class 5 have 3 negatives, those of class 7 have 2, so m = 2. Anchors of class 5 keep candidates 2 and 3:
+    two candidates of their class come first, so the limit is 2 + 2 = 4. Anchors of class 7 keep candidates 0 and 1:
+    none of their class precedes candidate 1, so the limit is 2 + 0 = 2.
 
     Args:
         anchor_class: (B,) int, 0 = background.
-        candidate_class: (B,) int, of positives and negatives.
+        candidate_class: (B,) int, classes of positives and negatives.
         nth: () int, which other item of the class is the positive, in batch order; 0 = the first, as published. Anchors
-            that have no such item are left out.
-        fewest: keep the first m negatives; otherwise all of them.
-        dtype: of the counts.
+            without such an item are excluded.
+        fewest: Whether to keep the first m negatives, or all of them.
+        dtype: The dtype of `entries`.
     """
     size = len(anchor_class)
     rows = jnp.arange(size, dtype=jnp.int32)
     order, place, begin, others, own = sort_by_class(anchor_class, candidate_class)
-    # The anchor's own row, where it is of the class, is passed over.
-    at = begin + nth + (own & (place <= begin + nth))
-    positive = order[jnp.minimum(at, size - 1)].astype(jnp.int32)
+    # Skip the anchor's own row, if it is in the class and precedes the nth item.
+    index = begin + nth + (own & (place <= begin + nth))
+    positive = order[jnp.minimum(index, size - 1)].astype(jnp.int32)
     is_classed = anchor_class != BACKGROUND
-    takes_part = is_classed & (nth < others)
+    is_anchor = is_classed & (nth < others)
 
     is_candidate = candidate_class != BACKGROUND
-    rank = jnp.cumsum(is_candidate, dtype=jnp.int32)  # from 1
-    of_class = others + own
-    negatives = rank[-1] - of_class
+    rank = jnp.cumsum(is_candidate, dtype=jnp.int32)
+    class_size = others + own
+    negatives = rank[-1] - class_size
     if not fewest:
         limit, kept = jnp.full(size, size, jnp.int32), negatives
     else:
         kept = jnp.min(jnp.where(is_classed, negatives, size))
-        # The m-th negative has rank m + (members of the class ahead of it); those have fewer than m negatives ahead.
+        # A candidate precedes the m-th negative of its class's anchors if fewer than m negatives precede the candidate:
+        # its rank less its position within the class, both from 1. `preceding` sums these up to any place in `order`.
         in_order = candidate_class[order]
-        within_class = rows - jnp.searchsorted(in_order, in_order, side="left") + 1
-        is_ahead = rank[order] - within_class < kept
-        ahead = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_ahead, dtype=jnp.int32)])
-        limit = (kept + ahead[begin + of_class] - ahead[begin]).astype(jnp.int32)
+        place_in_class = rows - jnp.searchsorted(in_order, in_order, side="left") + 1
+        precedes = rank[order] - place_in_class < kept
+        preceding = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(precedes, dtype=jnp.int32)])
+        limit = (kept + preceding[begin + class_size] - preceding[begin]).astype(jnp.int32)
     anchors = Anchors(
         positive,
         anchor_class.astype(jnp.int32),
-        jnp.where(takes_part, limit, -1),
-        jnp.where(takes_part, kept, 0).astype(dtype),
+        jnp.where(is_anchor, limit, -1),
+        jnp.where(is_anchor, kept, 0).astype(dtype),
     )
     return anchors, Candidates(candidate_class.astype(jnp.int32), jnp.where(is_candidate, rank, NEVER))

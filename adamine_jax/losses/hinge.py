@@ -1,9 +1,29 @@
-"""Hinge costs of all triplets that share one matrix of similarities, a block of its columns at a time.
+"""Hinge costs of all triplets that share one similarity matrix, computed one block of its columns at a time.
 
-Neither the (B, B) similarities nor the costs, as many for each strategy, are wanted for themselves: only the sum of
-each anchor's costs, how many of them are not zero, and the gradient, a matrix of coefficients times the embeddings.
-Going through the columns in blocks that stay in a cache is faster than passing over whole matrices, and where
-similarities are computed again in the backward pass instead of being kept, memory grows with B and not with B².
+The loss needs only the sum of each anchor's costs, the number of costs above 0, and the gradient; neither the (B, B)
+similarities nor the costs of each strategy are returned. Blocks of columns that fit in a cache are faster than passes
+over whole matrices, and recomputing the similarities in the backward pass makes memory grow with B instead of B².
+
+The gradient. Let s_ij = cos(anchor_i, candidate_j), t_i the threshold of the anchor and n_i the number of its active
+entries, those with s_ij > t_i. The sum S_i = Σ_j max(0, s_ij − t_i) has the derivatives
+
+    ∂S_i/∂s_ij = 1 if (i, j) is active, else 0,     ∂S_i/∂t_i = −n_i.
+
+With g_i = ∂L/∂S_i and the coefficients C_ij = g_i · 1[(i, j) active], and s = X Yᵀ, it follows that
+
+    ∂L/∂X = C Y,     ∂L/∂Y = Cᵀ X,     ∂L/∂t_i = −g_i n_i.
+
+Example: four matched pairs, strategy IRR, margin 0.3, and the similarities (image in rows, recipe in columns)
+
+    s = 0.9  0.7  0.1  0.2        t = (0.6, 0.1, 0.4, 0.5): the diagonal less the margin
+        0.5  0.4  0.0  0.3
+        0.1  0.2  0.7  0.1        costs = 0    0.1  0    0         S = (0.1, 0.6, 0, 0.1)
+        0.6  0.1  0.2  0.8                0.4  0    0    0.2       n = (1, 2, 0, 1)
+                                          0    0    0    0
+                                          0.1  0    0    0
+
+The diagonal is the positive itself and never active. Adaptive mining divides ΣS = 0.8 by Σn = 4 and gives 0.2; the
+plain mean divides by 16 and gives 0.05.
 """
 
 import functools
@@ -13,16 +33,15 @@ import jax
 import jax.numpy as jnp
 
 from adamine_jax.losses.anchors import Anchors, Candidates
-from adamine_jax.losses.blocks import from_blocks, in_blocks
 from adamine_jax.losses.distances import similarities
 
 
 class Blocks(NamedTuple):
-    """How the columns are gone through.
+    """How the columns are split into blocks.
 
     Attributes:
-        size: columns at a time.
-        keep: whether their similarities are kept for the backward pass, B² in all.
+        size: Columns per block.
+        keep: Whether to keep the similarities, B² in all, for the backward pass.
     """
 
     size: int
@@ -33,17 +52,47 @@ class Triplets(NamedTuple):
     """The triplets of one strategy.
 
     Attributes:
-        threshold: (B,) float, the similarity above which a negative costs its anchor something: the positive's less
-            the margin. The cost is what exceeds it.
-        ceiling: (B,) float, the similarity below which it must stay to be semi-hard; None: no such condition.
-        anchors: of the triplets.
-        candidates: for their negatives.
+        threshold: (B,) float, the similarity to the positive less the margin. A negative costs the amount by which its
+            similarity to the anchor exceeds the threshold.
+        ceiling: (B,) float, the similarity below which a negative is semi-hard, or None for no such condition.
+        anchors: The anchors.
+        candidates: The candidates for negatives.
     """
 
     threshold: jax.Array
     ceiling: jax.Array | None
     anchors: Anchors
     candidates: Candidates
+
+
+def in_blocks(size: int, tree: Any) -> tuple[Any, jax.Array]:
+    """Splits arrays of B rows into blocks of at most `size` rows.
+
+    Block k contains the rows k, k + n, k + 2n, …, where n is the number of blocks. If the rows are sharded over the
+    devices of a mesh, so is each block: all devices work on every block, and no device needs all rows at once.
+
+    Args:
+        size: Maximum number of rows per block.
+        tree: Arrays (B, …).
+
+    Returns:
+        The arrays as (n, ⌈B/n⌉, …), padded with zeros, and the batch index (n, ⌈B/n⌉) int32 of each row. Padding rows
+        have an index of B or more.
+    """
+    count = len(jax.tree.leaves(tree)[0])
+    number = -(-count // size)
+    size = -(-count // number)
+
+    def split(array: jax.Array) -> jax.Array:
+        padded = jnp.pad(array, [(0, size * number - count), *[(0, 0)] * (array.ndim - 1)])
+        return padded.reshape(size, number, *array.shape[1:]).swapaxes(0, 1)
+
+    return jax.tree.map(split, tree), jnp.arange(size * number, dtype=jnp.int32).reshape(size, number).T
+
+
+def from_blocks(blocks: Any, count: int) -> Any:
+    """Inverts `in_blocks`: arrays (n, size, …) to (count, …)."""
+    return jax.tree.map(lambda array: array.swapaxes(0, 1).reshape(-1, *array.shape[2:])[:count], blocks)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -53,109 +102,110 @@ def hinge(
     """Sums relu(cos(anchor_i, candidate_j) − threshold_i) over the negatives j of each anchor i.
 
     Args:
-        blocks: how to go through the columns, the rows of `y`.
-        on_rows: for each strategy, whether its anchors are the rows of `x` and its candidates those of `y`, or the
-            other way round.
+        blocks: How to split the columns, the rows of `y`.
+        on_rows: For each strategy, whether its anchors are the rows of `x` and its candidates those of `y`, or the
+            reverse.
         x: (B, D) float, rows of unit norm.
         y: (B, D) float, rows of unit norm.
-        triplets: of each strategy.
+        triplets: The triplets of each strategy.
 
     Returns:
-        For each strategy (sums, counts): (B,) sums of the anchors' costs, which have gradients in `x`, `y` and the
-        thresholds, and (B,) int32 numbers of the costs that are not zero.
+        (sums, counts) of each strategy: (B,) sums of the anchors' costs, differentiable in `x`, `y` and the thresholds,
+        and (B,) int32 numbers of costs above 0.
     """
     return _forward(blocks, on_rows, x, y, triplets)[0]
 
 
 def _forward(blocks, on_rows, x, y, triplets):
-    rows, columns = _sides(on_rows, triplets)
-    cut, index = in_blocks(blocks.size, (columns, y))
+    rows, columns = _by_axis(on_rows, triplets)
+    split, index = in_blocks(blocks.size, (columns, y))
     padded = index.size > len(y)
 
     def step(totals, block):
         (columns, candidates), index = block
         similarity = _similarities(x, candidates, index < len(y) if padded else None)
-        of_block = []
+        block_sums = []
         for is_row, row, column in zip(on_rows, rows, columns, strict=True):
             anchor, _ = _roles(is_row, row, column)
             active = _is_active(similarity, is_row, row, column)
             cost = jnp.where(active, similarity - anchor["threshold"], 0)
             axis = 1 if is_row else 0
-            of_block.append((jnp.sum(cost, axis), jnp.sum(active, axis, dtype=jnp.int32)))
-        # An anchor on the rows meets its candidates over all blocks, one on the columns in a single block.
+            block_sums.append((jnp.sum(cost, axis), jnp.sum(active, axis, dtype=jnp.int32)))
+        # The candidates of an anchor on the rows are spread over all blocks: add up. An anchor on the columns is
+        # complete within its block.
         totals = [
             jax.tree.map(jnp.add, total, new) if is_row else None
-            for is_row, total, new in zip(on_rows, totals, of_block, strict=True)
+            for is_row, total, new in zip(on_rows, totals, block_sums, strict=True)
         ]
-        of_columns = [None if is_row else new for is_row, new in zip(on_rows, of_block, strict=True)]
-        return totals, (of_columns, similarity if blocks.keep else None)
+        column_sums = [None if is_row else new for is_row, new in zip(on_rows, block_sums, strict=True)]
+        return totals, (column_sums, similarity if blocks.keep else None)
 
-    nothing = (jnp.zeros(len(x), x.dtype), jnp.zeros(len(x), jnp.int32))
-    totals = [nothing if is_row else None for is_row in on_rows]
-    totals, (of_columns, kept) = jax.lax.scan(step, totals, (cut, index))
-    of_columns = from_blocks(of_columns, len(y))
-    results = [total or of_column for total, of_column in zip(totals, of_columns, strict=True)]
+    zeros = (jnp.zeros(len(x), x.dtype), jnp.zeros(len(x), jnp.int32))
+    totals = [zeros if is_row else None for is_row in on_rows]
+    totals, (column_sums, kept) = jax.lax.scan(step, totals, (split, index))
+    column_sums = from_blocks(column_sums, len(y))
+    results = [total or column_sum for total, column_sum in zip(totals, column_sums, strict=True)]
     return results, (x, y, triplets, [counts for _, counts in results], kept)
 
 
 def _backward(blocks, on_rows, residuals, cotangents):
     x, y, triplets, counts, kept = residuals
-    of_sums = [of_sum for of_sum, _ in cotangents]  # the counts have none
-    rows, columns = _sides(on_rows, triplets, of_sums)
-    cut, index = in_blocks(blocks.size, (columns, y))
+    sum_cotangents = [cotangent for cotangent, _ in cotangents]  # the counts are integers and have none
+    rows, columns = _by_axis(on_rows, triplets, sum_cotangents)
+    split, index = in_blocks(blocks.size, (columns, y))
     padded = index.size > len(y)
 
     def step(gradient, block):
         (columns, candidates), index, similarity = block
         if similarity is None:
             similarity = _similarities(x, candidates, index < len(y) if padded else None)
-        coefficients = jnp.zeros_like(similarity)
+        coefficients = jnp.zeros_like(similarity)  # C of the module's head, summed over the strategies
         for is_row, row, column in zip(on_rows, rows, columns, strict=True):
             anchor, _ = _roles(is_row, row, column)
             coefficients += jnp.where(_is_active(similarity, is_row, row, column), anchor["cotangent"], 0)
         gradient += jnp.matmul(coefficients, candidates, precision="highest")
         return gradient, jnp.matmul(coefficients.T, x, precision="highest")
 
-    gradient_x, gradient_y = jax.lax.scan(step, jnp.zeros_like(x), (cut, index, kept))
-    none: Any = None  # integers have no gradient
-    of_triplets = tuple(
-        Triplets(threshold=-of_sum * count.astype(of_sum.dtype), ceiling=None, anchors=none, candidates=none)
-        for of_sum, count in zip(of_sums, counts, strict=True)
+    gradient_x, gradient_y = jax.lax.scan(step, jnp.zeros_like(x), (split, index, kept))
+    no_gradient: Any = None  # anchors and candidates are integers
+    triplet_gradients = tuple(
+        Triplets(-cotangent * count.astype(cotangent.dtype), None, anchors=no_gradient, candidates=no_gradient)
+        for cotangent, count in zip(sum_cotangents, counts, strict=True)
     )
-    return gradient_x, from_blocks(gradient_y, len(y)), of_triplets
+    return gradient_x, from_blocks(gradient_y, len(y)), triplet_gradients
 
 
 hinge.defvjp(_forward, _backward)
 
 
-def _sides(on_rows, triplets, cotangents=None) -> tuple[list[dict], list[dict]]:
-    """What the rows and what the columns have to say about each strategy's triplets, as anchors or as candidates."""
+def _by_axis(on_rows, triplets, cotangents=None) -> tuple[list[dict], list[dict]]:
+    """Arranges the arrays of each strategy by axis: those indexed by the rows, and those indexed by the columns."""
     rows, columns = [], []
-    for number, (is_row, of_strategy) in enumerate(zip(on_rows, triplets, strict=True)):
+    for number, (is_row, strategy) in enumerate(zip(on_rows, triplets, strict=True)):
         anchor = {
-            "label": of_strategy.anchors.label,
-            "limit": of_strategy.anchors.limit,
-            "threshold": of_strategy.threshold,
+            "label": strategy.anchors.label,
+            "limit": strategy.anchors.limit,
+            "threshold": strategy.threshold,
         }
-        if of_strategy.ceiling is not None:
-            anchor["ceiling"] = of_strategy.ceiling
+        if strategy.ceiling is not None:
+            anchor["ceiling"] = strategy.ceiling
         if cotangents is not None:
             anchor["cotangent"] = cotangents[number]
-        candidate = of_strategy.candidates._asdict()
+        candidate = strategy.candidates._asdict()
         rows.append(anchor if is_row else candidate)
         columns.append(candidate if is_row else anchor)
     return rows, columns
 
 
 def _roles(is_row: bool, row: dict, column: dict) -> tuple[dict, dict]:
-    """(anchor, candidate), each number of the rows as (B, 1) and of the columns as (1, size)."""
+    """Returns (anchor, candidate), with values of the rows as (B, 1) and of the columns as (1, size)."""
     row = {name: value[:, None] for name, value in row.items()}
     column = {name: value[None, :] for name, value in column.items()}
     return (row, column) if is_row else (column, row)
 
 
 def _is_active(similarity: jax.Array, is_row: bool, row: dict, column: dict) -> jax.Array:
-    """(B, size) bool, the entries that cost something."""
+    """(B, size) bool, the entries with a cost above 0."""
     anchor, candidate = _roles(is_row, row, column)
     is_negative = (candidate["rank"] <= anchor["limit"]) & (candidate["label"] != anchor["label"])
     active = is_negative & (similarity > anchor["threshold"])
@@ -163,6 +213,6 @@ def _is_active(similarity: jax.Array, is_row: bool, row: dict, column: dict) -> 
 
 
 def _similarities(x: jax.Array, candidates: jax.Array, is_real: jax.Array | None) -> jax.Array:
-    """(B, size) similarities; −inf in the columns that only fill up the last block."""
+    """(B, size) similarities; −inf in the padding columns of the last block."""
     similarity = similarities(x, candidates)
     return similarity if is_real is None else jnp.where(is_real, similarity, -jnp.inf)

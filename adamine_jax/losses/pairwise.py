@@ -1,4 +1,4 @@
-"""Pairwise losses: every row is a pair on its own, matched or mismatched."""
+"""Pairwise losses: each row of the batch is a matched or a mismatched pair, independent of the other rows."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,7 +10,7 @@ import ml_collections
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, number
 from adamine_jax.losses.distances import normalize, row_similarities
-from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_broken
+from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_not_finite
 
 
 def pairwise_loss(
@@ -22,17 +22,17 @@ def pairwise_loss(
     negative_margin: float,
     has_image: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """The mean over the batch of relu(d − positive_margin) for matched pairs, relu(negative_margin − d) for others.
+    """Averages relu(d − positive_margin) over matched pairs and relu(negative_margin − d) over mismatched ones.
 
-    With a positive margin of 0 and a negative one of 1 − m this is PyTorch's cosine embedding loss of margin m.
+    With a positive margin of 0 and a negative margin of 1 − m this is PyTorch's cosine embedding loss of margin m.
 
     Args:
         image: (B, D) rows of unit norm.
         recipe: (B, D) rows of unit norm.
         matched: (B,) bool, whether image and recipe of a row belong together.
-        positive_margin: the cosine distance within which a matched pair costs nothing.
-        negative_margin: the cosine distance beyond which a mismatched pair costs nothing.
-        has_image: (B,) bool, whether a row has a photo; the others do not count. None = all have one.
+        positive_margin: Cosine distance up to which a matched pair has no cost.
+        negative_margin: Cosine distance from which a mismatched pair has no cost.
+        has_image: (B,) bool, the rows to average over; None means all.
 
     Returns:
         (loss, bad_pairs), scalars; bad_pairs is the fraction of pairs whose cost is exactly 0.
@@ -45,7 +45,7 @@ def pairwise_loss(
 
 
 class PairwiseLoss(RetrievalLoss):
-    """PWC: the cosine embedding loss on matched and mismatched pairs (`config.data.mismatch` makes these)."""
+    """PWC: the cosine embedding loss on matched and mismatched pairs; `config.data.mismatch` creates the latter."""
 
     rules: ClassVar[Mapping[str, Rule]] = {**RetrievalLoss.rules, "margin": number("from 0")}
 
@@ -59,21 +59,21 @@ class PairwiseLoss(RetrievalLoss):
     def check(self, config: ml_collections.ConfigDict) -> None:
         if type(self) is PairwiseLoss and self.config.margin > 1:
             raise UserError(
-                f"config.loss.margin = {self.config.margin}: takes at most 1, the largest cosine similarity there is"
+                f"config.loss.margin = {self.config.margin}: must be at most 1, the largest cosine similarity"
             )
         if config.data.mismatch == 0:
             raise UserError(
-                f"config.loss.name = {self.config.name!r}: needs mismatched pairs, or all embeddings become one; "
-                "takes a config.data.mismatch above 0 (0.8 as published)"
+                f"config.loss.name = {self.config.name!r}: needs mismatched pairs, or all embeddings collapse; "
+                "set config.data.mismatch above 0 (0.8 as published)"
             )
 
     def margins(self) -> tuple[float, float]:
-        """The positive and the negative margin, in cosine distance."""
+        """Returns the positive and the negative margin, in cosine distance."""
         return 0.0, 1 - self.config.margin
 
     def retrieval(self, embeddings, batch, key):
         dtype = jnp.result_type(embeddings["image"], embeddings["recipe"])
-        image, recipe = (normalize(jnp.asarray(embeddings[side]).astype(dtype)) for side in ("image", "recipe"))
+        image, recipe = (normalize(jnp.asarray(embeddings[name]).astype(dtype)) for name in ("image", "recipe"))
         positive, negative = self.margins()
         loss, bad_pairs = pairwise_loss(
             image,
@@ -83,12 +83,12 @@ class PairwiseLoss(RetrievalLoss):
             negative_margin=negative,
             has_image=embeddings["has_image"],
         )
-        loss = nan_if_broken(loss, image, recipe)
+        loss = nan_if_not_finite(loss, image, recipe)
         return loss, {"loss": loss, "bad_pairs": bad_pairs}
 
 
 class PairwisePlusLoss(PairwiseLoss):
-    """PWC++: margins on both sides."""
+    """PWC++: a margin for matched pairs and one for mismatched pairs."""
 
     rules: ClassVar[Mapping[str, Rule]] = {**PairwiseLoss.rules, "negative_margin": number("from 0")}
 

@@ -1,4 +1,4 @@
-"""The losses by name, and their sections of the configuration."""
+"""Losses by name, and their config sections."""
 
 import ml_collections
 
@@ -15,18 +15,18 @@ LOSSES = Registry(
         "weighted_sum": "adamine_jax.losses.weighted_sum:WeightedSum",
     },
 )
-"""A name to a `Loss`; a name of the form `package.module:Name` is imported."""
+"""Maps a name to a `Loss`; a name of the form `package.module:Name` is imported."""
 
 
 def section(name: str) -> ml_collections.ConfigDict:
-    """Returns the section of the configuration of a loss: its name and its defaults."""
+    """Returns the config section of a loss: its name and its defaults."""
     fields = ml_collections.ConfigDict({"name": name})
     fields.update(LOSSES(name).defaults())
     return fields
 
 
 def build(config: ml_collections.ConfigDict) -> Loss:
-    """Makes the loss that a section describes; fields that it lacks have their defaults."""
+    """Builds the loss that a section describes; missing fields get their defaults."""
     fields = section(config.name)
     with fields.ignore_type():
         fields.update({name: config[name] for name in fields if name in config})
@@ -38,11 +38,11 @@ def check(loss: Loss, config: ml_collections.ConfigDict, path: str) -> None:
 
     Args:
         loss: The loss.
-        config: Of the run.
-        path: Of the loss's section in it, for errors: "loss".
+        config: The run's config.
+        path: Path of the loss's section in `config`, for error messages: "loss".
 
     Raises:
-        UserError: A field is impossible, or contradicts others.
+        UserError: A field is invalid or contradicts another.
     """
     rules.check(loss.config, loss.rules, path)
     loss.check(config)

@@ -1,4 +1,4 @@
-"""What the published losses share: a retrieval loss, with a classifier beside it where that has a weight."""
+"""Base class of the published losses: a retrieval loss with an optional classifier."""
 
 import abc
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import ml_collections
+import optax
 
 from adamine_jax.base.rules import BOOLEAN, Rule, share
 from adamine_jax.losses.anchors import BACKGROUND
 from adamine_jax.losses.base import Loss, Metrics
-from adamine_jax.losses.classification import classification_loss
 
 
 class RetrievalLoss(Loss):
-    """(1 − 2w) · retrieval + w · (CE(image) + CE(recipe)), w being `classifier_weight`.
+    """Computes (1 − 2w) · retrieval + w · (CE(image) + CE(recipe)), where w is `classifier_weight`.
 
-    The classifier is a linear layer over both towers' embeddings: `classifier` {kernel (D, C), bias (C,)}.
+    The classifier is one linear layer for the embeddings of both towers: `classifier` {kernel (D, C), bias (C,)}.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {"classifier_weight": share(0.5), "keep_background": BOOLEAN}
@@ -26,7 +26,7 @@ class RetrievalLoss(Loss):
     def defaults(cls) -> ml_collections.ConfigDict:
         loss = ml_collections.ConfigDict()
         loss.classifier_weight = 0.0  # w in (1 − 2w) · retrieval + w · CE(image) + w · CE(recipe); 0 = no classifier
-        loss.keep_background = False  # True: recipes without a class are a class to the classifier
+        loss.keep_background = False  # True: the classifier treats the background as a class
         return loss
 
     @property
@@ -34,7 +34,7 @@ class RetrievalLoss(Loss):
         return "config.loss.classifier_weight is not 0" if self.config.classifier_weight else ""
 
     def init(self, key, *, embedding_dim, num_classes):
-        """Draws the classifier from PyTorch's U(±1/√D), where there is one."""
+        """Draws the classifier from PyTorch's U(±1/√D), if `classifier_weight` is not 0."""
         if not self.config.classifier_weight:
             return {}
         bound, (kernel_key, bias_key) = embedding_dim**-0.5, jax.random.split(key)
@@ -44,7 +44,7 @@ class RetrievalLoss(Loss):
 
     def __call__(self, params, embeddings, batch, *, key):
         has_image = embeddings["has_image"]
-        # A row without a photo is no pair, has no photo of any class, and its image may hold anything.
+        # A row without an image does not match and has no image class. Its image embedding may be anything, even NaN.
         embeddings = {**embeddings, "image": jnp.where(has_image[:, None], embeddings["image"], 0)}
         batch = {
             **batch,
@@ -54,7 +54,7 @@ class RetrievalLoss(Loss):
         logits = {}
         if self.config.classifier_weight:
             kernel, bias = params["classifier"]["kernel"], params["classifier"]["bias"]
-            logits = {side: embeddings[side] @ kernel + bias for side in ("image", "recipe")}
+            logits = {modality: embeddings[modality] @ kernel + bias for modality in ("image", "recipe")}
         return self.with_logits(embeddings, batch, key, logits)
 
     def with_logits(
@@ -64,32 +64,56 @@ class RetrievalLoss(Loss):
         key: jax.Array | None,
         logits: Mapping[str, jax.Array],
     ) -> tuple[jax.Array, Metrics]:
-        """Computes the loss, given the classifier's (B, C) outputs of each side, which `classifier_weight` needs.
+        """Computes the loss from embeddings and the classifier's (B, C) outputs for each modality.
 
-        A row without a photo has a zero image, does not match, and its photo is of the background.
+        A row without an image has a zero image, `match` −1 and the background as `image_class_id`.
+
+        Raises:
+            ValueError: `classifier_weight` is not 0 and `logits` is empty.
         """
         loss, metrics = self.retrieval(embeddings, batch, key)
         weight, keep = self.config.classifier_weight, self.config.keep_background
         if not weight:
             return loss, metrics
         if not logits:
-            raise ValueError("loss.classifier_weight is not 0: needs image_logits and recipe_logits")
-        of_image = classification_loss(logits["image"], batch["image_class_id"], keep, embeddings["has_image"])
-        of_recipe = classification_loss(logits["recipe"], batch["class_id"], keep)
-        of_classes = {"loss_class_image": of_image, "loss_class_recipe": of_recipe}
-        total = (1 - 2 * weight) * loss + weight * (of_image + of_recipe)
-        return total, {**metrics, "loss_retrieval": loss, **of_classes, "loss": total}
+            raise ValueError("loss.classifier_weight is not 0: pass image_logits and recipe_logits")
+        image_loss = classification_loss(logits["image"], batch["image_class_id"], keep, embeddings["has_image"])
+        recipe_loss = classification_loss(logits["recipe"], batch["class_id"], keep)
+        classifier = {"loss_class_image": image_loss, "loss_class_recipe": recipe_loss}
+        total = (1 - 2 * weight) * loss + weight * (image_loss + recipe_loss)
+        return total, {**metrics, "loss_retrieval": loss, **classifier, "loss": total}
 
     @abc.abstractmethod
     def retrieval(
         self, embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        """Computes the retrieval loss and its metrics, `loss` and `bad_pairs` among them; see `with_logits`."""
+        """Computes the retrieval loss and its metrics, including `loss` and `bad_pairs`; see `with_logits`."""
 
 
-def nan_if_broken(loss: jax.Array, *embeddings: jax.Array) -> jax.Array:
-    """The loss, or NaN where an embedding is not finite.
+def classification_loss(
+    logits: jax.Array, class_id: jax.Array, keep_background: bool = False, is_counted: jax.Array | None = None
+) -> jax.Array:
+    """Computes the mean cross-entropy over the classed items of a batch; 0 if there are none.
 
-    Comparisons with NaN are false: without this a broken embedding would look like triplets that cost nothing.
+    Args:
+        logits: (B, C) of any floating dtype.
+        class_id: (B,) int in [0, C), 0 = background.
+        keep_background: Whether the background counts as a class.
+        is_counted: (B,) bool, the rows to average over; None means all.
+
+    Returns:
+        A scalar, float32 or wider.
     """
-    return jnp.where(jnp.isfinite(sum(jnp.sum(side) for side in embeddings)), loss, jnp.nan)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    counted = jnp.ones_like(class_id, bool) if keep_background else class_id != BACKGROUND
+    counted = counted if is_counted is None else counted & is_counted
+    entropy = optax.losses.softmax_cross_entropy_with_integer_labels(logits, class_id)
+    return jnp.sum(jnp.where(counted, entropy, 0)) / jnp.maximum(jnp.sum(counted, dtype=logits.dtype), 1)
+
+
+def nan_if_not_finite(loss: jax.Array, *embeddings: jax.Array) -> jax.Array:
+    """Returns the loss, or NaN if an embedding is not finite.
+
+    Comparisons with NaN are false, so without this a NaN embedding would look like satisfied triplets.
+    """
+    return jnp.where(jnp.isfinite(sum(jnp.sum(x) for x in embeddings)), loss, jnp.nan)

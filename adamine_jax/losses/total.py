@@ -1,4 +1,4 @@
-"""The loss that a section of the configuration describes, as one function."""
+"""The loss of a config section as one function."""
 
 from typing import Any
 
@@ -26,19 +26,19 @@ def total_loss(
     """Computes the configured loss of a global batch.
 
     Args:
-        config: The section `config.loss`; see the defaults of its loss.
-        image: (B, D) embeddings of the photos, any float type.
-        recipe: (B, D) embeddings of the recipes; row i belongs to row i of `image` where `match` is +1.
-        class_id: (B,) int, the recipes' classes, 0 = background.
+        config: The section `config.loss`; see the `defaults` of the loss it names.
+        image: (B, D) image embeddings of any floating dtype.
+        recipe: (B, D) recipe embeddings; row i belongs to row i of `image` if `match` is +1.
+        class_id: (B,) int, classes of the recipes, 0 = background.
         match: (B,) +1 for a matched pair, −1 for a mismatched one; only matched pairs enter instance losses.
-        image_class_id: (B,) int, the photos' classes where they differ (in mismatched pairs).
-        image_logits: (B, C) outputs of a classifier for the photos, in place of `params`.
-        recipe_logits: (B, C) for the recipes.
+        image_class_id: (B,) int, classes of the images if they differ, as they do in mismatched pairs.
+        image_logits: (B, C) outputs of a classifier for the images, instead of `params`.
+        recipe_logits: (B, C) outputs of a classifier for the recipes.
         params: The loss's own parameters.
-        key: A PRNG key, of what the loss draws; `sampling='random'` must be given one.
+        key: A PRNG key; required by `sampling='random'`.
 
     Returns:
-        (loss, metrics), scalars in float32 or wider; `metrics` are those that `metric_names` lists.
+        (loss, metrics), scalars in float32 or wider; `metric_names` lists the metrics.
     """
     loss = build(config)
     class_id, match = jnp.asarray(class_id), jnp.asarray(match)
@@ -54,7 +54,7 @@ def total_loss(
 
 
 def metric_names(config: Any) -> tuple[str, ...]:
-    """Returns the names of the metrics of a section's loss, `loss` first."""
+    """Returns the metric names of a section's loss, `loss` first."""
     loss = build(config)
     params = jax.eval_shape(lambda: loss.init(jax.random.key(0), embedding_dim=8, num_classes=2))
     return metrics_of(loss, params, 8, {})

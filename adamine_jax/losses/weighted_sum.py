@@ -1,4 +1,4 @@
-"""A weighted list of losses, as one loss."""
+"""A weighted sum of losses."""
 
 import jax
 import ml_collections
@@ -10,10 +10,10 @@ from adamine_jax.losses.base import Loss
 
 
 class WeightedSum(Loss):
-    """Σ weight_t · loss_t over the terms of the section, each a loss with its own section, parameters and key.
+    """Computes Σ weight_t · loss_t. Each term is a loss with its own section, parameters and key.
 
     `config.overrides.set_loss(config, [("triplet", 1.0), ("my_package.my_module:MyLoss", 0.5)])` writes the section:
-    `terms.<term>` holds the fields of a term, `weights.<term>` its weight. The metrics of a term are called
+    `terms.<term>` is the section of a term, `weights.<term>` its weight. The metrics of a term are named
     `<term>/<metric>`.
     """
 
@@ -28,7 +28,7 @@ class WeightedSum(Loss):
     def check(self, config: ml_collections.ConfigDict) -> None:
         for name, weight in self.config.weights.items():
             if not is_number(weight) or weight < 0:
-                raise UserError(f"config.loss.weights.{name} = {weight!r}: takes a number from 0")
+                raise UserError(f"config.loss.weights.{name} = {weight!r}: must be a number from 0 up")
         for name, term in self._terms.items():
             registry.check(term, config, f"loss.terms.{name}")
 
@@ -51,7 +51,7 @@ class WeightedSum(Loss):
     def __call__(self, params, embeddings, batch, *, key):
         total, metrics = 0.0, {}
         for place, (name, term) in enumerate(self._terms.items()):
-            loss, of_term = term(params.get(name, {}), embeddings, batch, key=jax.random.fold_in(key, place))
+            loss, term_metrics = term(params.get(name, {}), embeddings, batch, key=jax.random.fold_in(key, place))
             total += self.config.weights[name] * loss
-            metrics |= {f"{name}/{metric}": value for metric, value in ({"loss": loss} | of_term).items()}
+            metrics |= {f"{name}/{metric}": value for metric, value in ({"loss": loss} | term_metrics).items()}
         return total, {"loss": total} | metrics

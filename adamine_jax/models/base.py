@@ -1,4 +1,4 @@
-"""What a tower is: the protocols of the entries of `registry.IMAGE_TOWERS` and `registry.RECIPE_TOWERS`."""
+"""The protocols of towers, the entries of `registry.IMAGE_TOWERS` and `registry.RECIPE_TOWERS`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,18 +22,18 @@ Section = ml_collections.ConfigDict
 
 
 COMMON_FIELDS = ("image", "has_image", "record", "class_id", "image_class_id", "match", "readable")
-"""Batch fields that every batch may have; the others are the recipe tower's."""
+"""Fields that any batch may have. All other fields belong to the recipe tower."""
 
 
 class Shared(NamedTuple):
-    """What both towers of a model are given.
+    """Settings that both towers of a model share.
 
     Attributes:
-        embedding_dim: Length D of the shared space.
+        embedding_dim: Dimension D of the embedding space.
         table_rows: Rows of a word table: padding (0), end (1), the words of the data set, and unknown (last).
-        remat: Whether activations are recomputed in the backward pass where a tower can.
-        dtype: Of the towers' arithmetic.
-        param_dtype: Of parameters and outputs.
+        remat: Whether to recompute activations in the backward pass, in towers that support it.
+        dtype: Dtype of the towers' computation.
+        param_dtype: Dtype of parameters and outputs.
     """
 
     embedding_dim: int
@@ -44,12 +44,12 @@ class Shared(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a tower returns in place of (B, D) if its embeddings have parts: words, sentences or regions.
+    """The output of a tower whose embeddings have parts, such as words, sentences or image regions.
 
     Attributes:
         whole: (B, D), before the head.
-        parts: (B, P, D), before the head; P is what the tower's `parts` says.
-        mask: (B, P) bool, True where there is a part.
+        parts: (B, P, D), before the head; P is the tower's `parts`.
+        mask: (B, P) bool, False for padding.
     """
 
     whole: jax.Array
@@ -58,54 +58,54 @@ class Parts(NamedTuple):
 
 
 class Tower(nn.Module):
-    """One of the two towers: a Flax module that also says what the rest of the program needs to know about it.
+    """Base class of the two towers: a Flax module that also describes itself to the rest of the program.
 
-    The class methods take the tower's section of the configuration, `config.model.image` or `config.model.recipe`.
-    The head (tanh and L2 normalisation) follows outside the tower. A tower has an attribute `embedding_dim`, D.
+    The class methods take the tower's config section, `config.model.image` or `config.model.recipe`. The head (tanh and
+    L2 normalisation) is applied outside the tower. A tower has an attribute `embedding_dim`, D.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {}
-    """What the fields of the section accept; see `base.rules`."""
+    """Accepted values of the section's fields; see `base.rules`."""
 
     backbone: ClassVar[tuple[str, ...]] = ()
-    """Submodules with pretrained parameters: frozen until `config.unfreeze_epoch`, with an Adam state of their own."""
+    """Submodules with pretrained parameters: frozen until `config.unfreeze_epoch`, with their own Adam state."""
 
     place: ClassVar[str]
-    """Where its parameters are in the model's."""
+    """Branch of the model's parameters."""
 
     needs_keys: ClassVar[bool] = False
-    """Whether training gives `keys` (B,), a PRNG key for each row, which depends on (seed, step, row) alone."""
+    """Whether training passes `keys` (B,), one PRNG key per row, a function of (seed, step, row) only."""
 
     parts: ClassVar[int] = 0
-    """How many `Parts` an embedding has; 0 = none."""
+    """Number of parts P of an embedding; 0 = none. See `Parts`."""
 
     @classmethod
     def defaults(cls) -> Section:
         """Returns the fields of the section, without its `name`.
 
-        The run fills in `feature_dim`, `sentence_dim` and `word_dim`, where the section has them, from its files.
-        A section with `weights` names a file that `load_weights` reads.
+        The run sets `feature_dim`, `sentence_dim` and `word_dim`, if the section has them, from its input files.
+        A section may have `weights`, the path of a file for `load_weights`.
         """
         return Section()
 
     @classmethod
     def check(cls, section: Section, config: ml_collections.ConfigDict) -> None:
-        """Raises a `UserError` where the section contradicts itself or the rest of `config`, the run's."""
+        """Raises a `UserError` if the section contradicts itself or the rest of the run's `config`."""
 
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
-        """Makes the module that a section describes."""
+        """Builds the module that a section describes."""
         raise NotImplementedError
 
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Tree]) -> dict[str, Tree]:
-        """Puts the weights of the file `section.weights` into the tower's own {'params', 'batch_stats'}.
+        """Loads the file `section.weights` into the tower's {'params', 'batch_stats'}.
 
-        By default the file is one of `export_weights`, of which the backbone is taken, or the whole tower where there
-        is no backbone.
+        By default the file is one that `export_weights` wrote. Only the backbone is loaded, or the whole tower if it
+        has no backbone.
 
         Raises:
-            UserError: The file cannot be read, or lacks a tensor, or has it in another shape.
+            UserError: The file cannot be read, or a tensor is missing or has another shape.
         """
         tensors, _ = read_safetensors(Path(section.weights))
 
@@ -115,67 +115,71 @@ class Tower(nn.Module):
                 return leaf
             name = "/".join([collection, cls.place, *names])
             if name not in tensors or tensors[name].shape != leaf.shape:
-                there = " × ".join(map(str, tensors[name].shape)) if name in tensors else "absent"
-                here = " × ".join(map(str, leaf.shape))
-                raise UserError(f"{section.weights}: {name} is {there} there and {here} here; give other weights")
+                stored = f"has shape {tensors[name].shape}" if name in tensors else "is missing"
+                raise UserError(
+                    f"{section.weights}: {name} {stored}, the model needs {leaf.shape}; give a file for this model"
+                )
             return jnp.asarray(tensors[name], leaf.dtype)
 
         return jax.tree.map_with_path(loaded, variables)
 
     @classmethod
-    def copies(cls, params: Tree) -> Tree:
-        """How many parameters of the published code each leaf stands for, which scales its step; 1 by default."""
+    def published_multiplicity(cls, params: Tree) -> Tree:
+        """Number of parameters in the published code that each leaf replaces by their sum; 1 by default.
+
+        The optimiser scales gradient norm and step accordingly; see `training.optimizer`.
+        """
         return jax.tree.map(lambda _: 1, params)
 
 
 class ImageTower(Tower):
-    """Embeds photos.
+    """Base class of image towers.
 
-    `__call__(images, *, train, use_running_average, keys)` maps (B, S, S, 3) RGB of values 0..255, or (B, F) features,
-    to (B, D). A tower with a backbone also has `features(images, *, use_running_average)`, the backbone's outputs
-    (B, F), and takes these in place of photos. `batch_stats` is the one mutable collection.
+    `__call__(images, *, train, use_running_average, keys)` maps (B, S, S, 3) RGB in 0..255, or (B, F) features, to
+    (B, D). A tower with a backbone also has `features(images, *, use_running_average)`, which returns the backbone's
+    outputs (B, F), and accepts these instead of images. `batch_stats` is the only mutable collection.
     """
 
     place: ClassVar[str] = "image_tower"
     reads_photos: ClassVar[bool] = True
-    """False: reads features that another encoder made of the photos, `config.data.image_features`."""
+    """False if the tower reads precomputed features, `config.data.image_features`, instead of photos."""
 
     @classmethod
     def feature_dim(cls, section: Section) -> int:
-        """F, the length of what `features` returns."""
+        """Returns F, the length of a feature vector."""
         raise NotImplementedError
 
 
 class RecipeTower(Tower):
-    """Embeds recipes.
+    """Base class of recipe towers.
 
-    `__call__(batch, *, train, keys)` maps the fields that `make_batch` makes to (B, D). It computes each row by itself:
-    over a mesh it is called on each device's own rows.
+    `__call__(batch, *, train, keys)` maps the fields of `make_batch` to (B, D). Rows must be independent: on a mesh
+    each device calls it on its own rows.
     """
 
     place: ClassVar[str] = "recipe_tower"
     word_tables: ClassVar[tuple[str, ...]] = ()
-    """Parameters (table_rows, word_dim) that start from the data set's word vectors."""
+    """Parameters (table_rows, word_dim) that are initialised with the data set's word vectors."""
 
     reads_vocabulary: ClassVar[bool] = True
-    """False: reads `recipe.text()` with a tokenizer of its own, so no word of a query is unknown to it."""
+    """False if the tower reads `recipe.text()` with its own tokenizer, so that it knows every word of a query."""
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
-        """Makes the batch fields that the tower reads, arrays of B rows, for records and for queries alike."""
+        """Makes the batch fields that the tower reads, arrays of B rows, from records or queries."""
         raise NotImplementedError
 
     @classmethod
     def reads_sentence_vectors(cls, section: Section) -> bool:
-        """Whether it reads given vectors of the sentences, `config.data.sentence_vectors`."""
+        """Whether the tower reads precomputed sentence vectors, `config.data.sentence_vectors`."""
         return False
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
-        """Says why the tower cannot embed a recipe that a person wrote, or a part of one; empty where it can."""
+        """Returns why the tower cannot embed a query, a recipe or a part of one; empty if it can."""
         return ""
 
     @nn.nowrap
     def global_fields(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Fields (B, …) that depend on the whole global batch, computed before the rows go to their devices."""
+        """Returns fields (B, …) that depend on the global batch, computed before the rows are split by device."""
         return {}

@@ -1,4 +1,4 @@
-"""The fully connected layer, and PyTorch's initial values as Flax initialisers: functions of (key, shape, dtype)."""
+"""The fully connected layer, and PyTorch's initialisers as Flax initialisers."""
 
 import math
 
@@ -10,15 +10,15 @@ from jax.typing import DTypeLike
 
 
 def uniform(bound: float) -> Initializer:
-    """U(−bound, bound)."""
+    """Returns an initialiser that draws from U(−bound, bound)."""
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def lstm_bias(bound: float, forget_bias: float) -> Initializer:
-    """U(−bound, bound) + U(−bound, bound): PyTorch's LSTMs have two biases that are only ever added.
+    """Returns an initialiser that draws U(−bound, bound) twice and adds: PyTorch's LSTM has two biases.
 
-    `forget_bias` is added to the forget gates', the second quarter: with more of it an LSTM begins with a longer
-    memory (Jozefowicz et al., *An Empirical Exploration of Recurrent Network Architectures*, 2015).
+    `forget_bias` is added to the second quarter, the forget gates. A larger value gives the LSTM a longer memory at
+    the start (Jozefowicz et al., *An Empirical Exploration of Recurrent Network Architectures*, 2015).
     """
 
     def init(key: jax.Array, shape: tuple[int], dtype) -> jax.Array:
@@ -30,20 +30,20 @@ def lstm_bias(bound: float, forget_bias: float) -> Initializer:
 
 
 def word_table(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Array:
-    """Normal rows of expected norm one, like the word vectors that replace most of them; row 0, padding, is zero."""
+    """Draws normal rows of expected norm 1, like word vectors. Row 0, the padding, is zero."""
     rows = jax.random.normal(key, shape, dtype) / shape[1] ** 0.5
     return rows.at[0].set(0)
 
 
 class Linear(nn.Module):
-    """x · kernel + bias, both from U(±1/√fan_in), computed in the parameters' precision.
+    """Computes x · kernel + bias in the precision of the parameters, both initialised with U(±1/√fan_in).
 
-    The layers it is used for (one at the end of each tower, the classifier) are small and decide similarities, so
-    they stay in float32 whatever the towers compute in.
+    It is the last layer of each tower. It is small and determines the similarities, so it stays in float32 whatever
+    the dtype of the tower.
 
     Attributes:
-        features: length of the output.
-        param_dtype: of `kernel` (D, features) and `bias` (features,), and of the result.
+        features: Length of the output.
+        param_dtype: Dtype of `kernel` (D, features), `bias` (features,) and the output.
     """
 
     features: int
@@ -51,7 +51,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (B, D), any floating dtype, to (B, features) of `param_dtype`."""
+        """Maps (B, D) of any floating dtype to (B, features) of `param_dtype`."""
         init = uniform(1 / math.sqrt(x.shape[-1]))
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.param_dtype)
         bias = self.param("bias", init, (self.features,), self.param_dtype)

@@ -1,4 +1,4 @@
-"""Whole models that published PyTorch code trained: both towers, and the classifier where there is one."""
+"""Converts whole models that published PyTorch code trained: both towers, and the classifier if there is one."""
 
 import dataclasses
 from pathlib import Path
@@ -24,11 +24,11 @@ class PublishedModel:
     """A model's weights in this project's layout.
 
     Attributes:
-        depth: of the ResNet.
-        width: channels of its first stage.
-        variables: {'params', 'batch_stats'} of `models.adamine.AdaMine`, float32 NumPy arrays; the word table has the
-            rows of the file.
-        dropped: names in the file that have no place here: the ImageNet classifier.
+        depth: Depth of the ResNet.
+        width: Channels of its first stage.
+        variables: {'params', 'batch_stats'} of `models.adamine.AdaMine`, float32 NumPy arrays. The word table has as
+            many rows as the file's.
+        dropped: Names of unused tensors of the file: the ImageNet classifier.
     """
 
     depth: int
@@ -38,14 +38,14 @@ class PublishedModel:
 
 
 def read_published(path: Path, names: Names) -> PublishedModel:
-    """Reads a checkpoint, or a state dict alone.
+    """Reads a checkpoint or a state dict.
 
     Args:
-        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth.tar`, `.pth`, `.pt`; this needs PyTorch).
-        names: of the code base that it comes from.
+        path: A `.safetensors` file, or a file from `torch.save` (`.pth.tar`, `.pth`, `.pt`), which requires PyTorch.
+        names: Names of the code base that saved it.
 
     Raises:
-        UserError: the file cannot be read, or holds another model.
+        UserError: The file cannot be read or contains another model.
     """
     return from_state_dict(read_state_dict(path, [names.entry]), names, where=str(path))
 
@@ -53,31 +53,30 @@ def read_published(path: Path, names: Names) -> PublishedModel:
 def from_state_dict(tensors: Tensors, names: Names, *, where: str = "the state dict") -> PublishedModel:
     """Converts the state dict of a whole model.
 
-    Depth and widths are read off the tensors. `module` in a name, which `nn.DataParallel` leaves behind, and
-    `num_batches_tracked` are ignored, ImageNet's classifier is dropped, and every other tensor must be there, in its
-    shape, and alone.
+    Depth and widths are inferred from the tensors. `module` in a name, which `nn.DataParallel` adds, and
+    `num_batches_tracked` are ignored, and the ImageNet classifier is dropped. All other tensors must match exactly.
 
     Args:
-        tensors: arrays by the code base's names.
-        names: these.
-        where: the file's name, for errors.
+        tensors: Arrays by name.
+        names: Names of the code base.
+        where: Name of the file, for error messages.
 
     Raises:
-        UserError: names missing, left over or misshapen tensors, and those that are not finite.
+        UserError: Tensors are missing, unexpected, of the wrong shape or not finite; the message names them.
     """
     tensors = _without_module(tensors, where)
     _check_code_base(tensors, names, where)
-    of_resnet = {name: names.to_torchvision(name) for name in tensors}
-    resnet = {inside: tensors[name] for name, inside in of_resnet.items() if inside}
+    resnet_names = {name: names.to_torchvision(name) for name in tensors}
+    resnet = {inside: tensors[name] for name, inside in resnet_names.items() if inside}
     dropped = tuple(names.from_torchvision(name) for name in torchvision.CLASSIFIER if name in resnet)
     resnet = {name: array for name, array in resnet.items() if name not in torchvision.CLASSIFIER}
-    rest = {name: tensors[name] for name, inside in of_resnet.items() if not inside}
+    rest = {name: tensors[name] for name, inside in resnet_names.items() if not inside}
 
     depth, width = torchvision.depth_and_width(resnet, where)
     resnet_variables, faults = torchvision.convert(resnet, depth, width, names.from_torchvision)
     faults += _faults(rest, _shapes(rest, names, feature_dim(depth, width)))
     if faults:
-        faults.sort(key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("does not belong")))
+        faults.sort(key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("is unexpected")))
         raise UserError(f"{where}: not a model of {names.title}: {listed(faults)}")
 
     def linear(name: str) -> Tree:
@@ -97,20 +96,20 @@ def from_state_dict(tensors: Tensors, names: Names, *, where: str = "the state d
 
 
 def _without_module(tensors: Tensors, where: str) -> Tensors:
-    """Strips `module` out of names, wherever it stands, and leaves counters out."""
+    """Removes `module` from names, and drops the counters."""
     stripped: Tensors = {}
     for name, array in tensors.items():
         if name.endswith("num_batches_tracked"):
             continue
         short = ".".join(part for part in name.split(".") if part != "module")
         if short in stripped:
-            raise UserError(f"{where}: holds {short} twice, with and without `module.`; take one of them out")
+            raise UserError(f"{where}: contains {short} twice, with and without `module.`; remove one of them")
         stripped[short] = array
     return stripped
 
 
 def _check_code_base(tensors: Tensors, names: Names, where: str) -> None:
-    """Tells a file of something else at once, instead of by hundreds of names."""
+    """Reports a file of another kind in one sentence instead of by hundreds of names."""
     stem = names.from_torchvision("conv1.weight")
     if stem in tensors:
         return
@@ -118,14 +117,14 @@ def _check_code_base(tensors: Tensors, names: Names, where: str) -> None:
         if others is not names and others.from_torchvision("conv1.weight") in tensors:
             raise UserError(f"{where}: has the names of {others.title}, not of {names.title}; give --from {source}")
     if "conv1.weight" in tensors:
-        raise UserError(f"{where}: holds a ResNet alone; give --from torchvision, and --out in place of --workdir")
+        raise UserError(f"{where}: contains only a ResNet; give --from torchvision, and --out instead of --workdir")
     raise UserError(
         f"{where}: not a model of {names.title} (no {stem} among its {len(tensors)} tensors); give the whole checkpoint"
     )
 
 
 def _shapes(tensors: Tensors, names: Names, features: int) -> dict[str, Shape]:
-    """Shapes of everything but the ResNet, by name; None for a size that only a missing or misshapen tensor says."""
+    """Returns the shapes of all tensors but the ResNet's. None is a size that cannot be inferred."""
 
     def size(name: str, axis: int) -> int | None:
         tensor = tensors.get(name)
@@ -164,13 +163,13 @@ def _shapes(tensors: Tensors, names: Names, features: int) -> dict[str, Shape]:
 
 def _faults(tensors: Tensors, shapes: dict[str, Shape]) -> list[str]:
     faults = [f"{name} is missing" for name in shapes if name not in tensors]
-    faults += [f"{name} does not belong" for name in tensors if name not in shapes]
-    of_each = [tensor_fault(name, tensors[name], shape) for name, shape in shapes.items() if name in tensors]
-    return faults + [fault for fault in of_each if fault]
+    faults += [f"{name} is unexpected" for name in tensors if name not in shapes]
+    each = (tensor_fault(name, tensors[name], shape) for name, shape in shapes.items() if name in tensors)
+    return faults + [fault for fault in each if fault]
 
 
 def set_sizes(config_model: ml_collections.ConfigDict, published: PublishedModel, names: Names) -> None:
-    """Sets the fields of `config.model` to the sizes of a published model, whose instructions are given vectors."""
+    """Sets the fields of `config.model` to the sizes of a published model, which reads sentence vectors."""
     tower = published.variables["params"]["recipe_tower"]
     config_model.embedding_dim = len(tower["fc"]["bias"])
     config_model.image.depth = published.depth
@@ -185,13 +184,13 @@ def set_sizes(config_model: ml_collections.ConfigDict, published: PublishedModel
 
 
 def describe(config_model: ml_collections.ConfigDict, file_rows: int, table_rows: int) -> list[str]:
-    """Lines about the towers of a published model, whose file has `file_rows` of the word table's rows."""
+    """Returns lines that describe a published model, whose file has `file_rows` of the `table_rows` word vectors."""
     image, recipe = config_model.image, config_model.recipe
-    zeros = f" (rows {file_rows:,} to {table_rows - 1:,} are zeros)" if file_rows < table_rows else ""
-    end = "over the padding" if recipe.instruction_lstm_over_padding else "to each recipe's end"
+    zeros = f" (rows {file_rows:,} to {table_rows - 1:,} are zero)" if file_rows < table_rows else ""
+    end = "including the padding" if recipe.instruction_lstm_over_padding else "without the padding"
     return [
-        f"photos: ResNet-{image.depth} of width {image.width}",
+        f"images: ResNet-{image.depth} of width {image.width}",
         f"words: {file_rows:,} vectors of {recipe.word_dim}{zeros}",
         f"ingredients: LSTMs of 2 × {recipe.ingredient_hidden}",
-        f"instructions: vectors of {recipe.sentence_dim}, an LSTM of {recipe.instruction_hidden} that runs {end}",
+        f"instructions: sentence vectors of {recipe.sentence_dim}, an LSTM of {recipe.instruction_hidden} {end}",
     ]

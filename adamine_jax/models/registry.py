@@ -1,4 +1,4 @@
-"""The towers by name, and their sections of the configuration."""
+"""Towers by name, and their config sections."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,10 +17,10 @@ IMAGE_TOWERS = Registry(
         "features": "adamine_jax.models.image.features:FeatureTower",
     },
 )
-"""A name to an `ImageTower`; a name of the form `package.module:Name` is imported."""
+"""Maps a name to an `ImageTower`; a name of the form `package.module:Name` is imported."""
 
 RECIPE_TOWERS = Registry("recipe tower", {"lstm": "adamine_jax.models.recipe.hierarchical_lstm:HierarchicalLSTM"})
-"""A name to a `RecipeTower`, likewise."""
+"""Maps a name to a `RecipeTower`, likewise."""
 
 TOWERS = {"image": IMAGE_TOWERS, "recipe": RECIPE_TOWERS}
 
@@ -29,23 +29,23 @@ RULES = {
     "remat": rules.BOOLEAN,
     "embedding_dim": rules.integer(1),
 }
-"""Of the fields that both towers share."""
+"""Accepted values of the fields that both towers share."""
 
 
 def image_tower(config_model: ml_collections.ConfigDict) -> type[ImageTower]:
-    """The class of the image tower that `config.model` names."""
+    """Returns the class of the image tower that `config.model` names."""
     return IMAGE_TOWERS(config_model.image.name)
 
 
 def recipe_tower(config_model: ml_collections.ConfigDict) -> type[RecipeTower]:
-    """The class of the recipe tower that `config.model` names."""
+    """Returns the class of the recipe tower that `config.model` names."""
     return RECIPE_TOWERS(config_model.recipe.name)
 
 
-def section(side: str, name: str) -> ml_collections.ConfigDict:
-    """Returns the section of the configuration of a tower, its name and its defaults; `side` 'image' or 'recipe'."""
+def section(modality: str, name: str) -> ml_collections.ConfigDict:
+    """Returns the config section of a tower, its name and its defaults; `modality` is 'image' or 'recipe'."""
     fields = ml_collections.ConfigDict({"name": name})
-    fields.update(TOWERS[side](name).defaults())
+    fields.update(TOWERS[modality](name).defaults())
     return fields
 
 
@@ -53,18 +53,18 @@ def check(config: ml_collections.ConfigDict) -> None:
     """Checks `config.model`.
 
     Raises:
-        UserError: A field is impossible, or contradicts others.
+        UserError: A field is invalid or contradicts another.
     """
     rules.check(config.model, RULES, "model")
-    for side, towers in TOWERS.items():
-        tower, fields = towers(config.model[side].name), config.model[side]
-        rules.check(fields, tower.rules, f"model.{side}")
+    for modality, towers in TOWERS.items():
+        tower, fields = towers(config.model[modality].name), config.model[modality]
+        rules.check(fields, tower.rules, f"model.{modality}")
         tower.check(fields, config)
 
 
 def recipe_fields(
     config_model: ml_collections.ConfigDict,
 ) -> Callable[[Sequence[EncodedRecipe]], dict[str, np.ndarray]]:
-    """What makes the batch fields of the recipe tower that `config.model` names."""
+    """Returns the function that makes the batch fields of the recipe tower that `config.model` names."""
     tower = recipe_tower(config_model)
     return lambda recipes: tower.make_batch(config_model.recipe, recipes)

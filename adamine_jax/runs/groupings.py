@@ -7,14 +7,14 @@ from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.items import read_recipes
+from adamine_jax.input.reading import read_recipes
 from adamine_jax.retrieval.breakdown import bin_of, break_down, by_bins, largest
 from adamine_jax.retrieval.tables import format_breakdown
 from adamine_jax.runs import workdir
 from adamine_jax.runs.evaluation import Evaluated
 
 BY = ("class", "ingredients", "sentences")
-_FIELDS = {"ingredients": "ingredients", "sentences": "instructions"}  # of `input.items.Recipe`
+_FIELDS = {"ingredients": "ingredients", "sentences": "instructions"}  # of `RecipeText`
 
 
 def parse_by(text: str) -> list[str]:
@@ -77,6 +77,6 @@ def _groups(trained: workdir.Trained, found: Evaluated, by: list[str], damage: D
         with Progress("counting ingredients and sentences", len(found.numbers), "recipe") as progress:
             for recipe in read_recipes(found.index, found.numbers, damage):
                 for name in lengths:
-                    groups[name].append(None if recipe is None else bin_of(len(getattr(recipe, _FIELDS[name]))))
+                    groups[name].append(None if recipe is None else bin_of(len(getattr(recipe.text, _FIELDS[name]))))
                 progress.update()
     return groups

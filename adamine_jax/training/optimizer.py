@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamine_jax.models.adamine import AdaMine, copies
+from adamine_jax.models.adamine import AdaMine, published_multiplicity
 
 Tree = Any
 CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
@@ -71,13 +71,13 @@ def update(
         gradients: Of the groups that are trained; the others stay as they are.
         opt_state: An Adam state for each group.
         rate: The learning rate.
-        clip_norm: Largest norm over all trained parameters, each counted as often as `copies` says.
+        clip_norm: Largest norm over all trained parameters, each counted `published_multiplicity` times.
 
     Returns:
         (parameters, optimiser states, norm before clipping).
     """
     groups = split_groups(params, model)
-    counts = split_groups(copies(model, params), model)
+    counts = split_groups(published_multiplicity(model, params), model)
     counts = {name: counts[name] for name in gradients}
     norm = optax.tree.norm(jax.tree.map(lambda g, n: g * n**0.5, gradients, counts))
     scale = jnp.minimum(1.0, clip_norm / (norm + CLIP_EPSILON))

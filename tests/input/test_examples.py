@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.input.examples import DecodeError, features_of
+from adamine_jax.input.shards import DecodeError, features_of
 
 LISTS = {
     "bytes_list": st.lists(st.binary(max_size=40)),

@@ -147,18 +147,18 @@ def test_files_that_do_not_fit_are_refused_in_one_line(index, files, tmp_path):
             features.open_vectors(config(**{f"data__{field}": str(file)}), index)
         assert "\n" not in str(error.value)
 
-    refused("takes a .npy or .safetensors file", tmp_path / "x.csv")
+    refused("must be a .npy or .safetensors file", tmp_path / "x.csv")
     refused("nothing.npy is missing", tmp_path / "nothing.npy")
     alone = tmp_path / "alone.npy"
     np.save(alone, values)
     refused("alone.txt is missing", alone)
     refused("ids for the", write(tmp_path / "short.npy", values, ids[1:]))
-    refused("takes floating numbers", write(tmp_path / "whole.npy", values.astype(int), ids))
-    refused("is there twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
+    refused("must be floating point", write(tmp_path / "whole.npy", values.astype(int), ids))
+    refused("occurs twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
     gone = ids.index(index.photo_ids[0].decode().removesuffix(".jpg"))
     some = [place for place in range(len(ids)) if place != gone]
     refused(
-        f"has no row for 1 of {len(index.photo_ids)} photos .*of recipe {index.ids[0].decode()}",
+        f"no row for 1 of {len(index.photo_ids)} photos .*of recipe {index.ids[0].decode()}",
         write(tmp_path / "gone.npy", values[some], [ids[place] for place in some]),
     )
     broken = tmp_path / "broken.npy"

@@ -78,5 +78,5 @@ def test_a_class_is_drawn_in_proportion_to_its_pairs():
 
 
 def test_too_few_recipes_are_refused_by_name():
-    with pytest.raises(UserError, match="batch_size = 8, but the train split has 5 recipes"):
+    with pytest.raises(UserError, match="batch_size = 8: the train split has 5 recipes"):
         epoch_plan(np.zeros(5, int), 0, 0, 8)

@@ -89,7 +89,7 @@ def test_module_may_stand_anywhere_in_a_name(rename):
 def test_a_name_with_and_without_module_is_refused():
     state = STATES["adamine"]()
     state["module.image_embedding.fc.bias"] = state["image_embedding.fc.bias"]
-    with pytest.raises(UserError, match=r"holds image_embedding\.fc\.bias twice"):
+    with pytest.raises(UserError, match=r"contains image_embedding\.fc\.bias twice"):
         published.from_state_dict(state, PUBLISHED["adamine"])
 
 
@@ -104,13 +104,13 @@ def test_faults_are_named_as_in_the_file():
     with pytest.raises(UserError) as error:
         published.from_state_dict(state, PUBLISHED["im2recipe"], where="m.pth.tar")
     message = str(error.value)
-    assert message.startswith("m.pth.tar: its blocks are those of none of ResNet-10")
+    assert message.startswith("m.pth.tar: its blocks match none of ResNet-10")
     del state["visionMLP.module.7.9.weight"]
     with pytest.raises(UserError) as error:
         published.from_state_dict(state, PUBLISHED["im2recipe"], where="m.pth.tar")
     assert str(error.value) == (
         "m.pth.tar: not a model of im2recipe: visionMLP.4.0.conv1.weight is missing, ingRNN_.irnn.bias_hh_l0_reverse "
-        "is missing, stRNN_.lstm.weight_ih_l1 does not belong, ingRNN_.embs.weight has values that are not finite, "
+        "is missing, stRNN_.lstm.weight_ih_l1 is unexpected, ingRNN_.embs.weight has values that are not finite, "
         "recipe_embedding.0.weight is 7×10 instead of 7×11, semantic_branch.bias is 4 instead of 5"
     )
 
@@ -136,7 +136,7 @@ def test_a_missing_tensor_is_named(name):
     [
         (STATES["im2recipe"], "adamine", "has the names of im2recipe, not of AdaMine; give --from im2recipe"),
         (STATES["adamine"], "im2recipe", "has the names of AdaMine, not of im2recipe; give --from adamine"),
-        (lambda: make_resnet.random_state(18, 2), "adamine", "holds a ResNet alone; give --from torchvision"),
+        (lambda: make_resnet.random_state(18, 2), "adamine", "contains only a ResNet; give --from torchvision"),
         (lambda: {"a": np.zeros(1)}, "im2recipe", r"no visionMLP.0.weight among its 1 tensors"),
     ],
 )

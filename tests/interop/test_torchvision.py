@@ -49,8 +49,8 @@ def test_faults_are_named(state):
     with pytest.raises(UserError) as error:
         torchvision.from_state_dict(state, where="r.pth")
     assert str(error.value) == (
-        "r.pth: not the weights of a ResNet-18 of width 4: layer1.0.conv2.weight is missing, layer5.weight does not "
-        "belong, layer4.0.bn1.running_var has values that are not finite, bn1.bias is 5 instead of 4, "
+        "r.pth: not the weights of a ResNet-18 of width 4: layer1.0.conv2.weight is missing, layer5.weight is "
+        "unexpected, layer4.0.bn1.running_var has values that are not finite, bn1.bias is 5 instead of 4, "
         "layer2.0.conv1.weight is 8×4×1×3 instead of 8×4×3×3"
     )
 
@@ -65,7 +65,7 @@ def test_many_faults_are_counted(state):
     ("keep", "message"),
     [
         (lambda name: name.startswith("fc"), "no conv1.weight among its 0 tensors"),
-        (lambda name: not name.startswith("layer4"), "blocks are those of none of ResNet-10, 18, 34, 50, 101 and 152"),
+        (lambda name: not name.startswith("layer4"), "blocks match none of ResNet-10, 18, 34, 50, 101 and 152"),
     ],
 )
 def test_other_networks_are_refused(state, keep, message):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.losses import total_loss
-from adamine_jax.losses.classification import classification_loss
+from adamine_jax.losses.retrieval import classification_loss
 from configs import adamine
 from tests.losses import naive
 

@@ -207,7 +207,7 @@ def test_random_negatives_are_drawn_alike_in_every_form_and_anew_with_every_key(
 
 def test_random_sampling_without_a_key_is_refused():
     config = config_of(sampling="random", num_negatives=2)
-    with pytest.raises(ValueError, match="needs a key"):
+    with pytest.raises(ValueError, match="requires a key"):
         total_loss(config, *np.ones((2, 2, 3), np.float32), np.zeros(2, int), np.ones(2))
 
 

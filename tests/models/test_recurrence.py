@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.models.recipe import recurrence, schedule
+from adamine_jax.models.recipe import groups, recurrence
 
 ROWS, STEPS, WIDTH, HIDDEN = 150, 7, 3, 4
 """Rows of five groups, the last one not full."""
@@ -78,7 +78,7 @@ def test_activations_that_were_not_kept_are_computed_again(monkeypatch, longest,
     """With room for a quarter of the steps, short batches fit and long ones do not."""
     monkeypatch.setattr(recurrence, "KEPT_BYTES", 0)
     # 15 groups of 10, so a quarter is 26 of 105 steps, in chunks of 4 it is 28.
-    monkeypatch.setattr(schedule, "GROUP_SIZE", {"cpu": 10})
+    monkeypatch.setattr(groups, "GROUP_SIZE", {"cpu": 10})
     monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_COLUMNS", 40)
     arguments = case(0, longest)
     steps = sum(np.sort(arguments[2])[::-1][::10])

@@ -319,5 +319,5 @@ def test_a_model_that_reads_features_says_what_it_cannot_embed(model, monkeypatc
     monkeypatch.setattr(model, "trained", type(model.trained)(**changed))
     with pytest.raises(UserError, match="reads features that another encoder made"):
         model.embed_photos([io.BytesIO().getvalue()])
-    with pytest.raises(UserError, match="recipe 1: the model reads given vectors of the instructions"):
+    with pytest.raises(UserError, match="recipe 1: the model reads precomputed sentence vectors"):
         model.embed_recipes([{"ingredients": ["salt"], "instructions": ["Stir."]}])

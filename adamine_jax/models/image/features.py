@@ -1,4 +1,4 @@
-"""An image tower over features that another encoder made of the photos: a linear layer."""
+"""An image tower on precomputed image features: a linear layer."""
 
 from typing import Any, ClassVar, Self
 
@@ -12,11 +12,11 @@ from adamine_jax.models.layers import Linear
 
 
 class FeatureTower(ImageTower):
-    """Maps (B, F) features to (B, D); its parameters are `fc`.
+    """Maps (B, F) features to (B, D) with the layer `fc`.
 
     Attributes:
         embedding_dim: D.
-        param_dtype: Of the parameters and of the output.
+        param_dtype: Dtype of the parameters and the output.
     """
 
     embedding_dim: int
@@ -27,13 +27,15 @@ class FeatureTower(ImageTower):
     @classmethod
     def defaults(cls) -> Section:
         tower = Section()
-        tower.feature_dim = 0  # length of data.image_features, filled in from the file
+        tower.feature_dim = 0  # length of a row of data.image_features; set from the file
         return tower
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
         if not config.data.image_features:
-            raise UserError("config.model.image.name = 'features': needs config.data.image_features, a file with them")
+            raise UserError(
+                "config.model.image.name = 'features': set config.data.image_features to a file of features"
+            )
 
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:

@@ -1,7 +1,7 @@
-"""ResNet v1.5, computing exactly what torchvision's does, so that its weights mean the same here.
+"""ResNet v1.5 that computes exactly what torchvision's does, so that its weights can be used.
 
-He et al., *Deep Residual Learning for Image Recognition* (CVPR 2016). "v1.5": in a bottleneck the 3×3 convolution
-carries the stride, not the first 1×1.
+He et al., *Deep Residual Learning for Image Recognition* (CVPR 2016). In v1.5 the 3×3 convolution of a
+bottleneck has the stride, not the first 1×1 convolution.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-# Flax's: the biased variance throughout, where PyTorch's running variance is the unbiased one, Σ/(n − 1).
+# The running variance is biased, as in Flax. PyTorch's is unbiased, Σ/(n − 1).
 batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
@@ -25,7 +25,7 @@ class Layout:
 
 
 LAYOUTS = {
-    10: Layout((1, 1, 1, 1), bottleneck=False),  # for small photos and quick trials; torchvision has none
+    10: Layout((1, 1, 1, 1), bottleneck=False),  # for small images and quick trials; not in torchvision
     18: Layout((2, 2, 2, 2), bottleneck=False),
     34: Layout((3, 4, 6, 3), bottleneck=False),
     50: Layout((3, 4, 6, 3), bottleneck=True),
@@ -35,15 +35,15 @@ LAYOUTS = {
 
 
 def feature_dim(depth: int, width: int = 64) -> int:
-    """Length of the pooled feature vector: 2048 for a ResNet-50 of standard width."""
+    """Returns the length of the pooled feature vector: 2048 for a ResNet-50 of standard width."""
     return width * 8 * (4 if LAYOUTS[depth].bottleneck else 1)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """Maximum over 3×3 windows, stride 2, padding 1 (of −inf): (B, H, W, C) to (B, ⌈H/2⌉, ⌈W/2⌉, C).
+    """Takes the maximum of 3×3 windows, stride 2, padding 1 (−inf): (B, H, W, C) to (B, ⌈H/2⌉, ⌈W/2⌉, C).
 
-    Written as comparisons of shifted views, rows then columns, because the gradient of XLA's `reduce_window` is slow
-    on CPUs. Of equal maxima the first in row order receives the gradient, and NaN wins, as in PyTorch.
+    It compares shifted views, first rows and then columns, because the gradient of XLA's `reduce_window` is slow on
+    CPUs. The first of equal maxima in row order gets the gradient, and NaN is the maximum, as in PyTorch.
     """
     for axis in (2, 1):
         size = -(-x.shape[axis] // 2)
@@ -56,16 +56,16 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 class Conv(nn.Module):
-    """A k×k convolution without bias, padded by (k − 1)/2 on every side, Kaiming-normal (fan-out) at first.
+    """A k×k convolution without bias, padded by (k − 1)/2 on every side, initialised Kaiming-normal (fan-out).
 
-    A 1×1 convolution is a matrix product over the channels and is computed as one, which trains twice as fast on CPUs.
+    A 1×1 convolution is computed as a matrix product over the channels, which trains twice as fast on CPUs.
 
     Attributes:
-        features: output channels.
+        features: Output channels.
         size: k, odd.
-        stride: of both spatial axes.
-        dtype: of the computation.
-        param_dtype: of `kernel` (k, k, C, features).
+        stride: Stride of both spatial axes.
+        dtype: Dtype of the computation.
+        param_dtype: Dtype of `kernel` (k, k, C, features).
     """
 
     features: int
@@ -93,16 +93,16 @@ class Conv(nn.Module):
 
 
 def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x·kernel with all positions in one axis, which spares XLA's CPU backend slow transposed copies for gradients."""
+    """Computes x·kernel with all positions on one axis, to avoid slow transposed copies in XLA:CPU's gradients."""
     return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 @jax.custom_jvp
 def relu_of_sum(x: jax.Array, y: jax.Array) -> jax.Array:
-    """max(x + y, 0), bit for bit, in a form that XLA's CPU backend computes once.
+    """Computes max(x + y, 0), bit for bit, in a form that XLA:CPU materialises.
 
-    It takes max(·, 0) for so cheap that each of its users computes it again, and so down the whole stage: the last
-    of 23 blocks would add up 23 convolutions. A sum of two arrays it keeps.
+    XLA:CPU duplicates max(·, 0) into every consumer instead of materialising it, so a whole stage would be recomputed
+    for each of its blocks. It does materialise a sum of two arrays.
     """
     return x + jnp.maximum(y, -x)
 
@@ -114,13 +114,13 @@ def _relu_of_sum_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Ar
 
 
 class Block(nn.Module):
-    """A residual block: basic or bottleneck, with a projection where the shape changes.
+    """A residual block, basic or bottleneck, with a projection if the shape changes.
 
     Attributes:
-        features: channels of the 3×3 convolutions; a bottleneck's output has four times as many.
-        stride: of the first 3×3 convolution.
-        bottleneck: 1×1, 3×3, 1×1 instead of 3×3, 3×3.
-        dtype, param_dtype: of computation and parameters.
+        features: Channels of the 3×3 convolutions. The output of a bottleneck has four times as many.
+        stride: Stride of the first 3×3 convolution.
+        bottleneck: Whether the convolutions are 1×1, 3×3, 1×1 instead of 3×3, 3×3.
+        dtype, param_dtype: Dtypes of computation and parameters.
     """
 
     features: int
@@ -154,11 +154,11 @@ class ResNet(nn.Module):
     """ResNet-10, 18, 34, 50, 101 or 152 up to the global average pool.
 
     Attributes:
-        depth: one of `LAYOUTS`.
-        width: channels of the first stage, 64 as published; small ones are for CPUs.
-        remat: recomputes a block's activations in the backward pass instead of keeping them.
-        dtype: of convolutions and activations.
-        param_dtype: of parameters and BatchNorm statistics, and of the output.
+        depth: A key of `LAYOUTS`.
+        width: Channels of the first stage: 64 as published, fewer for CPUs.
+        remat: Whether to recompute a block's activations in the backward pass instead of keeping them.
+        dtype: Dtype of convolutions and activations.
+        param_dtype: Dtype of parameters, BatchNorm statistics and output.
     """
 
     depth: int
@@ -169,7 +169,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, use_running_average: bool) -> jax.Array:
-        """Maps normalised photos (B, S, S, 3) to features (B, feature_dim(depth, width))."""
+        """Maps normalised images (B, S, S, 3) to features (B, feature_dim(depth, width))."""
         layout = LAYOUTS[self.depth]
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}

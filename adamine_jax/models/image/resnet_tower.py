@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ResNetTower(ImageTower):
-    """Its parameters are `resnet`, the backbone, and `fc`; `resnet` also has BatchNorm statistics.
+    """A ResNet, `resnet`, which is the backbone, and a linear layer, `fc`.
 
     Attributes:
         embedding_dim: D.
@@ -40,7 +40,7 @@ class ResNetTower(ImageTower):
     def defaults(cls) -> Section:
         tower = Section()
         tower.depth = 101  # ResNet 10, 18, 34, 50, 101 or 152
-        tower.width = 64  # channels of its first stage; 64 = standard, small ones for CPUs
+        tower.width = 64  # channels of the first stage; 64 = standard, fewer for CPUs
         tower.weights = ""  # file written by `python -m adamine_jax.import_weights`; '' = random
         return tower
 
@@ -48,7 +48,8 @@ class ResNetTower(ImageTower):
     def check(cls, section: Section, config: Section) -> None:
         if section.weights and not Path(section.weights).is_file():
             raise UserError(
-                f"config.model.image.weights = {section.weights}: no such file; `import_weights` writes one"
+                f"config.model.image.weights = {section.weights}: no such file; python -m adamine_jax.import_weights "
+                "writes one"
             )
 
     @classmethod
@@ -72,10 +73,10 @@ class ResNetTower(ImageTower):
     def __call__(
         self, images: jax.Array, *, train: bool = False, use_running_average: bool = True, keys: Any = None
     ) -> jax.Array:
-        """Embeds (B, S, S, 3) photos, or (B, F) features, which go to the linear layer as they are."""
+        """Embeds (B, S, S, 3) images, or (B, F) features, which are passed to the linear layer."""
         return self.fc(images if images.ndim == 2 else self.features(images, use_running_average=use_running_average))
 
     def features(self, images: jax.Array, *, use_running_average: bool = True) -> jax.Array:
-        """Maps (B, S, S, 3) photos, normalised here by ImageNet's mean and deviation, to pooled features (B, F)."""
+        """Maps (B, S, S, 3) RGB images in 0..255 to pooled features (B, F)."""
         mean, std = (255 * jnp.array(value, self.param_dtype) for value in (IMAGENET_MEAN, IMAGENET_STD))
         return self.resnet((images - mean) / std, use_running_average=use_running_average)

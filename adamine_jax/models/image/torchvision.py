@@ -1,4 +1,4 @@
-"""ResNet weights in torchvision's names and layout, as `.safetensors` or `.pth` files."""
+"""Reads ResNet weights in torchvision's names and layout from `.safetensors` or `.pth` files."""
 
 import dataclasses
 import functools
@@ -28,9 +28,9 @@ class ResNetWeights:
 
     Attributes:
         depth: 10, 18, 34, 50, 101 or 152.
-        width: channels of the first stage.
-        variables: {'params', 'batch_stats'} of `models.resnet.ResNet`, float32 NumPy arrays.
-        dropped: names in the file that have no place here: the ImageNet classifier.
+        width: Channels of the first stage.
+        variables: {'params', 'batch_stats'} of `resnet.ResNet`, float32 NumPy arrays.
+        dropped: Names of unused tensors of the file: the ImageNet classifier.
     """
 
     depth: int
@@ -40,29 +40,29 @@ class ResNetWeights:
 
 
 def read_torchvision(path: Path) -> ResNetWeights:
-    """Reads a state dict of a torchvision ResNet.
+    """Reads the state dict of a torchvision ResNet.
 
     Args:
-        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.tar`; this needs PyTorch).
+        path: A `.safetensors` file, or a file from `torch.save` (`.pth`, `.pt`, `.tar`), which requires PyTorch.
 
     Raises:
-        UserError: the file cannot be read, or is not the state dict of a ResNet.
+        UserError: The file cannot be read or is not the state dict of a ResNet.
     """
     return from_state_dict(read_state_dict(path), where=str(path))
 
 
 def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state dict") -> ResNetWeights:
-    """Converts a state dict of a torchvision ResNet.
+    """Converts the state dict of a torchvision ResNet.
 
-    Depth and width are read off the names and shapes. `num_batches_tracked` is ignored, `fc.weight` and `fc.bias`
-    are dropped, and every other tensor must be there, in its shape, and alone.
+    Depth and width are inferred from names and shapes. `num_batches_tracked` is ignored, `fc.weight` and `fc.bias` are
+    dropped. All other tensors must match exactly.
 
     Args:
-        tensors: arrays by torchvision's names.
-        where: the file's name, for errors.
+        tensors: Arrays by torchvision's names.
+        where: Name of the file, for error messages.
 
     Raises:
-        UserError: names missing, left over or misshapen tensors, and those that are not finite.
+        UserError: Tensors are missing, unexpected, of the wrong shape or not finite; the message names them.
     """
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     dropped = tuple(name for name in CLASSIFIER if name in tensors)
@@ -77,28 +77,28 @@ def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state d
 def convert(
     tensors: dict[str, np.ndarray], depth: int, width: int, rename: Callable[[str], str] = str
 ) -> tuple[Tree, list[str]]:
-    """Arranges torchvision's tensors as ours.
+    """Converts torchvision's tensors to this project's layout.
 
     Args:
-        tensors: arrays by torchvision's names.
-        depth: of the ResNet.
-        width: channels of its first stage.
-        rename: from torchvision's name of a tensor to the one in the file, for the faults.
+        tensors: Arrays by torchvision's names.
+        depth: Depth of the ResNet.
+        width: Channels of its first stage.
+        rename: Maps torchvision's name of a tensor to its name in the file, for the faults.
 
     Returns:
-        {'params', 'batch_stats'} of `models.resnet.ResNet`, and what is missing, left over, misshapen or not finite.
+        {'params', 'batch_stats'} of `resnet.ResNet`, and a description of each tensor that does not match.
     """
     by_name = {
         torchvision_name(path): (path, leaf.shape) for path, leaf in leaves_with_names(abstract_variables(depth, width))
     }
     faults = [f"{rename(name)} is missing" for name in by_name if name not in tensors]
-    faults += [f"{rename(name)} does not belong" for name in tensors if name not in by_name]
+    faults += [f"{rename(name)} is unexpected" for name in tensors if name not in by_name]
     variables: Tree = {}
     for name, (path, shape) in by_name.items():
         if name not in tensors:
             continue
-        wanted = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
-        if fault := tensor_fault(rename(name), tensors[name], wanted):
+        expected = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
+        if fault := tensor_fault(rename(name), tensors[name], expected):
             faults.append(fault)
         else:
             put_leaf(variables, path, _to_ours(tensors[name]))
@@ -106,7 +106,7 @@ def convert(
 
 
 def abstract_variables(depth: int, width: int) -> Tree:
-    """Shapes and dtypes of a ResNet's variables, {'params', 'batch_stats'}."""
+    """Returns the shapes and dtypes of a ResNet's variables, {'params', 'batch_stats'}."""
     photo = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     model = ResNet(depth, width)
@@ -114,7 +114,7 @@ def abstract_variables(depth: int, width: int) -> Tree:
 
 
 def torchvision_name(path: tuple[str, ...]) -> str:
-    """Torchvision's name of one of our leaves.
+    """Returns torchvision's name of a leaf.
 
     `('params', 'layer3_2', 'downsample_conv', 'kernel')` is `layer3.2.downsample.0.weight`.
     """
@@ -125,41 +125,42 @@ def torchvision_name(path: tuple[str, ...]) -> str:
 
 
 def find_depth(names: Iterable[str]) -> int | None:
-    """Depth of the ResNet that has tensors of these torchvision names; None if its blocks are those of no ResNet."""
+    """Returns the depth of the ResNet with tensors of these torchvision names; None if no ResNet has these blocks."""
     names = list(names)
     found = [re.match(r"layer([1-4])\.(\d+)\.", name) for name in names]
     places = [(int(match[1]), int(match[2]) + 1) for match in found if match]
-    one, two, three, four = (max((count for at, count in places if at == stage), default=0) for stage in range(1, 5))
+    one, two, three, four = (
+        max((count for place, count in places if place == stage), default=0) for stage in range(1, 5)
+    )
     layout = Layout((one, two, three, four), bottleneck=any(name.endswith("conv3.weight") for name in names))
     return next((depth for depth, known in LAYOUTS.items() if known == layout), None)
 
 
 def depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, int]:
-    """Depth and width of the ResNet that has these tensors, by torchvision's names.
+    """Returns the depth and width of the ResNet with these tensors.
 
     Args:
-        tensors: arrays by name.
-        where: the file's name, for errors.
+        tensors: Arrays by torchvision's names.
+        where: Name of the file, for error messages.
 
     Raises:
-        UserError: they are those of another network.
+        UserError: The tensors are those of another network.
     """
     stem = tensors.get("conv1.weight")
     if stem is None or stem.ndim != 4:
         raise UserError(
             f"{where}: not a torchvision ResNet (no conv1.weight among its {len(tensors)} tensors); "
-            "give a state dict as torchvision names it"
+            "give a state dict with torchvision's names"
         )
     depth = find_depth(tensors)
     if depth is None:
         raise UserError(
-            f"{where}: its blocks are those of none of ResNet-10, 18, 34, 50, 101 and 152; "
-            "the file is another network, or a part of one"
+            f"{where}: its blocks match none of ResNet-10, 18, 34, 50, 101 and 152; give the state dict of one of these"
         )
     return depth, stem.shape[0]
 
 
 def _to_ours(array: np.ndarray) -> np.ndarray:
-    """Convolution kernels from (F, C, k, k) to (k, k, C, F); all in float32."""
+    """Transposes convolution kernels from (F, C, k, k) to (k, k, C, F) and casts to float32."""
     array = np.asarray(array, np.float32)
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,6 +1,6 @@
-"""Files with the weights of a ResNet: reads them into a model, and writes them.
+"""Reads and writes the weights of a ResNet.
 
-Their tensors are named after their place in the model's variables; torchvision's state dicts are read too.
+Tensors are named after their path in the model's variables. Torchvision's state dicts can be read, too.
 """
 
 from pathlib import Path
@@ -22,18 +22,18 @@ RESNET = "image_tower/resnet"
 
 
 def load_image_weights(path: str | Path, variables: dict[str, Any]) -> dict[str, Any]:
-    """Puts a file's ResNet into a model's variables.
+    """Loads the ResNet of a file into a model's variables.
 
     Args:
-        path: a file that `write_image_weights` or `export_weights` wrote, or a torchvision state dict
-            (`.safetensors`, `.pth`).
+        path: A file from `write_image_weights` or `export_weights`, or a torchvision state dict (`.safetensors`,
+            `.pth`).
         variables: {'params', 'batch_stats'} of `models.adamine.AdaMine`.
 
     Returns:
-        The same variables with another ResNet, each array in the dtype it had.
+        The variables with the ResNet of the file. Dtypes do not change.
 
     Raises:
-        UserError: the file cannot be read, or holds another ResNet than the model's.
+        UserError: The file cannot be read or contains a ResNet of another depth or width.
     """
     weights = read_image_weights(path)
     ours = {collection: variables[collection]["image_tower"]["resnet"] for collection in ("params", "batch_stats")}
@@ -51,7 +51,7 @@ def read_image_weights(path: str | Path) -> ResNetWeights:
     """Reads a ResNet from a file of this project or of torchvision.
 
     Raises:
-        UserError: the file cannot be read, or holds no ResNet.
+        UserError: The file cannot be read or contains no ResNet.
     """
     path = Path(path)
     if path.suffix in state_dicts.TORCH_SUFFIXES:
@@ -68,42 +68,44 @@ def read_image_weights(path: str | Path) -> ResNetWeights:
     stem = tensors.get(f"params/{RESNET}/conv1/kernel")
     depth = torchvision.find_depth(names)
     if stem is None or depth is None:
-        raise UserError(f"{path}: holds no whole ResNet; import or export it again, from a model that has one")
+        raise UserError(f"{path}: contains no complete ResNet; import or export one again")
     return ResNetWeights(depth, stem.shape[-1], loaded)
 
 
 def write_image_weights(path: str | Path, weights: ResNetWeights) -> None:
-    """Writes a ResNet for `load_image_weights`: a safetensors file, whole or not at all.
+    """Writes a ResNet for `load_image_weights` to a safetensors file, atomically.
 
-    Its tensors are called as in the model's variables, `params/image_tower/resnet/conv1/kernel`; its metadata say
+    Tensors are named as in the model's variables, `params/image_tower/resnet/conv1/kernel`. The metadata is
     {format: adamine_jax, depth, width}.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: The folder of `path` does not exist.
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: there is no such folder to write {path.name} into")
+        raise UserError(f"{path.parent}: no such folder; create it before {path.name} is written")
     tensors = {
         "/".join([collection, RESNET, *names]): np.ascontiguousarray(leaf)
         for (collection, *names), leaf in leaves_with_names(weights.variables)
     }
     metadata = {"format": FORMAT, "depth": str(weights.depth), "width": str(weights.width)}
     with written_whole(path) as aside:
-        aside.write_bytes(safetensors.numpy.save(tensors, metadata))  # its `save_file` hides the system's error
+        aside.write_bytes(safetensors.numpy.save(tensors, metadata))  # `save_file` hides the OS error
 
 
 def _check_same_resnet(ours: dict[str, Any], weights: ResNetWeights, path: str | Path) -> None:
-    here, there = ({n: leaf.shape for n, leaf in leaves_with_names(t)} for t in (ours, weights.variables))
-    if here == there:
+    model, file = ({n: leaf.shape for n, leaf in leaves_with_names(t)} for t in (ours, weights.variables))
+    if model == file:
         return
-    depth = torchvision.find_depth(map(torchvision.torchvision_name, here))
-    width = here["params", "conv1", "kernel"][-1]
+    depth = torchvision.find_depth(map(torchvision.torchvision_name, model))
+    width = model["params", "conv1", "kernel"][-1]
     if (depth, width) != (weights.depth, weights.width):
         raise UserError(
-            f"{path}: holds a ResNet-{weights.depth} of width {weights.width}, the model has a ResNet-{depth} of width "
-            f"{width}: set model.image.depth = {weights.depth} and model.image.width = {weights.width}, or give other "
-            "weights"
+            f"{path}: contains a ResNet-{weights.depth} of width {weights.width}, the model has a ResNet-{depth} of "
+            f"width {width}; set config.model.image.depth = {weights.depth} and config.model.image.width = "
+            f"{weights.width}, or give other weights"
         )
-    differing = ["/".join(names) for names in sorted(here | there) if here.get(names) != there.get(names)]
-    raise UserError(f"{path}: tensors are missing, left over or misshapen, import them again: {listed(differing)}")
+    differing = ["/".join(names) for names in sorted(model | file) if model.get(names) != file.get(names)]
+    raise UserError(
+        f"{path}: tensors are missing, unexpected or of the wrong shape: {listed(differing)}; import the file again"
+    )

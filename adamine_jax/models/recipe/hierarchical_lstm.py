@@ -1,4 +1,4 @@
-"""The published recipe tower: ingredients and instructions to one vector."""
+"""The published recipe tower: LSTMs over ingredients and instructions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -24,25 +24,25 @@ class HierarchicalLSTM(RecipeTower):
     """A bidirectional LSTM over the ingredients, a hierarchical one over the instructions, and a linear layer.
 
     Carvalho et al., *Cross-Modal Retrieval in the Cooking Context* (SIGIR 2018), section 3; the ingredients as in
-    Salvador et al. (CVPR 2017). An ingredient list or an instruction list that is empty counts as the zero vector.
+    Salvador et al. (CVPR 2017). An empty list of ingredients or instructions gives the zero vector.
 
     Attributes:
-        embedding_dim: length of the output.
-        table_rows: rows of a word table: the words, and 3 for padding (0), end (1) and unknown (last).
-        ingredients: whether the ingredients take part.
-        instructions: 'words' (LSTM over the words of a sentence, then over the sentences), 'vectors' (one given
-            vector a sentence) or 'none'.
-        word_dim: length of a word's vector.
-        ingredient_hidden: state of each direction of the ingredients' LSTM.
-        sentence_hidden: state of the LSTM over the words of a sentence.
-        instruction_hidden: state of the LSTM over the sentences.
-        shared_table: whether instruction words are looked up in the ingredients' table, or in one of their own.
-        instruction_lstm_over_padding: lets the LSTM over the sentences run on, over zero vectors, up to the end of
-            the longest recipe of the batch, as the published code does: embeddings then depend on the batch.
-        remat: recomputes the LSTMs' activations in the backward pass instead of keeping them.
-        forget_bias: of the LSTMs at first, see `layers.lstm_bias`.
-        dtype: of the matrix products in the LSTMs.
-        param_dtype: of the parameters and of the output.
+        embedding_dim: Length of the output.
+        table_rows: Rows of a word table: the words, and 3 for padding (0), end (1) and unknown (last).
+        ingredients: Whether the tower reads the ingredients.
+        instructions: 'words' (an LSTM over the words of each sentence, then one over the sentences), 'vectors' (an LSTM
+            over precomputed sentence vectors) or 'none'.
+        word_dim: Length of a word vector.
+        ingredient_hidden: State size of each direction of the ingredient LSTM.
+        sentence_hidden: State size of the LSTM over the words of a sentence.
+        instruction_hidden: State size of the LSTM over the sentences.
+        shared_table: Whether ingredients and instruction words share one word table.
+        instruction_lstm_over_padding: Whether the LSTM over the sentences continues over zero vectors up to the length
+            of the longest recipe of the batch, as in the published code. Embeddings then depend on the batch.
+        remat: Whether to recompute the LSTMs' activations in the backward pass instead of keeping them.
+        forget_bias: Initial forget bias of the LSTMs; see `layers.lstm_bias`.
+        dtype: Dtype of the matrix products in the LSTMs.
+        param_dtype: Dtype of the parameters and the output.
     """
 
     embedding_dim: int
@@ -66,7 +66,7 @@ class HierarchicalLSTM(RecipeTower):
         "instructions": one_of("words", "vectors", "none", None, False),
         "word_vectors": one_of("shared", "separate"),
         "word_dim": (
-            "None (as long as the data set's word vectors) or a whole number from 1",
+            "None (the length of the data set's word vectors) or a whole number from 1",
             lambda v: v is None or integer(1)[1](v),
         ),
         "instruction_lstm_over_padding": BOOLEAN,
@@ -88,38 +88,38 @@ class HierarchicalLSTM(RecipeTower):
     @classmethod
     def defaults(cls) -> Section:
         tower = Section()
-        tower.ingredients = True  # False: recipes without their ingredients
-        tower.instructions = "words"  # 'words', 'vectors' (given ones, as published) or 'none': no instructions
-        tower.sentence_dim = 1024  # length of data.sentence_vectors, filled in from the file
-        tower.max_sentences = 20  # sentences kept of a recipe
-        tower.max_words = 48  # words kept of a sentence
-        tower.word_dim = 300  # of the word vectors; None = as long as the data set's
-        tower.word_norm = 1.0  # length of the word vectors at first; small LSTMs learn sooner from longer ones
-        tower.word_vectors = "shared"  # one table for ingredients and instructions, or 'separate' ones
-        tower.ingredient_hidden = 300  # of each direction of the ingredient LSTM
-        tower.sentence_hidden = 1024  # of the LSTM over the words of a sentence
-        tower.instruction_hidden = 1024  # of the LSTM over the sentences
-        tower.forget_bias = 0.0  # of the LSTMs' forget gates at first; 2 to 4 = a longer memory, for small data
-        tower.instruction_lstm_over_padding = False  # True: as published, for its weights
+        tower.ingredients = True  # False: ignore the ingredients
+        tower.instructions = "words"  # 'words', 'vectors' (precomputed, as published) or 'none'
+        tower.sentence_dim = 1024  # length of a row of data.sentence_vectors; set from the file
+        tower.max_sentences = 20  # maximum number of sentences per recipe
+        tower.max_words = 48  # maximum number of words per sentence
+        tower.word_dim = 300  # length of a word vector; None = that of the data set's
+        tower.word_norm = 1.0  # initial norm of word vectors; small LSTMs learn faster with a larger one
+        tower.word_vectors = "shared"  # one table for ingredients and instructions; 'separate': two
+        tower.ingredient_hidden = 300  # state size of each direction of the ingredient LSTM
+        tower.sentence_hidden = 1024  # state size of the LSTM over the words of a sentence
+        tower.instruction_hidden = 1024  # state size of the LSTM over the sentences
+        tower.forget_bias = 0.0  # initial bias of the forget gates; 2 to 4 gives a longer memory, for small data
+        tower.instruction_lstm_over_padding = False  # True: as published, for published weights
         return tower
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
         if not section.ingredients and _instructions(section) == "none":
             raise UserError(
-                "config.model.recipe.ingredients = False and config.model.recipe.instructions = 'none': a recipe needs "
-                "one of the two parts; switch ingredients on, or set instructions to 'words' or 'vectors'"
+                "config.model.recipe.ingredients = False and config.model.recipe.instructions = 'none': nothing is "
+                "left to read; set ingredients to True, or instructions to 'words' or 'vectors'"
             )
         given = config.data.sentence_vectors
         if _instructions(section) == "vectors" and not given:
             raise UserError(
-                "config.model.recipe.instructions = 'vectors': needs a config.data.sentence_vectors, the file with "
-                "them; or take 'words' or 'none'"
+                "config.model.recipe.instructions = 'vectors': set config.data.sentence_vectors to a file of "
+                "sentence vectors, or use 'words' or 'none'"
             )
         if given and _instructions(section) != "vectors":
             raise UserError(
-                f"config.data.sentence_vectors = {given}: nothing reads it; "
-                "takes config.model.recipe.instructions = 'vectors' beside it"
+                f"config.data.sentence_vectors = {given}: the model does not read it; "
+                "set config.model.recipe.instructions = 'vectors' as well"
             )
 
     @classmethod
@@ -133,10 +133,10 @@ class HierarchicalLSTM(RecipeTower):
         )
 
     @classmethod
-    def copies(cls, params: Any) -> Any:
-        """2 for an LSTM's bias: PyTorch's LSTMs have two biases that only ever act as their sum, which is kept here.
+    def published_multiplicity(cls, params: Any) -> Any:
+        """Returns 2 for the bias of an LSTM: PyTorch's LSTM adds two biases, this one stores their sum.
 
-        Both get the same gradient: both count in its norm, and under Adam their sum moves twice as far as one of them.
+        Both biases get the same gradient. Both count in its norm, and under Adam their sum moves twice as far as one.
         """
 
         def count(path: tuple[Any, ...], _: jax.Array) -> int:
@@ -147,18 +147,18 @@ class HierarchicalLSTM(RecipeTower):
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
-        """Pads the ids; see `__call__` for the fields."""
-        longest, lengths = section.max_sentences, [recipe.sentence_lengths for recipe in recipes]
+        """Makes the padded arrays that `__call__` describes."""
+        limit, lengths = section.max_sentences, [recipe.sentence_lengths for recipe in recipes]
         batch = {"ingredients": padding.pad_ingredients([recipe.ingredient_ids for recipe in recipes])}
         if _instructions(section) == "vectors":
             vectors = [recipe.sentence_vectors for recipe in recipes]
-            batch["sentence_vectors"] = padding.pad_vectors(vectors, longest, section.sentence_dim)
-            lengths = [() if given is None else given for given in vectors]
+            batch["sentence_vectors"] = padding.pad_vectors(vectors, limit, section.sentence_dim)
+            lengths = [() if rows is None else rows for rows in vectors]
         else:
             words = [recipe.word_ids for recipe in recipes]
-            batch["words"] = padding.pad_sentences(words, lengths, longest, section.max_words)
+            batch["words"] = padding.pad_sentences(words, lengths, limit, section.max_words)
         counts = [len(sentences) for sentences in lengths]
-        return batch | {"num_sentences": np.minimum(counts, longest).astype(np.int32)}
+        return batch | {"num_sentences": np.minimum(counts, limit).astype(np.int32)}
 
     @classmethod
     def reads_sentence_vectors(cls, section: Section) -> bool:
@@ -169,13 +169,13 @@ class HierarchicalLSTM(RecipeTower):
         instructions = _instructions(section)
         if instructions == "vectors" and (recipe.instructions or not recipe.ingredients):
             return (
-                "the model reads given vectors of the instructions (config.model.recipe.instructions = 'vectors') "
-                "and cannot embed their text; give the ingredients alone, or embed a split"
+                "the model reads precomputed sentence vectors (config.model.recipe.instructions = 'vectors') and "
+                "cannot embed instructions as text; give only ingredients, or embed a split"
             )
         if not section.ingredients and not recipe.instructions and not recipe.title:
-            return "the model reads instructions alone; give some, or a title"
+            return "the model reads only instructions; give instructions or a title"
         if instructions == "none" and not (recipe.ingredients or recipe.names or recipe.title):
-            return "the model reads ingredients alone; give some, or a title"
+            return "the model reads only ingredients; give ingredients or a title"
         return ""
 
     @nn.nowrap
@@ -199,14 +199,14 @@ class HierarchicalLSTM(RecipeTower):
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
-        """Embeds B recipes, before tanh and normalisation; the same in training and in evaluation.
+        """Embeds B recipes, before tanh and normalisation. Training and evaluation compute the same.
 
         Args:
-            batch: `ingredients` (B, 20) ids, 0 = padding at the end; for 'words' `words` (B, 20, W) ids, 0 = padding
-                at the end of each sentence; for 'vectors' `sentence_vectors` (B, 20, 1024); for both of these
-                `num_sentences` (B,). A sentence without words is a zero vector and still a step. What belongs to a
-                part that is switched off is not read. `num_steps` (B,), for `instruction_lstm_over_padding` where
-                the batch is only a part of the whole one: its longest recipe's sentences.
+            batch: `ingredients` (B, 20) ids, 0 = padding at the end; for 'words' `words` (B, S, W) ids, 0 = padding at
+                the end of each sentence; for 'vectors' `sentence_vectors` (B, S, F); for both `num_sentences` (B,). A
+                sentence without words is a zero vector and still a step. Fields of a disabled part are not read. With
+                `instruction_lstm_over_padding`, `num_steps` (B,) is the number of sentences of the longest recipe of
+                the global batch.
 
         Returns:
             (B, embedding_dim) of `param_dtype`.
@@ -235,7 +235,7 @@ class HierarchicalLSTM(RecipeTower):
     def embed_sentences(
         self, vectors: jax.Array, num_sentences: jax.Array, num_steps: jax.Array | None = None
     ) -> jax.Array:
-        """Maps sentence vectors (B, S, D) and their numbers (B,) to (B, instruction_hidden)."""
+        """Maps sentence vectors (B, S, D) and the number of sentences (B,) to (B, instruction_hidden)."""
         if self.instruction_lstm_over_padding:
             is_real = jnp.arange(vectors.shape[1]) < num_sentences[:, None]
             vectors = jnp.where(is_real[..., None], vectors, 0)
@@ -247,12 +247,12 @@ class HierarchicalLSTM(RecipeTower):
         return self.param(name, layers.word_table, (self.table_rows, self.word_dim), self.param_dtype)
 
     def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
-        # An id outside the table gives NaN, not a neighbour's row: a dataset of another vocabulary must not go unseen.
+        # An id outside the table gives NaN, so that records of another vocabulary cannot go unnoticed.
         return jnp.take(table, ids, axis=0, mode="fill").astype(self.dtype)
 
 
 def _instructions(section: Section) -> str:
-    """The field `instructions`; None and False are 'none'."""
+    """Returns the field `instructions`; None and False mean 'none'."""
     return section.instructions or "none"
 
 

@@ -1,4 +1,4 @@
-"""LSTM layers, of which only the final states are wanted."""
+"""LSTM layers that return their final states."""
 
 import math
 
@@ -12,17 +12,17 @@ from adamine_jax.models.recipe.recurrence import lstm_final_state
 
 
 class LSTM(nn.Module):
-    """One direction of an LSTM layer: see `lstm_final_state`.
+    """One direction of an LSTM layer; see `lstm_final_state`.
 
-    Every parameter starts from U(±1/√hidden). There is one bias: PyTorch's two only ever act as their sum, and that
-    sum is how the bias starts here, two draws added.
+    All parameters are initialised with U(±1/√hidden). PyTorch's LSTM adds two biases; this one has a single bias,
+    initialised with the sum of two draws.
 
     Attributes:
         hidden: H.
-        reverse: reads backwards.
-        remat: recomputes activations in the backward pass instead of keeping them.
-        forget_bias: see `layers.lstm_bias`.
-        param_dtype: of `input_kernel` (D, 4H), `recurrent_kernel` (H, 4H), `bias` (4H,).
+        reverse: Whether to read the sequences backwards.
+        remat: Whether to recompute activations in the backward pass instead of keeping them.
+        forget_bias: See `layers.lstm_bias`.
+        param_dtype: Dtype of `input_kernel` (D, 4H), `recurrent_kernel` (H, 4H) and `bias` (4H,).
     """
 
     hidden: int
@@ -49,12 +49,11 @@ class LSTM(nn.Module):
 
 
 class BidirectionalLSTM(nn.Module):
-    """Final states of a forward and a backward LSTM, in that order.
+    """Concatenates the final states of a forward and a backward LSTM.
 
     Attributes:
         hidden: H of each direction.
-        remat, forget_bias: as in `LSTM`.
-        param_dtype: of the parameters.
+        remat, forget_bias, param_dtype: As in `LSTM`.
     """
 
     hidden: int

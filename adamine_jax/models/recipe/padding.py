@@ -1,15 +1,15 @@
-"""From the words of recipes to padded id arrays."""
+"""Pads the ids and vectors of recipes to arrays of a fixed shape."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 MAX_INGREDIENTS = 20
-"""Ingredients kept of a recipe."""
+"""Maximum number of ingredients per recipe."""
 
 
 def pad_ingredients(ids: Sequence[np.ndarray]) -> np.ndarray:
-    """B lists of ids → (B, 20) int32, 0 = padding; what is past the 20th is cut."""
+    """Pads or truncates B lists of ids to (B, 20) int32, 0 = padding."""
     padded = np.zeros((len(ids), MAX_INGREDIENTS), np.int32)
     for row, kept in zip(padded, (recipe[:MAX_INGREDIENTS] for recipe in ids), strict=True):
         row[: len(kept)] = kept
@@ -19,16 +19,16 @@ def pad_ingredients(ids: Sequence[np.ndarray]) -> np.ndarray:
 def pad_sentences(
     word_ids: Sequence[np.ndarray], sentence_lengths: Sequence[np.ndarray], max_sentences: int, max_words: int
 ) -> np.ndarray:
-    """Splits the running words of each recipe into sentences and pads them.
+    """Splits the words of each recipe into sentences and pads them.
 
     Args:
-        word_ids: B lists, the words of all sentences of a recipe, one sentence after the other.
-        sentence_lengths: B lists, words of each sentence; they add up to the words of the recipe.
-        max_sentences: S, sentences kept of a recipe.
-        max_words: W, words kept of a sentence.
+        word_ids: B lists of the words of all sentences, concatenated.
+        sentence_lengths: B lists of the number of words of each sentence.
+        max_sentences: S; further sentences are dropped.
+        max_words: W; further words of a sentence are dropped.
 
     Returns:
-        (B, S, W) int32, 0 = padding; the first sentences of a recipe, the first words of a sentence.
+        (B, S, W) int32, 0 = padding.
     """
     padded = np.zeros((len(word_ids), max_sentences, max_words), np.int32)
     words, lengths = np.concatenate(word_ids), np.concatenate(sentence_lengths)
@@ -41,7 +41,7 @@ def pad_sentences(
 
 
 def pad_vectors(vectors: Sequence[np.ndarray | None], max_sentences: int, length: int) -> np.ndarray:
-    """B lists (n, F) of sentence vectors, None = no sentence → (B, S, F) float32, zeros at the end."""
+    """Pads B lists of (n, F) sentence vectors, None = no sentence, to (B, S, F) float32 with zeros."""
     padded = np.zeros((len(vectors), max_sentences, length), np.float32)
     for row, given in zip(padded, vectors, strict=True):
         if given is not None:
@@ -50,6 +50,6 @@ def pad_vectors(vectors: Sequence[np.ndarray | None], max_sentences: int, length
 
 
 def _rows_and_places(counts: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For so many items in each row, one row after the other: each item's row, and its place in it."""
+    """Returns the row of each item and its place in the row, for `counts` items per row."""
     rows = np.repeat(np.arange(len(counts)), counts)
     return rows, np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]

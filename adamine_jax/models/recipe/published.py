@@ -1,4 +1,4 @@
-"""Recipe towers trained by published PyTorch code, in its names."""
+"""Converts recipe towers that published PyTorch code trained."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from adamine_jax.interop.published_names import ADAMINE, Names
 def recipe_tower_from_state_dict(tensors: dict[str, np.ndarray], names: Names = ADAMINE) -> dict[str, Any]:
     """Converts the recipe tower of a published state dict, whose instructions are sentence vectors.
 
-    PyTorch's two LSTM biases are summed: they never act but together. The word table is taken as it is; its rows are
-    those of the vocabulary that it was trained with. The linear layer reads ingredients, then instructions.
+    PyTorch's two LSTM biases are summed. The word table is copied; its rows are those of the published model's
+    vocabulary. The linear layer reads ingredients, then instructions.
 
     Args:
-        tensors: arrays by the names of the published state dict, `recipe_embedding.rnn_ingrs.weight_ih_l0` and so on.
-        names: of the code base that saved it.
+        tensors: Arrays by their name in the state dict, such as `recipe_embedding.rnn_ingrs.weight_ih_l0`.
+        names: Names of the code base that saved the file.
 
     Returns:
-        Parameters of `models.recipe.RecipeTower` with instructions 'vectors'.
+        Parameters of `HierarchicalLSTM` with instructions 'vectors'.
 
     Raises:
-        UserError: a tensor is missing; the message names it.
+        UserError: A tensor is missing.
     """
 
     def tensor(name: str) -> np.ndarray:

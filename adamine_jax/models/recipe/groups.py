@@ -1,0 +1,55 @@
+"""Groups padded sequences by length for an LSTM, and orders the steps of the groups."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+GROUP_SIZE = {"cpu": 32}
+ACCELERATOR_GROUP_SIZE, ACCELERATOR_GROUPS = 512, 24
+"""Sequences per group. Smaller groups make matrix products inefficient, larger ones contain more padding. The CPU value
+is measured. The values for accelerators, a minimum size and a maximum number of groups, are not."""
+
+
+class Groups(NamedTuple):
+    """Sequences in groups by descending length; the steps of all groups are numbered consecutively.
+
+    Attributes:
+        order: (G, n) indices of the sequences. The last group is padded with sequences of length 0.
+        lengths: (G, n) lengths of these sequences.
+        steps: (G,) number of steps of each group, the length of its longest sequence.
+        starts: (G,) number of steps in all preceding groups.
+        total: () number of steps in all groups.
+    """
+
+    order: jax.Array
+    lengths: jax.Array
+    steps: jax.Array
+    starts: jax.Array
+    total: jax.Array
+
+    @classmethod
+    def by_length(cls, lengths: jax.Array) -> "Groups":
+        """Groups sequences of the lengths (B,)."""
+        size = GROUP_SIZE.get(jax.default_backend())
+        size = size or max(ACCELERATOR_GROUP_SIZE, -(-len(lengths) // ACCELERATOR_GROUPS))
+        size = min(size, len(lengths))
+        groups = -(-len(lengths) // size)
+        order = jnp.argsort(-lengths)
+        padding = (0, groups * size - len(lengths))
+        sorted_lengths = jnp.pad(lengths[order].astype(jnp.int32), padding).reshape(groups, size)
+        steps = sorted_lengths[:, 0]
+        ends = jnp.cumsum(steps)
+        return cls(jnp.pad(order, padding).reshape(groups, size), sorted_lengths, steps, ends - steps, ends[-1])
+
+    def at(self, k: jax.Array, reverse: bool) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """Returns step k's group, its index in the group, the position to read, and (…, n) whether it is real."""
+        group = jnp.searchsorted(self.starts, k, side="right") - 1
+        step = k - self.starts[group]
+        position = self.steps[group] - 1 - step if reverse else step
+        return group, step, position, position[..., None] < self.lengths[group]
+
+    def ungroup(self, states: jax.Array, rows: int) -> jax.Array:
+        """Maps states (G, H, n) of the groups to (B, H) in batch order, where B is `rows`."""
+        states = jnp.swapaxes(states, 1, 2).reshape(-1, states.shape[1])[:rows]
+        return jnp.zeros_like(states).at[self.order.reshape(-1)[:rows]].set(states)
