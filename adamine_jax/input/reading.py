@@ -156,7 +156,7 @@ class BatchReader:
             reason = f"a photo has no features in {photos.source}, because it could not be decoded"
             self._damage.report(self._index.damaged(number, reason))
         features[is_missing] = 0
-        return features, ~is_missing
+        return features, np.asarray(~is_missing)
 
 
 def _is_recipe(features: Mapping[str, Any]) -> bool:
