@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from data_builders.kitchen import bases, tables, toppings
+from data_builders.kitchen import bases, tabletop, toppings
 
 _ASPECTS = ((1, 1), (8, 7), (7, 8), (5, 4), (4, 5))
 _DRIZZLES = {"yellow drizzle": (252, 214, 40), "crimson drizzle": (188, 8, 44)}
@@ -53,7 +53,7 @@ def photo(scene: Scene, rng: np.random.Generator, pixels: int) -> Image.Image:
     light = rng.uniform(0, 2 * math.pi)
     shadow = (round(-0.02 * pixels * math.cos(light)), round(-0.02 * pixels * math.sin(light)))
 
-    picture = tables.table(rng, width, height)
+    picture = tabletop.table(rng, width, height)
     _lay_distractors(picture, rng, pixels)
     pose = _Pose.random(rng, width, height, pixels, bases.BASES[scene.base].turn)
     variant = int(rng.integers(bases.VARIANTS))
@@ -106,9 +106,9 @@ def _affine(source: int, x: float, y: float, side: float, turn: float) -> tuple[
 
 def _lay_distractors(picture: Image.Image, rng: np.random.Generator, pixels: int) -> None:
     for _ in range(int(rng.integers(0, 3))):
-        kind = tables.DISTRACTORS[int(rng.integers(len(tables.DISTRACTORS)))]
+        kind = tabletop.DISTRACTORS[int(rng.integers(len(tabletop.DISTRACTORS)))]
         side = round(pixels * rng.uniform(0.4, 0.75))
-        item = tables.distractor(kind, round(0.6 * pixels))
+        item = tabletop.distractor(kind, round(0.6 * pixels))
         layer = item.transform(
             (side, side),
             Image.Transform.AFFINE,
