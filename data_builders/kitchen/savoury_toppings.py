@@ -1,19 +1,10 @@
-"""The toppings of savoury dishes, and the two that lie on any; each fills the unit square."""
+"""Draws the toppings of savoury dishes and the two of any dish, each filling the unit square."""
 
 import math
 
 import numpy as np
 
-from data_builders.kitchen.canvas import (
-    Canvas,
-    blob_points,
-    darker,
-    ellipse_points,
-    lighter,
-    mix,
-    turned,
-    varied,
-)
+from data_builders.kitchen.canvas import Canvas, blob_points, darker, ellipse_points, lighter, mix, turned, varied
 
 _GREEN = (58, 132, 44)
 
@@ -33,7 +24,7 @@ def tomato(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def pepperoni(c: Canvas, rng: np.random.Generator) -> None:
-    """A round of sausage, a ring of fat around it."""
+    """A slice of sausage with spots of fat."""
     c.polygon(blob_points(rng, 0, 0, 0.93, 0.1), (108, 14, 14))
     c.disc(0, 0, 0.76, (170, 34, 28))
     for _ in range(9):
@@ -42,7 +33,7 @@ def pepperoni(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def chili(c: Canvas, rng: np.random.Generator) -> None:
-    """A bent pod with its stem."""
+    """A bent pod with a stem."""
     bend = rng.uniform(0.5, 0.7)
     spine = [(-0.72 + 1.55 * t, bend * (math.sin(t * math.pi) - 0.55) * 1.1) for t in np.linspace(0, 1, 24)]
     for k, (x, y) in enumerate(spine):
@@ -54,7 +45,7 @@ def chili(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def olive(c: Canvas, rng: np.random.Generator) -> None:
-    """A ring."""
+    """A sliced olive, a dark ring."""
     c.polygon(blob_points(rng, 0, 0, 0.9, 0.05), (34, 28, 34))
     c.disc(0, 0, 0.76, (62, 52, 60))
     c.glow(-0.4, -0.45, 0.4, 0.4, (220, 220, 230), 0.5)
@@ -79,7 +70,7 @@ def basil(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def mushroom(c: Canvas, rng: np.random.Generator) -> None:
-    """A cut through cap and stem."""
+    """A slice through cap and stem."""
     c.box(0, 0.42, 0.24, 0.5, (232, 218, 190), 0.12)
     cap = ellipse_points(0, 0.1, 0.94, 0.95, start=math.pi, end=2 * math.pi)
     c.polygon(cap, (150, 112, 78))
@@ -91,7 +82,7 @@ def mushroom(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def egg(c: Canvas, rng: np.random.Generator) -> None:
-    """Fried, sunny side up."""
+    """A fried egg, sunny side up."""
     c.polygon(blob_points(rng, 0, 0, 0.9, 0.18, 0.92), (222, 218, 208))
     c.polygon(blob_points(rng, 0, 0, 0.82, 0.12, 0.92), (252, 250, 244))
     x, y = rng.uniform(-0.12, 0.12, 2)
@@ -111,7 +102,7 @@ def mozzarella(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def onion(c: Canvas, rng: np.random.Generator) -> None:
-    """Rings within rings."""
+    """Concentric rings."""
     squash = rng.uniform(0.86, 1.0)
     for radius, colour in (
         (0.94, (128, 46, 104)),
@@ -126,7 +117,7 @@ def onion(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def shrimp(c: Canvas, rng: np.random.Generator) -> None:
-    """Curled up, with its tail."""
+    """A curled shrimp with a tail."""
     start = rng.uniform(-0.2, 0.1)
     for k, angle in enumerate(np.linspace(start, start + 4.3, 30)):
         width = 0.32 * (1 - k / 30) ** 0.5 + 0.08
@@ -183,7 +174,7 @@ def bacon(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def lemon(c: Canvas, rng: np.random.Generator) -> None:
-    """A half slice, the flat side up."""
+    """Half a slice, the flat side up."""
     for radius, colour in ((0.96, (236, 190, 20)), (0.82, (252, 246, 214)), (0.74, (248, 220, 74))):
         c.polygon(ellipse_points(0, -0.4, radius, radius * 1.2, start=0, end=math.pi), colour)
     for angle in np.linspace(0.15, math.pi - 0.15, 5)[1:-1]:
