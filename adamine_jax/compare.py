@@ -72,7 +72,7 @@ def draw_comparison(runs: Sequence[Run], out: Path) -> Path:
 
     runs = in_order(runs)[0]
     drawn = [
-        Curves(letter, run.name, _note(run), run.train, run.validations, run.best["step"] if run.best else None)
+        Curves(run, letter, _note(run))
         for letter, run in zip(_letters(len(runs)), runs, strict=True)
         if run.train or run.validations
     ]

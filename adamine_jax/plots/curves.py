@@ -63,7 +63,9 @@ def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None)
             if unfreeze_epoch is not None and 0 < unfreeze_epoch < end:
                 axes.axvline(unfreeze_epoch, color=style.GREY, linestyle=(0, (4, 3)), linewidth=1)
                 if axes is recall:
-                    _label_unfreezing(axes, unfreeze_epoch)
+                    position = {"xycoords": ("data", "axes fraction"), "xytext": (4, 0), "textcoords": "offset points"}
+                    look = {"fontsize": 7.5, "color": style.GREY}
+                    axes.annotate("image tower\nunfrozen", (unfreeze_epoch, 0.03), **position, **look)
         for axes in (recall, medr):
             axes.set_xlabel("epochs")
         return style.save_both(figure, out_png)
@@ -139,18 +141,6 @@ def _draw_band(axes: Axes, val: list[dict], key: str, knots: np.ndarray, color: 
     axes.fill_between(x, to_recipe, to_image, color=color, alpha=0.18, linewidth=0)
     axes.plot(x, mean, color=color, label=label, marker="o" if len(x) <= 25 else None, markersize=3)
     return mean
-
-
-def _label_unfreezing(axes: Axes, epoch: int) -> None:
-    axes.annotate(
-        "image tower\nunfrozen",
-        (epoch, 0.03),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        fontsize=7.5,
-        color=style.GREY,
-    )
 
 
 def _add_legend(axes: Axes, records: list[dict]) -> None:

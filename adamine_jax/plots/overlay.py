@@ -1,9 +1,8 @@
 """Draws several training runs in one figure: loss, inactive triplets and validation, with one line per run."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +14,7 @@ from adamine_jax.plots import style
 from adamine_jax.plots.text import squeeze, wrap
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.runs.epochs import epoch_knots, epochs_trained, series
+from adamine_jax.runs.history import Run
 
 # Seven colours that are distinguishable under the common colour vision deficiencies, each solid and dashed.
 _COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.SKY, style.ORANGE, style.BLACK)
@@ -36,38 +36,26 @@ _VALIDATION = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Curves:
-    """The curves of a run.
+class Curves(NamedTuple):
+    """A run with the letter at the ends of its lines and the note below its name in the key."""
 
-    Attributes:
-        letter: Letter at the ends of its lines.
-        name: Name in the key.
-        note: Second line in the key.
-        train: Train records of its metrics.
-        val: Val records of its metrics.
-        best_step: Step of the val record of the best epoch, or None.
-    """
-
+    run: Run
     letter: str
-    name: str
     note: str
-    train: list[dict]
-    val: list[dict]
-    best_step: int | None
 
     @property
     def knots(self) -> np.ndarray:
         """See `epoch_knots`."""
-        return epoch_knots(self.train, self.val)
+        return epoch_knots(self.run.train, self.run.validations)
 
     def train_series(self, field: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns (epochs, values) of a training metric, averaged over neighbouring points."""
-        return series(self.train, field, self.knots, _POINTS)
+        return series(self.run.train, field, self.knots, _POINTS)
 
     def val_series(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns (epochs, values) of a validation metric, the mean of both directions."""
-        (x, first), (_, second) = (series(self.val, f"{metric}_{d}", self.knots, limit=None) for d in DIRECTIONS)
+        fields = (f"{metric}_{direction}" for direction in DIRECTIONS)
+        (x, first), (_, second) = (series(self.run.validations, field, self.knots, limit=None) for field in fields)
         return x, (first + second) / 2
 
 
@@ -84,18 +72,20 @@ def overlay(runs: Sequence[Curves], out: Path) -> Path:
     with style.styled():
         figure = Figure(figsize=_SIZE, layout="constrained")
         loss, inactive, key, *validation = figure.subplots(2, 3).flat
-        style.scale_y(loss, _draw(loss, "Training loss", runs, lambda run: run.train_series("loss")))
-        values = _draw(inactive, "Zero-loss fraction (bad pairs)", runs, lambda run: run.train_series("bad_pairs"))
+        values = _draw(loss, "Training loss", runs, lambda curves: curves.train_series("loss"))
+        style.scale_y(loss, values)
+        title = "Zero-loss fraction (bad pairs)"
+        values = _draw(inactive, title, runs, lambda curves: curves.train_series("bad_pairs"))
         inactive.set_ylim(0, min(1.05 * np.nanmax(values, initial=0.1), 1.02))
         for axes, (title, metric) in zip(validation, _VALIDATION.items(), strict=True):
-            values = _draw(axes, title, runs, lambda run, metric=metric: run.val_series(metric), rings=metric == "r1")
+            values = _draw(axes, title, runs, lambda curves, m=metric: curves.val_series(m), rings=metric == "r1")
             if metric == "medr":
                 style.scale_y(axes, values)
             else:
                 axes.set_ylim(bottom=0)
             if not values.size:
                 style.note(axes, "no validation yet")
-        end = max(epochs_trained([*run.train, *run.val], run.knots).max() for run in runs)
+        end = max(epochs_trained([*c.run.train, *c.run.validations], c.knots).max() for c in runs)
         for axes in (loss, inactive, *validation):
             axes.set_xlim(0, end * 1.06)  # room for a letter
             style.epoch_ticks(axes, end)
@@ -123,18 +113,19 @@ def _draw(
     """
     axes.set_title(title)
     values = []
-    for number, (run, look) in enumerate(zip(runs, _LOOKS, strict=False)):
-        x, y = series_of(run)
+    for number, (curves, look) in enumerate(zip(runs, _LOOKS, strict=False)):
+        x, y = series_of(curves)
         if not np.isfinite(y).any():
             continue
         layer = 3 - 0.01 * number
         # Not clipped, so that a line on the edge of the panel keeps its full width.
-        axes.plot(x, y, label=run.letter, zorder=layer, clip_on=False, **look)
+        axes.plot(x, y, label=curves.letter, zorder=layer, clip_on=False, **look)
         if len(x) == 1:
             axes.plot(x, y, "o", color=look["color"], markersize=3, zorder=layer)
-        best = [record["step"] == run.best_step for record in run.val] if rings else []
+        best = curves.run.best if rings else None
+        at_best = [record is best for record in curves.run.validations] if rings else []
         ring = {"markersize": 6, "markerfacecolor": "none", "clip_on": False}
-        axes.plot(x[best], y[best], "o", color=look["color"], zorder=layer, **ring)
+        axes.plot(x[at_best], y[at_best], "o", color=look["color"], zorder=layer, **ring)
         values.append(y)
     for line in axes.lines:
         line.set_in_layout(False)
@@ -194,13 +185,13 @@ def _draw_key(axes: Axes, runs: Sequence[Curves], dpi: float) -> None:
     axes.set(xlim=(0, width), ylim=(height, 0))
     name_x = 40.0
     step = min(26.0 if len(runs) <= _MAX_NOTED_RUNS else 14.0, (height - 16) / len(runs))
-    for number, (run, look) in enumerate(zip(runs, _LOOKS, strict=False)):
+    for number, (curves, look) in enumerate(zip(runs, _LOOKS, strict=False)):
         y = 6 + number * step
         axes.add_line(Line2D([0, 22], [y, y], **look))
-        axes.text(27, y, run.letter, fontsize=_LETTER, fontweight="bold", color=look["color"], va="center_baseline")
-        axes.text(name_x, y, squeeze(run.name, width - name_x, 8), fontsize=8, va="center_baseline")
+        axes.text(27, y, curves.letter, fontsize=_LETTER, fontweight="bold", color=look["color"], va="center_baseline")
+        axes.text(name_x, y, squeeze(curves.run.name, width - name_x, 8), fontsize=8, va="center_baseline")
         if len(runs) <= _MAX_NOTED_RUNS:
-            note = "".join(wrap(run.note, width - name_x, 6.8, lines=1))
+            note = "".join(wrap(curves.note, width - name_x, 6.8, lines=1))
             axes.text(name_x, y + 9.5, note, fontsize=6.8, color=style.GREY, va="center_baseline")
     caption = "Validation: mean of both directions; ring: best epoch."
     y = min(6 + len(runs) * step + 6, height - 2)

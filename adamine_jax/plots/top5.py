@@ -1,7 +1,6 @@
 """Draws queries with their five most similar candidates, the correct match framed."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,20 +50,54 @@ class _Answers(NamedTuple):
         return self.query not in self.top
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Sizes in inches, titles and drawing functions for one direction.
+class _RecipeToPhoto:
+    """Layout with recipes as queries and photos as answers; sizes are in inches."""
 
-    `draw_query` also takes the height of its box, which grows with the number of models.
-    """
+    query_width, answer_width = 1.5, 0.82
+    row_height = CAPTION + answer_width + TITLE + 0.06
+    query_title, answers_title = "Query recipe", "Most similar photos"
 
-    query_width: float
-    answer_width: float
-    row_height: float
-    query_title: str
-    answers_title: str
-    draw_query: Callable[[Page, float, float, float, Item], None]
-    draw_answer: Callable[[Page, float, float, Item, dict], None]
+    def draw_query(self, page: Page, x: float, y: float, height: float, item: Item) -> None:
+        width = self.query_width - 0.04
+        lines = max(6, int((height - 0.33) / 0.118))  # of 6.5 points
+        ingredient_lines = round(lines * 0.6)
+        y = page.text(x, y, title_of(item), width, size=7.5, lines=2, weight="bold") + 0.02
+        y = page.text(x, y, "; ".join(item.ingredients), width, size=6.5, lines=ingredient_lines) + 0.02
+        instructions = " ".join(item.instructions)
+        page.text(x, y, instructions, width, size=6.5, lines=lines - ingredient_lines, color=style.GREY)
+
+    def draw_answer(self, page: Page, x: float, y: float, item: Item, frame: dict) -> None:
+        page.recipe_photo(x, y, self.answer_width, item, frame)
+
+
+class _PhotoToRecipe:
+    """Layout with photos as queries and cards of recipes as answers; sizes are in inches."""
+
+    query_width, answer_width = 0.95, 0.91
+    card_height, strip_height = 1.45, 0.52  # of a card and of the photo at its top
+    row_height = CAPTION + card_height + 0.12
+    query_title, answers_title = "Query photo", "Most similar recipes"
+
+    def draw_query(self, page: Page, x: float, y: float, height: float, item: Item) -> None:
+        side = self.query_width
+        page.photo(x, y + CAPTION - 0.03, side, side, square_pixels(item, round(side * DPI)))
+
+    def draw_answer(self, page: Page, x: float, y: float, item: Item, frame: dict) -> None:
+        width = self.answer_width
+        page.frame(x, y, width, self.card_height, fill="#fafafa", layer=0.5, **frame)
+        pixels = square_pixels(item, round(width * DPI))
+        cut = round(len(pixels) * (1 - self.strip_height / width) / 2)
+        page.photo(x, y, width, self.strip_height, pixels[cut : len(pixels) - cut])
+        bottom, x, width = y + self.card_height, x + 0.04, width - 0.06
+        y = page.text(x, y + self.strip_height + 0.03, title_of(item), width, size=6.5, lines=2, weight="bold") + 0.02
+        max_lines = int((bottom - y) / (6.2 * 1.3 / 72))
+        # Names without quantities, since a card is narrow; headings among the ingredient lines have no names.
+        names = [", ".join(name for name, _ in ingredient_names(line)) for line in item.ingredients]
+        for line in ([name for name in names if name] or item.ingredients)[:max_lines]:
+            y = page.text(x, y, line, width, size=6.2)
+
+
+_Layout = _RecipeToPhoto | _PhotoToRecipe
 
 
 def top5_recipe_to_photo(
@@ -87,7 +120,7 @@ def top5_recipe_to_photo(
             cannot be read.
     """
     answers = [_retrieve(items, model.recipe, model.image, query_rows) for model in models]
-    return _draw(_RECIPE_TO_PHOTO, items, answers, [model.name for model in models], out_png)
+    return _draw(_RecipeToPhoto(), items, answers, [model.name for model in models], out_png)
 
 
 def top5_photo_to_recipe(
@@ -98,7 +131,7 @@ def top5_photo_to_recipe(
     Arguments, frames and errors are those of `top5_recipe_to_photo`.
     """
     answers = [_retrieve(items, model.image, model.recipe, query_rows) for model in models]
-    return _draw(_PHOTO_TO_RECIPE, items, answers, [model.name for model in models], out_png)
+    return _draw(_PhotoToRecipe(), items, answers, [model.name for model in models], out_png)
 
 
 def _retrieve(
@@ -177,58 +210,3 @@ def _frame(items: Sequence[Item], query: int, row: int) -> dict:
         return MATCH
     same = items[row].class_name == items[query].class_name
     return _SAME_CLASS if same and items[row].class_name not in ("", BACKGROUND) else PLAIN
-
-
-def _draw_recipe_text(page: Page, x: float, y: float, height: float, item: Item) -> None:
-    width = _RECIPE_TO_PHOTO.query_width - 0.04
-    lines = max(6, int((height - 0.33) / 0.118))  # of 6.5 points
-    ingredient_lines = round(lines * 0.6)
-    y = page.text(x, y, title_of(item), width, size=7.5, lines=2, weight="bold") + 0.02
-    y = page.text(x, y, "; ".join(item.ingredients), width, size=6.5, lines=ingredient_lines) + 0.02
-    instructions = " ".join(item.instructions)
-    page.text(x, y, instructions, width, size=6.5, lines=lines - ingredient_lines, color=style.GREY)
-
-
-def _draw_photo_answer(page: Page, x: float, y: float, item: Item, frame: dict) -> None:
-    page.recipe_photo(x, y, _RECIPE_TO_PHOTO.answer_width, item, frame)
-
-
-def _draw_photo_query(page: Page, x: float, y: float, height: float, item: Item) -> None:
-    side = _PHOTO_TO_RECIPE.query_width
-    page.photo(x, y + CAPTION - 0.03, side, side, square_pixels(item, round(side * DPI)))
-
-
-def _draw_card(page: Page, x: float, y: float, item: Item, frame: dict) -> None:
-    width = _PHOTO_TO_RECIPE.answer_width
-    page.frame(x, y, width, _CARD_HEIGHT, fill="#fafafa", layer=0.5, **frame)
-    pixels = square_pixels(item, round(width * DPI))
-    cut = round(len(pixels) * (1 - _STRIP / width) / 2)
-    page.photo(x, y, width, _STRIP, pixels[cut : len(pixels) - cut])
-    left = x + 0.04
-    line_y = page.text(left, y + _STRIP + 0.03, title_of(item), width - 0.06, size=6.5, lines=2, weight="bold") + 0.02
-    max_lines = int((y + _CARD_HEIGHT - line_y) / (6.2 * 1.3 / 72))
-    # Names without quantities, since a card is narrow; headings among the ingredient lines have no names.
-    names = [", ".join(name for name, _ in ingredient_names(line)) for line in item.ingredients]
-    for line in ([name for name in names if name] or item.ingredients)[:max_lines]:
-        line_y = page.text(left, line_y, line, width - 0.06, size=6.2)
-
-
-_CARD_HEIGHT, _STRIP = 1.45, 0.52  # heights of a card and of the photo at its top
-_RECIPE_TO_PHOTO = _Layout(
-    query_width=1.5,
-    answer_width=0.82,
-    row_height=CAPTION + 0.82 + TITLE + 0.06,
-    query_title="Query recipe",
-    answers_title="Most similar photos",
-    draw_query=_draw_recipe_text,
-    draw_answer=_draw_photo_answer,
-)
-_PHOTO_TO_RECIPE = _Layout(
-    query_width=0.95,
-    answer_width=0.91,
-    row_height=CAPTION + _CARD_HEIGHT + 0.12,
-    query_title="Query photo",
-    answers_title="Most similar recipes",
-    draw_query=_draw_photo_query,
-    draw_answer=_draw_card,
-)

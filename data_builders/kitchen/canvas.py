@@ -7,8 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 Colour = tuple[int, int, int]
+Paint = tuple[int, int, int, int] | Colour
 Point = tuple[float, float]
 
+CLEAR = (0, 0, 0, 0)
+"""Makes a shape transparent."""
 _SUPERSAMPLING = 3
 
 
@@ -27,18 +30,18 @@ class Canvas:
         self._image = Image.new("RGBA", (pixels * _SUPERSAMPLING,) * 2)
         self._draw = ImageDraw.Draw(self._image)
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def disc(self, x: float, y: float, radius: float, colour: Paint) -> None:
         """Draws a filled circle."""
         self.ellipse(x, y, radius, radius, colour)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, turn: float = 0.0) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Paint, turn: float = 0.0) -> None:
         """Draws a filled ellipse rotated by `turn` radians."""
         if turn:
             self.polygon(ellipse_points(x, y, rx, ry, turn), colour)
         else:
             self._draw.ellipse(self._box(x, y, rx, ry), fill=colour)
 
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+    def polygon(self, points: Sequence[Point], colour: Paint) -> None:
         """Draws a filled polygon."""
         self._draw.polygon([self._at(point) for point in points], fill=colour)
 
@@ -61,14 +64,6 @@ class Canvas:
         """Draws a radial gradient from `edge` at radius `outer` to `centre` at radius `inner`."""
         for share in np.linspace(0, 1, 12):
             self.disc(x, y, outer + (inner - outer) * share, mix(edge, centre, share))
-
-    def clear(self, points: Sequence[Point]) -> None:
-        """Makes a polygon transparent again."""
-        self._draw.polygon([self._at(point) for point in points], fill=(0, 0, 0, 0))
-
-    def clear_disc(self, x: float, y: float, radius: float) -> None:
-        """Makes a disc transparent again."""
-        self._draw.ellipse(self._box(x, y, radius, radius), fill=(0, 0, 0, 0))
 
     def glow(self, x: float, y: float, rx: float, ry: float, colour: Colour, strength: float) -> None:
         """Blends a soft ellipse of `colour` (a highlight or a shadow) into the image, keeping its alpha."""

@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_builders.kitchen import savoury_bases, savoury_toppings, sweet_bases, sweet_toppings
 from data_builders.kitchen.canvas import Canvas
+from data_builders.kitchen.dishes import EITHER, SAVOURY, SWEET
 from data_builders.kitchen.places import CAKE, MAKI, OMELETTE, POTATOES, SMOOTHIE, STICKS, grid, in_disc
 
 BASE_VARIANTS, TOPPING_VARIANTS = 6, 3
@@ -71,30 +72,7 @@ BASES: dict[str, Base] = {
     "bento": Base(savoury_bases.bento, grid((-0.64, -0.26, 0.26, 0.64), (-0.66, -0.24, 0.2, 0.6)), 15, 0.42),
 }
 TOPPINGS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
-    "tomato": savoury_toppings.tomato,
-    "pepperoni": savoury_toppings.pepperoni,
-    "chili": savoury_toppings.chili,
-    "olive": savoury_toppings.olive,
-    "basil": savoury_toppings.basil,
-    "mushroom": savoury_toppings.mushroom,
-    "egg": savoury_toppings.egg,
-    "mozzarella": savoury_toppings.mozzarella,
-    "onion": savoury_toppings.onion,
-    "shrimp": savoury_toppings.shrimp,
-    "corn": savoury_toppings.corn,
-    "broccoli": savoury_toppings.broccoli,
-    "carrot": savoury_toppings.carrot,
-    "bacon": savoury_toppings.bacon,
-    "lemon": savoury_toppings.lemon,
-    "almond": savoury_toppings.almond,
-    "strawberry": sweet_toppings.strawberry,
-    "blueberry": sweet_toppings.blueberry,
-    "cherry": sweet_toppings.cherry,
-    "banana": sweet_toppings.banana,
-    "kiwi": sweet_toppings.kiwi,
-    "chocolate": sweet_toppings.chocolate,
-    "raisin": sweet_toppings.raisin,
-    "orange": sweet_toppings.orange,
-    "pineapple": sweet_toppings.pineapple,
-    "marshmallow": sweet_toppings.marshmallow,
+    name: getattr(module, name)
+    for module, names in ((savoury_toppings, SAVOURY | EITHER), (sweet_toppings, SWEET))
+    for name in names
 }

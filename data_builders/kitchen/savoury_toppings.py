@@ -4,7 +4,17 @@ import math
 
 import numpy as np
 
-from data_builders.kitchen.canvas import Canvas, blob_points, darker, ellipse_points, lighter, mix, turned, varied
+from data_builders.kitchen.canvas import (
+    CLEAR,
+    Canvas,
+    blob_points,
+    darker,
+    ellipse_points,
+    lighter,
+    mix,
+    turned,
+    varied,
+)
 
 _GREEN = (58, 132, 44)
 
@@ -50,7 +60,7 @@ def olive(c: Canvas, rng: np.random.Generator) -> None:
     c.disc(0, 0, 0.76, (62, 52, 60))
     c.glow(-0.4, -0.45, 0.4, 0.4, (220, 220, 230), 0.5)
     c.disc(0, 0, 0.46, (24, 20, 24))
-    c.clear_disc(0, 0, 0.4)
+    c.disc(0, 0, 0.4, CLEAR)
 
 
 def basil(c: Canvas, rng: np.random.Generator) -> None:
@@ -113,7 +123,7 @@ def onion(c: Canvas, rng: np.random.Generator) -> None:
         (0.36, (248, 238, 244)),
     ):
         c.ellipse(0, 0, radius, radius * squash, colour)
-    c.clear(ellipse_points(0, 0, 0.24, 0.24 * squash))
+    c.polygon(ellipse_points(0, 0, 0.24, 0.24 * squash), CLEAR)
 
 
 def shrimp(c: Canvas, rng: np.random.Generator) -> None:
@@ -186,15 +196,7 @@ def almond(c: Canvas, rng: np.random.Generator) -> None:
     """Three flakes."""
     for x, y, turn in ((-0.42, -0.35, 0.5), (0.42, -0.2, -0.7), (-0.05, 0.48, 1.4)):
         turn += rng.uniform(-0.3, 0.3)
-        tear = [
-            (-0.5, 0),
-            (-0.1, -0.27),
-            (0.25, -0.28),
-            (0.46, -0.14),
-            (0.5, 0),
-            (0.46, 0.14),
-            (0.25, 0.28),
-            (-0.1, 0.27),
-        ]
-        c.polygon([(x + px, y + py) for px, py in turned(tear, turn, (0, 0))], (150, 92, 44))
-        c.polygon([(x + px * 0.8, y + py * 0.8) for px, py in turned(tear, turn, (0, 0))], (246, 226, 186))
+        tear = [(-0.5, 0), (-0.1, -0.27), (0.25, -0.28), (0.46, -0.14)]
+        tear += [(0.5, 0), (0.46, 0.14), (0.25, 0.28), (-0.1, 0.27)]
+        for scale, colour in ((1.0, (150, 92, 44)), (0.8, (246, 226, 186))):
+            c.polygon([(x + px * scale, y + py * scale) for px, py in turned(tear, turn)], colour)

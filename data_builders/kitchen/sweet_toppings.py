@@ -4,7 +4,16 @@ import math
 
 import numpy as np
 
-from data_builders.kitchen.canvas import Canvas, blob_points, darker, ellipse_points, lighter, scalloped_points, varied
+from data_builders.kitchen.canvas import (
+    CLEAR,
+    Canvas,
+    blob_points,
+    darker,
+    ellipse_points,
+    lighter,
+    scalloped_points,
+    varied,
+)
 
 
 def strawberry(c: Canvas, rng: np.random.Generator) -> None:
@@ -100,7 +109,7 @@ def pineapple(c: Canvas, rng: np.random.Generator) -> None:
         cos, sin = math.cos(angle), math.sin(angle)
         c.line([(0.45 * cos, 0.45 * sin), (0.7 * cos, 0.7 * sin)], 0.04, (226, 172, 40))
     c.disc(0, 0, 0.34, (214, 160, 30))
-    c.clear_disc(0, 0, 0.28)
+    c.disc(0, 0, 0.28, CLEAR)
 
 
 def marshmallow(c: Canvas, rng: np.random.Generator) -> None:

@@ -1,13 +1,14 @@
 """Photos are reproducible, and each choice of a scene is visible in them."""
 
 import dataclasses
+import inspect
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_builders.kitchen import dishes, drawings
+from data_builders.kitchen import dishes, drawings, savoury_toppings, sweet_toppings
 from data_builders.kitchen.photo import Scene, photo, photo_jpeg
 
 SCENE = Scene("pizza", ("tomato", "olive", "basil"), "pale", "bare", "scattered")
@@ -45,7 +46,11 @@ def test_every_dish_supports_every_choice(base):
 
 
 def test_every_topping_has_a_drawing_and_every_drawing_a_topping():
-    assert set(dishes.GOODS) == set(drawings.TOPPINGS)
+    functions = [
+        f for module in (savoury_toppings, sweet_toppings) for f in vars(module).values() if inspect.isfunction(f)
+    ]
+    drawn = {f.__name__ for f in functions if f.__module__.endswith("_toppings") and not f.__name__.startswith("_")}
+    assert set(dishes.GOODS) == set(drawings.TOPPINGS) == drawn
     assert {dish.base for dish in dishes.DISHES} == set(drawings.BASES)
 
 
