@@ -31,14 +31,9 @@ _RECALLS = {"r1": (style.BLUE, "R@1"), "r5": (style.VERMILION, "R@5"), "r10": (s
 def curves(metrics_path: Path, out_png: Path, unfreeze_epoch: int | None = None) -> list[Path]:
     """Draws the curves of one run as a PNG and an SVG, and returns their paths.
 
-    The horizontal axis is the number of epochs trained: the validation after epoch 0 is at 1. A dashed line marks the
-    first epoch that trains the image tower. Dense training curves are averaged over neighbouring points. Validation
-    lines are the mean of the two retrieval directions, which bound the band around them.
-
-    Args:
-        metrics_path: The run's `metrics.jsonl`.
-        out_png: Path of the PNG; the SVG is written beside it.
-        unfreeze_epoch: First epoch that trains the image tower; None draws no line.
+    The horizontal axis is the number of epochs trained: the validation after epoch 0 is at 1. A dashed line marks
+    `unfreeze_epoch`, the first epoch that trains the image tower. Dense training curves are averaged over neighbouring
+    points. Validation lines are the mean of the two retrieval directions, which bound the band around them.
 
     Raises:
         UserError: The metrics cannot be read or contain no train or val records.

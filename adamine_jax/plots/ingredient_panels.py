@@ -56,9 +56,7 @@ class Panel:
         )
 
 
-def find(
-    gallery: Gallery, items: Sequence[Item], name: str, query: np.ndarray, within: str | None = None, top: int = TOP
-) -> Panel:
+def find(gallery: Gallery, items: Sequence[Item], name: str, query: np.ndarray, within: str | None = None) -> Panel:
     """Searches the photos for an ingredient, skipping photos that cannot be read with a warning on stderr.
 
     Args:
@@ -67,7 +65,6 @@ def find(
         name: Name of the ingredient.
         query: (D,) unit embedding of a recipe with this ingredient alone.
         within: Class whose photos are searched; None searches all.
-        top: Maximum number of photos.
 
     Raises:
         UserError: The class does not exist or is empty, or none of the photos can be read.
@@ -78,8 +75,8 @@ def find(
     searched = contain_ingredient([items[row] for row in rows], name)
     contains = dict(zip(rows, searched.tolist(), strict=True))
     # Retrieves a few extra in case some photos cannot be read.
-    (hits,) = gallery.search(query[None], among="photos", top=top + 8, class_name=within)
-    shown = [hit.row for hit in hits if has_readable_photo(hit.item)][:top]
+    (hits,) = gallery.search(query[None], among="photos", top=TOP + 8, class_name=within)
+    shown = [hit.row for hit in hits if has_readable_photo(hit.item)][:TOP]
     if not shown:
         raise UserError(f"{gallery.folder}: none of the photos retrieved for {name} can be read")
     found = [items[row] for row in shown]
@@ -87,13 +84,9 @@ def find(
 
 
 def draw(panels: Sequence[Panel], out_png: Path) -> list[Path]:
-    """Draws a panel for each ingredient and returns the paths of the PNG and the SVG.
+    """Draws panels from top to bottom, with a tick on each photo whose recipe contains the ingredient.
 
-    A tick marks each photo whose recipe contains the ingredient.
-
-    Args:
-        panels: Panels from top to bottom.
-        out_png: Path of the PNG; the SVG is written beside it. Equal arguments give equal bytes.
+    Returns the paths of the PNG and of the SVG beside it. Equal arguments give equal bytes.
     """
     heights = [_ROW * -(-len(panel.items) // COLUMNS) + 0.1 for panel in panels]
     with style.styled():

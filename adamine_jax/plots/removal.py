@@ -85,17 +85,10 @@ class Removal:
 
 
 def choose(items: Sequence[Item], encoder: Encoder, row: int | None, name: str | None, seed: int) -> tuple[int, str]:
-    """Chooses the recipe and the ingredient that were not given.
+    """Returns the row of the recipe and the name of the ingredient, choosing those that are None.
 
-    Args:
-        items: All items of the gallery.
-        encoder: Model whose vocabulary must contain the ingredient.
-        row: Row of the recipe; None takes the first one with the ingredient in an order drawn from `seed`.
-        name: Name of the ingredient; None takes the first of `visible_ingredients` in the recipe.
-        seed: Seed of the order.
-
-    Returns:
-        (row, name).
+    The default recipe is the first one with the ingredient in an order drawn from `seed`; the default ingredient is the
+    first of `visible_ingredients` in the recipe.
 
     Raises:
         UserError: The ingredient is not in the vocabulary, or no recipe contains a suitable one.
@@ -116,20 +109,12 @@ def choose(items: Sequence[Item], encoder: Encoder, row: int | None, name: str |
 
 
 def measure(gallery: Gallery, items: Sequence[Item], encoder: Encoder, row: int, name: str, seed: int) -> Removal:
-    """Removes an ingredient from a recipe and from the other recipes that contain it.
+    """Removes an ingredient from the recipe in `row` and from the other recipes that contain it.
 
     Its lines and its mentions in the instructions are removed (`changes.changed`), and both versions are embedded from
     their texts. The averages are over all recipes that contain the ingredient and something else, or over a random
     `MAX_RECIPES` of them. A recipe's own photo is among the candidates. Photos that cannot be read are not shown; a
     warning goes to stderr.
-
-    Args:
-        gallery: Gallery to search.
-        items: All items of the gallery.
-        encoder: Model that embedded the gallery.
-        row: Row of the recipe to show, which contains the ingredient.
-        name: Name of the ingredient.
-        seed: Seed of the random recipes.
 
     Raises:
         UserError: The recipe has no other ingredient, or the model cannot embed what is left.
@@ -158,13 +143,9 @@ def measure(gallery: Gallery, items: Sequence[Item], encoder: Encoder, row: int,
 
 
 def draw(removal: Removal, out_png: Path) -> list[Path]:
-    """Draws the recipe and two rows of photos, and returns the paths of the PNG and the SVG.
+    """Draws the recipe and two rows of photos, with a tick on each photo whose recipe contains the ingredient.
 
-    A tick marks each photo whose recipe contains the ingredient.
-
-    Args:
-        removal: Result of `measure`.
-        out_png: Path of the PNG; the SVG is written beside it. Equal arguments give equal bytes.
+    Returns the paths of the PNG and of the SVG beside it. Equal arguments give equal bytes.
     """
     with style.styled():
         page = Page(WIDTH, _TOP_EDGE + 2 * _ROW + 0.44)

@@ -45,7 +45,7 @@ def draw_top5(workdir: Path, queries: int, seed: int, against: Path | None = Non
     Items whose photo cannot be read are omitted with a warning on stderr.
 
     Args:
-        workdir: Workdir of the run, with its gallery in `gallery/test`.
+        workdir: Workdir of the run.
         queries: Maximum number of queries.
         seed: Seed of the queries, sampled from the items sorted by id, so that two runs show the same ones.
         against: Workdir of another run to compare with in an additional figure.
@@ -94,12 +94,8 @@ def draw_panels(
 ) -> list[Path]:
     """Draws the photos retrieved for single ingredients and prints how many of their recipes contain them.
 
-    Args:
-        workdir: Workdir of the run.
-        encoder: Function that loads the run's model.
-        ingredients: Names of ingredients; those outside the vocabulary are skipped with a warning. If empty, the first
-            three of `visible_ingredients`.
-        within: Class to search; None searches all.
+    Ingredients outside the vocabulary are skipped with a warning; without any, the first three of `visible_ingredients`
+    are drawn. `within` is the class to search; None searches all.
 
     Raises:
         UserError: The gallery or the model is missing, they do not belong together, none of the ingredients is in the
@@ -135,12 +131,7 @@ def draw_removal(
 ) -> list[Path]:
     """Draws the photos retrieved for a recipe with and without an ingredient, and prints the mean over recipes.
 
-    Args:
-        workdir: Workdir of the run.
-        encoder: Function that loads the run's model.
-        recipe: Id of the recipe; None takes the first one with the ingredient in an order drawn from `seed`.
-        without: The ingredient; None takes the first of `visible_ingredients` in the recipe.
-        seed: Seed of that order and of the recipes averaged over.
+    See `removal.choose` for the defaults of `recipe` (an id) and `without`.
 
     Raises:
         UserError: The gallery or the model is missing, they do not belong together, or there is no such recipe.

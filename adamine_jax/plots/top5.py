@@ -184,7 +184,7 @@ def _draw(
                 _draw_answers(page, layout, items, answer, (first_answer, missed), y)
         frames = [(MATCH, "match"), (_SAME_CLASS, "same class")]
         frames += [(_MISSED, "match that is not among the five")] if any_missed else []
-        page.key(MARGIN, bottom + 0.02, "place · cosine similarity", *frames)
+        page.key(MARGIN, bottom + 0.02, "rank · cosine similarity", *frames)
         return page.save_both(out_png)
 
 

@@ -1,4 +1,4 @@
-"""Writes a download with several processes, streaming the records and renaming the folder at the end."""
+"""Writes a download with several processes, streaming the records and moving the folder into place at the end."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,6 @@ import json
 import math
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -20,6 +19,7 @@ from data_builders.kitchen import photo, recipes
 from data_builders.kitchen.defects import damaged_photo, defect_of
 from data_builders.processes import begin_worker
 
+_json = functools.partial(json.dumps, ensure_ascii=False)
 _CHUNK = 16  # recipes per task of a worker
 
 
@@ -54,8 +54,8 @@ class _Batch(NamedTuple):
 def write_download(kitchen: Kitchen, out: Path, workers: int) -> int:
     """Writes layer1.json, layer2.json, det_ingrs.json, remove1M.txt and images/ into `out`.
 
-    The files depend on `kitchen` alone, not on `workers`. They are written to a temporary folder beside `out`, which
-    is renamed at the end.
+    The files depend on `kitchen` alone, not on `workers`. They are written to a temporary folder beside `out` and
+    moved at the end.
 
     Returns:
         The number of photos on disk.
@@ -65,19 +65,16 @@ def write_download(kitchen: Kitchen, out: Path, workers: int) -> int:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not an empty folder; remove it or name another one")
+    parent = out.absolute().parent
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=parent, ignore_cleanup_errors=True) as temporary:
+            folder = Path(temporary, out.name)
+            folder.mkdir()
+            photos = _write(kitchen, folder, workers)
+            os.replace(folder, out)
     except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}; name a writable folder") from error
-    try:
-        temporary.chmod(0o755)
-        photos = _write(kitchen, temporary, workers)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror or error}; free some space or name another folder") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"--out {out}: {error.strerror or error}; name a writable folder with enough space") from error
     return photos
 
 
@@ -114,15 +111,15 @@ def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Generator[_Batch]:
 
 def _cook(kitchen: Kitchen, folder: Path, start: int) -> _Batch:
     """Generates one chunk of records of each file, and the photos of the recipes in layer 1."""
-    places = range(start, min(start + _CHUNK, kitchen.recipes))
+    positions = range(start, min(start + _CHUNK, kitchen.recipes))
     make = functools.partial(recipes.recipe, kitchen.seed, splits=kitchen.splits)
 
     def has_photos(recipe: recipes.Recipe) -> bool:
         return kitchen.with_photos is None or recipe.index < kitchen.with_photos
 
-    first = [make(place) for place in places]
-    second = [make(_shuffled(place, kitchen.recipes, 0.618)) for place in places]
-    third = [make(_shuffled(place, kitchen.recipes, 0.414)) for place in places]
+    first = [make(position) for position in positions]
+    second = [make(_shuffled(position, kitchen.recipes, 0.618)) for position in positions]
+    third = [make(_shuffled(position, kitchen.recipes, 0.414)) for position in positions]
     photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first if has_photos(recipe))
     return _Batch(
         [_layer1(recipe) for recipe in first],
@@ -148,12 +145,12 @@ def _write_photos(kitchen: Kitchen, folder: Path, recipe: recipes.Recipe) -> int
     return written
 
 
-def _shuffled(place: int, count: int, share: float) -> int:
-    """Returns the recipe at `place` of a file: a permutation of 0 … count - 1 that needs no memory."""
+def _shuffled(position: int, count: int, share: float) -> int:
+    """Returns the recipe at `position` of a file: a permutation of 0 … count - 1 that needs no memory."""
     step = max(1, round(share * count))
     while math.gcd(step, count) != 1:
         step += 1
-    return (place * step + count // 3) % count
+    return (position * step + count // 3) % count
 
 
 def _layer1(recipe: recipes.Recipe) -> str:
@@ -177,7 +174,3 @@ def _layer2(recipe: recipes.Recipe) -> str:
 def _det_ingrs(recipe: recipes.Recipe) -> str:
     names = [{"text": name} for name in recipe.names]
     return _json({"valid": list(recipe.valid), "id": recipe.id, "ingredients": names})
-
-
-def _json(record: dict) -> str:
-    return json.dumps(record, ensure_ascii=False)

@@ -183,7 +183,8 @@ def test_a_contact_sheet_shows_photos(download, tmp_path, capsys):
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.std() > 20
-    capsys.readouterr()
+    assert main(["--out", str(download), "--contact-sheet", str(tmp_path / "sheet.gif")]) == 2
+    assert "must end in .png, .svg or .jpg" in capsys.readouterr().err
 
 
 def _contents(folder):
