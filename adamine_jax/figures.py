@@ -1,11 +1,12 @@
-"""Draws a run's figures from what the run has saved: curves, what is retrieved, and what the space looks like.
+"""Draws the figures of a run: training curves, retrieval examples, a map of the embedding space, and more.
 
 python -m adamine_jax.figures --workdir runs/a
 python -m adamine_jax.figures --workdir runs/a --only top5 --against runs/b --queries 6
 python -m adamine_jax.figures --workdir runs/a --only panels --ingredients "mushrooms, strawberries" --within pizza
 
-Each figure is a PNG and an SVG in WORKDIR/figures; docs/figures.md shows them. All but the curves are about
-WORKDIR/gallery/test, which the test at the end of the training wrote; `panels` and `removal` also load the model.
+Each figure is written to WORKDIR/figures as a PNG and an SVG; docs/figures.md shows examples. All figures except the
+curves use WORKDIR/gallery/test, which is written by the test at the end of training. `panels` and `removal` also load
+the model.
 """
 
 import argparse
@@ -18,20 +19,20 @@ from adamine_jax.base.flags import given_path
 from adamine_jax.queries.encoder import load
 
 FIGURES = ("curves", "top5", "map", "ranks", "panels", "removal")
-"""What can be drawn, in this order."""
+"""The available figures, in the order in which they are drawn."""
 
 
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws every figure that can be drawn; what is missing for the others is said in one line."""
-    from adamine_jax.plots import run_figures  # not above: a missing extra is one line
+    """Draws the requested figures and reports in one line each problem that prevents others."""
+    from adamine_jax.plots import run_figures  # imported here so that a missing extra is reported in one line
 
     flags = _parser().parse_args(arguments)
-    for workdir in filter(None, (flags.workdir, flags.against)):
-        if not workdir.is_dir():
-            name = "--workdir" if workdir is flags.workdir else "--against"
-            raise UserError(f"{name} {workdir}: no such folder")
-    encoder = functools.cache(lambda: load(flags.workdir, flags.checkpoint, batch_sizes=(64,)))  # one is compiled for
+    for name, folder in (("--workdir", flags.workdir), ("--against", flags.against)):
+        if folder and not folder.is_dir():
+            raise UserError(f"{name} {folder}: no such folder")
+    # Loaded at most once; a single batch size, since each is compiled.
+    encoder = functools.cache(lambda: load(flags.workdir, flags.checkpoint, batch_sizes=(64,)))
     draw = {
         "curves": lambda: run_figures.draw_curves(flags.workdir),
         "top5": lambda: run_figures.draw_top5(flags.workdir, flags.queries, flags.seed, flags.against),
@@ -62,62 +63,66 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m adamine_jax.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workdir", type=given_path, required=True, help="folder of the run")
+    parser.add_argument("--workdir", type=given_path, required=True, help="workdir of the run")
     parser.add_argument(
-        "--only", type=_figures, default=FIGURES, metavar="A,B", help=f"some of {','.join(FIGURES)} (default: all)"
+        "--only",
+        type=_figures,
+        default=FIGURES,
+        metavar="A,B",
+        help=f"comma-separated figures among {','.join(FIGURES)} (default: all)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),
         default="best",
-        help="that the gallery was embedded with: best by validation (default), or last",
+        help="checkpoint that embedded the gallery: the best one by validation (default) or the last one",
     )
-    top5 = parser.add_argument_group("top5")
-    top5.add_argument("--queries", type=_number(1, 50), default=4, help="rows of each picture (default 4)")
-    top5.add_argument(
-        "--against",
-        type=given_path,
-        metavar="DIR",
-        help="folder of another run, whose answers are drawn below this one's",
-    )
-    chart = parser.add_argument_group("map")
+    top5 = parser.add_argument_group("top5: retrieval examples")
+    top5.add_argument("--queries", type=_integer(1, 50), default=4, help="number of queries (default: 4)")
+    top5.add_argument("--against", type=given_path, metavar="DIR", help="workdir of another run to compare with")
+    chart = parser.add_argument_group("map: the embedding space")
     chart.add_argument(
-        "--pairs", type=_number(space.LEAST_PAIRS, 5000), default=400, help="how many are drawn (default 400)"
+        "--pairs", type=_integer(space.MIN_PAIRS, 5000), default=400, help="maximum number of pairs (default: 400)"
     )
-    panels = parser.add_argument_group("panels: photos found for an ingredient alone")
+    panels = parser.add_argument_group("panels: photos retrieved for single ingredients")
     panels.add_argument(
         "--ingredients",
-        type=_listed,
+        type=_names,
         default=[],
         metavar="A,B",
-        help=f"default: the {run_figures.PANELS} that titles name most often, of those in 2 %% to 25 %% of the recipes",
+        help=f"comma-separated ingredients (default: the {run_figures.PANELS} that titles mention most often, among "
+        "those in 2 %% to 25 %% of the recipes)",
     )
-    panels.add_argument("--within", metavar="CLASS", help="among the photos of this class alone")
-    taken = parser.add_argument_group("removal: a recipe without one of its ingredients")
-    taken.add_argument("--recipe", metavar="ID", help="of the gallery (default: drawn at random)")
-    taken.add_argument("--without", metavar="NAME", help="an ingredient of it (default: that titles name most often)")
+    panels.add_argument("--within", metavar="CLASS", help="search only photos of this class")
+    removal = parser.add_argument_group("removal: a recipe without one of its ingredients")
+    removal.add_argument("--recipe", metavar="ID", help="id of the recipe (default: random)")
+    removal.add_argument(
+        "--without",
+        metavar="NAME",
+        help="ingredient to remove (default: the one that titles mention most often)",
+    )
     return parser
 
 
 def _figures(text: str) -> list[str]:
-    names = _listed(text)
+    names = _names(text)
     if unknown := [name for name in names if name not in FIGURES]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r}: takes some of {','.join(FIGURES)}")
+        raise argparse.ArgumentTypeError(f"unknown figure {unknown[0]!r}; choose among {','.join(FIGURES)}")
     return names
 
 
-def _listed(text: str) -> list[str]:
+def _names(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise argparse.ArgumentTypeError("is empty; takes names with commas between them")
+        raise argparse.ArgumentTypeError("expected comma-separated names")
     return names
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not least <= (number := int(text)) <= most:
-            raise argparse.ArgumentTypeError(f"takes {least} to {most}")
+        if not minimum <= (number := int(text)) <= maximum:
+            raise argparse.ArgumentTypeError(f"must be between {minimum} and {maximum}")
         return number
 
     return parse

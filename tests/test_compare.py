@@ -1,4 +1,4 @@
-"""Comparisons of workdirs made by hand."""
+"""Comparisons of synthetic workdirs."""
 
 import importlib
 import json
@@ -50,7 +50,7 @@ def test_the_whole_text(runs, capsys):
 place     run     method                     R@1  best val R@1  in epoch  epochs
 1      A  longer  -                         31.0           5.0         1    1/80
 2      B  a       IRR + 0.1 SIRR, adaptive  21.0          30.2         2    3/80
-places by the test's R@1 (full), in %, the mean of both directions
+ranked by the test's R@1 (full); in %, mean of both directions
 
 test, full (recall in %, MedR from 1)
    i→r MedR  i→r R@1  i→r R@5  i→r R@10  r→i MedR  r→i R@1  r→i R@5  r→i R@10
@@ -62,25 +62,25 @@ test, 1k (recall in %, MedR from 1)
 A           -           -           -           -           -           -           -           -
 B  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5
 
-no interval for A: longer/ranks_test.npz: absent; `python -m adamine_jax.evaluate --workdir longer` writes it
-no interval for B: a/ranks_test.npz: absent; `python -m adamine_jax.evaluate --workdir a` writes it
+no confidence interval for A: longer/ranks_test.npz: absent; run `python -m adamine_jax.evaluate --workdir longer`
+no confidence interval for B: a/ranks_test.npz: absent; run `python -m adamine_jax.evaluate --workdir a`
 
-in what the configurations differ
+differing configuration fields
 loss.aggregation  A: -   B: "valid"
 loss.block        A: 64   B: -
 loss.margin       A: 0.2   B: 0.3
 loss.name         A: -   B: "triplet"
 loss.strategies   A: -   B: ["IRR", "SIRR"]
 
-their curves in one picture: --out comparison.png (or .svg)
+to draw the curves in one figure, add --out comparison.png (or .svg)
 """,
         "",
     )
 
 
-def test_equal_configurations_are_said_to_be_the_same(runs, capsys):
+def test_identical_configurations(runs, capsys):
     assert main(["a", "a"]) == 0
-    assert capsys.readouterr().out.splitlines()[-3] == "the configurations are the same"
+    assert capsys.readouterr().out.splitlines()[-3] == "the configurations are identical"
     assert main(["a"]) == 0
     assert "config" not in capsys.readouterr().out
 
@@ -88,10 +88,10 @@ def test_equal_configurations_are_said_to_be_the_same(runs, capsys):
 def places(text):
     """{run: place} of the first table."""
     rows = text.splitlines()[1 : text.splitlines().index("")]
-    return {row.split()[2]: row.split()[0] for row in rows if not row.startswith("places")}
+    return {row.split()[2]: row.split()[0] for row in rows if not row.startswith("ranked")}
 
 
-def test_places_go_by_the_protocol_that_most_runs_have(tmp_path, monkeypatch, capsys):
+def test_runs_are_ranked_by_the_most_common_protocol(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tests = {"both": {"1k": results(10, 10), "full": results(5, 1)}, "other": {"1k": results(30, 10)}}
     tests |= {"third": {"1k": results(10, 10)}, "untested": {}, "odd": {"1k": {"image_to_recipe": {"r1": "x"}}}}
@@ -101,10 +101,10 @@ def test_places_go_by_the_protocol_that_most_runs_have(tmp_path, monkeypatch, ca
     text = capsys.readouterr().out
     assert places(text) == {"other": "1", "both": "2", "third": "2", "untested": "-", "odd": "-"}
     assert list(places(text)) == ["other", "both", "third", "untested", "odd"]
-    assert "places by the test's R@1 (1k)" in text
+    assert "ranked by the test's R@1 (1k)" in text
 
 
-def test_places_go_by_the_largest_of_several_protocols(runs, capsys):
+def test_runs_are_ranked_by_the_largest_of_several_common_protocols(runs, capsys):
     (runs / "longer" / "eval_test.json").write_text(
         json.dumps({"1k": results(5, 10), "full": results(30, 1) | {"pairs": 51_000}})
     )
@@ -115,16 +115,16 @@ def test_places_go_by_the_largest_of_several_protocols(runs, capsys):
     assert text.count("not the same test") == 1
 
 
-def test_without_tests_places_go_by_validation(tmp_path, monkeypatch, capsys):
+def test_untested_runs_are_ranked_by_validation(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, recalls in {"worse": [1.0, 2.0], "none": [], "better": [3.0]}.items():
         make_run(tmp_path / name, {"epochs": 9}, recalls, {})
     assert main(["worse", "none", "better"]) == 0
     text = capsys.readouterr().out
     assert places(text) == {"better": "1", "worse": "2", "none": "-"}
-    assert "places by the best validation R@1, no run having been tested" in text
+    assert "ranked by the best validation R@1, no run having been tested" in text
     assert main(["none"]) == 0
-    assert "places by" not in capsys.readouterr().out
+    assert "ranked by" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_random_negatives_are_counted():
     assert describe_method(config) == "IRR + RII + 0.1 SIRR + 0.1 SRII, 3 random, adaptive"
 
 
-def test_a_run_that_goes_on_has_trained_a_part_of_its_epochs(runs, capsys):
+def test_a_running_run_has_trained_some_of_its_epochs(runs, capsys):
     with (runs / "a" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 34, "epoch": 3, "split": "train", "loss": 0.1}\n{"step": 35, "epo')
     assert main(["a"]) == 0
@@ -175,7 +175,7 @@ def test_a_run_that_goes_on_has_trained_a_part_of_its_epochs(runs, capsys):
         ("config.json", "", "config.json: cannot be read"),
     ],
 )
-def test_a_file_that_is_missing_leaves_dashes_and_a_line(runs, capsys, file, content, message):
+def test_a_missing_file_gives_dashes_and_a_warning(runs, capsys, file, content, message):
     path = runs / "longer" / file
     path.unlink() if content is None else path.write_text(content)
     assert main(["a", "longer"]) == 0
@@ -186,13 +186,13 @@ def test_a_file_that_is_missing_leaves_dashes_and_a_line(runs, capsys, file, con
     assert any("-" in cell for cell in row)
 
 
-def test_a_run_without_a_configuration_differs_in_nothing(runs, capsys):
+def test_a_run_without_a_configuration_does_not_differ(runs, capsys):
     (runs / "longer" / "config.json").unlink()
     assert main(["a", "longer"]) == 0
-    assert "in what the configurations differ" not in capsys.readouterr().out
+    assert "differing configuration fields" not in capsys.readouterr().out
 
 
-def test_results_of_another_shape_are_dashes(runs, capsys):
+def test_malformed_results_are_dashes(runs, capsys):
     (runs / "longer" / "eval_test.json").write_text('{"full": 3, "1k": {"image_to_recipe": {"medr": 1}}}')
     assert main(["a", "longer"]) == 0
     rows = [row.split() for row in capsys.readouterr().out.splitlines() if row.startswith("B ")]
@@ -200,24 +200,24 @@ def test_results_of_another_shape_are_dashes(runs, capsys):
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_a_picture_where_it_is_asked_for(runs, capsys, suffix):
-    assert main(["a", "longer", "--out", f"pictures/both.{suffix}"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"pictures/both.{suffix}"
-    assert (runs / "pictures" / f"both.{suffix}").stat().st_size > 10_000
-    assert sorted(path.name for path in runs.iterdir()) == ["a", "longer", "pictures"]
+def test_the_figure(runs, capsys, suffix):
+    assert main(["a", "longer", "--out", f"figures/both.{suffix}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"figures/both.{suffix}"
+    assert (runs / "figures" / f"both.{suffix}").stat().st_size > 10_000
+    assert sorted(path.name for path in runs.iterdir()) == ["a", "figures", "longer"]
 
 
-def test_no_picture_where_none_can_be_drawn(runs, capsys):
+def test_errors_for_unsuitable_figures(runs, capsys):
     assert main(["a", "--out", "both.pdf"]) == 2
-    assert capsys.readouterr().err == "error: --out both.pdf: takes a file that ends in .png or .svg\n"
+    assert capsys.readouterr().err == "error: --out both.pdf: must end in .png or .svg\n"
     assert main([*["a"] * 15, "--out", "both.png"]) == 2
-    assert "15 runs cannot be told apart in one picture; give at most 14" in capsys.readouterr().err
+    assert "15 runs are too many for one figure; give at most 14" in capsys.readouterr().err
     for name in ("a", "longer"):
         (runs / name / "metrics.jsonl").write_text("damaged\n")
     assert main(["a", "longer", "--out", "both.png"]) == 2
     printed = capsys.readouterr()
     assert "longer/metrics.jsonl, line 1" in printed.err
-    assert printed.err.endswith("error: --out both.png: none of the runs has measured anything yet: nothing to draw\n")
+    assert printed.err.endswith("error: --out both.png: nothing to draw, none of the runs has any measurements yet\n")
     assert sorted(path.name for path in runs.iterdir()) == ["a", "longer"]
 
 

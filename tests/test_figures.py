@@ -1,4 +1,4 @@
-"""The figures command on a workdir made by hand, on a tiny run, and on real photos and texts where they are."""
+"""The figures command on a synthetic workdir, on a tiny run, and on real photos and texts if available."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from adamine_jax.figures import main
 from adamine_jax.gallery.files import SIDES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.plots import ingredient_panels, removal
-from adamine_jax.plots.items import load_items
-from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.gallery_items import load_items
+from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo
 from adamine_jax.train import train
 from tests import tiny
 from tests.tiny_gallery import Words, write_gallery
@@ -26,13 +26,13 @@ def files(*figures):
 
 CURVES = files("curves")
 TOP5 = files("top5_photo_to_recipe", "top5_recipe_to_photo")
-OF_GALLERY = sorted([*TOP5, *files("map", "ranks")])
-OF_MODEL = files("ingredients", "removal")
+GALLERY_FIGURES = sorted([*TOP5, *files("map", "ranks")])
+MODEL_FIGURES = files("ingredients", "removal")
 COUNT = 8
 
 
 def make_items(rng, count=COUNT):
-    """Water is in all of them, leek in the first two."""
+    """Recipes that all contain water, the first two also leek."""
     return [
         Item(
             f"{row:010x}",
@@ -55,7 +55,7 @@ def add_gallery(workdir, seed=0, items=None):
 
 @pytest.fixture
 def model(monkeypatch):
-    """What `figures` loads in place of a model; counts how often."""
+    """Replaces the model loaded by `figures`; `loaded` records the calls."""
     words = Words({"leek": np.eye(4)[0], "water": np.eye(4)[1], "boil": np.eye(4)[2]})
     loaded = []
     monkeypatch.setattr(figures, "load", lambda *arguments, **options: loaded.append(arguments) or words)
@@ -65,7 +65,7 @@ def model(monkeypatch):
 
 @pytest.fixture
 def workdir(tmp_path):
-    """A run of two epochs with a gallery of eight."""
+    """A run of two epochs with a gallery of eight recipes."""
     folder = tmp_path / "run"
     folder.mkdir()
     add_gallery(folder)
@@ -87,15 +87,15 @@ def contents(workdir):
     return {name: (workdir / "figures" / name).read_bytes() for name in names(workdir)}
 
 
-def test_everything_is_drawn_again_and_alike(workdir, model, capsys):
+def test_every_figure_is_reproducible(workdir, model, capsys):
     command = ["--workdir", str(workdir), "--queries", "1"]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    drawn = sorted([*CURVES, *OF_GALLERY, *OF_MODEL])
-    panel, taken, *paths = printed.out.splitlines()
+    drawn = sorted([*CURVES, *GALLERY_FIGURES, *MODEL_FIGURES])
+    panel, removed, *paths = printed.out.splitlines()
     assert panel.startswith("leek: 2 of the 8 nearest photos")
-    assert taken.startswith("over the 2 recipes that have leek: 25.0 % of the 8 nearest")
+    assert removed.startswith("mean over the 2 recipes with leek: 25.0 % of the 8 nearest")
     assert sorted(Path(line).name for line in paths) == drawn
     assert names(workdir) == drawn
     assert model.loaded == [(workdir, "best")], "once"
@@ -107,7 +107,7 @@ def test_everything_is_drawn_again_and_alike(workdir, model, capsys):
     assert changed == {*TOP5, *files("map")}
 
 
-def test_only_what_is_asked_for_is_drawn(workdir, model):
+def test_only_requested_figures_are_drawn(workdir, model):
     assert main(["--workdir", str(workdir), "--only", "ranks, curves"]) == 0
     assert names(workdir) == sorted([*CURVES, *files("ranks")])
     assert not model.loaded
@@ -116,48 +116,56 @@ def test_only_what_is_asked_for_is_drawn(workdir, model):
             main(["--workdir", str(workdir), "--only", wrong])
 
 
-def test_what_is_given_is_what_is_drawn(workdir, model, monkeypatch):
-    asked = []
-    monkeypatch.setattr(ingredient_panels, "draw", lambda panels, out: asked.extend(panels) or [out])
-    monkeypatch.setattr(removal, "draw", lambda measured, out: asked.append(measured) or [out])
+def test_the_flags_of_panels_and_removal(workdir, model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(ingredient_panels, "draw", lambda panels, out: drawn.extend(panels) or [out])
+    monkeypatch.setattr(removal, "draw", lambda measured, out: drawn.append(measured) or [out])
     command = ["--workdir", str(workdir), "--only", "panels,removal"]
     assert main([*command, "--ingredients", "water, fresh leek,water", "--within", "soup", "--without", "water"]) == 0
-    water, leek, taken = asked
-    assert [(panel.name, panel.within, panel.searched, panel.share) for panel in (water, leek)] == [
+    water, leek, removed = drawn
+    assert [(panel.name, panel.within, panel.num_searched, panel.base_rate) for panel in (water, leek)] == [
         ("water", "soup", 4, 1.0),
         ("leek", "soup", 4, 0.25),
     ]
-    assert taken.name == "water"
-    asked.clear()
+    assert removed.name == "water"
+    drawn.clear()
     assert main([*command, "--recipe", f"{1:010x}", "--checkpoint", "last"]) == 0
-    assert (asked[-1].item.id, asked[-1].name) == (f"{1:010x}", "leek")
+    assert (drawn[-1].item.id, drawn[-1].name) == (f"{1:010x}", "leek")
     assert model.loaded[-1] == (workdir, "last")
 
 
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
-        ("panels", ["--ingredients", "kale"], "--ingredients kale: not among the words of the model"),
+        ("panels", ["--ingredients", "kale"], "--ingredients kale: not in the vocabulary of the model"),
         ("panels", ["--within", "pie"], "no class 'pie'"),
-        ("panels", ["--within", "soup"], "no ingredient that the model knows is frequent in the gallery; name some by"),
-        ("removal", ["--without", "kale"], "--without kale: not among the words of the model"),
+        (
+            "panels",
+            ["--within", "soup"],
+            "no ingredient in the model's vocabulary is frequent in the gallery; name some by",
+        ),
+        ("removal", ["--without", "kale"], "--without kale: not in the vocabulary of the model"),
         ("removal", ["--recipe", "f"], "{workdir}/gallery/test: has no item 'f'"),
         ("removal", ["--recipe", f"{5:010x}", "--without", "leek"], "recipe 0000000005 has no leek"),
-        ("removal", ["--recipe", f"{5:010x}"], "recipe 0000000005 has no ingredient that the model knows and"),
+        (
+            "removal",
+            ["--recipe", f"{5:010x}"],
+            "recipe 0000000005 has no ingredient that is in the model's vocabulary and",
+        ),
     ],
 )
-def test_what_cannot_be_drawn_is_said_in_one_line(workdir, model, capsys, name, flags, message):
+def test_what_cannot_be_drawn_is_reported_in_one_line(workdir, model, capsys, name, flags, message):
     assert main(["--workdir", str(workdir), "--only", name, *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: not drawn: {name}: {message.format(workdir=workdir)}")
     assert names(workdir) == []
 
 
-def test_ingredients_that_the_model_does_not_know_are_left_out(workdir, model, capsys):
+def test_ingredients_that_the_model_does_not_know_are_skipped(workdir, model, capsys):
     assert main(["--workdir", str(workdir), "--only", "panels", "--ingredients", "kale,leek,chard"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("--ingredients kale, chard: not among the words of the model")
-    assert line.endswith("; left out")
+    assert line.startswith("--ingredients kale, chard: not in the vocabulary of the model")
+    assert line.endswith("; skipped")
     assert names(workdir) == files("ingredients")
 
 
@@ -170,7 +178,7 @@ def test_a_gallery_of_another_model_is_refused(workdir, model, capsys):
 
 
 def test_two_models_side_by_side(workdir, model, tmp_path):
-    """Rows of the other gallery come in another order, and belong to the same ids all the same."""
+    """The rows of the other gallery have the same ids in another order."""
     other = tmp_path / "other" / "run"
     items = make_items(np.random.default_rng(0))
     add_gallery(other, seed=5, items=items[::-1])
@@ -180,7 +188,7 @@ def test_two_models_side_by_side(workdir, model, tmp_path):
     (shown, *one), (_, *two) = (load_items(folder / "gallery" / "test") for folder in (workdir, other))
     models = Model(str(workdir), *one), Model(str(other), *(rows[::-1] for rows in two))
     queries = np.random.default_rng(0).choice(COUNT, 2, False)
-    expected = top5_of_models(shown, models, queries, tmp_path / "expected.png")
+    expected = top5_recipe_to_photo(shown, models, queries, tmp_path / "expected.png")
     assert [path.read_bytes() for path in expected] == [
         (workdir / "figures" / name).read_bytes() for name in files("top5_of_models")
     ]
@@ -192,14 +200,16 @@ def test_another_gallery_with_other_items_is_refused(workdir, tmp_path, capsys):
     command = ["--workdir", str(workdir), "--only", "top5,ranks", "--against", str(other)]
     assert main(command) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"not drawn: top5: {other}/gallery/test: holds other items (lacks 0000000006, 2 differ)")
+    assert line.startswith(
+        f"not drawn: top5: {other}/gallery/test: contains different items (lacks 0000000006, 2 differ)"
+    )
     assert main([*command[:-1], str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith(f"error: --against {tmp_path}/nowhere: no such folder")
 
 
 @pytest.mark.slow
 def test_a_tiny_run(tiny_data, tmp_path, capsys):
-    """With a model that was never trained: everything is drawn of what `main` has left behind."""
+    """Draws every figure of an untrained model from the files written by `main`."""
     train(tiny.small_config(tiny_data, epochs=0), tmp_path / "run")
     items = load_items(tmp_path / "run" / "gallery" / "test")[0]
     word = items[0].ingredients[0].split()[-1]
@@ -208,12 +218,12 @@ def test_a_tiny_run(tiny_data, tmp_path, capsys):
     assert main(["--workdir", str(tmp_path / "run"), *flags]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert set(OF_GALLERY) | set(OF_MODEL) <= set(names(tmp_path / "run"))
+    assert set(GALLERY_FIGURES) | set(MODEL_FIGURES) <= set(names(tmp_path / "run"))
     share = sum(any(line.endswith(f" {word}") for line in item.ingredients) for item in items) / len(items)
-    assert f"of all 12: {100 * share:.1f} %" in printed.out.splitlines()[0]
+    assert f"{100 * share:.1f} % of all 12 photos" in printed.out.splitlines()[0]
 
 
-def test_without_a_gallery_the_curves_are_drawn_and_the_command_named(workdir, capsys):
+def test_without_a_gallery_only_the_curves_are_drawn(workdir, capsys):
     (workdir / "gallery" / "test").rename(workdir / "elsewhere")
     assert main(["--workdir", str(workdir)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
@@ -222,7 +232,7 @@ def test_without_a_gallery_the_curves_are_drawn_and_the_command_named(workdir, c
     assert names(workdir) == CURVES
 
 
-def test_without_a_model_the_others_are_drawn_and_the_command_named(workdir, capsys):
+def test_without_a_model_the_other_figures_are_drawn(workdir, capsys):
     (workdir / "config.json").write_text(json.dumps(tiny.small_config(workdir).to_dict()))
     (workdir / "dataset.json").write_text('{"words": ["leek"], "vocabulary_digest": "", "class_names": ["background"]}')
     assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
@@ -232,15 +242,15 @@ def test_without_a_model_the_others_are_drawn_and_the_command_named(workdir, cap
 
 
 @pytest.mark.parametrize("absent", ["metrics.jsonl", "config.json"])
-def test_without_a_training_file_the_pictures_are_drawn_and_the_command_named(workdir, capsys, absent):
+def test_without_a_training_file_the_other_figures_are_drawn(workdir, capsys, absent):
     (workdir / absent).unlink()
     assert main(["--workdir", str(workdir), "--queries", "1", "--only", "curves,top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{absent} is absent; `python -m adamine_jax.main --workdir {workdir}` writes it" in line
+    assert f"{absent} is missing; train the run with `python -m adamine_jax.main --workdir {workdir}`" in line
     assert names(workdir) == TOP5
 
 
-def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
+def test_an_empty_workdir_is_a_one_line_error(tmp_path, capsys):
     assert main(["--workdir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "adamine_jax.main" in line
@@ -258,10 +268,10 @@ def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
         ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
-        ("config.json", "[]", "no unfreeze_epoch can be read"),
+        ("config.json", "[]", "cannot read unfreeze_epoch"),
     ],
 )
-def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
+def test_a_damaged_file_is_named(workdir, capsys, file, content, message):
     (workdir / file).write_text(content)
     assert main(["--workdir", str(workdir), "--queries", "1", "--only", "curves,top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
@@ -269,19 +279,19 @@ def test_what_is_damaged_is_named(workdir, capsys, file, content, message):
     assert not [name for name in names(workdir) if name.startswith(".")]
 
 
-def test_the_pictures_are_drawn_without_a_photo_that_cannot_be_read(workdir, capsys):
+def test_an_unreadable_photo_is_omitted(workdir, capsys):
     gallery = workdir / "gallery" / "test"
     (gallery / "photos" / "00000003.jpg").write_bytes(b"x")
     assert main(["--workdir", str(workdir), "--queries", "3", "--only", "top5"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert "the photo of recipe 0000000003" in line
-    assert line.endswith("; left out of the pictures")
+    assert line.endswith("; omitted from the figures")
 
     items, image, recipe = load_items(gallery)
     rest = np.delete(np.arange(COUNT), 3)
     drawn = np.random.default_rng(0).choice(COUNT, 3, False)
     queries = [int(np.searchsorted(rest, row)) for row in drawn if row != 3]
-    arguments = [items[row] for row in rest], image[rest], recipe[rest], queries
+    arguments = [items[row] for row in rest], [Model("", image[rest], recipe[rest])], queries
     for draw in (top5_photo_to_recipe, top5_recipe_to_photo):
         for path in draw(*arguments, workdir / f"{draw.__name__}.png"):
             assert (workdir / "figures" / path.name).read_bytes() == path.read_bytes()

@@ -1,4 +1,4 @@
-"""A page measured in inches from its top left corner, for pictures made of photos, frames and text."""
+"""A page for figures made of photos, frames and text, measured in inches from its top left corner."""
 
 from pathlib import Path
 
@@ -6,22 +6,30 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from adamine_jax.gallery.files import Item
 from adamine_jax.plots import style
+from adamine_jax.plots.gallery_items import square_pixels, title_of
 from adamine_jax.plots.text import squeeze, text_width, wrap
 
+# Lengths are in inches.
 WIDTH = 7.1
-"""Inches: both columns of a paper, whose text then has the size that is asked for here."""
+"""Width of both columns of a paper, at which the fonts keep their sizes."""
+MARGIN, GAP = 0.06, 0.08
+"""Margin of the page, and gap between two photos."""
+CAPTION, TITLE = 0.145, 0.29
+"""Heights of the caption above a photo and of the title below it."""
+TICK = 0.17
+"""Diameter of the disc drawn by `Page.tick`."""
 DPI = 200
-_LINE = 1.3 / 72  # inches from line to line for each point of font size
-_CAPITAL = 0.76 / 72  # and from the top of a capital letter to the baseline
+MATCH = {"color": style.GREEN, "line": 2.6}
+"""Frame of the correct match."""
+PLAIN = {"color": style.LIGHT_GREY, "line": 0.6}
+_LINE = 1.3 / 72  # line spacing, per point of font size
+_CAPITAL = 0.76 / 72  # height of a capital letter, per point of font size
 
 
 class Page:
-    """An empty white page; use it inside `style.styled()`.
-
-    Args:
-        width, height: in inches.
-    """
+    """An empty white page of the given size; use it inside `style.styled()`."""
 
     def __init__(self, width: float, height: float):
         self._figure = Figure(figsize=(width, height))
@@ -41,25 +49,25 @@ class Page:
         weight: str = "normal",
         color: str = style.BLACK,
     ) -> float:
-        """Writes `text` below y in at most `lines` lines of `width` inches; returns the y below it."""
+        """Writes `text` below y in at most `lines` lines of `width` inches; returns the y of its lower edge."""
         for line in wrap(text, width * 72, size, lines, weight):
-            # By the baseline: the top of a line depends on its letters.
-            place = y + _CAPITAL * size
-            self._axes.text(x, place, line, size=size, weight=weight, color=color, va="baseline", ha="left")
+            # Aligned at the baseline, since the top of a line depends on its letters.
+            baseline = y + _CAPITAL * size
+            self._axes.text(x, baseline, line, size=size, weight=weight, color=color, va="baseline", ha="left")
             y += size * _LINE
         return y
 
-    def upwards(self, x: float, y: float, text: str, height: float) -> None:
-        """Writes `text` in bold from the bottom to the top of a box of `height` inches, in its middle."""
+    def vertical_text(self, x: float, y: float, text: str, height: float) -> None:
+        """Writes bold `text` bottom to top, centred in a box of `height` inches."""
         line = squeeze(text, height * 72, 7)
-        at = {"rotation": 90, "rotation_mode": "anchor", "ha": "center", "va": "top"}
-        self._axes.text(x, y + height / 2, line, size=7, weight="bold", color=style.BLACK, **at)
+        position = {"rotation": 90, "rotation_mode": "anchor", "ha": "center", "va": "top"}
+        self._axes.text(x, y + height / 2, line, size=7, weight="bold", color=style.BLACK, **position)
 
-    def key(self, x: float, y: float, captions: str, *frames: tuple[dict | None, str]) -> None:
-        """One line of small print: what captions and frames mean; None stands for a tick."""
-        if captions:
-            self.text(x, y, captions, WIDTH, size=6.5)
-            x += text_width(captions, 6.5) / 72 + 0.22
+    def key(self, x: float, y: float, caption: str, *frames: tuple[dict | None, str]) -> None:
+        """Writes a key in one line: a caption, then each frame (None for a tick) with its meaning."""
+        if caption:
+            self.text(x, y, caption, WIDTH, size=6.5)
+            x += text_width(caption, 6.5) / 72 + 0.22
         for frame, meaning in frames:
             if frame is None:
                 self.tick(x + TICK / 2, y + 0.058)
@@ -69,9 +77,17 @@ class Page:
             x += 0.27 + text_width(meaning, 6.5) / 72 + 0.22
 
     def photo(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
-        """Shows (H, W, 3) uint8 `pixels` in the given box, stretched to fill it."""
-        box = (x, x + width, y + height, y)
-        self._axes.imshow(pixels, extent=box, aspect="auto", interpolation="antialiased", zorder=1)
+        """Draws (H, W, 3) uint8 `pixels`, stretched to fill the box."""
+        extent = (x, x + width, y + height, y)
+        self._axes.imshow(pixels, extent=extent, aspect="auto", interpolation="antialiased", zorder=1)
+
+    def recipe_photo(self, x: float, y: float, side: float, item: Item, frame: dict, ticked: bool = False) -> None:
+        """Draws an item's photo in a square with a frame, its title below, and a tick in the corner if asked."""
+        self.photo(x, y, side, side, square_pixels(item, round(side * DPI)))
+        self.frame(x, y, side, side, **frame)
+        self.text(x, y + side + 0.055, title_of(item), side + 0.03, size=6.2, lines=2, color=style.GREY)
+        if ticked:
+            self.tick(x + side - 0.1, y + 0.1)
 
     def frame(
         self,
@@ -86,7 +102,7 @@ class Page:
         fill: str = "none",
         layer: float = 2,
     ) -> None:
-        """A rectangle whose border of `line` points lies around the box, not over it."""
+        """Draws a rectangle whose border, `line` points wide, lies outside the box."""
         border = line / 72 / 2
         self._axes.add_patch(
             Rectangle(
@@ -103,24 +119,26 @@ class Page:
         )
 
     def tick(self, x: float, y: float) -> None:
-        """A small disc with a tick, (x, y) its middle."""
+        """Draws a small disc with a tick, centred at (x, y)."""
         disc = Circle((x, y), TICK / 2, facecolor=style.GREEN, edgecolor="white", linewidth=0.8, zorder=3)
         self._axes.add_patch(disc)
         strokes = np.array([(-0.26, 0.02), (-0.07, 0.22), (0.27, -0.2)]) * TICK
         self._axes.plot(x + strokes[:, 0], y + strokes[:, 1], color="white", linewidth=1.3, zorder=4)
 
-    def line(self, x: float, y: float, width: float) -> None:
-        """A thin grey line to the right."""
-        self._axes.plot([x, x + width], [y, y], color=style.LIGHT_GREY, linewidth=0.6, zorder=0.5)
+    def rule(self, y: float) -> None:
+        """Draws a thin grey line across the page."""
+        width = self._axes.get_xlim()[1]
+        self._axes.plot([MARGIN, width - MARGIN], [y, y], color=style.LIGHT_GREY, linewidth=0.6, zorder=0.5)
 
     def save(self, path: Path) -> Path:
-        """Writes the page as .png, .svg or .jpg; returns the path."""
+        """Writes the page as .png, .svg or .jpg and returns the path."""
         return style.save(self._figure, path, DPI)
 
     def save_both(self, out_png: Path) -> list[Path]:
-        """Writes the page as PNG, and as SVG beside it; returns the two."""
+        """Writes the page as a PNG and as an SVG beside it, and returns the two paths."""
         return style.save_both(self._figure, out_png, DPI)
 
 
-TICK = 0.17
-"""Inches: across the disc of `Page.tick`."""
+def signed(similarity: float) -> str:
+    """Formats a similarity with two decimals, with a minus sign as wide as a digit and none before zero."""
+    return f"{similarity:z.2f}".replace("-", "−")

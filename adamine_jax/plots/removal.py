@@ -1,4 +1,4 @@
-"""What an ingredient's absence does to what is found: a recipe with and without it, and the mean over all recipes."""
+"""Draws the photos retrieved for a recipe with and without an ingredient, and averages the effect over all recipes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,196 +10,181 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.plots import style
-from adamine_jax.plots.having import have, telling, usual_name
-from adamine_jax.plots.items import drawn_rows, is_readable, name_of
-from adamine_jax.plots.page import WIDTH, Page
+from adamine_jax.plots.gallery_items import has_readable_photo, sample_rows, title_of
+from adamine_jax.plots.ingredient_presence import contain_ingredient, usual_name, visible_ingredients
+from adamine_jax.plots.page import CAPTION, GAP, MARGIN, MATCH, PLAIN, TITLE, WIDTH, Page, signed
 from adamine_jax.plots.text import percent
-from adamine_jax.plots.tiles import CAPTION, GAP, MARGIN, PLAIN, RIGHT, TITLE, draw_photo, signed
 from adamine_jax.queries.changes import changed
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.texts import RecipeText
 
 TOP, MEASURED = 5, 10
-"""Photos that are shown, and among how many of the nearest the share is measured."""
-MOST_RECIPES = 200
-"""Recipes that the mean is over at most."""
-_TEXT = 1.85
-_SIDE = (WIDTH - 2 * MARGIN - _TEXT - TOP * GAP) / TOP
-_HEAD = 0.17  # inches for the title of a row
+"""Number of photos shown, and number of nearest photos in which recipes with the ingredient are counted."""
+MAX_RECIPES = 200
+"""Maximum number of recipes averaged over."""
+_TOP_EDGE = 0.06  # lengths are in inches
+_TEXT_WIDTH = 1.85
+_SIDE = (WIDTH - 2 * MARGIN - _TEXT_WIDTH - TOP * GAP) / TOP
+_HEAD = 0.17  # height of the title of a row
 _ROW = _HEAD + CAPTION + _SIDE + TITLE + 0.06
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A photo that was found.
+    """A retrieved photo.
 
     Attributes:
-        item: its own.
-        similarity: to the query.
-        having: whether its recipe has the ingredient.
-        right: whether it is the query's own photo.
+        item: Item of the photo.
+        similarity: Cosine similarity to the query.
+        contains: Whether the photo's recipe contains the ingredient.
+        is_match: Whether it is the photo of the query recipe.
     """
 
     item: Item
     similarity: float
-    having: bool
-    right: bool
+    contains: bool
+    is_match: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Removal:
-    """An ingredient taken away.
+    """The effect of removing an ingredient.
 
     Attributes:
-        item: the recipe that is shown.
-        name: of the ingredient.
-        before: what is nearest to the recipe, best first.
-        after: what is nearest to it without the ingredient.
-        share_before: of the ten nearest photos, which part has it, the mean over recipes that have it; from 0 to 1.
-        share_after: the same without the ingredient.
-        recipes: over how many recipes the mean is.
-        share: of all of the gallery, which part has it.
-        searched: number of photos in the gallery.
+        item: Recipe shown.
+        name: Name of the ingredient.
+        before: Photos nearest to the recipe, best first.
+        after: Photos nearest to the recipe without the ingredient.
+        precision_before: Share of the nearest photos whose recipes contain the ingredient, from 0 to 1, averaged over
+            query recipes that contain it.
+        precision_after: The same after removing the ingredient from the queries.
+        num_recipes: Number of query recipes averaged over.
+        base_rate: Share of all recipes that contain the ingredient.
+        num_photos: Number of photos in the gallery.
     """
 
     item: Item
     name: str
     before: list[Answer]
     after: list[Answer]
-    share_before: float
-    share_after: float
-    recipes: int
-    share: float
-    searched: int
+    precision_before: float
+    precision_after: float
+    num_recipes: int
+    base_rate: float
+    num_photos: int
 
     def __str__(self) -> str:
-        having = round(self.share * self.searched)
-        some = f"{self.recipes:,} of the {having:,}" if self.recipes < having else f"the {having:,}"
-        of = f"over {some} {'recipes that have' if having > 1 else 'recipe that has'} {self.name}"
+        total = round(self.base_rate * self.num_photos)
+        recipes = f"{self.num_recipes:,} of the {total:,}" if self.num_recipes < total else f"the {total:,}"
         return (
-            f"{of}: {percent(self.share_before, 1)} of the {min(MEASURED, self.searched)} nearest photos are of "
-            f"recipes with it, {percent(self.share_after, 1)} once it is taken away; of all {self.searched:,} photos, "
-            f"{percent(self.share, 1)}"
+            f"mean over {recipes} recipe{'s' * (total > 1)} with {self.name}: {percent(self.precision_before, 1)} of "
+            f"the {min(MEASURED, self.num_photos)} nearest photos belong to recipes with it, "
+            f"{percent(self.precision_after, 1)} after removing it ({percent(self.base_rate, 1)} of all "
+            f"{self.num_photos:,} photos)"
         )
 
 
 def choose(items: Sequence[Item], encoder: Encoder, row: int | None, name: str | None, seed: int) -> tuple[int, str]:
-    """Chooses what was not given: a recipe, and an ingredient of it.
+    """Returns the row of the recipe and the name of the ingredient, choosing those that are None.
 
-    Args:
-        items: of the gallery.
-        encoder: the model, which must know the ingredient.
-        row: of the recipe; None = the first that has the ingredient, in an order that `seed` draws.
-        name: of the ingredient; None = the first of `having.telling` that the recipe has.
-        seed: see above.
-
-    Returns:
-        (row, name).
+    The default recipe is the first one with the ingredient in an order drawn from `seed`; the default ingredient is the
+    first of `visible_ingredients` in the recipe.
 
     Raises:
-        UserError: the model does not know the ingredient, or there is no recipe that has one.
+        UserError: The ingredient is not in the vocabulary, or no recipe contains a suitable one.
     """
     if name and not encoder.texts.knows(name):
-        raise UserError(f"--without {name}: not among the words of the model, to which it makes no difference")
+        raise UserError(f"--without {name}: not in the vocabulary of the model, so removing it has no effect")
     name = name and usual_name(name)
-    candidates = [name] if name else telling(items, encoder)
-    for candidate in [row] if row is not None else drawn_rows(items, len(items), seed):
-        for ingredient in candidates:
-            if have([items[candidate]], ingredient)[0]:
-                return candidate, ingredient
-    missing = name or "ingredient that the model knows and 2 % to 25 % of the recipes have"
+    candidates = [name] if name else visible_ingredients(items, encoder)
+    for candidate_row in [row] if row is not None else sample_rows(items, len(items), seed):
+        for candidate in candidates:
+            if contain_ingredient([items[candidate_row]], candidate)[0]:
+                return candidate_row, candidate
+    missing = name or "ingredient that is in the model's vocabulary and in 2 % to 25 % of the recipes"
     if row is not None:
         lines = "; ".join(items[row].ingredients) or "none"
         raise UserError(f"recipe {items[row].id} has no {missing}; its ingredients: {lines}")
-    raise UserError(f"no recipe of the gallery has {'an ' * (name is None)}{missing}")
+    raise UserError(f"no recipe in the gallery has {'an ' * (name is None)}{missing}")
 
 
 def measure(gallery: Gallery, items: Sequence[Item], encoder: Encoder, row: int, name: str, seed: int) -> Removal:
-    """Takes an ingredient away from a recipe, and from the others that have it.
+    """Removes an ingredient from the recipe in `row` and from the other recipes that contain it.
 
-    A recipe loses the lines and the mentions in its instructions (`changes.changed`); both versions are embedded from
-    their texts. The mean is over all recipes of the gallery that have the ingredient and something else, over 200
-    drawn ones where there are more. A recipe's own photo is among those that it is compared with. Photos that cannot
-    be read are named on stderr and not shown.
-
-    Args:
-        gallery: that is searched.
-        items: all of its items.
-        encoder: the model that made the gallery.
-        row: of the recipe to show, which has the ingredient.
-        name: of the ingredient.
-        seed: draws the recipes.
+    Its lines and its mentions in the instructions are removed (`changes.changed`), and both versions are embedded from
+    their texts. The averages are over all recipes that contain the ingredient and something else, or over a random
+    `MAX_RECIPES` of them. A recipe's own photo is among the candidates. Photos that cannot be read are not shown; a
+    warning goes to stderr.
 
     Raises:
-        UserError: the recipe has nothing else, or the model cannot read what is left.
+        UserError: The recipe has no other ingredient, or the model cannot embed what is left.
     """
-    having = have(items, name)
+    contains = contain_ingredient(items, name)
     if _without(items[row], name).is_empty:
-        raise UserError(f"recipe {items[row].id} has nothing but {name}; take another one")
+        raise UserError(f"recipe {items[row].id} consists of {name} alone; choose another one")
     encoder.check(_text(items[row]), f"recipe {items[row].id}")
     encoder.check(_without(items[row], name), f"recipe {items[row].id} without {name}")
-    rows = [other for other in np.flatnonzero(having).tolist() if _can_read(encoder, _without(items[other], name))]
-    drawn = drawn_rows([items[candidate] for candidate in rows], MOST_RECIPES, seed)
-    rows = [row, *(rows[place] for place in drawn if rows[place] != row)][:MOST_RECIPES]
-    shares, shown = [], []
+    rows = [
+        other for other in np.flatnonzero(contains).tolist() if _is_embeddable(encoder, _without(items[other], name))
+    ]
+    order = sample_rows([items[candidate] for candidate in rows], MAX_RECIPES, seed)
+    rows = [row, *(rows[place] for place in order if rows[place] != row)][:MAX_RECIPES]
+    precisions, shown = [], []
     for texts in ([_text(items[r]) for r in rows], [_without(items[r], name) for r in rows]):
         hits = gallery.search(encoder.embed_recipes(texts), among="photos", top=MEASURED)
-        shares.append(float(np.mean([np.mean([having[hit.row] for hit in found]) for found in hits])))
-        readable = [hit for hit in hits[0] if is_readable(hit.item)][:TOP]
-        shown.append([Answer(h.item, h.similarity, bool(having[h.row]), h.row == row) for h in readable])
-    (before, after), (share_before, share_after) = shown, shares
-    of_all = float(having.mean())
-    return Removal(items[row], name, before, after, share_before, share_after, len(rows), of_all, searched=len(gallery))
+        precisions.append(float(np.mean([np.mean([contains[hit.row] for hit in found]) for found in hits])))
+        readable = [hit for hit in hits[0] if has_readable_photo(hit.item)][:TOP]
+        shown.append([Answer(h.item, h.similarity, bool(contains[h.row]), h.row == row) for h in readable])
+    (before, after), (precision_before, precision_after) = shown, precisions
+    base_rate = float(contains.mean())
+    return Removal(
+        items[row], name, before, after, precision_before, precision_after, len(rows), base_rate, len(gallery)
+    )
 
 
 def draw(removal: Removal, out_png: Path) -> list[Path]:
-    """Draws the recipe and two rows of photos; a tick is on each photo whose recipe has the ingredient.
+    """Draws the recipe and two rows of photos, with a tick on each photo whose recipe contains the ingredient.
 
-    Args:
-        removal: to draw.
-        out_png: where the PNG goes; the SVG goes beside it. Equal arguments give equal bytes.
-
-    Returns:
-        The two files.
+    Returns the paths of the PNG and of the SVG beside it. Equal arguments give equal bytes.
     """
     with style.styled():
-        page = Page(WIDTH, 0.06 + 2 * _ROW + 0.44)
-        _draw_recipe(page, removal, 0.06)
+        page = Page(WIDTH, _TOP_EDGE + 2 * _ROW + 0.44)
+        _draw_recipe(page, removal)
         for title, answers, y in (
-            (f"with {removal.name}", removal.before, 0.06),
-            (f"without {removal.name}", removal.after, 0.06 + _ROW),
+            (f"with {removal.name}", removal.before, _TOP_EDGE),
+            (f"without {removal.name}", removal.after, _TOP_EDGE + _ROW),
         ):
-            x = MARGIN + _TEXT + GAP
+            x = MARGIN + _TEXT_WIDTH + GAP
             page.text(x, y, title, WIDTH - x - MARGIN, size=8, weight="bold")
             for place, answer in enumerate(answers, 1):
                 caption = f"{place} · {signed(answer.similarity)}"
-                page.text(x, y + _HEAD, caption, _SIDE, size=6.5, weight="bold" if answer.right else "normal")
-                frame = RIGHT if answer.right else PLAIN
-                draw_photo(page, x, y + _HEAD + CAPTION, _SIDE, answer.item, frame, answer.having)
+                page.text(x, y + _HEAD, caption, _SIDE, size=6.5, weight="bold" if answer.is_match else "normal")
+                frame = MATCH if answer.is_match else PLAIN
+                page.recipe_photo(x, y + _HEAD + CAPTION, _SIDE, answer.item, frame, answer.contains)
                 x += _SIDE + GAP
-        y = 0.06 + 2 * _ROW
+        y = _TOP_EDGE + 2 * _ROW
         caption = str(removal)
         y = page.text(MARGIN, y, f"{caption[0].upper()}{caption[1:]}.", WIDTH - 2 * MARGIN, lines=2)
-        own = any(answer.right for answer in (*removal.before, *removal.after))
-        ticks = (None, f"its recipe has {removal.name}")
-        page.key(MARGIN, y + 0.04, "", ticks, *([(RIGHT, "the recipe's own photo")] if own else []))
+        has_match = any(answer.is_match for answer in (*removal.before, *removal.after))
+        ticks = (None, f"the photo's recipe contains {removal.name}")
+        page.key(MARGIN, y + 0.04, "", ticks, *([(MATCH, "the recipe's own photo")] if has_match else []))
         return page.save_both(out_png)
 
 
-def _draw_recipe(page: Page, removal: Removal, y: float) -> None:
+def _draw_recipe(page: Page, removal: Removal) -> None:
     kept = _without(removal.item, removal.name).ingredients
-    y = page.text(MARGIN, y, name_of(removal.item), _TEXT - 0.05, size=8, lines=3, weight="bold") + 0.04
+    width = _TEXT_WIDTH - 0.05
+    y = page.text(MARGIN, _TOP_EDGE, title_of(removal.item), width, size=8, lines=3, weight="bold") + 0.04
     for line in removal.item.ingredients[:10]:
-        taken = line not in kept
-        color, weight = (style.VERMILION, "bold") if taken else (style.BLACK, "normal")
-        y = page.text(MARGIN, y, f"− {line}" if taken else line, _TEXT - 0.05, size=6.5, color=color, weight=weight)
-    lines = max(1, int((0.06 + 2 * _ROW - 0.08 - y - 0.04) / 0.118))
-    text = " ".join(removal.item.instructions)
-    page.text(MARGIN, y + 0.04, text, _TEXT - 0.05, size=6.5, lines=lines, color=style.GREY)
+        removed = line not in kept
+        color, weight = (style.VERMILION, "bold") if removed else (style.BLACK, "normal")
+        y = page.text(MARGIN, y, f"− {line}" if removed else line, width, size=6.5, color=color, weight=weight)
+    lines = max(1, int((_TOP_EDGE + 2 * _ROW - 0.08 - y - 0.04) / 0.118))
+    instructions = " ".join(removal.item.instructions)
+    page.text(MARGIN, y + 0.04, instructions, width, size=6.5, lines=lines, color=style.GREY)
 
 
 def _text(item: Item) -> RecipeText:
-    """What the model reads of it."""
     return RecipeText(ingredients=item.ingredients, instructions=item.instructions)
 
 
@@ -207,7 +192,7 @@ def _without(item: Item, name: str) -> RecipeText:
     return changed(_text(item), (), (name,))[0]
 
 
-def _can_read(encoder: Encoder, text: RecipeText) -> bool:
+def _is_embeddable(encoder: Encoder, text: RecipeText) -> bool:
     try:
         encoder.check(text, "")
     except UserError:

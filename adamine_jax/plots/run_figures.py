@@ -1,4 +1,4 @@
-"""The figures of one run, drawn from what its workdir holds."""
+"""Draws the figures of one run from the files in its workdir."""
 
 import json
 import sys
@@ -8,73 +8,73 @@ from pathlib import Path
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.store import Gallery
-from adamine_jax.plots import having, ingredient_panels, removal, space
+from adamine_jax.plots import ingredient_panels, removal, space
 from adamine_jax.plots.curves import curves
-from adamine_jax.plots.items import UnreadablePhoto, drawn_rows, load_beside, load_items
+from adamine_jax.plots.gallery_items import UnreadablePhoto, load_embeddings, load_items, sample_rows
+from adamine_jax.plots.ingredient_presence import usual_name, visible_ingredients
 from adamine_jax.plots.rank_histogram import rank_histogram
-from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.queries.changes import alone
 from adamine_jax.queries.encoder import Encoder
-from adamine_jax.recipes.texts import RecipeText
 
 PANELS = 3
-"""Ingredients that are chosen where none is given."""
+"""Number of ingredients drawn by default."""
 
 
 def draw_curves(workdir: Path) -> list[Path]:
-    """Draws `metrics.jsonl` into `figures/curves.png` and `.svg`, with the `unfreeze_epoch` of `config.json`.
+    """Draws `metrics.jsonl` as `figures/curves.png` and `.svg`, with the `unfreeze_epoch` of `config.json`.
 
     Raises:
-        UserError: a file is absent or damaged, or nothing was measured yet.
+        UserError: A file is missing or damaged, or nothing has been measured yet.
     """
     metrics, config = workdir / "metrics.jsonl", workdir / "config.json"
-    train = f"`python -m adamine_jax.main --workdir {workdir}` writes it"
+    hint = f"train the run with `python -m adamine_jax.main --workdir {workdir}`"
     for path in (metrics, config):
         if not path.exists():
-            raise UserError(f"{path} is absent; {train}")
+            raise UserError(f"{path} is missing; {hint}")
     try:
         unfreeze_epoch = json.loads(config.read_text(encoding="utf-8"))["unfreeze_epoch"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{config}: no unfreeze_epoch can be read from it ({error!r}); {train}") from None
+        raise UserError(f"{config}: cannot read unfreeze_epoch ({error!r}); {hint}") from None
     return curves(metrics, workdir / "figures" / "curves.png", unfreeze_epoch)
 
 
 def draw_top5(workdir: Path, queries: int, seed: int, against: Path | None = None) -> list[Path]:
-    """Draws what is retrieved in the gallery of the test split, in both directions.
+    """Draws retrieval examples from the gallery of the test split, in both directions.
 
-    An item whose photo cannot be read is named on stderr and left out of all pictures.
+    Items whose photo cannot be read are omitted with a warning on stderr.
 
     Args:
-        workdir: of the run; its gallery is `gallery/test`.
-        queries: how many; all there are, when there are fewer.
-        seed: draws the queries from the id-sorted items, so that two runs show the same ones.
-        against: workdir of another run, whose answers are drawn below those of this one; None = no picture of both.
+        workdir: Workdir of the run.
+        queries: Maximum number of queries.
+        seed: Seed of the queries, sampled from the items sorted by id, so that two runs show the same ones.
+        against: Workdir of another run to compare with in an additional figure.
 
     Raises:
-        UserError: the gallery is absent or damaged, or that of `against` has other items.
+        UserError: The gallery is missing or damaged, or the gallery of `against` has other items.
     """
-    items, image, recipe = load_items(_gallery_folder(workdir))
-    models: list[Model] = []
+    items, *embeddings = load_items(_gallery_folder(workdir))
+    models = [Model(workdir.name, *embeddings)]
     if against:
         names = (workdir.name, against.name) if workdir.name != against.name else (str(workdir), str(against))
-        other = load_beside(_gallery_folder(against), [item.id for item in items])
-        models = [Model(names[0], image, recipe), Model(names[1], *other)]
-    shown, kept = drawn_rows(items, queries, seed), list(range(len(items)))
+        others = load_embeddings(_gallery_folder(against), [item.id for item in items])
+        models = [Model(names[0], *embeddings), Model(names[1], *others)]
+    shown, kept = sample_rows(items, queries, seed), list(range(len(items)))
     out = workdir / "figures"
     while shown:
-        places, of_kept = [kept.index(row) for row in shown], [items[row] for row in kept]
-        arguments = of_kept, image[kept], recipe[kept], places
+        kept_items, rows = [items[row] for row in kept], [kept.index(row) for row in shown]
+        kept_models = [Model(name, image[kept], recipe[kept]) for name, image, recipe in models]
         try:
-            drawn = top5_recipe_to_photo(*arguments, out / "top5_recipe_to_photo.png")
-            drawn += top5_photo_to_recipe(*arguments, out / "top5_photo_to_recipe.png")
+            drawn = top5_recipe_to_photo(kept_items, kept_models[:1], rows, out / "top5_recipe_to_photo.png")
+            drawn += top5_photo_to_recipe(kept_items, kept_models[:1], rows, out / "top5_photo_to_recipe.png")
             if against:
-                both = [Model(name, image[kept], recipe[kept]) for name, image, recipe in models]
-                drawn += top5_of_models(of_kept, both, places, out / "top5_of_models.png")
+                drawn += top5_recipe_to_photo(kept_items, kept_models, rows, out / "top5_of_models.png")
             return drawn
         except UnreadablePhoto as unreadable:
-            print(f"{unreadable}; left out of the pictures", file=sys.stderr, flush=True)
+            print(f"{unreadable}; omitted from the figures", file=sys.stderr, flush=True)
             kept = [row for row in kept if items[row].id != unreadable.id]
             shown = [row for row in shown if row in kept]
-    raise UserError(f"none of the drawn photos of {_gallery_folder(workdir)} can be read")
+    raise UserError(f"{_gallery_folder(workdir)}: none of the sampled photos can be read")
 
 
 def draw_map(workdir: Path, pairs: int, seed: int) -> list[Path]:
@@ -83,7 +83,7 @@ def draw_map(workdir: Path, pairs: int, seed: int) -> list[Path]:
 
 
 def draw_ranks(workdir: Path) -> list[Path]:
-    """Draws the ranks of the right answers; see `plots.rank_histogram`."""
+    """Draws the ranks of the correct matches; see `plots.rank_histogram`."""
     gallery = Gallery(_gallery_folder(workdir))
     out = workdir / "figures" / "ranks.png"
     return rank_histogram(gallery.embeddings("image"), gallery.embeddings("recipe"), out)
@@ -92,33 +92,31 @@ def draw_ranks(workdir: Path) -> list[Path]:
 def draw_panels(
     workdir: Path, encoder: Callable[[], Encoder], ingredients: Sequence[str], within: str | None
 ) -> list[Path]:
-    """Draws the photos found for single ingredients, and prints how many of them have these.
+    """Draws the photos retrieved for single ingredients and prints how many of their recipes contain them.
 
-    Args:
-        workdir: of the run.
-        encoder: loads its model.
-        ingredients: names, of which unknown ones are left out with a line; none = the first three of
-            `having.telling`.
-        within: a class to search in; None = everywhere.
+    Ingredients outside the vocabulary are skipped with a warning; without any, the first three of `visible_ingredients`
+    are drawn. `within` is the class to search; None searches all.
 
     Raises:
-        UserError: the gallery or the model is absent, they do not belong together, the model knows none of the
-            ingredients, or there is no such class.
+        UserError: The gallery or the model is missing, they do not belong together, none of the ingredients is in the
+            vocabulary, or the class does not exist.
     """
-    gallery, items, model = _opened(workdir, encoder)
+    gallery, items, model = _open(workdir, encoder)
     if not ingredients:
         searched = [items[row] for row in gallery.rows_of_class(within)] if within else items
-        ingredients = having.telling(searched, model)[:PANELS]
+        ingredients = visible_ingredients(searched, model)[:PANELS]
         if not ingredients:
-            raise UserError("no ingredient that the model knows is frequent in the gallery; name some by --ingredients")
+            raise UserError(
+                "no ingredient in the model's vocabulary is frequent in the gallery; name some by --ingredients"
+            )
     unknown = [name for name in ingredients if not model.texts.knows(name)]
     if unknown:
-        told = f"--ingredients {', '.join(unknown)}: not among the words of the model, which cannot look for it"
+        warning = f"--ingredients {', '.join(unknown)}: not in the vocabulary of the model"
         if len(unknown) == len(ingredients):
-            raise UserError(told)
-        print(f"{told}; left out", file=sys.stderr)
-    ingredients = list(dict.fromkeys(having.usual_name(name) for name in ingredients if name not in unknown))
-    queries = model.embed_recipes([RecipeText(ingredients=(name,)) for name in ingredients])
+            raise UserError(warning)
+        print(f"{warning}; skipped", file=sys.stderr)
+    ingredients = list(dict.fromkeys(usual_name(name) for name in ingredients if name not in unknown))
+    queries = model.embed_recipes([alone(name) for name in ingredients])
     panels = [
         ingredient_panels.find(gallery, items, name, query, within)
         for name, query in zip(ingredients, queries, strict=True)
@@ -131,20 +129,14 @@ def draw_panels(
 def draw_removal(
     workdir: Path, encoder: Callable[[], Encoder], recipe: str | None, without: str | None, seed: int
 ) -> list[Path]:
-    """Draws what is found for a recipe with an ingredient and without it, and prints the mean over all that have it.
+    """Draws the photos retrieved for a recipe with and without an ingredient, and prints the mean over recipes.
 
-    Args:
-        workdir: of the run.
-        encoder: loads its model.
-        recipe: id; None = the first that has the ingredient, in an order that `seed` draws.
-        without: the ingredient; None = the first of `having.telling` that the recipe has.
-        seed: see above; draws the recipes of the mean as well.
+    See `removal.choose` for the defaults of `recipe` (an id) and `without`.
 
     Raises:
-        UserError: the gallery or the model is absent, they do not belong together, there is no such recipe, or none
-            that has such an ingredient.
+        UserError: The gallery or the model is missing, they do not belong together, or there is no such recipe.
     """
-    gallery, items, model = _opened(workdir, encoder)
+    gallery, items, model = _open(workdir, encoder)
     row, name = removal.choose(items, model, gallery.row_of(recipe) if recipe else None, without, seed)
     measured = removal.measure(gallery, items, model, row, name, seed)
     print(measured)
@@ -152,22 +144,17 @@ def draw_removal(
 
 
 def _gallery_folder(workdir: Path) -> Path:
-    """Where the gallery of the test split is.
-
-    Raises:
-        UserError: it is not there.
-    """
     folder = workdir / "gallery" / "test"
     if not folder.is_dir():
         raise UserError(
-            f"{folder} is absent; `python -m adamine_jax.embed --workdir {workdir} --split test --out {folder}` "
-            "writes it"
+            f"{folder} is missing; write it with "
+            f"`python -m adamine_jax.embed --workdir {workdir} --split test --out {folder}`"
         )
     return folder
 
 
-def _opened(workdir: Path, encoder: Callable[[], Encoder]) -> tuple[Gallery, list[Item], Encoder]:
-    """The gallery with its items, and the model that made it."""
+def _open(workdir: Path, encoder: Callable[[], Encoder]) -> tuple[Gallery, list[Item], Encoder]:
+    """Returns the gallery, its items and the model, which must have embedded the gallery."""
     gallery = Gallery(_gallery_folder(workdir))
     model = encoder()
     gallery.check_model(model.digest)

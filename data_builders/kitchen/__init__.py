@@ -1,1 +1,1 @@
-"""A procedural Recipe1M: drawn dishes and written recipes in the official download's layout, at any size."""
+"""Generates a synthetic Recipe1M of any size: drawn dishes and recipes in the layout of the official download."""

@@ -1,80 +1,81 @@
-"""A picture of a download: one photo of each of some recipes, with title and what is on it."""
+"""Draws a contact sheet of a download: photos of random recipes with titles and ingredients."""
 
-import itertools
 import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
 
-_COLUMNS, _ROWS, _CELL, _CAPTION = 6, 5, 220, 58
+_COLUMNS, _ROWS = 6, 5
+_MARGIN, _GAP, _SIDE, _CAPTION = 0.1, 0.1, 1.0, 0.52  # inches
 
 
 def write_contact_sheet(download: Path, out: Path, seed: int = 0) -> None:
-    """Draws photos of randomly chosen recipes of a download on one sheet.
+    """Draws photos of random recipes of a download on one sheet.
 
     Args:
-        download: a folder in Recipe1M's official layout.
-        out: the picture to write; its ending names the format.
-        seed: which recipes are chosen.
+        download: Folder in the layout of Recipe1M's official download.
+        out: Path ending in .png, .svg or .jpg.
+        seed: Seed of the choice of recipes.
 
     Raises:
-        UserError: a file of the download is missing or broken, it has no readable photo, or `out` cannot be written.
+        UserError: A file of the download is missing or damaged, it has no readable photo, or `out` cannot be written.
     """
-    font = _font_file()
-    recipes = {recipe["id"]: recipe for recipe in _records(download / "layer1.json")}
-    photos = {record["id"]: record["images"] for record in _records(download / "layer2.json") if record["images"]}
-    order = sorted(photos.keys() & recipes.keys())
-    chosen = (order[k] for k in np.random.default_rng(seed).permutation(len(order)))
-    pairs = ((recipes[key], _opened(download, recipes[key]["partition"], photos[key][0]["id"])) for key in chosen)
-    readable = ((recipe, picture) for recipe, picture in pairs if picture is not None)
-    sheet = Image.new("RGB", (_COLUMNS * _CELL, _ROWS * (_CELL + _CAPTION)), (250, 248, 244))
-    empty = True
-    for place, (recipe, picture) in enumerate(itertools.islice(readable, _COLUMNS * _ROWS)):
-        empty = False
-        _lay(sheet, recipe, picture, place, font)
-    if empty:
-        raise UserError(f"{download}: no readable photo; write a download first (--recipes N without --contact-sheet)")
-    try:
-        sheet.save(out)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--contact-sheet {out}: {error}") from error
+    # Imported here because the kitchen itself does not need this extra.
+    from adamine_jax.plots import style
+    from adamine_jax.plots.gallery_items import UnreadablePhoto
+    from adamine_jax.plots.page import PLAIN, Page
+
+    if out.suffix.lower() not in (".png", ".svg", ".jpg"):
+        raise UserError(f"--contact-sheet {out}: must end in .png, .svg or .jpg")
+    items = _items(download)
+    width = 2 * _MARGIN + _COLUMNS * (_SIDE + _GAP) - _GAP
+    drawn = 0
+    with style.styled():
+        page = Page(width, 2 * _MARGIN + _ROWS * (_SIDE + _CAPTION))
+        for number in np.random.default_rng(seed).permutation(len(items)):
+            row, column = divmod(drawn, _COLUMNS)
+            if row == _ROWS:
+                break
+            item = items[number]
+            x, y = _MARGIN + column * (_SIDE + _GAP), _MARGIN + row * (_SIDE + _CAPTION)
+            try:
+                page.recipe_photo(x, y, _SIDE, item, PLAIN)
+            except UnreadablePhoto:
+                continue
+            page.text(x, y + _SIDE + 0.27, " · ".join(item.ingredients), _SIDE, size=5.5, lines=2)
+            drawn += 1
+        if not drawn:
+            raise UserError(
+                f"{download}: no readable photo; write a download first (--recipes N without --contact-sheet)"
+            )
+        try:
+            page.save(out)
+        except OSError as error:
+            raise UserError(f"--contact-sheet {out}: {error.strerror or error}; name another file") from error
 
 
-def _font_file() -> Path:
-    import matplotlib  # not above: the kitchen itself needs no extra
-
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own lacks most accents
-
-
-def _lay(sheet: Image.Image, recipe: dict, picture: Image.Image, place: int, font_file: Path) -> None:
-    left, top = place % _COLUMNS * _CELL, place // _COLUMNS * (_CELL + _CAPTION)
-    picture.thumbnail((_CELL - 12, _CELL - 12), Image.Resampling.LANCZOS)
-    sheet.paste(picture, (left + (_CELL - picture.width) // 2, top + (_CELL - picture.height) // 2))
-    draw = ImageDraw.Draw(sheet)
-    lines = [recipe["title"], " · ".join(line["text"] for line in recipe["ingredients"])]
-    for size, (text, colour) in enumerate(zip(lines, ((30, 26, 22), (110, 104, 98)), strict=True)):
-        font = ImageFont.truetype(font_file, 13 - 2 * size)
-        while draw.textlength(text, font) > _CELL - 12:
-            text = text[:-2].rstrip() + "…" if text.endswith("…") else text + "…"
-        draw.text((left + 6, top + _CELL - 2 + 17 * size), text, colour, font)
-
-
-def _opened(download: Path, partition: str, name: str) -> Image.Image | None:
-    """A photo of the download in full, or None where it is missing or broken."""
-    try:
-        with Image.open(download / "images" / partition / Path(*name[:4]) / name) as picture:
-            return picture.convert("RGB")
-    except OSError:
-        return None
+def _items(download: Path) -> list[Item]:
+    """Returns the recipes with photos, sorted by id, with the path of the first photo."""
+    photos = {
+        record["id"]: record["images"][0]["id"] for record in _records(download / "layer2.json") if record["images"]
+    }
+    recipes = {record["id"]: record for record in _records(download / "layer1.json")}
+    items = []
+    for key in sorted(photos.keys() & recipes.keys()):
+        recipe, photo = recipes[key], photos[key]
+        path = download / "images" / recipe["partition"] / Path(*photo[:4]) / photo
+        ingredients = tuple(line["text"] for line in recipe["ingredients"])
+        items.append(Item(key, recipe["title"], ingredients=ingredients, photo=path))
+    return items
 
 
 def _records(path: Path) -> list[dict]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; --out must name a download that exists") from error
+        raise UserError(f"{path}: {error.strerror}; --out must name an existing download") from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); write the download again") from error

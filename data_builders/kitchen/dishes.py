@@ -1,4 +1,4 @@
-"""The tables of the kitchen: dish types, visible toppings, invisible pantry goods, and the choices of technique."""
+"""Tables of dishes, visible toppings, invisible pantry goods and techniques."""
 
 import dataclasses
 
@@ -9,16 +9,16 @@ ARRANGEMENT = ("scattered", "ring", "heap")
 
 @dataclasses.dataclass(frozen=True)
 class Dish:
-    """A dish type.
+    """A type of dish.
 
-    Which dish it is takes both texts to know: the ingredients have its staple, the instructions its form.
+    Recognizing a dish requires both texts: the ingredients name its staple, the instructions describe its form.
 
     Attributes:
-        base: its drawing, a key of `bases.BASES`.
-        bigram: what titles call it; always two words, so that the class builder finds it.
-        sweet: whether its toppings are the sweet ones.
-        staple: what it is made of, a key of `STAPLES`.
-        form: what it is made into, a key of `phrases.FORM`.
+        base: Its drawing, a key of `drawings.BASES`.
+        bigram: Its name in titles, always two words, so that the class builder finds it.
+        sweet: Whether it has sweet toppings.
+        staple: Its main ingredient, a key of `STAPLES`.
+        form: Its form, a key of `phrases.FORM`.
     """
 
     base: str
@@ -28,7 +28,7 @@ class Dish:
     form: str
 
 
-# In order of frequency: shares fall from 9.6 % to 2.9 %. No two have staple, form and sweetness in common.
+# In order of frequency, from 9.6 % to 2.9 %. The combination of staple, form and sweetness is unique.
 DISHES: tuple[Dish, ...] = (
     Dish("pizza", "pan pizza", False, "wheat", "round"),
     Dish("salad", "garden salad", False, "greens", "bowl"),
@@ -54,18 +54,18 @@ DISHES: tuple[Dish, ...] = (
 
 
 def dish_shares() -> tuple[float, ...]:
-    """How often each dish is cooked: Zipf's law, flattened so that the rarest still has 2.5 %."""
+    """Returns the frequencies of the dishes: Zipf's law, flattened so that none is below 2.5 %."""
     weights = [1 / (rank + 8) for rank in range(len(DISHES))]
     return tuple(weight / sum(weights) for weight in weights)
 
 
 @dataclasses.dataclass(frozen=True)
 class Good:
-    """Something bought: what the detector calls it, and how ingredient lines write it.
+    """An ingredient, with its detected names and the forms of its raw lines.
 
     Attributes:
-        names: detected names, the first the most frequent.
-        lines: raw lines; `{q}` becomes a quantity and `{n}` the name.
+        names: Detected names, most frequent first.
+        lines: Templates of raw lines, with `{q}` for a quantity and `{n}` for the name.
     """
 
     names: tuple[str, ...]
@@ -110,7 +110,7 @@ EITHER: dict[str, Good] = {
 }
 GOODS: dict[str, Good] = {**SAVOURY, **SWEET, **EITHER}
 
-# One a dish; each is the staple of two to five dishes.
+# Each is the staple of two to five dishes.
 STAPLES: dict[str, Good] = {
     "batter": Good(("cake flour", "pastry flour"), _CUPS),
     "rice": Good(("rice", "jasmine rice"), _CUPS),
@@ -120,7 +120,7 @@ STAPLES: dict[str, Good] = {
     "greens": Good(("celery", "leeks"), _PIECES),
 }
 
-# Nobody sees these in the photo.
+# Not visible in photos.
 PANTRY: tuple[Good, ...] = (
     Good(("salt", "sea salt"), ("{n}", "{q} pinch {n}", "{n} to taste")),
     Good(("water", "cold water"), ("{q} cups {n}", "{n} , as needed")),
@@ -144,5 +144,5 @@ PANTRY: tuple[Good, ...] = (
 
 
 def toppings_of(dish: Dish) -> tuple[str, ...]:
-    """The toppings that may lie on a dish, keys of `GOODS`."""
+    """Returns the possible toppings of a dish, keys of `GOODS`."""
     return tuple(SWEET if dish.sweet else SAVOURY) + tuple(EITHER)

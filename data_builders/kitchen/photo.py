@@ -1,4 +1,4 @@
-"""A photo of a dish: table, vessel, toppings and finish laid on one another, then light, camera and JPEG."""
+"""Renders the photo of a dish: table, vessel, toppings and finish, then light, camera and JPEG."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from data_builders.kitchen import bases, tables, toppings
+from data_builders.kitchen import drawings, tabletop
 
 _ASPECTS = ((1, 1), (8, 7), (7, 8), (5, 4), (4, 5))
 _DRIZZLES = {"yellow drizzle": (252, 214, 40), "crimson drizzle": (188, 8, 44)}
@@ -16,12 +16,14 @@ _DRIZZLES = {"yellow drizzle": (252, 214, 40), "crimson drizzle": (188, 8, 44)}
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a photo of one recipe has to show, whoever takes it.
+    """What every photo of a recipe shows.
 
     Attributes:
-        base: the dish, a key of `bases.BASES`.
-        toppings: the visible ingredients, keys of `toppings.DRAWINGS`.
-        browning, finish, arrangement: one word each of the tables in `dishes`.
+        base: Dish, a key of `drawings.BASES`.
+        toppings: Visible ingredients, keys of `drawings.TOPPINGS`.
+        browning: Entry of `dishes.BROWNING`.
+        finish: Entry of `dishes.FINISH`.
+        arrangement: Entry of `dishes.ARRANGEMENT`.
     """
 
     base: str
@@ -32,14 +34,12 @@ class Scene:
 
 
 def photo_jpeg(scene: Scene, rng: np.random.Generator, pixels: int) -> bytes:
-    """Takes one photo of `scene`.
+    """Renders one photo of `scene` as a JPEG file.
 
     Args:
-        rng: decides all that the recipe does not: place, turn, light, colours, table.
-        pixels: length of the photo's shorter side.
-
-    Returns:
-        The JPEG file.
+        scene: What the photo shows.
+        rng: Random numbers for everything else: position, rotation, light, colours, table.
+        pixels: Shorter side of the photo.
     """
     stream = io.BytesIO()
     photo(scene, rng, pixels).save(stream, "JPEG", quality=int(rng.integers(80, 93)))
@@ -47,17 +47,17 @@ def photo_jpeg(scene: Scene, rng: np.random.Generator, pixels: int) -> bytes:
 
 
 def photo(scene: Scene, rng: np.random.Generator, pixels: int) -> Image.Image:
-    """As `photo_jpeg`, but returns the RGB picture itself."""
+    """Renders one photo as an RGB image; see `photo_jpeg`."""
     aspect = _ASPECTS[int(rng.integers(len(_ASPECTS)))]
     width, height = (pixels * side // min(aspect) for side in aspect)
     light = rng.uniform(0, 2 * math.pi)
     shadow = (round(-0.02 * pixels * math.cos(light)), round(-0.02 * pixels * math.sin(light)))
 
-    picture = tables.table(rng, width, height)
-    _lay_distractors(picture, rng, pixels)
-    pose = _Pose.random(rng, width, height, pixels, bases.BASES[scene.base].turn)
-    variant = int(rng.integers(bases.VARIANTS))
-    dish = pose.place(bases.base_picture(scene.base, variant, pixels))
+    picture = tabletop.table(rng, width, height)
+    _add_distractors(picture, rng, pixels)
+    pose = _Pose.random(rng, width, height, pixels, drawings.BASES[scene.base].turn)
+    variant = int(rng.integers(drawings.BASE_VARIANTS))
+    dish = pose.place(drawings.base_image(scene.base, variant, pixels))
     _paste_with_shadow(picture, dish, shadow, blur=0.03 * pixels, strength=150)
     food = dish.getchannel("A")
     _brown(picture, food, scene.browning, rng, pose)
@@ -65,12 +65,12 @@ def photo(scene: Scene, rng: np.random.Generator, pixels: int) -> Image.Image:
     layer = _toppings_layer(scene, rng, pose)
     _paste_with_shadow(picture, layer, (shadow[0] // 2, shadow[1] // 2), blur=0.008 * pixels, strength=130)
     relief = _relief(layer.getchannel("A"), light, pixels)
-    return _exposed(picture, relief, light, rng)
+    return _expose(picture, relief, light, rng)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pose:
-    """Where the dish's unit square lies in the photo: centre and half side in pixels, turn in radians."""
+    """Position of the dish's unit square in the photo: centre and half side in pixels, rotation in radians."""
 
     width: int
     height: int
@@ -86,29 +86,29 @@ class _Pose:
         return cls(width, height, x, y, half, math.radians(rng.uniform(-turn, turn)))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Unit coordinates → pixels of the photo."""
+        """Converts unit coordinates to pixels of the photo."""
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         return self.x + self.half * (x * cos - y * sin), self.y + self.half * (x * sin + y * cos)
 
     def place(self, square: Image.Image) -> Image.Image:
-        """A picture of the unit square, moved to its place in the photo."""
+        """Transforms an image of the unit square to its position in the photo."""
         size = (self.width, self.height)
         coefficients = _affine(square.width, self.x, self.y, 2 * self.half, self.turn)
         return square.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
 
 
 def _affine(source: int, x: float, y: float, side: float, turn: float) -> tuple[float, ...]:
-    """Coefficients that put a `source`-pixel square at centre (x, y), `side` pixels wide, turned by `turn`."""
+    """Returns the coefficients that put a `source`-pixel square at centre (x, y), `side` wide, rotated by `turn`."""
     a, b = math.cos(turn) * source / side, math.sin(turn) * source / side
     centre = source / 2
     return a, b, centre - a * x - b * y, -b, a, centre + b * x - a * y
 
 
-def _lay_distractors(picture: Image.Image, rng: np.random.Generator, pixels: int) -> None:
+def _add_distractors(picture: Image.Image, rng: np.random.Generator, pixels: int) -> None:
     for _ in range(int(rng.integers(0, 3))):
-        kind = tables.DISTRACTORS[int(rng.integers(len(tables.DISTRACTORS)))]
+        kind = tabletop.DISTRACTORS[int(rng.integers(len(tabletop.DISTRACTORS)))]
         side = round(pixels * rng.uniform(0.4, 0.75))
-        item = tables.distractor(kind, round(0.6 * pixels))
+        item = tabletop.distractor(kind, round(0.6 * pixels))
         layer = item.transform(
             (side, side),
             Image.Transform.AFFINE,
@@ -132,7 +132,7 @@ def _paste_with_shadow(
 
 
 def _brown(picture: Image.Image, food: Image.Image, browning: str, rng: np.random.Generator, pose: _Pose) -> None:
-    """Heat's marks on the dish, below the toppings: none, golden patches, or the bars of a grill."""
+    """Adds golden patches or the marks of a grill below the toppings."""
     if browning == "pale":
         return
     pattern = pose.place(_heat_pattern(browning, int(rng.integers(4)), round(pose.half * 2)))
@@ -142,7 +142,7 @@ def _brown(picture: Image.Image, food: Image.Image, browning: str, rng: np.rando
 
 @functools.cache
 def _heat_pattern(browning: str, variant: int, pixels: int) -> Image.Image:
-    """Where the heat was: L, `pixels` wide, for the unit square."""
+    """Returns the mask of the browning of the unit square, mode L, `pixels` wide."""
     rng = np.random.default_rng([variant, *browning.encode()])
     pattern = Image.new("L", (pixels, pixels))
     draw = ImageDraw.Draw(pattern)
@@ -162,25 +162,25 @@ def _heat_pattern(browning: str, variant: int, pixels: int) -> Image.Image:
 
 
 def _toppings_layer(scene: Scene, rng: np.random.Generator, pose: _Pose) -> Image.Image:
-    base = bases.BASES[scene.base]
-    places = _arranged(base.slots, scene.arrangement, rng)
+    base = drawings.BASES[scene.base]
+    slots = _arrange(base.slots, scene.arrangement, rng)
     side = base.topping * pose.half
     box = math.ceil(side * 1.5)
     layer = Image.new("RGBA", (pose.width, pose.height))
-    kinds = [scene.toppings[k % len(scene.toppings)] for k in range(len(places))]
-    for kind, (x, y) in zip(rng.permutation(kinds).tolist(), places.tolist(), strict=True):
-        item = toppings.sprite(kind, int(rng.integers(toppings.VARIANTS)), max(8, round(1.15 * side)))
+    kinds = [scene.toppings[k % len(scene.toppings)] for k in range(len(slots))]
+    for kind, (x, y) in zip(rng.permutation(kinds).tolist(), slots.tolist(), strict=True):
+        item = drawings.topping_image(kind, int(rng.integers(drawings.TOPPING_VARIANTS)), max(8, round(1.15 * side)))
         left, top = pose.at(x, y)
         column, row = math.floor(left - box / 2), math.floor(top - box / 2)
         width = side * rng.uniform(0.92, 1.08)
         coefficients = _affine(item.width, left - column, top - row, width, rng.uniform(-0.5, 0.5))
-        turned = item.transform((box, box), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-        layer.alpha_composite(turned, (max(0, column), max(0, row)), (max(0, -column), max(0, -row)))
+        rotated = item.transform((box, box), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+        layer.alpha_composite(rotated, (max(0, column), max(0, row)), (max(0, -column), max(0, -row)))
     return layer
 
 
-def _arranged(slots: np.ndarray, arrangement: str, rng: np.random.Generator) -> np.ndarray:
-    """Chooses about half of the places, (n, 2): anywhere, farthest from the middle, or nearest to it."""
+def _arrange(slots: np.ndarray, arrangement: str, rng: np.random.Generator) -> np.ndarray:
+    """Chooses about half of the (n, 2) slots: random ones, the farthest from the middle, or the nearest to it."""
     count = max(6, len(slots) // 2)
     middle = slots.mean(axis=0)
     reach = np.abs(slots - middle).max(axis=0)
@@ -195,7 +195,7 @@ def _arranged(slots: np.ndarray, arrangement: str, rng: np.random.Generator) -> 
 
 
 def _finish(picture: Image.Image, finish: str, rng: np.random.Generator, pose: _Pose) -> None:
-    """A zigzag of sauce or a dusting, over the dish and under the toppings, which must stay recognisable."""
+    """Adds a zigzag of sauce or a dusting below the toppings, which must stay recognizable."""
     if finish == "bare":
         return
     scale = 2
@@ -221,17 +221,17 @@ def _finish(picture: Image.Image, finish: str, rng: np.random.Generator, pose: _
 
 
 def _relief(alpha: Image.Image, light: float, pixels: int) -> np.ndarray:
-    """How much the light adds where toppings rise towards it, and takes where they fall away: (H, W) float32."""
+    """Returns the (H, W) float32 shading of the edges of the toppings, positive on the side of the light."""
     height = alpha.filter(ImageFilter.BoxBlur(0.012 * pixels))
     dx, dy = round(0.012 * pixels * math.cos(light)), round(0.012 * pixels * math.sin(light))
     near, far = ImageChops.offset(height, -dx, -dy), ImageChops.offset(height, dx, dy)
     return np.asarray(ImageChops.subtract(far, near, 2, 128), np.float32) / 128 - 1
 
 
-def _exposed(picture: Image.Image, relief: np.ndarray, light: float, rng: np.random.Generator) -> Image.Image:
-    """Light and camera: a lamp from one side, white balance, exposure, contrast and noise."""
+def _expose(picture: Image.Image, relief: np.ndarray, light: float, rng: np.random.Generator) -> Image.Image:
+    """Applies light from one side, white balance, exposure, contrast and noise."""
     height, width = relief.shape
-    # Strong enough that a colour histogram says little about what is on the dish.
+    # Strong enough that a colour histogram reveals little about the dish.
     gains = np.exp(rng.normal(0, (0.17, 0.07, 0.19))) * math.exp(rng.normal(0, 0.17))
     slope = rng.uniform(0.05, 0.35)
     ramp_x = np.linspace(-0.5, 0.5, width, dtype=np.float32) * math.cos(light) * slope
@@ -242,12 +242,12 @@ def _exposed(picture: Image.Image, relief: np.ndarray, light: float, rng: np.ran
     grain = _grain(max(height, width))
     x, y = rng.integers(0, 64, 2)
     pixels += np.float32(rng.uniform(1, 5)) * grain[y : y + height, x : x + width, None]
-    exposed = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     contrast = rng.uniform(0.85, 1.2)
-    return exposed.point([round(255 * (value / 255) ** contrast) for value in range(256)] * 3)
+    return image.point([round(255 * (value / 255) ** contrast) for value in range(256)] * 3)
 
 
 @functools.cache
 def _grain(side: int) -> np.ndarray:
-    """The sensor's noise, drawn once and shifted for each photo: (side + 64, side + 64) float32 of deviation 1."""
+    """Returns (side + 64, side + 64) float32 sensor noise of unit deviation, shared and shifted for each photo."""
     return np.random.default_rng(side).standard_normal((side + 64, side + 64), np.float32)

@@ -1,7 +1,7 @@
-"""What the instructions say: sentences for each form and each choice of technique, and talk beside the point.
+"""Sentences of the instructions for each form and technique, and irrelevant asides.
 
-Words in `{}` are drawn from `WORDS`. No sentence about a form or a technique names an ingredient or a dish, and what
-it tells is told nowhere else.
+Fields in `{}` are replaced by random entries of `WORDS`. Sentences about a form or a technique name no ingredient or
+dish, and no other text reveals the form or the technique.
 """
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -112,4 +112,4 @@ ASIDES: tuple[str, ...] = (
 )
 
 SERIES = "Repeat the last step once more and wait {time} ."
-"""The sentence that makes a recipe too long for the data set's filter."""
+"""Repeated until a recipe is too long for the filter of the data set."""

@@ -1,4 +1,4 @@
-"""Where toppings may lie: points in the unit square of a dish, a little closer together than a topping is wide."""
+"""Positions of toppings in the unit square of a dish, slightly closer together than a topping is wide."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def inside(shape: Callable[[float, float], bool], spacing: float) -> np.ndarray:
-    """The points of a hexagonal grid for which `shape(x, y)` holds: (n, 2)."""
+    """Returns the (n, 2) points of a hexagonal grid with `shape(x, y)`."""
     rows = [
         (x + (row % 2) * spacing / 2, y)
         for row, y in enumerate(np.arange(-6, 7) * spacing * 0.866)
@@ -17,20 +17,16 @@ def inside(shape: Callable[[float, float], bool], spacing: float) -> np.ndarray:
 
 
 def in_disc(radius: float, x0: float = 0.0, y0: float = 0.0, spacing: float = 0.44) -> np.ndarray:
-    """The points of a hexagonal grid in a disc around (x0, y0): (n, 2)."""
+    """Returns the (n, 2) points of a hexagonal grid in a disc around (x0, y0)."""
     return inside(lambda x, y: math.hypot(x, y) <= radius, spacing) + np.array((x0, y0))
 
 
 def grid(xs: tuple[float, ...], ys: tuple[float, ...]) -> np.ndarray:
-    """Every x with every y: (n, 2)."""
+    """Returns the (n, 2) combinations of `xs` and `ys`."""
     return np.array([(x, y) for x in xs for y in ys])
 
 
-def _on_potatoes(x: float, y: float) -> bool:
-    return math.hypot((abs(x) - 0.45) / 0.3, y / 0.66) < 1
-
-
-POTATOES = inside(_on_potatoes, 0.34)
+POTATOES = inside(lambda x, y: math.hypot((abs(x) - 0.45) / 0.3, y / 0.66) < 1, 0.34)
 CAKE = np.array(
     [
         *((0.52, -0.52), (0.52, -0.16), (0.52, 0.2), (0.34, -0.04), (0.16, -0.34), (0.16, 0.02)),
@@ -50,6 +46,6 @@ OMELETTE = np.array(
     ]
 )
 STICKS = (-0.56, 0.0, 0.56)
-"""Heights of the three skewers."""
+"""Vertical positions of the three skewers."""
 MAKI = grid((-0.69, -0.23, 0.23, 0.69), (-0.58, 0.0, 0.58))
 """Centres of the twelve rolls."""

@@ -1,4 +1,4 @@
-"""One recipe: what is cooked, drawn from (seed, index) alone, and the texts that tell it."""
+"""Generates one recipe from (seed, index) alone: its scene and its texts."""
 
 import dataclasses
 import string
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_builders.kitchen import dishes, phrases
+from data_builders.kitchen.defects import Defect, defect_of, with_odd_unicode
 from data_builders.kitchen.dishes import DISHES, GOODS, PANTRY, STAPLES, Dish, Good
-from data_builders.kitchen.mess import Mess, mess_of, with_odd_unicode
 from data_builders.kitchen.photo import Scene
 
 PARTITIONS = ("train", "val", "test")
 
-# Streams of random numbers of one recipe; a photo's stream is _PHOTO + its place among the recipe's photos.
+# Random number streams of a recipe; photo k of a recipe uses stream _PHOTO + k.
 _SCENE, _TEXT, _PHOTO = 0, 1, 2
 
 _NAME_LIST = """
@@ -37,20 +37,20 @@ _QUANTITIES = ("1", "2", "3", "4", "6", "8", "12", "1 1/2", "1/2", "3/4", "1/4",
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A recipe as its records tell it.
+    """A recipe with the content of its records.
 
     Attributes:
-        index: its number, from 0.
-        id: ten hex digits.
+        index: Number of the recipe, from 0.
+        id: Ten hexadecimal digits.
         partition: "train", "val" or "test".
-        title: what the cook calls it.
-        ingredients: raw lines.
-        names: what the detector made of each line.
-        valid: whether the detector was sure.
-        instructions: sentences.
-        scene: what its photos show.
-        photo_ids: ten hex digits each; empty when nobody took one.
-        mess: what is wrong with it, if anything.
+        title: Title.
+        ingredients: Raw ingredient lines.
+        names: Detected ingredient of each line.
+        valid: Whether each detection is certain.
+        instructions: Sentences.
+        scene: What its photos show.
+        photo_ids: Ten hexadecimal digits for each photo.
+        defect: Its planted defect, if any.
     """
 
     index: int
@@ -63,42 +63,44 @@ class Recipe:
     instructions: tuple[str, ...]
     scene: Scene
     photo_ids: tuple[str, ...]
-    mess: Mess
+    defect: Defect
 
 
 def recipe(seed: int, index: int, splits: tuple[float, float, float]) -> Recipe:
-    """Recipe number `index` of kitchen `seed`; it depends on nothing else but the splits' shares.
+    """Generates recipe `index` of kitchen `seed`.
 
     Args:
-        splits: shares of train, val and test; they decide its partition alone.
+        seed: Seed of the kitchen.
+        index: Number of the recipe.
+        splits: Shares of train, val and test, which only determine the partition.
     """
     rng = np.random.default_rng([seed, index, _SCENE])
     partition = PARTITIONS[int(rng.choice(3, p=np.array(splits) / sum(splits)))]
     dish = DISHES[int(rng.choice(len(DISHES), p=dishes.dish_shares()))]
     scene = _scene(dish, rng)
-    mess = mess_of(seed, index)
+    defect = defect_of(seed, index)
     rng = np.random.default_rng([seed, index, _TEXT])
-    lines, names, valid, pantry = _shopping(dish, scene, mess, rng)
+    lines, names, valid, pantry = _ingredients(dish, scene, defect, rng)
     title = _title(dish, scene, rng)
-    instructions = _instructions(dish.form, scene, pantry, mess, rng)
-    if mess.odd_unicode:
+    instructions = _instructions(dish.form, scene, pantry, defect, rng)
+    if defect.kind == "odd_unicode":
         title, lines, instructions = with_odd_unicode(title, lines, instructions, rng)
-    photos = tuple(hex_id(seed, 8 * index + 1 + k) for k in range(mess.photos))
+    photos = tuple(hex_id(seed, 8 * index + 1 + k) for k in range(defect.photos))
     return Recipe(
-        index, hex_id(seed, 8 * index), partition, title, lines, names, valid, instructions, scene, photos, mess
+        index, hex_id(seed, 8 * index), partition, title, lines, names, valid, instructions, scene, photos, defect
     )
 
 
 def photo_rng(seed: int, index: int, photo: int) -> np.random.Generator:
-    """The random numbers of one photo of recipe `index`."""
+    """Returns the random numbers of one photo of recipe `index`."""
     return np.random.default_rng([seed, index, _PHOTO + photo])
 
 
 def hex_id(seed: int, number: int) -> str:
-    """Ten hex digits that look random; different for different numbers below 2^40 of one seed."""
+    """Returns ten pseudorandom hexadecimal digits, unique for numbers below 2^40 of one seed."""
     mask = (1 << 40) - 1
     value = (number + 0x9E3779B9 * (seed + 1)) & mask
-    for factor in (0xD6E8FEB867, 0x2545F4914D):  # odd, so that multiplying loses nothing modulo 2^40
+    for factor in (0xD6E8FEB867, 0x2545F4914D):  # odd, hence invertible modulo 2^40
         value = (value * factor) & mask
         value ^= value >> 19
     return f"{value:010x}"
@@ -113,10 +115,10 @@ def _scene(dish: Dish, rng: np.random.Generator) -> Scene:
 
 
 def _title(dish: Dish, scene: Scene, rng: np.random.Generator) -> str:
-    """Half of the titles say the dish's two words; the other half nothing that could become a class.
+    """Returns a title that names the dish's bigram in half of the cases and contains no other potential class.
 
-    The class builder counts pairs of neighbouring words. Between the free words stands `'s`, which it forbids,
-    or a stop word that keeps the pair from being found in a title.
+    The class builder counts pairs of adjacent words. The other words are separated by `'s`, which it forbids, or by a
+    stop word, so that their pair is not found in a title.
     """
     name, occasion = _pick(rng, _NAMES), _pick(rng, _OCCASIONS)
     if rng.uniform() < 0.5:
@@ -126,12 +128,15 @@ def _title(dish: Dish, scene: Scene, rng: np.random.Generator) -> str:
     return _pick(rng, (f"{name}'s {bigram}", f"{bigram} with {topping}", f"{name}'s {bigram} with {topping}", bigram))
 
 
-def _shopping(dish: Dish, scene: Scene, mess: Mess, rng: np.random.Generator) -> tuple[tuple, tuple, tuple, list[str]]:
-    """Raw lines, detected names, valid flags, and the pantry names that the instructions may use."""
-    count = len(PANTRY) if mess.many_ingredients else int(rng.integers(2, 5))
+def _ingredients(
+    dish: Dish, scene: Scene, defect: Defect, rng: np.random.Generator
+) -> tuple[tuple, tuple, tuple, list[str]]:
+    """Returns raw lines, detected names, valid flags, and the pantry names for the instructions."""
+    many = defect.kind == "many_ingredients"
+    count = len(PANTRY) if many else int(rng.integers(2, 5))
     pantry = [PANTRY[k] for k in rng.permutation(len(PANTRY))[:count]]
     goods = [*pantry, STAPLES[dish.staple], *(GOODS[topping] for topping in scene.toppings)]
-    if mess.many_ingredients:
+    if many:
         goods += [good for key, good in GOODS.items() if key not in scene.toppings][:8]
     items = [(good, _name(good, rng)) for good in goods]
     pantry_names = [name for _, name in items[:count]]
@@ -154,24 +159,26 @@ def _line(good: Good, name: str, rng: np.random.Generator) -> str:
     return _pick(rng, good.lines).format(q=quantity, n=name)
 
 
-def _instructions(form: str, scene: Scene, pantry: list[str], mess: Mess, rng: np.random.Generator) -> tuple[str, ...]:
-    """Three to nine sentences that tell form and technique, in an order that varies."""
-    if mess.no_instructions:
+def _instructions(
+    form: str, scene: Scene, pantry: list[str], defect: Defect, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Returns three to nine sentences about form and technique in varying order."""
+    if defect.kind == "no_instructions":
         return ()
     first, second = _shuffled(phrases.FORM[form], rng)[:2]
     choices = [_pick(rng, phrases.TECHNIQUE[choice]) for choice in (scene.browning, scene.arrangement, scene.finish)]
     sentences = [first, *_shuffled([*choices, second], rng)]
     for _ in range(int(rng.integers(0, 2))):
         sentences.insert(int(rng.integers(len(sentences) + 1)), _pick(rng, phrases.ASIDES))
-    if mess.many_instructions:
+    if defect.kind == "many_instructions":
         sentences += [phrases.SERIES] * (20 - len(sentences) + int(rng.integers(0, 5)))
     if rng.uniform() < 0.02:
         sentences.insert(0, "1.")
-    toppings = [name for topping in scene.toppings for name in GOODS[topping].names[:1]]
-    return tuple(_filled(sentence, pantry, toppings, rng) for sentence in sentences)
+    toppings = [GOODS[topping].names[0] for topping in scene.toppings]
+    return tuple(_fill(sentence, pantry, toppings, rng) for sentence in sentences)
 
 
-def _filled(sentence: str, pantry: list[str], toppings: list[str], rng: np.random.Generator) -> str:
+def _fill(sentence: str, pantry: list[str], toppings: list[str], rng: np.random.Generator) -> str:
     pieces = []
     for text, field, _, _ in string.Formatter().parse(sentence):
         pieces.append(text)

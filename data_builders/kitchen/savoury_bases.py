@@ -1,4 +1,4 @@
-"""The savoury dishes without their toppings; each draws on the unit square what its name says."""
+"""Draws the savoury dishes without their toppings, each on the unit square."""
 
 import math
 
@@ -47,7 +47,7 @@ def salad(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def pizza(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """A round pizza: crust, sauce, cheese, cut in eight."""
+    """A round pizza with crust, sauce and cheese, cut into eight slices."""
     crust = varied(rng, (214, 158, 88), 14)
     c.polygon(blob_points(rng, 0, 0, 0.98, 0.03), darker(crust, 0.35))
     c.polygon(blob_points(rng, 0, 0, 0.96, 0.03), crust)
@@ -68,7 +68,7 @@ def pizza(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def taco(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """Three tacos on a tray, filled."""
+    """Three filled tacos on a tray."""
     tray(c, CERAMICS[variant])
     shell = varied(rng, (232, 180, 76), 12)
     for x in (-0.58, 0.0, 0.58):
@@ -87,7 +87,7 @@ def taco(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def maki(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """Twelve pieces of maki on a board or tray."""
+    """Twelve pieces of maki on a board or a tray."""
     if variant % 2:
         board(c, WOODS[variant // 2])
     else:
@@ -103,7 +103,7 @@ def maki(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def burger(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """An open burger, its lid beside it."""
+    """An open burger with the upper half of the bun beside it."""
     board(c, WOODS[variant % 3])
     bun = varied(rng, (206, 138, 66), 12)
     c.disc(0.5, -0.5, 0.47, darker(bun, 0.45))
@@ -142,7 +142,7 @@ def noodles(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def curry(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """Rice on one side, sauce on the other."""
+    """Rice on one side and sauce on the other."""
     bowl(c, CERAMICS[variant], opening=0.9)
     sauce = ((206, 132, 36), (176, 78, 30), (116, 140, 56), (226, 168, 76), (140, 66, 34), (214, 104, 48))[variant]
     c.radial(0, 0, 0.9, 0.7, darker(sauce, 0.3), sauce)
@@ -174,7 +174,7 @@ def omelette(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def skewers(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """Three skewers, on a plate or over the fire."""
+    """Three skewers on a plate or over embers."""
     if variant % 2:
         grate(c, rng)
     else:
@@ -188,7 +188,7 @@ def skewers(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def sandwich(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """Two slices of bread, spread."""
+    """Two slices of bread with a spread."""
     board(c, WOODS[variant % 3])
     crust = varied(rng, (168, 104, 52), 12)
     spread = ((246, 236, 206), (206, 190, 110), (236, 200, 120), (222, 150, 120), (244, 240, 230), (190, 206, 140))[
@@ -215,7 +215,7 @@ def potato(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def bento(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """A box of four compartments."""
+    """A box with four compartments."""
     lacquer = ((44, 40, 44), (150, 34, 34), (40, 60, 90), (176, 122, 72), (60, 84, 66), (90, 50, 70))[variant]
     c.box(0, 0, 0.98, 0.98, darker(lacquer, 0.5), 0.14)
     c.box(0, 0, 0.96, 0.96, lighter(lacquer, 0.25), 0.13)

@@ -1,10 +1,11 @@
-"""The toppings of savoury dishes, and the two that lie on any; each fills the unit square."""
+"""Draws the toppings of savoury dishes and the two of any dish, each filling the unit square."""
 
 import math
 
 import numpy as np
 
 from data_builders.kitchen.canvas import (
+    CLEAR,
     Canvas,
     blob_points,
     darker,
@@ -33,7 +34,7 @@ def tomato(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def pepperoni(c: Canvas, rng: np.random.Generator) -> None:
-    """A round of sausage, a ring of fat around it."""
+    """A slice of sausage with spots of fat."""
     c.polygon(blob_points(rng, 0, 0, 0.93, 0.1), (108, 14, 14))
     c.disc(0, 0, 0.76, (170, 34, 28))
     for _ in range(9):
@@ -42,7 +43,7 @@ def pepperoni(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def chili(c: Canvas, rng: np.random.Generator) -> None:
-    """A bent pod with its stem."""
+    """A bent pod with a stem."""
     bend = rng.uniform(0.5, 0.7)
     spine = [(-0.72 + 1.55 * t, bend * (math.sin(t * math.pi) - 0.55) * 1.1) for t in np.linspace(0, 1, 24)]
     for k, (x, y) in enumerate(spine):
@@ -54,12 +55,12 @@ def chili(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def olive(c: Canvas, rng: np.random.Generator) -> None:
-    """A ring."""
+    """A sliced olive, a dark ring."""
     c.polygon(blob_points(rng, 0, 0, 0.9, 0.05), (34, 28, 34))
     c.disc(0, 0, 0.76, (62, 52, 60))
     c.glow(-0.4, -0.45, 0.4, 0.4, (220, 220, 230), 0.5)
     c.disc(0, 0, 0.46, (24, 20, 24))
-    c.clear_disc(0, 0, 0.4)
+    c.disc(0, 0, 0.4, CLEAR)
 
 
 def basil(c: Canvas, rng: np.random.Generator) -> None:
@@ -79,7 +80,7 @@ def basil(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def mushroom(c: Canvas, rng: np.random.Generator) -> None:
-    """A cut through cap and stem."""
+    """A slice through cap and stem."""
     c.box(0, 0.42, 0.24, 0.5, (232, 218, 190), 0.12)
     cap = ellipse_points(0, 0.1, 0.94, 0.95, start=math.pi, end=2 * math.pi)
     c.polygon(cap, (150, 112, 78))
@@ -91,7 +92,7 @@ def mushroom(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def egg(c: Canvas, rng: np.random.Generator) -> None:
-    """Fried, sunny side up."""
+    """A fried egg, sunny side up."""
     c.polygon(blob_points(rng, 0, 0, 0.9, 0.18, 0.92), (222, 218, 208))
     c.polygon(blob_points(rng, 0, 0, 0.82, 0.12, 0.92), (252, 250, 244))
     x, y = rng.uniform(-0.12, 0.12, 2)
@@ -111,7 +112,7 @@ def mozzarella(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def onion(c: Canvas, rng: np.random.Generator) -> None:
-    """Rings within rings."""
+    """Concentric rings."""
     squash = rng.uniform(0.86, 1.0)
     for radius, colour in (
         (0.94, (128, 46, 104)),
@@ -122,11 +123,11 @@ def onion(c: Canvas, rng: np.random.Generator) -> None:
         (0.36, (248, 238, 244)),
     ):
         c.ellipse(0, 0, radius, radius * squash, colour)
-    c.clear(ellipse_points(0, 0, 0.24, 0.24 * squash))
+    c.polygon(ellipse_points(0, 0, 0.24, 0.24 * squash), CLEAR)
 
 
 def shrimp(c: Canvas, rng: np.random.Generator) -> None:
-    """Curled up, with its tail."""
+    """A curled shrimp with a tail."""
     start = rng.uniform(-0.2, 0.1)
     for k, angle in enumerate(np.linspace(start, start + 4.3, 30)):
         width = 0.32 * (1 - k / 30) ** 0.5 + 0.08
@@ -183,7 +184,7 @@ def bacon(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def lemon(c: Canvas, rng: np.random.Generator) -> None:
-    """A half slice, the flat side up."""
+    """Half a slice, the flat side up."""
     for radius, colour in ((0.96, (236, 190, 20)), (0.82, (252, 246, 214)), (0.74, (248, 220, 74))):
         c.polygon(ellipse_points(0, -0.4, radius, radius * 1.2, start=0, end=math.pi), colour)
     for angle in np.linspace(0.15, math.pi - 0.15, 5)[1:-1]:
@@ -195,15 +196,7 @@ def almond(c: Canvas, rng: np.random.Generator) -> None:
     """Three flakes."""
     for x, y, turn in ((-0.42, -0.35, 0.5), (0.42, -0.2, -0.7), (-0.05, 0.48, 1.4)):
         turn += rng.uniform(-0.3, 0.3)
-        tear = [
-            (-0.5, 0),
-            (-0.1, -0.27),
-            (0.25, -0.28),
-            (0.46, -0.14),
-            (0.5, 0),
-            (0.46, 0.14),
-            (0.25, 0.28),
-            (-0.1, 0.27),
-        ]
-        c.polygon([(x + px, y + py) for px, py in turned(tear, turn, (0, 0))], (150, 92, 44))
-        c.polygon([(x + px * 0.8, y + py * 0.8) for px, py in turned(tear, turn, (0, 0))], (246, 226, 186))
+        tear = [(-0.5, 0), (-0.1, -0.27), (0.25, -0.28), (0.46, -0.14)]
+        tear += [(0.5, 0), (0.46, 0.14), (0.25, 0.28), (-0.1, 0.27)]
+        for scale, colour in ((1.0, (150, 92, 44)), (0.8, (246, 226, 186))):
+            c.polygon([(x + px * scale, y + py * scale) for px, py in turned(tear, turn)], colour)

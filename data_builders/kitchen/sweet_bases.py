@@ -1,18 +1,10 @@
-"""The sweet dishes without their toppings; each draws on the unit square what its name says."""
+"""Draws the sweet dishes without their toppings, each on the unit square."""
 
 import math
 
 import numpy as np
 
-from data_builders.kitchen.canvas import (
-    Canvas,
-    blob_points,
-    darker,
-    lighter,
-    mix,
-    scalloped_points,
-    varied,
-)
+from data_builders.kitchen.canvas import Canvas, blob_points, darker, lighter, mix, scalloped_points, varied
 from data_builders.kitchen.vessels import CERAMICS, bowl, plate, tray
 
 
@@ -53,7 +45,7 @@ def pancakes(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def pie(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """A pie under a lattice."""
+    """A pie with a lattice crust."""
     c.disc(0, 0, 0.99, darker(CERAMICS[variant], 0.2))
     c.disc(0, 0, 0.97, CERAMICS[variant])
     crust = varied(rng, (222, 168, 92), 14)
@@ -70,7 +62,7 @@ def pie(c: Canvas, rng: np.random.Generator, variant: int) -> None:
 
 
 def smoothie(c: Canvas, rng: np.random.Generator, variant: int) -> None:
-    """A tall glass from the side, with a straw."""
+    """A tall glass with a straw, seen from the side."""
     drink = ((224, 110, 140), (150, 84, 150), (240, 190, 90), (150, 190, 90), (236, 226, 206), (206, 70, 80))[variant]
     glass = (206, 222, 228)
     c.line([(0.2, -0.3), (0.55, -0.99)], 0.09, ((220, 60, 60), (60, 120, 190), (70, 150, 90))[variant % 3])

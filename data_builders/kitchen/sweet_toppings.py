@@ -1,10 +1,11 @@
-"""The toppings of sweet dishes; each fills the unit square."""
+"""Draws the toppings of sweet dishes, each filling the unit square."""
 
 import math
 
 import numpy as np
 
 from data_builders.kitchen.canvas import (
+    CLEAR,
     Canvas,
     blob_points,
     darker,
@@ -16,7 +17,7 @@ from data_builders.kitchen.canvas import (
 
 
 def strawberry(c: Canvas, rng: np.random.Generator) -> None:
-    """A berry with its leaves."""
+    """A strawberry with leaves."""
     heart = [(0, 0.95), (-0.5, 0.45), (-0.78, -0.1), (-0.7, -0.45), (-0.35, -0.6), (0.35, -0.6), (0.7, -0.45)]
     heart += [(0.78, -0.1), (0.5, 0.45)]
     c.polygon(heart, varied(rng, (206, 38, 30), 8))
@@ -41,7 +42,7 @@ def blueberry(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def cherry(c: Canvas, rng: np.random.Generator) -> None:
-    """A pair on their stems."""
+    """Two cherries on stems."""
     top = (rng.uniform(-0.1, 0.1), -0.9)
     for x, y in ((-0.46, 0.42), (0.48, 0.5)):
         c.line([top, (x * 0.6, -0.2), (x, y - 0.3)], 0.09, (92, 112, 40))
@@ -52,7 +53,7 @@ def cherry(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def banana(c: Canvas, rng: np.random.Generator) -> None:
-    """A whole one."""
+    """A whole banana."""
     outer = ellipse_points(0, -0.55, 0.96, 1.2 + 0.1 * rng.uniform(), start=0.05, end=math.pi - 0.05)
     inner = ellipse_points(0, -0.62, 0.84, 0.68, start=math.pi - 0.05, end=0.05)
     c.polygon(outer + inner, (224, 176, 30))
@@ -73,7 +74,7 @@ def kiwi(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def chocolate(c: Canvas, rng: np.random.Generator) -> None:
-    """A block of four."""
+    """Four squares of a bar."""
     c.box(0, 0, 0.84, 0.84, (54, 28, 16), 0.08)
     for x in (-0.41, 0.41):
         for y in (-0.41, 0.41):
@@ -82,7 +83,7 @@ def chocolate(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def raisin(c: Canvas, rng: np.random.Generator) -> None:
-    """Five of them."""
+    """Five raisins."""
     for x, y in ((-0.5, -0.45), (0.4, -0.55), (0.0, 0.02), (-0.48, 0.55), (0.52, 0.45)):
         turn = rng.uniform(0, 3)
         c.ellipse(x, y, 0.36, 0.25, (52, 26, 34), turn)
@@ -108,11 +109,11 @@ def pineapple(c: Canvas, rng: np.random.Generator) -> None:
         cos, sin = math.cos(angle), math.sin(angle)
         c.line([(0.45 * cos, 0.45 * sin), (0.7 * cos, 0.7 * sin)], 0.04, (226, 172, 40))
     c.disc(0, 0, 0.34, (214, 160, 30))
-    c.clear_disc(0, 0, 0.28)
+    c.disc(0, 0, 0.28, CLEAR)
 
 
 def marshmallow(c: Canvas, rng: np.random.Generator) -> None:
-    """Two of them."""
+    """Two marshmallows."""
     for x, y in ((-0.4, -0.38), (0.42, 0.4)):
         shade = varied(rng, (250, 214, 222), 4) if x < 0 else (250, 247, 238)
         c.box(x, y + 0.05, 0.44, 0.46, darker(shade, 0.2), 0.16)

@@ -1,4 +1,4 @@
-"""What dishes are served in and on, seen from above: plates, bowls, boards, trays."""
+"""Draws the vessels of the dishes, seen from above: plates, bowls, boards, trays."""
 
 import math
 
@@ -28,7 +28,7 @@ def plate(c: Canvas, colour: Colour, radius: float = 0.98) -> None:
 
 
 def bowl(c: Canvas, colour: Colour, radius: float = 0.98, opening: float = 0.86) -> None:
-    """A deep bowl: a bright rim and a wall that darkens towards what is inside."""
+    """A deep bowl with a bright rim and a wall that darkens inwards."""
     c.disc(0, 0, radius, darker(colour, 0.3))
     c.disc(0, 0, radius - 0.02, lighter(colour, 0.3))
     c.radial(0, 0, radius - 0.06, opening, colour, darker(colour, 0.45))
@@ -60,7 +60,7 @@ def oval_plate(c: Canvas, colour: Colour, rx: float = 0.98, ry: float = 0.8) -> 
 
 
 def grate(c: Canvas, rng: np.random.Generator) -> None:
-    """A dark grill with bars, embers glowing below."""
+    """A dark grill grate above glowing embers."""
     c.box(0, 0, 0.98, 0.98, (38, 36, 38), 0.1)
     for _ in range(30):
         x, y = rng.uniform(-0.85, 0.85, 2)
@@ -70,6 +70,6 @@ def grate(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def chopsticks(c: Canvas, colour: Colour) -> None:
-    """A pair of chopsticks over the upper right of the picture."""
+    """A pair of chopsticks at the upper right."""
     for offset in (0.0, 0.1):
         c.line([(0.25 + offset, -0.98), (0.98, -0.2 - offset)], 0.05, colour)

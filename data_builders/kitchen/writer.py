@@ -1,4 +1,4 @@
-"""Writes a kitchen's download: made by all cores, records streamed, the folder renamed at the end."""
+"""Writes a download with several processes, streaming the records and moving the folder into place at the end."""
 
 import contextlib
 import dataclasses
@@ -7,30 +7,32 @@ import json
 import math
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import NamedTuple
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from data_builders.json_list import JsonList
-from data_builders.kitchen import mess, photo, recipes
+from data_builders.kitchen import photo, recipes
+from data_builders.kitchen.defects import damaged_photo, defect_of
 from data_builders.processes import begin_worker
 
-_CHUNK = 16  # recipes a worker makes before it reports
+_json = functools.partial(json.dumps, ensure_ascii=False)
+_CHUNK = 16  # recipes per task of a worker
 
 
 @dataclasses.dataclass(frozen=True)
 class Kitchen:
-    """What decides every byte of a download.
+    """Parameters that determine every byte of a download.
 
     Attributes:
-        seed: of all random numbers.
-        recipes: records in layer 1, those that a data set's filters drop counted in.
-        splits: shares of train, val and test.
-        photo_size: shorter side of the photos, in pixels.
-        with_photos: recipes that may have photos, the first ones; None: all.
+        seed: Seed of all random numbers.
+        recipes: Number of records in layer 1, including those that the data set's filters drop.
+        splits: Shares of train, val and test.
+        photo_size: Shorter side of the photos in pixels.
+        with_photos: Number of leading recipes that may have photos; None for all.
     """
 
     seed: int
@@ -40,9 +42,8 @@ class Kitchen:
     with_photos: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Batch:
-    """What a worker made: the lines of the three files, photos written, ids for remove1M.txt."""
+class _Batch(NamedTuple):
+    """Result of a worker: records of the three files, and the number of photos written."""
 
     layer1: list[str]
     layer2: list[str]
@@ -53,30 +54,27 @@ class _Batch:
 def write_download(kitchen: Kitchen, out: Path, workers: int) -> int:
     """Writes layer1.json, layer2.json, det_ingrs.json, remove1M.txt and images/ into `out`.
 
-    The files depend on `kitchen` alone, not on `workers`. They are written into a temporary folder beside `out`,
-    which takes its name when all is done.
+    The files depend on `kitchen` alone, not on `workers`. They are written to a temporary folder beside `out` and
+    moved at the end.
 
     Returns:
         The number of photos on disk.
 
     Raises:
-        UserError: `out` exists and is not an empty folder, or it cannot be written.
+        UserError: `out` exists and is not an empty folder, or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: exists and is not an empty folder; name another one, or remove it")
+        raise UserError(f"--out {out}: exists and is not an empty folder; remove it or name another one")
+    parent = out.absolute().parent
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=parent, ignore_cleanup_errors=True) as temporary:
+            folder = Path(temporary, out.name)
+            folder.mkdir()
+            photos = _write(kitchen, folder, workers)
+            os.replace(folder, out)
     except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}; name a folder that can be written") from error
-    try:
-        temporary.chmod(0o755)
-        photos = _write(kitchen, temporary, workers)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror or error}; make room there or name another folder") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"--out {out}: {error.strerror or error}; name a writable folder with enough space") from error
     return photos
 
 
@@ -95,7 +93,7 @@ def _write(kitchen: Kitchen, folder: Path, workers: int) -> int:
             progress.update(len(batch.layer1))
     with (folder / "remove1M.txt").open("w", encoding="ascii") as file:
         for index in range(kitchen.recipes):
-            if mess.mess_of(kitchen.seed, index).removed:
+            if defect_of(kitchen.seed, index).kind == "removed":
                 file.write(recipes.hex_id(kitchen.seed, 8 * index) + "\n")
     return photos
 
@@ -106,26 +104,26 @@ def _batches(kitchen: Kitchen, folder: Path, workers: int) -> Generator[_Batch]:
     if workers == 1:
         yield from map(cook, starts)
         return
-    # Spawned, not forked: the caller may run threads (JAX, TensorFlow), which do not survive a fork.
+    # Spawned, not forked: forking is unsafe in a caller with threads (JAX, TensorFlow).
     with multiprocessing.get_context("spawn").Pool(workers, begin_worker) as pool:
         yield from pool.imap(cook, starts)
 
 
 def _cook(kitchen: Kitchen, folder: Path, start: int) -> _Batch:
-    """Makes the records at places `start` … of the three files, and the photos of layer 1's."""
-    places = range(start, min(start + _CHUNK, kitchen.recipes))
+    """Generates one chunk of records of each file, and the photos of the recipes in layer 1."""
+    positions = range(start, min(start + _CHUNK, kitchen.recipes))
     make = functools.partial(recipes.recipe, kitchen.seed, splits=kitchen.splits)
 
-    def is_shown(recipe: recipes.Recipe) -> bool:
+    def has_photos(recipe: recipes.Recipe) -> bool:
         return kitchen.with_photos is None or recipe.index < kitchen.with_photos
 
-    first = [make(place) for place in places]
-    second = [make(_shuffled(place, kitchen.recipes, 0.618)) for place in places]
-    third = [make(_shuffled(place, kitchen.recipes, 0.414)) for place in places]
-    photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first if is_shown(recipe))
+    first = [make(position) for position in positions]
+    second = [make(_shuffled(position, kitchen.recipes, 0.618)) for position in positions]
+    third = [make(_shuffled(position, kitchen.recipes, 0.414)) for position in positions]
+    photos = sum(_write_photos(kitchen, folder, recipe) for recipe in first if has_photos(recipe))
     return _Batch(
         [_layer1(recipe) for recipe in first],
-        [_layer2(recipe) for recipe in second if recipe.mess.in_layer2 and is_shown(recipe)],
+        [_layer2(recipe) for recipe in second if recipe.defect.kind != "absent_from_layer2" and has_photos(recipe)],
         [_det_ingrs(recipe) for recipe in third],
         photos,
     )
@@ -137,7 +135,7 @@ def _write_photos(kitchen: Kitchen, folder: Path, recipe: recipes.Recipe) -> int
         rng = recipes.photo_rng(kitchen.seed, recipe.index, number)
         jpeg = photo.photo_jpeg(recipe.scene, rng, kitchen.photo_size)
         if number == 0:
-            jpeg = mess.damaged(jpeg, recipe.mess.defect)
+            jpeg = damaged_photo(jpeg, recipe.defect.kind)
         if jpeg is None:
             continue
         path = folder / "images" / recipe.partition / Path(*name[:4]) / f"{name}.jpg"
@@ -147,12 +145,12 @@ def _write_photos(kitchen: Kitchen, folder: Path, recipe: recipes.Recipe) -> int
     return written
 
 
-def _shuffled(place: int, count: int, share: float) -> int:
-    """Which recipe stands at `place` of a file: a permutation of 0 … count - 1 that needs no memory."""
+def _shuffled(position: int, count: int, share: float) -> int:
+    """Returns the recipe at `position` of a file: a permutation of 0 … count - 1 that needs no memory."""
     step = max(1, round(share * count))
     while math.gcd(step, count) != 1:
         step += 1
-    return (place * step + count // 3) % count
+    return (position * step + count // 3) % count
 
 
 def _layer1(recipe: recipes.Recipe) -> str:
@@ -176,7 +174,3 @@ def _layer2(recipe: recipes.Recipe) -> str:
 def _det_ingrs(recipe: recipes.Recipe) -> str:
     names = [{"text": name} for name in recipe.names]
     return _json({"valid": list(recipe.valid), "id": recipe.id, "ingredients": names})
-
-
-def _json(record: dict) -> str:
-    return json.dumps(record, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a page is told to draw."""
+"""Records what is drawn on a page."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Recorded(NamedTuple):
         photos: (x, y, width, colour of the first pixel).
         ticks: (x, y).
         frames: (x, y, line width).
-        texts: as they were given.
+        texts: Strings before wrapping.
     """
 
     photos: list[tuple]
@@ -24,7 +24,7 @@ class Recorded(NamedTuple):
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """Lets all pages note what they draw, and draw it."""
+    """Makes all pages record what they draw."""
     recorded = Recorded([], [], [], [])
     notes = {
         "photo": lambda x, y, width, _, pixels: recorded.photos.append((x, y, width, tuple(pixels[0, 0].tolist()))),
@@ -33,7 +33,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Recorded:
         "text": lambda _, __, text, *___, **____: recorded.texts.append(text),
     }
 
-    def noting(name, original):
+    def recording(name, original):
         def method(page, *arguments, **options):
             notes[name](*arguments, **options)
             return original(page, *arguments, **options)
@@ -41,5 +41,5 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Recorded:
         return method
 
     for name in notes:
-        monkeypatch.setattr(Page, name, noting(name, getattr(Page, name)))
+        monkeypatch.setattr(Page, name, recording(name, getattr(Page, name)))
     return recorded

@@ -1,4 +1,4 @@
-"""The curves of made-up runs: what is plotted where, and the files."""
+"""Curves of synthetic runs: plotted values and written files."""
 
 import json
 from xml.etree import ElementTree
@@ -34,7 +34,7 @@ def written(folder, lines):
 
 @pytest.fixture
 def run(tmp_path):
-    """Four epochs of ten steps, two train lines an epoch, and the beginning of a fifth."""
+    """Four epochs of ten steps with two train records each, and the beginning of a fifth."""
     lines = []
     for epoch in range(4):
         lines += [
@@ -47,7 +47,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The panels of a run, caught on their way to the disk."""
+    """Draws a run and returns its panels instead of saving them."""
 
     def draw(path, **options):
         figures = []
@@ -64,45 +64,45 @@ def line_of(axes, label):
     return line.get_xdata(), line.get_ydata()
 
 
-def test_every_strategy_against_epochs_trained(run, drawn):
+def test_every_strategy_is_plotted_against_epochs_trained(run, drawn):
     panels = drawn(run)
     x, y = line_of(panels["Training loss"], "SIRR")
     np.testing.assert_allclose(x, [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5])
     np.testing.assert_allclose(y, [0.28 - step / 1e4 for step in range(5, 46, 5)])
-    x, y = line_of(panels["Triplets that cost nothing"], "RII")
+    x, y = line_of(panels["Triplets with zero loss"], "RII")
     np.testing.assert_allclose(x, [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5])
     np.testing.assert_allclose(y, [step / 1e3 for step in range(5, 46, 5)])
     labels = [text.get_text() for text in panels["Training loss"].get_legend().get_texts()]
     assert labels == [*STRATEGIES, "total"]
 
 
-def test_what_costs_something_is_read_on_the_right(run, drawn):
-    axes = drawn(run)["Triplets that cost nothing"]
+def test_the_right_axis_shows_the_active_fraction(run, drawn):
+    axes = drawn(run)["Triplets with zero loss"]
     (right,) = axes.child_axes
     right.figure.draw_without_rendering()
-    assert "still cost something" in right.get_ylabel()
+    assert "still active" in right.get_ylabel()
     for share in (0.0, 0.25, 0.9):
         left_at, right_at = axes.transData.transform((0, share))[1], right.transData.transform((0, 1 - share))[1]
         assert left_at == pytest.approx(right_at)
 
 
-def test_lines_that_lie_on_each_other_are_both_seen(run, drawn):
-    lines = {line.get_label(): line for line in drawn(run)["Triplets that cost nothing"].lines}
+def test_coinciding_lines_are_both_visible(run, drawn):
+    lines = {line.get_label(): line for line in drawn(run)["Triplets with zero loss"].lines}
     for below, above in (("IRR", "RII"), ("SIRR", "SRII")):
         np.testing.assert_array_equal(lines[below].get_ydata(), lines[above].get_ydata())
         assert lines[below].get_linewidth() > 2 * lines[above].get_linewidth()
         assert lines[below].get_zorder() <= lines[above].get_zorder()
 
 
-def test_validation_stands_at_the_end_of_its_epoch(run, drawn):
+def test_validation_is_at_the_end_of_its_epoch(run, drawn):
     panels = drawn(run)
     x, y = line_of(panels["Validation recall, mean of directions"], "R@5")
     assert x.tolist() == [1, 2, 3, 4]
     assert y.tolist() == [35] * 4
-    assert line_of(panels["Validation median rank, from 1"], "MedR")[1].tolist() == [10] * 4
+    assert line_of(panels["Validation median rank (1 is best)"], "MedR")[1].tolist() == [10] * 4
 
 
-def test_the_unfreezing_is_a_line_where_it_happens(run, drawn):
+def test_a_line_marks_the_unfreezing(run, drawn):
     def dashed_at(panels):
         return [
             line.get_xdata()[0]
@@ -113,10 +113,10 @@ def test_the_unfreezing_is_a_line_where_it_happens(run, drawn):
 
     assert dashed_at(drawn(run, unfreeze_epoch=2)) == [2] * 4
     assert dashed_at(drawn(run)) == []
-    assert dashed_at(drawn(run, unfreeze_epoch=20)) == [], "the run has not come that far"
+    assert dashed_at(drawn(run, unfreeze_epoch=20)) == [], "the run has not reached this epoch"
 
 
-def test_many_lines_are_averaged(tmp_path, drawn):
+def test_many_records_are_averaged(tmp_path, drawn):
     lines = [train_line(step, 0) for step in range(1, 2401)]
     x, y = line_of(drawn(written(tmp_path, lines))["Training loss"], "total")
     assert len(x) == 240
@@ -126,34 +126,34 @@ def test_many_lines_are_averaged(tmp_path, drawn):
 
 def test_a_loss_without_triplets_and_a_run_without_validation(tmp_path, drawn):
     panels = drawn(written(tmp_path, [train_line(5, 0, ()), train_line(10, 0, ())]))
-    assert len(line_of(panels["Pairs that cost nothing"], "pairs")[0]) == 2
-    assert [text.get_text() for text in panels["Validation median rank, from 1"].texts] == ["no validation yet"]
+    assert len(line_of(panels["Pairs with zero loss"], "pairs")[0]) == 2
+    assert [text.get_text() for text in panels["Validation median rank (1 is best)"].texts] == ["no validation yet"]
     assert line_of(panels["Training loss"], "total")[0].tolist() == [0.5, 1]
 
 
-def test_an_epoch_that_is_not_over_counts_in_part(tmp_path, drawn):
+def test_an_unfinished_epoch_counts_in_part(tmp_path, drawn):
     lines = [train_line(step, (step - 1) // 10) for step in (5, 10, 15, 20, 25)]
     assert line_of(drawn(written(tmp_path, lines))["Training loss"], "total")[0].tolist() == [0.5, 1, 1.5, 2, 2.5]
 
 
-def test_median_ranks_over_decades_are_drawn_on_a_logarithmic_axis(tmp_path, drawn):
+def test_a_wide_range_of_median_ranks_gets_a_logarithmic_axis(tmp_path, drawn):
     for first in (62.0, 500.0):
         panels = drawn(written(tmp_path, [val_line(10, 0, first), val_line(20, 1, 3.0)]))
-        axes = panels["Validation median rank, from 1"]
+        axes = panels["Validation median rank (1 is best)"]
         assert axes.get_yscale() == "log"
         labels = [text.get_text() for minor in (False, True) for text in axes.get_yticklabels(minor=minor)]
         assert "10" in labels
         assert not [label for label in labels if "$" in label]
 
 
-def test_a_number_that_is_missing_is_a_gap(tmp_path, drawn):
+def test_a_missing_number_is_a_gap(tmp_path, drawn):
     odd = [float("nan"), None, "0.3", [1]]
     lines = [train_line(5, 0), *(train_line(5 * i + 10, i) | {"loss": value} for i, value in enumerate(odd))]
     y = line_of(drawn(written(tmp_path, lines))["Training loss"], "total")[1]
     assert np.isnan(y).tolist() == [False, True, True, True, True]
 
 
-def test_files_are_whole_and_repeatable(run, tmp_path):
+def test_files_are_complete_and_reproducible(run, tmp_path):
     first = curves(run, tmp_path / "one" / "curves.png", 2)
     second = curves(run, tmp_path / "two" / "curves.png", 2)
     assert [path.name for path in first] == ["curves.png", "curves.svg"]
@@ -168,6 +168,6 @@ def test_files_are_whole_and_repeatable(run, tmp_path):
     assert ElementTree.parse(first[1]).getroot().tag.endswith("svg")
 
 
-def test_nothing_to_draw_is_said(tmp_path):
-    with pytest.raises(UserError, match="holds no train and no val line yet"):
+def test_nothing_to_draw_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="the run has no train or val records yet"):
         curves(written(tmp_path, []), tmp_path / "curves.png")

@@ -1,4 +1,4 @@
-"""Panels of photos found for an ingredient: what is found, beside a loop, and what is drawn where."""
+"""Panels of photos retrieved for an ingredient: results checked against a loop, and positions on the page."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.tiny_gallery import color_of, photo_of, write_gallery
 
 @pytest.fixture
 def opened(tmp_path):
-    """(gallery, items) of 30: every third one has an egg, rows of even number are soups."""
+    """(gallery, items) of 30 recipes: every third contains an egg, even rows are soups."""
     rng = np.random.default_rng(0)
     lines = [("2 eggs",) if row % 3 == 0 else ("1 eggplant", "salt") for row in range(30)]
     items = [
@@ -35,21 +35,21 @@ def nearest(gallery, rows, count):
 
 
 @pytest.mark.parametrize(("within", "rows"), [(None, range(30)), ("soup", range(0, 30, 2))])
-def test_what_is_found_and_the_shares(opened, within, rows):
+def test_results_precision_and_base_rate(opened, within, rows):
     gallery, items = opened
     panel = ingredient_panels.find(gallery, items, "egg", QUERY, within)
     expected = nearest(gallery, rows, 12)
     assert [item.id for item in panel.items] == [f"{row:010x}" for row in expected]
-    assert panel.having == [row % 3 == 0 for row in expected]
-    assert panel.found == sum(row % 3 == 0 for row in expected) / 12
-    assert panel.share == sum(row % 3 == 0 for row in rows) / len(rows)
-    assert panel.searched == len(rows)
+    assert panel.contains == [row % 3 == 0 for row in expected]
+    assert panel.precision == sum(row % 3 == 0 for row in expected) / 12
+    assert panel.base_rate == sum(row % 3 == 0 for row in rows) / len(rows)
+    assert panel.num_searched == len(rows)
     name = "egg within soup" if within else "egg"
-    assert str(panel).startswith(f"{name}: {sum(panel.having)} of the 12 nearest photos")
+    assert str(panel).startswith(f"{name}: {sum(panel.contains)} of the 12 nearest photos")
     assert "33.3 %" in str(panel)
 
 
-def test_a_photo_that_cannot_be_read_makes_room_for_the_next(opened, capsys):
+def test_an_unreadable_photo_is_replaced_by_the_next(opened, capsys):
     gallery, items = opened
     best, *others = nearest(gallery, range(30), 13)
     (gallery.folder / "photos" / f"{best:08d}.jpg").write_bytes(b"x")
@@ -59,14 +59,14 @@ def test_a_photo_that_cannot_be_read_makes_room_for_the_next(opened, capsys):
     assert f"the photo of recipe {best:010x}" in line
 
 
-def test_a_class_that_is_not_there_is_said(opened):
+def test_a_missing_or_empty_class_is_an_error(opened):
     with pytest.raises(UserError, match="no class 'pie'"):
         ingredient_panels.find(*opened, "egg", QUERY, "pie")
-    with pytest.raises(UserError, match=r"--within stew: .* has no recipe of this class"):
+    with pytest.raises(UserError, match=r"--within stew: no recipe in .* has this class"):
         ingredient_panels.find(*opened, "egg", QUERY, "stew")
 
 
-def test_photos_stand_in_order_and_ticks_on_those_that_have_it(opened, tmp_path, monkeypatch):
+def test_photos_are_in_order_and_ticked_if_they_contain_it(opened, tmp_path, monkeypatch):
     gallery, items = opened
     panels = [ingredient_panels.find(gallery, items, name, QUERY, within) for name, within in EGGS]
     photos, ticks, _, texts = record(monkeypatch)
@@ -77,15 +77,15 @@ def test_photos_stand_in_order_and_ticks_on_those_that_have_it(opened, tmp_path,
     places = [(y, x) for x, y, *_ in photos]
     assert places == sorted(places), "row by row, panel below panel"
     assert len({y for y, _ in places}) == 4, "two rows of six each"
-    having = [has for panel in panels for has in panel.having]
-    assert len(ticks) == sum(having) + 1, "and one in the key"
-    for (x, y, side, _), has in zip(photos, having, strict=True):
+    contains = [each for panel in panels for each in panel.contains]
+    assert len(ticks) == sum(contains) + 1, "and one in the key"
+    for (x, y, side, _), expected in zip(photos, contains, strict=True):
         inside = [x < at_x < x + side and y < at_y < y + side for at_x, at_y in ticks]
-        assert sum(inside) == has
+        assert sum(inside) == expected
     for panel in panels:
-        assert f"{100 * sum(panel.having) / 12:.0f} %" in texts
-        assert f"{100 * panel.share:.1f} %" in texts
-    assert "of all 15 of class soup" in texts
+        assert f"{100 * sum(panel.contains) / 12:.0f} %" in texts
+        assert f"{100 * panel.base_rate:.1f} %" in texts
+    assert "of all 15 in class soup" in texts
 
     with Image.open(png) as picture:
         pixels = np.asarray(picture.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Runs over each other: what is drawn, beside the lines of `metrics.jsonl` read once more."""
+"""Overlaid runs: what is drawn is checked against `metrics.jsonl`."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from adamine_jax.compare import draw_comparison
 from adamine_jax.plots import overlay, style
 from adamine_jax.runs.history import read_run
 
-LOSS, ZERO, R1, R10 = "Training loss", "Costs that are zero (bad pairs)", "Validation R@1 in %", "Validation R@10 in %"
-MEDR = "Validation median rank, from 1"
+LOSS, ZERO, R1, R10 = "Training loss", "Zero-loss fraction (bad pairs)", "Validation R@1 (%)", "Validation R@10 (%)"
+MEDR = "Validation median rank (1 is best)"
 
 
 def make_run(folder, epochs, *, seed=0, validated=True, steps=10, more=0, scale=1.0):
-    """A run of some epochs, two train lines each, and a beginning of the next one."""
+    """A run of some epochs with two train records each, and `more` steps of the next epoch."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     lines = []
@@ -36,7 +36,7 @@ def make_run(folder, epochs, *, seed=0, validated=True, steps=10, more=0, scale=
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """The panels of a comparison, caught on their way to the disk."""
+    """Draws a comparison and returns its panels instead of saving them."""
 
     def draw(*folders):
         figures = []
@@ -49,7 +49,7 @@ def drawn(monkeypatch, tmp_path):
 
 
 def lines_of(axes):
-    """{letter: (x, y)} of the lines of runs."""
+    """{letter: (x, y)} of the runs' lines."""
     lines = [line for line in axes.lines if not line.get_label().startswith("_")]
     return {line.get_label(): line.get_data() for line in lines}
 
@@ -59,7 +59,7 @@ def key_of(panels):
 
 
 def expected(folder, split, field, steps=10):
-    """(epochs, values) straight from the file."""
+    """(epochs, values) from the file."""
     x, y = [], []
     for line in (folder / "metrics.jsonl").read_text().splitlines():
         line = json.loads(line)
@@ -72,7 +72,7 @@ def expected(folder, split, field, steps=10):
 
 
 def test_every_number_of_every_run(tmp_path, drawn, monkeypatch):
-    """Different lengths, one in the middle of an epoch, one never validated."""
+    """Runs of different lengths, one in the middle of an epoch, one never validated."""
     monkeypatch.chdir(tmp_path)
     folders = [
         make_run(Path("long"), 12, seed=1),
@@ -118,7 +118,7 @@ def test_a_ring_is_at_the_best_epoch_and_the_best_run_is_first(tmp_path, drawn):
     np.testing.assert_allclose(rings, [best[score] for score in sorted(best, reverse=True)])
 
 
-def test_the_key_says_what_is_not_whole(tmp_path, drawn):
+def test_the_key_notes_incomplete_runs(tmp_path, drawn):
     folders = [
         make_run(tmp_path / "whole", 40),
         make_run(tmp_path / "running", 5, more=5),
@@ -132,20 +132,20 @@ def test_the_key_says_what_is_not_whole(tmp_path, drawn):
     assert not [text for text in key if "damaged" in text]
 
 
-def test_two_long_names_stay_apart(tmp_path, drawn):
+def test_two_long_names_stay_distinguishable(tmp_path, drawn):
     name = "runs_of_the_same_long_name_with_a_difference_" * 4
     folders = [make_run(tmp_path / f"{name}{seed}", 2, seed=seed) for seed in (1, 2)]
     shown = [text for text in key_of(drawn(*folders)) if "…" in text]
     assert sorted(text[-1] for text in shown) == ["1", "2"]
 
 
-def test_letters_lie_at_the_ends_and_not_over_each_other(tmp_path, drawn):
-    folders = [make_run(tmp_path / f"{seed:02}", 5, seed=seed) for seed in range(overlay.MOST_RUNS)]
+def test_letters_are_at_the_ends_and_do_not_overlap(tmp_path, drawn):
+    folders = [make_run(tmp_path / f"{seed:02}", 5, seed=seed) for seed in range(overlay.MAX_RUNS)]
     panels = drawn(*folders)
     for title in (LOSS, R1):
         axes = panels[title]
         places = {text.get_text(): text.get_window_extent() for text in axes.texts}
-        assert sorted(places) == [chr(ord("A") + number) for number in range(overlay.MOST_RUNS)]
+        assert sorted(places) == [chr(ord("A") + number) for number in range(overlay.MAX_RUNS)]
         boxes = list(places.values())
         assert not any(
             one.y0 + 2 < other.y1 and other.y0 + 2 < one.y1
@@ -158,7 +158,7 @@ def test_letters_lie_at_the_ends_and_not_over_each_other(tmp_path, drawn):
         assert all(0 < places[letter].x0 - ends[letter][0] < 20 for letter in ends)
 
 
-def test_a_letter_that_is_alone_is_beside_its_end(tmp_path, drawn):
+def test_a_single_letter_is_beside_its_end(tmp_path, drawn):
     axes = drawn(make_run(tmp_path / "one", 4))[LOSS]
     (letter,) = axes.texts
     x, y = lines_of(axes)["A"]
@@ -166,7 +166,7 @@ def test_a_letter_that_is_alone_is_beside_its_end(tmp_path, drawn):
     assert (box.y0 + box.y1) / 2 == pytest.approx(axes.transData.transform((x[-1], y[-1]))[1], abs=4)
 
 
-def test_losses_of_other_sizes_are_drawn_on_a_logarithmic_axis(tmp_path, drawn):
+def test_losses_of_different_magnitudes_get_a_logarithmic_axis(tmp_path, drawn):
     one, other = make_run(tmp_path / "one", 4, seed=1), make_run(tmp_path / "other", 4, seed=2, scale=1000)
     assert drawn(one, other)[LOSS].get_yscale() == "log"
     assert drawn(one)[R10].get_yscale() == "linear"
@@ -178,9 +178,9 @@ def test_no_run_is_validated_yet(tmp_path, drawn):
         assert [text.get_text() for text in panels[title].texts] == ["no validation yet"]
 
 
-def test_as_many_runs_as_can_be_told_apart(tmp_path):
-    """By colour, or by dashes; what is drawn is the same each time, and whole."""
-    folders = [make_run(tmp_path / f"{seed:02}", 4, seed=seed) for seed in range(overlay.MOST_RUNS)]
+def test_the_maximum_number_of_runs(tmp_path):
+    """Runs differ in colour or dashes; files are reproducible and complete."""
+    folders = [make_run(tmp_path / f"{seed:02}", 4, seed=seed) for seed in range(overlay.MAX_RUNS)]
     runs = [read_run(folder) for folder in folders]
     pictures = [draw_comparison(runs, tmp_path / f"{name}.{kind}") for name in "ab" for kind in ("png", "svg")]
     assert pictures[0].read_bytes() == pictures[2].read_bytes()
@@ -192,4 +192,4 @@ def test_as_many_runs_as_can_be_told_apart(tmp_path):
         assert np.sum(np.all(pixels == wanted, axis=-1)) > 300, color
     svg = ElementTree.parse(pictures[1])
     paths = [path.get("style", "") for path in svg.iter("{http://www.w3.org/2000/svg}path")]
-    assert sum("stroke-dasharray" in path for path in paths) >= 5 * overlay.MOST_RUNS // 2
+    assert sum("stroke-dasharray" in path for path in paths) >= 5 * overlay.MAX_RUNS // 2

@@ -1,4 +1,4 @@
-"""Histograms of ranks beside ranks counted one by one."""
+"""Histograms of ranks, checked against naively counted ranks."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def unit(rng, n, dim):
 
 
 def counted_ranks(queries, candidates):
-    """Place of candidate i for query i: those above it, and half of those that equal it."""
+    """Rank of candidate i for query i, ties counted by halves."""
     ranks = []
     for i, query in enumerate(queries):
         scores = [float(np.dot(query, candidate)) for candidate in candidates]
@@ -72,18 +72,18 @@ def test_chance_is_the_share_of_ranks_in_a_bin(drawn):
     assert sum(heights) == pytest.approx(100)
 
 
-def test_a_collapsed_model_stands_in_the_middle(drawn):
+def test_a_collapsed_model_ranks_in_the_middle(drawn):
     same = np.tile(np.float32([0.6, 0.8]), (8, 1))
     axes = drawn(same, same)[0]
     assert "MedR 4.5" in [text.get_text() for text in axes.texts]
     ((left, right, height),) = [bar for bar in bars_of(axes) if bar[2]]
-    assert left <= 5 < right, "a half counts as the next whole rank"
+    assert left <= 5 < right, "a half-integer rank counts as the next integer"
     assert height == 100
-    assert "R@5 100.0 %" in [text.get_text() for text in axes.texts], "4.5 is among the five"
+    assert "R@5 100.0 %" in [text.get_text() for text in axes.texts], "4.5 is within the top five"
 
 
 @pytest.mark.parametrize("count", [*range(1, 40), 451, 1000, 51_129])
-def test_bins_cover_all_ranks_and_end_behind_each_recall(count):
+def test_bins_cover_all_ranks_and_end_at_each_recall(count):
     edges = bin_edges(count).tolist()
     assert edges[0] == 1
     assert edges[-1] == count + 1
@@ -92,7 +92,7 @@ def test_bins_cover_all_ranks_and_end_behind_each_recall(count):
     assert all(right / left < 1.7 for left, right in itertools.pairwise(edges[2:]))
 
 
-def test_files_are_repeatable_and_nothing_is_drawn_of_nan(tmp_path):
+def test_files_are_reproducible_and_nan_is_an_error(tmp_path):
     rng = np.random.default_rng(2)
     image, recipe = unit(rng, 3, 4), unit(rng, 3, 4)
     first, second = (rank_histogram(image, recipe, tmp_path / name / "ranks.png") for name in "ab")

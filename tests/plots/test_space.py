@@ -1,4 +1,4 @@
-"""The map: which pairs are drawn, what t-SNE is given, and what lies where."""
+"""The map: chosen pairs, input of t-SNE, and positions of the markers."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CLASSES = ["soup", "pizza", "tart", "stew", "roast", "curry", "salad", "bread", 
 
 
 def make_items(counts):
-    """Classes in turn, so that rows are mixed; ids do not follow the rows."""
+    """Items with interleaved classes and ids in another order than the rows."""
     names = [name for turn in range(max(counts.values())) for name, count in counts.items() if turn < count]
     return [Item(f"{(7 * row) % 1009:04d}", f"Dish {row}", name) for row, name in enumerate(names)]
 
@@ -43,7 +43,7 @@ def test_pairs_of_the_classes_come_first():
     assert len(space.choose_pairs(items, [], 400, 0)) == 49
 
 
-def test_the_choice_follows_the_seed_and_the_ids_and_not_the_order():
+def test_the_choice_depends_on_seed_and_ids_and_not_on_the_order():
     items = make_items({"soup": 20, "background": 20})
 
     def chosen(items, seed):
@@ -55,7 +55,7 @@ def test_the_choice_follows_the_seed_and_the_ids_and_not_the_order():
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """Draws with places made up, and gives the axes with what was projected."""
+    """Draws with random positions; returns the figure, the projected rows and the positions."""
 
     def draw(items, image, recipe, pairs=400, seed=0):
         caught = {}
@@ -73,7 +73,7 @@ def drawn(monkeypatch, tmp_path):
     return draw
 
 
-def test_what_is_projected_and_where_it_is_drawn(drawn):
+def test_projected_rows_and_drawn_positions(drawn):
     items = make_items({"soup": 6, "pizza": 9, "background": 12})
     rng = np.random.default_rng(5)
     image, recipe = unit(rng, 27), unit(rng, 27)
@@ -97,8 +97,8 @@ def test_what_is_projected_and_where_it_is_drawn(drawn):
         np.testing.assert_allclose(recipes.get_offsets(), places[own + 20])
         found = {to_hex(photos.get_facecolor()[0]), to_hex(recipes.get_edgecolor()[0])}
         assert found == ({color} if color else {"#bdbdbd"})
-        assert len(recipes.get_facecolor()) == 0, "hollow, so that a photo below it is seen"
-    assert photos.get_paths()[0].vertices.shape != recipes.get_paths()[0].vertices.shape, "another marker"
+        assert len(recipes.get_facecolor()) == 0, "hollow, so that a photo below it is visible"
+    assert photos.get_paths()[0].vertices.shape != recipes.get_paths()[0].vertices.shape, "different markers"
 
     joined = [segment for c in axes.collections if isinstance(c, LineCollection) for segment in c.get_segments()]
     expected = {tuple(np.concatenate([places[i], places[i + 20]]).round(6)) for i in range(20)}
@@ -108,7 +108,7 @@ def test_what_is_projected_and_where_it_is_drawn(drawn):
     assert written == ["pizza (9)", "soup (6)", "other or none (5)", "photo", "recipe", "a pair"]
 
 
-def test_neighbours_stay_neighbours_whatever_the_number_of_threads(tmp_path):
+def test_neighbours_stay_neighbours_for_any_number_of_threads(tmp_path):
     from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def test_neighbours_stay_neighbours_whatever_the_number_of_threads(tmp_path):
     assert (distances.argmin(axis=1) // 20 == np.arange(60) // 20).all()
 
 
-def test_files_are_repeatable_and_any_class_name_can_be_drawn(tmp_path):
+def test_files_are_reproducible_and_any_class_name_can_be_drawn(tmp_path):
     items = make_items({"麻婆豆腐 $5 \\frac{" * 5: 3, "background": 2})
     rng = np.random.default_rng(0)
     arguments = items, unit(rng, 5), unit(rng, 5), 400, 0
@@ -131,13 +131,13 @@ def test_files_are_repeatable_and_any_class_name_can_be_drawn(tmp_path):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_what_cannot_be_mapped_is_said(tmp_path):
+def test_errors_for_unsuitable_embeddings(tmp_path):
     items, rng = make_items({"soup": 5}), np.random.default_rng(0)
     image, recipe = unit(rng, 5), unit(rng, 5)
-    with pytest.raises(UserError, match="3 pairs are too few for a map; it takes 4"):
+    with pytest.raises(UserError, match="3 pairs are too few for a map; at least 4 are needed"):
         space.draw_map(items[:3], image[:3], recipe[:3], 400, 0, tmp_path / "map.png")
     same = np.tile(image[:1], (5, 1))
-    with pytest.raises(UserError, match="all embeddings are alike"):
+    with pytest.raises(UserError, match="all embeddings are equal"):
         space.draw_map(items, same, same, 400, 0, tmp_path / "map.png")
     recipe[2] = np.nan
     with pytest.raises(UserError, match=f"recipe embedding of row 2 .id {items[2].id}. holds a NaN"):

@@ -1,4 +1,4 @@
-"""Text that any recipe may hold, on its way into a figure."""
+"""Arbitrary recipe text in figures."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from adamine_jax.plots.text import FAMILY, printable, squeeze, wrap
+from adamine_jax.plots.style import FONT
+from adamine_jax.plots.text import printable, squeeze, wrap
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_printable(text, shown):
 
 
 @hypothesis.given(st.text(max_size=60))
-def test_printable_text_stays_as_it_is(text):
+def test_printable_is_idempotent(text):
     once = printable(text)
     assert printable(once) == once
     assert "\n" not in once
@@ -45,7 +46,7 @@ def test_wrapping_keeps_every_word_when_there_is_room():
     assert " ".join(lines) == text
 
 
-def test_an_ellipsis_stands_for_what_is_left_out():
+def test_an_ellipsis_replaces_the_end():
     lines = wrap("one two three four five six seven eight", width=60, size=8, lines=2)
     assert len(lines) == 2
     assert lines[0].startswith("one two")
@@ -67,16 +68,16 @@ def test_lines_fit_their_width_as_agg_draws_them(text, width, count, weight):
     lines = wrap(text, width, 8, count, weight)
     assert len(lines) <= count
     renderer = FigureCanvasAgg(Figure(dpi=150)).get_renderer()
-    font = FontProperties(family=FAMILY, size=8, weight=weight)
+    font = FontProperties(family=FONT, size=8, weight=weight)
     for line in lines:
         assert line
-        if len(line) > 2:  # one letter and an ellipsis are shown in any case
+        if len(line) > 2:  # one letter and an ellipsis are always shown
             points = renderer.get_text_width_height_descent(line, font, ismath=False)[0] * 72 / 150
             assert points <= width + 1
 
 
 @pytest.mark.parametrize("piece", ["x", "x ", " ", "\u0301", "é\n"])
-def test_a_text_of_megabytes_is_wrapped_at_once(piece, monkeypatch):
+def test_only_the_beginning_of_a_very_long_text_is_measured(piece, monkeypatch):
     measured = 0
     original = text_to_path.get_text_width_height_descent
 
@@ -98,7 +99,7 @@ def test_a_name_loses_its_middle():
     assert name.startswith(begin)
     assert name.endswith(end)
     assert min(len(begin), len(end)) >= 10
-    font = FontProperties(family=FAMILY, size=8)
+    font = FontProperties(family=FONT, size=8)
     widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in (shown, name)]
     assert 130 < widths[0] <= 150 < widths[1]
     assert squeeze("x" * 100_000 + "end", 60, 8).endswith("end")

@@ -1,4 +1,4 @@
-"""Top-5 pictures of one-coloured photos: the colour inside a frame says whose photo it is."""
+"""Top-5 figures of single-colour photos: the colour inside a frame identifies the photo."""
 
 import io
 
@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
 from adamine_jax.plots import style
-from adamine_jax.plots.items import Item
 from adamine_jax.plots.page import DPI, Page
-from adamine_jax.plots.top5 import Model, top5_of_models, top5_photo_to_recipe, top5_recipe_to_photo
+from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo
 
 PICTURES = [top5_recipe_to_photo, top5_photo_to_recipe]
 
@@ -29,10 +29,7 @@ def make_items(n=8, **changes):
 
 
 def embeddings_that_rank(order):
-    """(queries, candidates): whichever row asks, the answers come in this order.
-
-    Angles fan out from the query's, so row order[0] is the most similar.
-    """
+    """(queries, candidates) for which every query ranks the candidates in this order."""
     n = len(order)
     angles = np.empty(n)
     angles[order] = 0.1 + 0.2 * np.arange(n)
@@ -44,12 +41,12 @@ def embeddings_that_rank(order):
 def draw(picture, items, order, query, out):
     queries, candidates = embeddings_that_rank(order)
     image, recipe = (candidates, queries) if picture is top5_recipe_to_photo else (queries, candidates)
-    png, _ = picture(items, image, recipe, [query], out)
+    png, _ = picture(items, [Model("", image, recipe)], [query], out)
     return png
 
 
 def framed(path, color):
-    """Pixels inside the frame of this color, and its middle from 0 (left) to 1; the key at the bottom is left out."""
+    """Pixels inside the frame of this color above the key, and the centre of the frame from 0 (left) to 1."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     above_key = pixels[: int(len(pixels) - 0.25 * DPI)]
@@ -67,7 +64,7 @@ def shows(pixels, row):
 
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("place", [1, 3, 5])
-def test_the_right_answer_is_framed_where_it_stands(picture, place, tmp_path):
+def test_the_match_is_framed(picture, place, tmp_path):
     order = [1, 2, 3, 4, 5, 6, 7]
     order.insert(place - 1, 0)
     path = draw(picture, make_items(), np.array(order), 0, tmp_path / "top5.png")
@@ -75,13 +72,13 @@ def test_the_right_answer_is_framed_where_it_stands(picture, place, tmp_path):
     assert shows(inside, 0)
     assert not any(shows(inside, row) for row in range(1, 8))
     assert framed(path, style.VERMILION) == (None, None)
-    # Five answers share what the query leaves of the page.
+    # Five answers share the part of the page beside the query.
     left = 0.30 if picture is top5_recipe_to_photo else 0.18
     assert middle == pytest.approx(left + (1 - left) * (place - 0.5) / 5, abs=0.04)
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_a_missed_answer_stands_apart_at_the_end(picture, tmp_path):
+def test_a_missed_match_is_at_the_end(picture, tmp_path):
     path = draw(picture, make_items(), np.array([1, 2, 3, 4, 5, 6, 0, 7]), 0, tmp_path / "top5.png")
     inside, middle = framed(path, style.VERMILION)
     assert shows(inside, 0)
@@ -102,7 +99,7 @@ def test_only_a_real_class_is_marked_as_the_same(picture, tmp_path):
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_captions_tell_place_similarity_and_rank_with_ties(picture, tmp_path, monkeypatch):
+def test_captions_show_place_similarity_and_rank_with_ties(picture, tmp_path, monkeypatch):
     texts = []
     original = Page.text
 
@@ -112,9 +109,9 @@ def test_captions_tell_place_similarity_and_rank_with_ties(picture, tmp_path, mo
 
     monkeypatch.setattr(Page, "text", note)
     same = np.tile(np.float32([0.6, 0.8]), (8, 1))
-    picture(make_items(), same, same, [7], tmp_path / "tie.png")
+    picture(make_items(), [Model("", same, same)], [7], tmp_path / "tie.png")
     assert "1 · 1.00" in texts
-    assert "rank 4.5 · 1.00" in texts, "eight equal answers: the right one is in the middle"
+    assert "rank 4.5 · 1.00" in texts, "of eight equal answers, the match ranks in the middle"
 
 
 @pytest.mark.parametrize("picture", PICTURES)
@@ -141,30 +138,30 @@ def test_equal_arguments_give_equal_bytes(picture, tmp_path):
     for suffix in ("png", "svg"):
         first, second = ((tmp_path / name / f"top5.{suffix}").read_bytes() for name in "ab")
         assert first == second
-    assert len(list((tmp_path / "a").iterdir())) == 2, "nothing unfinished is left behind"
+    assert len(list((tmp_path / "a").iterdir())) == 2, "no temporary files remain"
 
 
 def test_a_row_for_each_model(tmp_path, monkeypatch):
-    """The same query, whose right photo one model finds first, one third and one not at all."""
+    """Three models rank the match of the same query first, third, and below the top five."""
     photos, labels = [], []
-    original = Page.photo, Page.upwards
+    original = Page.photo, Page.vertical_text
 
     def photo(page, x, y, width, height, pixels):
         photos.append((y, x, tuple(pixels[0, 0].tolist())))
         original[0](page, x, y, width, height, pixels)
 
-    def upwards(page, x, y, text, height):
+    def vertical_text(page, x, y, text, height):
         labels.append((y, text))
         original[1](page, x, y, text, height)
 
     monkeypatch.setattr(Page, "photo", photo)
-    monkeypatch.setattr(Page, "upwards", upwards)
+    monkeypatch.setattr(Page, "vertical_text", vertical_text)
     orders = {"first": [0, 1, 2, 3, 4, 5, 6, 7], "third": [7, 6, 0, 5, 4, 3, 2, 1], "missed": [1, 2, 3, 4, 5, 6, 7, 0]}
     models = []
     for name, order in orders.items():
         queries, candidates = embeddings_that_rank(np.array(order))
         models.append(Model(name, candidates, queries))
-    path, _ = top5_of_models(make_items(), models, [0, 3], tmp_path / "models.png")
+    path, _ = top5_recipe_to_photo(make_items(), models, [0, 3], tmp_path / "models.png")
 
     assert [label for _, label in labels] == [*orders, *orders]
     rows = sorted({y for y, *_ in photos})
@@ -181,7 +178,7 @@ def test_a_row_for_each_model(tmp_path, monkeypatch):
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     green = np.all(np.abs(pixels - [0, 0x9E, 0x73]) <= 2, axis=-1)
     places = {}
-    for number, y in enumerate(rows):  # where frames are, in the middle of each row of photos
+    for number, y in enumerate(rows):  # which photos of each row have a green frame
         across = np.flatnonzero(green[round((y + 0.4) * DPI)]) / DPI
         row = sorted(photo for photo in photos if photo[0] == y)
         places[number] = [place for place, (_, x, _) in enumerate(row, 1) if (np.abs(across - x) < 0.04).any()]
@@ -202,17 +199,17 @@ def test_a_photo_may_be_bytes_or_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("photo", [b"not a photo", b"", np.zeros((2, 2, 3))])
-def test_a_photo_that_cannot_be_read_is_named(photo, tmp_path):
+def test_an_unreadable_photo_is_named(photo, tmp_path):
     items = [Item("00000000ff", "Dish", "background", [], [], photo), *make_items()[1:]]
     with pytest.raises(UserError, match="the photo of recipe 00000000ff cannot be read"):
         draw(top5_recipe_to_photo, items, np.arange(8), 0, tmp_path / "top5.png")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_does_not_fit_is_named(tmp_path):
-    rows = np.eye(8, dtype=np.float32)
+def test_mismatched_arguments_are_errors(tmp_path):
+    models = [Model("", *2 * [np.eye(8, dtype=np.float32)])]
     with pytest.raises(UserError, match="7 items, 8 query and 8 candidate embeddings"):
-        top5_recipe_to_photo(make_items(7), rows, rows, [0], tmp_path / "top5.png")
+        top5_recipe_to_photo(make_items(7), models, [0], tmp_path / "top5.png")
     for wrong in ([], [8], [-1]):
         with pytest.raises(UserError, match="expected at least one, each from 0 to 7"):
-            top5_recipe_to_photo(make_items(), rows, rows, wrong, tmp_path / "top5.png")
+            top5_recipe_to_photo(make_items(), models, wrong, tmp_path / "top5.png")

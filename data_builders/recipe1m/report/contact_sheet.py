@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adamine_jax.plots import style
-from adamine_jax.plots.items import square_pixels
+from adamine_jax.plots.gallery_items import square_pixels
 from adamine_jax.plots.page import DPI, Page
 from data_builders.recipe1m.report.sample import Sampled
 

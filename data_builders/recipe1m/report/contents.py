@@ -6,7 +6,7 @@ from functools import cached_property
 
 import msgspec
 
-from adamine_jax.plots.items import Item
+from adamine_jax.plots.gallery_items import Item
 from data_builders.recipe1m.duplicates import Duplicates, Shared
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.passes.text_pass import Encoded

@@ -4,7 +4,7 @@ import hashlib
 import heapq
 from dataclasses import dataclass
 
-from adamine_jax.plots.items import Item
+from adamine_jax.plots.gallery_items import Item
 from data_builders.recipe1m.recipes import PARTITIONS
 
 SIZE = 24

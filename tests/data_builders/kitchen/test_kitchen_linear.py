@@ -1,4 +1,4 @@
-"""The linear baseline computes what it says, and runs on a kitchen's download."""
+"""The linear baseline, checked against naive computations and run on a generated download."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from benchmarks import kitchen_linear
 from data_builders.kitchen.writer import Kitchen, write_download
 
 
-def test_the_loss_is_the_naive_loops():
+def test_the_loss_matches_naive_loops():
     rng = np.random.default_rng(0)
     photos, recipes = (rng.normal(size=(9, 5)).astype(np.float32) for _ in range(2))
     photos, recipes = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (photos, recipes))
@@ -24,7 +24,7 @@ def test_the_loss_is_the_naive_loops():
     assert float(kitchen_linear.instance_loss(photos, recipes)) == pytest.approx(total, rel=1e-5)
 
 
-def test_pairs_that_are_told_apart_cost_nothing():
+def test_separated_pairs_have_zero_loss():
     rows = np.eye(4, dtype=np.float32)
     assert float(kitchen_linear.instance_loss(rows, rows)) == 0
 

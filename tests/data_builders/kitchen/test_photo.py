@@ -1,27 +1,28 @@
-"""Photos show what the recipe says, every time, and nothing stays as it was when one choice changes."""
+"""Photos are reproducible, and each choice of a scene is visible in them."""
 
 import dataclasses
+import inspect
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_builders.kitchen import bases, dishes, toppings
+from data_builders.kitchen import dishes, drawings, savoury_toppings, sweet_toppings
 from data_builders.kitchen.photo import Scene, photo, photo_jpeg
 
 SCENE = Scene("pizza", ("tomato", "olive", "basil"), "pale", "bare", "scattered")
 SIZE = 96
 
 
-def test_same_numbers_same_bytes():
+def test_photos_are_reproducible():
     first, second = (photo_jpeg(SCENE, np.random.default_rng([1, 2]), SIZE) for _ in range(2))
     assert first == second
     assert photo_jpeg(SCENE, np.random.default_rng([1, 3]), SIZE) != first
 
 
 @pytest.mark.parametrize("size", [64, 96, 192])
-def test_the_shorter_side_is_as_asked(size):
+def test_the_shorter_side_has_the_requested_length(size):
     for seed in range(6):
         with Image.open(io.BytesIO(photo_jpeg(SCENE, np.random.default_rng(seed), size))) as picture:
             assert picture.format == "JPEG"
@@ -30,8 +31,8 @@ def test_the_shorter_side_is_as_asked(size):
             assert max(picture.size) <= 1.5 * size
 
 
-@pytest.mark.parametrize("base", list(bases.BASES))
-def test_every_dish_takes_every_choice(base):
+@pytest.mark.parametrize("base", list(drawings.BASES))
+def test_every_dish_supports_every_choice(base):
     dish = next(dish for dish in dishes.DISHES if dish.base == base)
     for k in range(4):
         scene = Scene(
@@ -45,8 +46,12 @@ def test_every_dish_takes_every_choice(base):
 
 
 def test_every_topping_has_a_drawing_and_every_drawing_a_topping():
-    assert set(dishes.GOODS) == set(toppings.DRAWINGS)
-    assert {dish.base for dish in dishes.DISHES} == set(bases.BASES)
+    functions = [
+        f for module in (savoury_toppings, sweet_toppings) for f in vars(module).values() if inspect.isfunction(f)
+    ]
+    drawn = {f.__name__ for f in functions if f.__module__.endswith("_toppings") and not f.__name__.startswith("_")}
+    assert set(dishes.GOODS) == set(drawings.TOPPINGS) == drawn
+    assert {dish.base for dish in dishes.DISHES} == set(drawings.BASES)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_every_topping_has_a_drawing_and_every_drawing_a_topping():
     ],
 )
 def test_each_choice_is_visible(field, options):
-    """With all else equal on average, two options' mean photos differ by more than photos of one option do."""
+    """The mean photos of two options differ more than two mean photos of one option."""
     means = []
     for option in options:
         scene = dataclasses.replace(SCENE, **{field: option})
@@ -73,14 +78,14 @@ def test_each_choice_is_visible(field, options):
     assert len(same) == len(options)
 
 
-def test_sprites_fill_their_squares_and_differ():
+def test_toppings_fill_their_squares_and_differ():
     pictures = {}
-    for name in toppings.DRAWINGS:
-        sprite = toppings.sprite(name, 0, 32)
-        alpha = np.asarray(sprite.getchannel("A"))
+    for name in drawings.TOPPINGS:
+        image = drawings.topping_image(name, 0, 32)
+        alpha = np.asarray(image.getchannel("A"))
         assert alpha.shape == (32, 32)
         assert 0.25 < (alpha > 128).mean() < 0.95, name
-        pictures[name] = np.asarray(sprite, np.float32)
+        pictures[name] = np.asarray(image, np.float32)
     names = list(pictures)
     for i, first in enumerate(names):
         for second in names[:i]:
@@ -88,7 +93,7 @@ def test_sprites_fill_their_squares_and_differ():
 
 
 def test_slots_leave_room_for_the_dish():
-    for name, base in bases.BASES.items():
+    for name, base in drawings.BASES.items():
         assert 9 <= len(base.slots) <= 24, name
         assert np.abs(base.slots).max() + base.topping / 2 < 1.02, name
 

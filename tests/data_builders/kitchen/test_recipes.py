@@ -1,4 +1,4 @@
-"""Who says what: instructions dish and technique, ingredients the toppings, titles the classes."""
+"""Which text reveals what: instructions the form and technique, ingredients the toppings, titles the classes."""
 
 import collections
 import itertools
@@ -12,7 +12,7 @@ from data_builders.kitchen import dishes, phrases
 from data_builders.kitchen.recipes import PARTITIONS, hex_id, recipe
 
 SPLITS = (0.7, 0.15, 0.15)
-# The published list; pairs with one of these never become a class.
+# The published list; pairs that contain one of these never become a class.
 _FORBIDDEN = """
 , & ( ) ' 's ! ? % * . free slow low old easy super best - fresh ever fast quick fat ww n' 'n n make con e minute
 minutes portabella de of chef lo rachael poor man ii i year new style
@@ -22,11 +22,11 @@ _STOP_WORDS = """
 a and the with for from in on at to by or so my your her his our is it
 """
 STOP_WORDS = set(_STOP_WORDS.split())
-_TELLING = """
+_REVEALING = """
 pale golden charred bare zigzag ribbons spoon sieve snow scatter scattered random ring edge border heap pile middle
 ladle deep round pieces rows row split inside blade mould walls
 """
-TELLING = set(_TELLING.split())
+REVEALING = set(_REVEALING.split())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def cooked():
     return [recipe(5, index, SPLITS) for index in range(2000)]
 
 
-def test_a_recipe_depends_on_seed_and_index_alone(cooked):
+def test_a_recipe_depends_only_on_seed_and_index(cooked):
     assert recipe(5, 1234, SPLITS) == cooked[1234]
     assert recipe(6, 1234, SPLITS).scene != cooked[1234].scene or recipe(6, 1234, SPLITS).title != cooked[1234].title
     other_splits = recipe(5, 1234, (0.0, 0.0, 1.0))
@@ -59,19 +59,19 @@ def test_dishes_are_zipf_like_and_none_is_rare(cooked):
         assert counts[dish.base] / len(cooked) == pytest.approx(share, abs=0.02)
 
 
-def test_every_topping_of_the_photo_is_bought(cooked):
+def test_ingredients_include_every_topping_of_the_photo(cooked):
     for r in cooked:
         for topping in r.scene.toppings:
             assert set(dishes.GOODS[topping].names) & set(r.names), (r.id, topping)
 
 
-def test_the_staple_is_bought_and_no_other(cooked):
+def test_ingredients_include_the_staple_of_the_dish_only(cooked):
     for r in cooked:
         bought = {key for key, good in dishes.STAPLES.items() if set(good.names) & set(r.names)}
         assert bought == {_dish_of(r).staple}
 
 
-def test_it_takes_both_texts_to_know_a_dish():
+def test_recognizing_a_dish_requires_both_texts():
     cells = [(dish.staple, dish.form, dish.sweet) for dish in dishes.DISHES]
     assert len(set(cells)) == len(dishes.DISHES)
     for field in ("staple", "form"):
@@ -81,54 +81,52 @@ def test_it_takes_both_texts_to_know_a_dish():
     assert {dish.form for dish in dishes.DISHES} == set(phrases.FORM)
 
 
-def test_nothing_else_that_would_be_seen_is_bought(cooked):
+def test_ingredients_include_no_other_topping(cooked):
     visible = {name: key for key, good in dishes.GOODS.items() for name in good.names}
     for r in cooked:
-        if not r.mess.many_ingredients:
+        if r.defect.kind != "many_ingredients":
             assert {visible[name] for name in r.names if name in visible} == set(r.scene.toppings)
 
 
-def test_lines_names_and_flags_belong_together(cooked):
+def test_lines_names_and_flags_are_aligned(cooked):
     for r in cooked:
         assert len(r.ingredients) == len(r.names) == len(r.valid)
-        if not r.mess.odd_unicode:
+        if r.defect.kind != "odd_unicode":
             for line, name in zip(r.ingredients, r.names, strict=True):
                 assert name in line.lower()
     flags = [flag for r in cooked for flag in r.valid]
     assert 0.85 < sum(flags) / len(flags) < 0.98
 
 
-def test_each_choice_is_told_by_the_instructions(cooked):
+def test_instructions_describe_each_choice(cooked):
     for r in cooked:
-        if r.mess.no_instructions:
+        if r.defect.kind == "no_instructions":
             assert r.instructions == ()
             continue
         for choice in (r.scene.browning, r.scene.finish, r.scene.arrangement):
             others = _options(choice) - {choice}
-            assert any(_said(t, r.instructions) for t in phrases.TECHNIQUE[choice]), (r.id, choice)
-            assert not any(_said(t, r.instructions) for other in others for t in phrases.TECHNIQUE[other]), r.id
-        forms = {
-            form for form, told in phrases.FORM.items() if any(_said(template, r.instructions) for template in told)
-        }
+            assert any(_occurs(t, r.instructions) for t in phrases.TECHNIQUE[choice]), (r.id, choice)
+            assert not any(_occurs(t, r.instructions) for other in others for t in phrases.TECHNIQUE[other]), r.id
+        forms = {form for form, templates in phrases.FORM.items() if any(_occurs(t, r.instructions) for t in templates)}
         assert forms == {_dish_of(r).form}
 
 
-def test_technique_and_dish_are_told_nowhere_else(cooked):
-    """The words that decide stand neither among the ingredients nor, but for the dish's own name, in the title."""
+def test_no_other_text_reveals_technique_or_dish(cooked):
+    """The revealing words occur in no ingredient and, except for the name of the dish, in no title."""
     for r in cooked:
         elsewhere = _words(
             " ".join([*r.ingredients, *r.names, *([] if _dish_of(r).bigram in r.title.lower() else [r.title])])
         )
-        assert not elsewhere & TELLING, r.id
+        assert not elsewhere & REVEALING, r.id
         if _dish_of(r).bigram not in r.title.lower():
             assert not any(dish.bigram in r.title.lower() for dish in dishes.DISHES)
 
 
 def test_sentences_are_short_and_few(cooked):
     for r in cooked:
-        if r.mess.many_instructions:
+        if r.defect.kind == "many_instructions":
             assert len(r.instructions) >= 20
-        elif not r.mess.no_instructions and not r.mess.odd_unicode:
+        elif r.defect.kind != "no_instructions" and r.defect.kind != "odd_unicode":
             assert 3 <= len(r.instructions) <= 9
             for sentence in r.instructions:
                 assert sentence == "1." or 4 <= len(re.findall(r"\w+", sentence)) <= 14
@@ -140,7 +138,7 @@ def test_about_half_of_the_titles_name_the_dish(cooked):
 
 
 def test_frequent_pairs_of_title_words_are_the_dishes(cooked):
-    """The class builder's counting, done here in the simplest way: what could become a class is a dish."""
+    """Counts pairs naively like the class builder: every potential class is a dish."""
     tokens = []
     for r in cooked:
         words = re.findall(r"'s|\w+|[^\w\s]", r.title.lower())
@@ -184,7 +182,7 @@ def _options(choice):
     return set(next(table for table in tables if choice in table))
 
 
-def _said(template, sentences):
+def _occurs(template, sentences):
     pattern = re.escape(template)
     for field, words in phrases.WORDS.items():
         pattern = pattern.replace(re.escape(f"{{{field}}}"), "(?:" + "|".join(map(re.escape, words)) + ")")

@@ -1,4 +1,4 @@
-"""A download has the official layout, holds what it should, and is the same however it is written."""
+"""A download has the official layout and content, whatever the number of workers."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 from adamine_jax.base.errors import UserError
 from data_builders.kitchen import writer
 from data_builders.kitchen.__main__ import main
-from data_builders.kitchen.mess import PER_BLOCK
+from data_builders.kitchen.defects import PER_BLOCK
 from data_builders.kitchen.photo import photo
 from data_builders.kitchen.recipes import photo_rng, recipe
 
@@ -46,7 +46,7 @@ def test_records_have_the_official_fields(layers):
         assert all(image["id"].endswith(".jpg") for image in record["images"])
 
 
-def test_the_three_files_hold_the_same_recipes_in_different_orders(layers):
+def test_the_three_files_contain_the_same_recipes_in_different_orders(layers):
     ids = {name: [record["id"] for record in records] for name, records in layers.items()}
     assert len(set(ids["layer1"])) == 200
     assert set(ids["det_ingrs"]) == set(ids["layer1"])
@@ -65,7 +65,7 @@ def test_lines_match_detected_names(layers):
         assert len(record["ingredients"]) == len(names[record["id"]]["ingredients"])
 
 
-def test_photos_lie_where_layer2_says_and_all_but_the_planted_ones_open(download, layers):
+def test_photos_are_where_layer2_says_and_readable_except_for_planted_defects(download, layers):
     partition = {record["id"]: record["partition"] for record in layers["layer1"]}
     listed, missing, broken = set(), 0, 0
     for record in layers["layer2"]:
@@ -93,7 +93,7 @@ def test_removed_ids_are_recipes_of_the_download(download, layers):
     assert set(removed) < {record["id"] for record in layers["layer1"]}
 
 
-def test_the_planted_lengths_are_there(layers):
+def test_planted_lengths(layers):
     instructions = [len(record["instructions"]) for record in layers["layer1"]]
     assert min(instructions) == 0
     assert max(instructions) >= 20
@@ -107,7 +107,7 @@ def test_two_workers_write_the_same_bytes(download, tmp_path):
     assert _contents(tmp_path / "again") == _contents(download)
 
 
-def test_any_recipe_can_be_drawn_alone(download, layers):
+def test_any_recipe_can_be_generated_alone(download, layers):
     r = recipe(KITCHEN.seed, 42, SPLITS)
     record = next(record for record in layers["layer1"] if record["id"] == r.id)
     assert record["title"] == r.title
@@ -118,7 +118,7 @@ def test_any_recipe_can_be_drawn_alone(download, layers):
         assert np.abs(np.asarray(picture, float) - np.asarray(drawn, float)).mean() < 12
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path, capsys):
+def test_a_folder_that_is_not_empty_is_refused(tmp_path, capsys):
     (tmp_path / "mine").write_text("precious")
     assert main(["--out", str(tmp_path), "--recipes", "2"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -144,7 +144,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_a_file_in_place_of_the_parent_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="name a folder that can be written"):
+    with pytest.raises(UserError, match="name a writable folder"):
         writer.write_download(KITCHEN, tmp_path / "file" / "out", workers=1)
 
 
@@ -183,7 +183,8 @@ def test_a_contact_sheet_shows_photos(download, tmp_path, capsys):
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.std() > 20
-    capsys.readouterr()
+    assert main(["--out", str(download), "--contact-sheet", str(tmp_path / "sheet.gif")]) == 2
+    assert "must end in .png, .svg or .jpg" in capsys.readouterr().err
 
 
 def _contents(folder):

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from adamine_jax.plots.items import Item
+from adamine_jax.plots.gallery_items import Item
 from data_builders.recipe1m.report.sample import Sample, Sampled
 
 

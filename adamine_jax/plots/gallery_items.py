@@ -1,4 +1,4 @@
-"""The items of a gallery as a picture needs them: texts to print, photos to show."""
+"""Reads the items of a gallery for the figures: embeddings, titles, and photos as square images."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ from adamine_jax.gallery.store import Gallery
 
 
 class UnreadablePhoto(UserError):
-    """The photo of an item cannot be shown; `id` is the item's."""
+    """An item's photo cannot be read; `id` is the item's id."""
 
     def __init__(self, item_id: str, message: str):
         self.id = item_id
@@ -22,70 +22,67 @@ class UnreadablePhoto(UserError):
 
 
 def load_items(folder: Path) -> tuple[list[Item], np.ndarray, np.ndarray]:
-    """Reads a gallery of photos and recipes as `python -m adamine_jax.embed` writes it.
+    """Reads a gallery written by `python -m adamine_jax.embed`; photos stay on disk until they are drawn.
 
     Returns:
-        (N items, image embeddings (N, D), recipe embeddings (N, D)), unit rows. Photos stay on the disk until shown.
+        The N items, and the (N, D) image and recipe embeddings in unit rows.
 
     Raises:
-        UserError: it has only one of the two, or see `Gallery`.
+        UserError: The gallery is missing or damaged, or has embeddings of only one modality.
     """
     gallery = Gallery(folder)
     image, recipe = gallery.embeddings("image"), gallery.embeddings("recipe")
     return [gallery.item(row) for row in range(len(gallery))], np.asarray(image), np.asarray(recipe)
 
 
-def load_beside(folder: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Reads another model's embeddings of the same items, in the order of `ids`.
-
-    Returns:
-        (image embeddings (N, D), recipe embeddings (N, D)).
+def load_embeddings(folder: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Reads another model's (N, D) image and recipe embeddings of the same items, in the order of `ids`.
 
     Raises:
-        UserError: its items are not these, or see `load_items`.
+        UserError: The gallery has other items, or see `load_items`.
     """
     gallery = Gallery(folder)
     rows = {identifier: row for row, identifier in enumerate(gallery.ids.tolist())}
     if different := set(ids) ^ rows.keys():
-        where = "has" if min(different) in rows else "lacks"
+        problem = "has" if min(different) in rows else "lacks"
         raise UserError(
-            f"{folder}: holds other items ({where} {min(different)}, {len(different)} differ); both galleries must be "
-            "of the same split of the same data set"
+            f"{folder}: contains different items ({problem} {min(different)}, {len(different)} differ); "
+            "both galleries must come from the same split of the same data set"
         )
     order = [rows[identifier] for identifier in ids]
     return gallery.embeddings("image")[order], gallery.embeddings("recipe")[order]
 
 
-def drawn_rows(items: Sequence[Item], count: int, seed: int) -> list[int]:
-    """`count` rows at random, all where there are fewer: drawn from the id-sorted items, whatever their order."""
+def sample_rows(items: Sequence[Item], count: int, seed: int) -> list[int]:
+    """Returns up to `count` random rows, sampled from the items sorted by id and so independent of their order."""
     by_id = sorted(range(len(items)), key=lambda row: items[row].id)
-    drawn = np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)
-    return [by_id[place] for place in drawn]
+    sample = np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)
+    return [by_id[position] for position in sample]
 
 
-def name_of(item: Item) -> str:
-    """The title of an item, or what stands in for it."""
+def title_of(item: Item) -> str:
+    """Returns an item's title, or a placeholder if it is blank."""
     return item.title.strip() or "(untitled)"
 
 
-def is_readable(item: Item) -> bool:
-    """Whether an item's photo can be shown; if not, that is said on stderr."""
+def has_readable_photo(item: Item) -> bool:
+    """Returns whether an item's photo can be read; warns on stderr if not."""
     try:
         square_pixels(item, 8)
     except UnreadablePhoto as unreadable:
-        print(f"{unreadable}; left out of the pictures", file=sys.stderr, flush=True)
+        print(f"{unreadable}; omitted from the figures", file=sys.stderr, flush=True)
         return False
     return True
 
 
 def square_pixels(item: Item, side: int) -> np.ndarray:
-    """The centre of an item's photo as (side, side, 3) uint8, turned upright.
+    """Returns the centre of an item's photo, turned upright, as (side, side, 3) uint8.
 
     Raises:
-        UnreadablePhoto: the photo cannot be read; the item's id is named.
+        UnreadablePhoto: The photo is missing or cannot be read.
     """
     if item.photo is None:
-        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id} is absent")
+        raise UnreadablePhoto(item.id, f"the photo of recipe {item.id} is missing")
     try:
         if isinstance(item.photo, np.ndarray):
             photo = Image.fromarray(item.photo)
@@ -94,7 +91,6 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
         with photo:
             upright = ImageOps.exif_transpose(photo).convert("RGB")
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
-    # Pillow's ways to refuse a damaged file.
-    except (OSError, TypeError, ValueError, SyntaxError) as error:
+    except (OSError, TypeError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
         where = f" ({item.photo})" if isinstance(item.photo, Path) else ""
         raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} cannot be read: {error}") from None

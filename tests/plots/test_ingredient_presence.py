@@ -1,10 +1,10 @@
-"""Which recipes have an ingredient, and which ingredients are chosen, beside lists made by hand."""
+"""Which recipes contain an ingredient, and which ingredients are chosen, checked against hand-written lists."""
 
 import numpy as np
 import pytest
 
 from adamine_jax.gallery.files import Item
-from adamine_jax.plots import having
+from adamine_jax.plots.ingredient_presence import contain_ingredient, usual_name, visible_ingredients
 from adamine_jax.queries.changes import changed
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.text_encoder import TextEncoder
@@ -44,8 +44,8 @@ ITEMS = [Item(str(row), "", ingredients=lines) for row, lines in enumerate(LINES
         ("tomatoes", [8, 9]),
     ],
 )
-def test_a_recipe_has_what_would_be_taken_from_it(name, rows):
-    found = having.have(ITEMS, name)
+def test_a_recipe_contains_what_would_be_removed_from_it(name, rows):
+    found = contain_ingredient(ITEMS, name)
     assert np.flatnonzero(found).tolist() == rows
     for item, has in zip(ITEMS, found, strict=True):
         text = RecipeText(ingredients=item.ingredients)
@@ -62,11 +62,11 @@ def test_a_recipe_has_what_would_be_taken_from_it(name, rows):
         ("12", "12"),
     ],
 )
-def test_an_ingredient_has_the_name_that_lines_have_for_it(text, name):
-    assert having.usual_name(text) == name
+def test_the_usual_name_of_an_ingredient(text, name):
+    assert usual_name(text) == name
 
 
-def test_what_the_model_sees():
+def test_which_names_the_model_knows():
     encoder = Encoder.__new__(Encoder)
     encoder.texts = TextEncoder(["black_pepper", "salt"])
     seen = ("black pepper", "fresh black pepper", "pepper", "12", "For the sauce:", "Salt", "salt and pepper")
@@ -74,7 +74,7 @@ def test_what_the_model_sees():
 
 
 def recipes(*kinds):
-    """(how many, title, ingredients) → items."""
+    """(number, title, ingredients) → items."""
     return [
         Item(f"{kind}-{number}", title, ingredients=tuple(lines))
         for kind, (count, title, lines) in enumerate(kinds)
@@ -88,26 +88,28 @@ def known(*words):
 
 def test_ingredients_that_titles_name_come_first():
     items = recipes(
-        (30, "Dinner", ["salt", "rice"]),  # salt is everywhere, rice in nearly a third
+        (30, "Dinner", ["salt", "rice"]),  # salt is in all recipes, rice in nearly a third
         (20, "Plain", ["salt", "leek"]),
         (5, "Beetroot Soup", ["salt", "2 beetroots"]),
         (8, "Egg on Toast", ["1 egg", "salt"]),
         (9, "Toast", ["2 eggs", "salt"]),
-        (9, "Leek of the woods", ["salt", "dill"]),  # its title names a leek, but it has none
+        (9, "Leek of the woods", ["salt", "dill"]),  # its title names a leek that it does not contain
         (1, "Truffle Truffle", ["salt", "truffle"]),  # one recipe is too few
         (18, "Soup", ["salt", "soup"]),
     )
     every = known("salt", "rice", "leek", "beetroots", "egg", "eggs", "dill", "truffle")
-    assert having.telling(items, every) == ["egg", "beetroots", "leek", "dill"]
-    assert having.telling(items, known("salt", "eggs", "leek")) == ["eggs", "leek"], "words that the model knows"
-    assert having.telling(items[:1], every) == []
+    assert visible_ingredients(items, every) == ["egg", "beetroots", "leek", "dill"]
+    assert visible_ingredients(items, known("salt", "eggs", "leek")) == ["eggs", "leek"], (
+        "only words that the model knows"
+    )
+    assert visible_ingredients(items[:1], every) == []
 
 
 def test_names_that_contain_one_another_are_counted_together():
     items = recipes((15, "A", ["1 egg"]), (15, "B", ["2 eggs"]), (70, "C", ["leek"]))
-    assert having.telling(items, known("egg", "eggs")) == [], "30 % have an egg, 15 % call it so"
+    assert visible_ingredients(items, known("egg", "eggs")) == [], "30 % contain an egg under either name"
 
 
-def test_a_large_gallery_is_counted_all_over():
+def test_a_large_gallery_is_sampled_evenly():
     items = recipes((4000, "A", ["leek"]), (600, "B", ["dill"]), (600, "B", ["beetroots"]))
-    assert sorted(having.telling(items, known("leek", "dill", "beetroots"))) == ["beetroots", "dill"]
+    assert sorted(visible_ingredients(items, known("leek", "dill", "beetroots"))) == ["beetroots", "dill"]

@@ -1,4 +1,4 @@
-"""The dishes without their toppings: a vessel and what fills it, one drawing a dish, and where toppings may lie."""
+"""The drawings of dishes and toppings by name, and their cached images."""
 
 import dataclasses
 import functools
@@ -7,22 +7,24 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from data_builders.kitchen import savoury_bases, sweet_bases
+from data_builders.kitchen import savoury_bases, savoury_toppings, sweet_bases, sweet_toppings
 from data_builders.kitchen.canvas import Canvas
+from data_builders.kitchen.dishes import EITHER, SAVOURY, SWEET
 from data_builders.kitchen.places import CAKE, MAKI, OMELETTE, POTATOES, SMOOTHIE, STICKS, grid, in_disc
 
-VARIANTS = 6  # drawings of each dish, with other vessels and fillings
+BASE_VARIANTS, TOPPING_VARIANTS = 6, 3
+"""Numbers of drawings of each dish (different vessels and fillings) and of each topping (small irregularities)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    """One dish as it is drawn.
+    """A dish without its toppings.
 
     Attributes:
-        draw: draws vessel and filling on a canvas: `draw(canvas, rng, variant)`.
-        slots: (n, 2) places for toppings, in the canvas's units.
-        turn: the photo turns the dish by at most this many degrees each way.
-        topping: width of a topping, in the canvas's units.
+        draw: Function `draw(canvas, rng, variant)` that draws the vessel and its content.
+        slots: (n, 2) positions for toppings in canvas units.
+        turn: Maximum rotation of the dish in the photo, in degrees in either direction.
+        topping: Width of a topping in canvas units.
     """
 
     draw: Callable[[Canvas, np.random.Generator, int], None]
@@ -32,11 +34,19 @@ class Base:
 
 
 @functools.cache
-def base_picture(name: str, variant: int, pixels: int) -> Image.Image:
-    """A dish without toppings as an RGBA picture, `pixels` wide; the same for the same arguments."""
+def base_image(name: str, variant: int, pixels: int) -> Image.Image:
+    """Returns a dish without toppings as an RGBA image, `pixels` wide."""
     canvas = Canvas(pixels)
     BASES[name].draw(canvas, np.random.default_rng([variant, *name.encode()]), variant)
-    return canvas.picture()
+    return canvas.image()
+
+
+@functools.cache
+def topping_image(name: str, variant: int, pixels: int) -> Image.Image:
+    """Returns a topping as an RGBA image, `pixels` wide, that fills its square."""
+    canvas = Canvas(pixels)
+    TOPPINGS[name](canvas, np.random.default_rng([variant, *name.encode()]))
+    return canvas.image()
 
 
 BASES: dict[str, Base] = {
@@ -60,4 +70,9 @@ BASES: dict[str, Base] = {
     "sandwich": Base(savoury_bases.sandwich, grid((-0.66, -0.28, 0.28, 0.66), (-0.5, -0.1, 0.3, 0.68)), 25, 0.42),
     "potato": Base(savoury_bases.potato, POTATOES, 25, 0.42),
     "bento": Base(savoury_bases.bento, grid((-0.64, -0.26, 0.26, 0.64), (-0.66, -0.24, 0.2, 0.6)), 15, 0.42),
+}
+TOPPINGS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
+    name: getattr(module, name)
+    for module, names in ((savoury_toppings, SAVOURY | EITHER), (sweet_toppings, SWEET))
+    for name in names
 }

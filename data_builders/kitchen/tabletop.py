@@ -1,4 +1,4 @@
-"""What the dish stands on and what lies beside it: table textures, cutlery, a napkin."""
+"""Draws the table top and the objects beside the dish: cutlery, a napkin, a saucer."""
 
 import functools
 import math
@@ -9,11 +9,11 @@ from PIL import Image, ImageFilter
 from data_builders.kitchen.canvas import Canvas, darker, lighter, mix
 
 _TEXTURES = ("wood", "gingham", "marble", "stone", "stripes", "plain")
-_TABLE_SCALE = 2.2  # side of a texture, in shorter sides of the photo: room to crop anywhere
+_TABLE_SCALE = 2.2  # width of a texture relative to the shorter side of the photo, so that crops differ
 
 
 def table(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A table top in a random texture, colour and place: RGB, width × height pixels."""
+    """Returns a random crop of a table top with a random texture and colour, RGB."""
     kind = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     texture = _texture(kind, round(_TABLE_SCALE * min(width, height)))
     upright = bool(rng.integers(2))
@@ -40,7 +40,7 @@ def table(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 @functools.cache
 def _texture(kind: str, pixels: int) -> Image.Image:
-    """A grey texture, light where it is bright; `pixels` wide."""
+    """Returns a greyscale texture, `pixels` wide."""
     rng = np.random.default_rng([pixels, *kind.encode()])
     y, x = np.mgrid[0:pixels, 0:pixels] * (2 * _TABLE_SCALE / pixels)
     if kind == "wood":
@@ -64,7 +64,7 @@ def _texture(kind: str, pixels: int) -> Image.Image:
 
 
 def _noise(rng: np.random.Generator, pixels: int, blur: int) -> np.ndarray:
-    """Smooth noise of mean 0 and deviation 1: (pixels, pixels) float64."""
+    """Returns (pixels, pixels) float64 smooth noise with mean 0 and standard deviation 1."""
     grey = Image.fromarray(rng.integers(0, 256, (pixels, pixels), dtype=np.uint8))
     noise = np.asarray(grey.filter(ImageFilter.GaussianBlur(blur * pixels / 400)), np.float64)
     return (noise - noise.mean()) / (noise.std() + 1e-9)
@@ -72,10 +72,10 @@ def _noise(rng: np.random.Generator, pixels: int, blur: int) -> np.ndarray:
 
 @functools.cache
 def distractor(kind: str, pixels: int) -> Image.Image:
-    """Something beside the dish ("fork", "knife", "spoon", "napkin", "saucer"): RGBA, `pixels` wide."""
+    """Returns one of `DISTRACTORS` as an RGBA image, `pixels` wide."""
     canvas = Canvas(pixels)
     _DISTRACTORS[kind](canvas)
-    return canvas.picture()
+    return canvas.image()
 
 
 def _fork(c: Canvas) -> None:
