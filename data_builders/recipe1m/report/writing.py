@@ -44,7 +44,7 @@ def _head(report: Report) -> list[str]:
         for name, value in vars(report.options).items()
         if value != getattr(Options, name)
     ]
-    options = f"Options: {', '.join(changed)}; all others have their default values." if changed else "Default options."
+    options = f"Options: {', '.join(changed)}; the others have their defaults." if changed else "Default options."
     lines = ["# Recipe1M: kept and dropped recipes", "", options, "", *_counts("recipes", rows), ""]
     if report.sample:
         lines += [f"Random sample of {len(report.sample)} kept recipes:", ""]
