@@ -31,11 +31,7 @@ _STOP, _PUT, _LONG_PUT = b".pr"
 
 
 def check_instructions(data: bytes, start: int = 0) -> None:
-    """Checks the pickle in `data[start:]`.
-
-    Raises:
-        ValueError: An instruction is unknown or requests more than the data can contain, or the pickle is truncated.
-    """
+    """Raises a `ValueError` if the pickle in `data[start:]` is truncated or requests more than it can contain."""
     position = start
     while True:
         position = harmless.end() if (harmless := _HARMLESS.match(data, position)) else position
@@ -76,11 +72,7 @@ def budget(size: int) -> Generator[None]:
 
 
 def spend(size: int) -> None:
-    """Counts `size` bytes of values built from a pickle.
-
-    Raises:
-        ValueError: The budget is exceeded.
-    """
+    """Counts `size` bytes built from a pickle; raises a `ValueError` if they exceed the budget."""
     remaining = _remaining.get()
     remaining[0] -= size
     if remaining[0] < 0:

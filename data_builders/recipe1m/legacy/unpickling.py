@@ -117,18 +117,7 @@ STAND_INS = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Resolves names to stand-ins and refuses all others.
-
-    Args:
-        file: File positioned at the pickle.
-        **options: Options of `pickle.Unpickler`.
-
-    Attributes:
-        stand_ins: Stand-in of each (module, name).
-
-    Raises:
-        ValueError: See `check_instructions`.
-    """
+    """Resolves names to `stand_ins`, by (module, name), and refuses all others; see also `check_instructions`."""
 
     stand_ins: Mapping[tuple[str, str], Any] = STAND_INS
 
@@ -168,11 +157,7 @@ def load_pickles(path: Path, number: int) -> list[Any]:
 
 
 def array(value: Any, limit: int) -> np.ndarray:
-    """Returns the array of an `Array` or of nested lists of numbers.
-
-    Raises:
-        ValueError: Nested lists have more than `limit` numbers, because they contain the same list many times.
-    """
+    """Returns the array of an `Array`, or of nested lists with at most `limit` numbers."""
     if isinstance(value, Array):
         return value.values
     if (number := numbers_in(value)) > limit:
@@ -181,11 +166,7 @@ def array(value: Any, limit: int) -> np.ndarray:
 
 
 def load_words(path: Path) -> tuple[list[str], np.ndarray]:
-    """Reads a `vocab.pkl`, a pickled (matrix, words).
-
-    Returns:
-        V words and their (V, D) vectors.
-    """
+    """Reads a `vocab.pkl`, a pickled (matrix, words); returns V words and their (V, D) vectors."""
     (content,) = load_pickles(path, 1)
     size = path.stat().st_size
     try:
@@ -219,11 +200,7 @@ def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
 
 
 def text(value: Any) -> str:
-    """Returns a string of a pickle written by Python 2 or 3.
-
-    Raises:
-        TypeError: The value is not a string.
-    """
+    """Returns a string of a pickle written by Python 2 or 3; raises a `TypeError` for other values."""
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"{type(value).__name__} instead of a string")
     return value.decode(errors="replace") if isinstance(value, bytes) else storable(value)

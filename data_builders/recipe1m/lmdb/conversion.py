@@ -52,11 +52,7 @@ _VECTORS_NOTE = (
 
 
 def vocabulary_file(source: Path, options: Options) -> Path:
-    """Returns the file of word vectors: `options.vocab`, or else the one in the source folder.
-
-    Raises:
-        UserError: No vocabulary was found.
-    """
+    """Returns `options.vocab` or the vocabulary in the source folder; raises a `UserError` if there is neither."""
     if options.vocab:
         return options.vocab
     for suffix in ("bin", "pkl", "txt"):
@@ -124,11 +120,7 @@ class LmdbConversion:
         self.vocabulary: Vocabulary  # set by `check`
 
     def prepare(self) -> None:
-        """Reads, filters and spools the recipes.
-
-        Raises:
-            UserError: The folder cannot be used, or none of its recipes is kept.
-        """
+        """Reads, filters and spools the recipes; raises a `UserError` if none is kept."""
         self._spool = Spool(self._folder / "spool")
         with contextlib.closing(self._spool):
             self.check()
@@ -195,7 +187,7 @@ class LmdbConversion:
         removed = filters.read_removed(self._source, self._options.published_split)
         with open_partition(folder, (*data_lmdb.RECIPES, *data_lmdb.PHOTOS)) as database:
             records = database.recipes(partition, self._options.images_per_recipe)
-            number = len(database)
+            number = len(database["ids"])
             if self._options.limit:
                 number = min(number, max(self._options.limit - self.report.records.total(), 0))
             records = itertools.islice(records, number)

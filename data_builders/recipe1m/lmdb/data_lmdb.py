@@ -10,7 +10,7 @@
     imnames, ims         path of a photo and the photo itself, by position
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +69,7 @@ class StoredRecipe:
 
 
 def folders(source: Path) -> dict[str, Path]:
-    """Returns the folder of each existing partition.
-
-    Raises:
-        UserError: No partition exists.
-    """
+    """Returns the folder of each existing partition; raises a `UserError` if there is none."""
     paths = {name: source / FOLDER / name for name in PARTITIONS}
     found = {name: path for name, path in paths.items() if path.is_dir()}
     if not found:
@@ -88,27 +84,12 @@ def open_partition(folder: Path, names: tuple[str, ...]) -> Generator["Partition
         yield Partition({name: stack.enter_context(closing(Environment(folder, name))) for name in names})
 
 
-class Partition:
+class Partition(dict[str, Environment]):
     """The open databases of a partition, by name."""
 
-    def __init__(self, databases: Mapping[str, Environment]):
-        self._databases = databases
-
-    def __getitem__(self, name: str) -> Environment:
-        return self._databases[name]
-
-    def __len__(self) -> int:
-        """Returns the number of recipes."""
-        return len(self["ids"])
-
     def recipes(self, partition: str, max_photos: int) -> Iterator[StoredRecipe | Unusable]:
-        """Yields the recipes in the order of their numbers.
-
-        Args:
-            partition: Name of the partition, reported with unusable records.
-            max_photos: Maximum number of photos read per recipe.
-        """
-        for number in range(len(self)):
+        """Yields the recipes with their first photos; `partition` is reported with unusable records."""
+        for number in range(len(self["ids"])):
             name = f"record {number}"
             try:
                 name = f"{name} {(identity := self['ids'].text(number))!r}"
@@ -118,7 +99,7 @@ class Partition:
 
     def sentences(self, length: int) -> Iterator[Sentences]:
         """Yields the sentence vectors, of this length, of the recipes in the order of their numbers."""
-        for number in range(len(self)):
+        for number in range(len(self["ids"])):
             identity = ""
             try:
                 identity = self["ids"].text(number)
@@ -156,8 +137,8 @@ class Partition:
         if not ingredient_ids or ingredient_ids[-1] != END_ID or min(ingredient_ids) < END_ID:
             raise BadValueError(f"ingrs: not ingredient ids terminated by the end mark {END_ID}")
         listed = self["numims"].integer(number, 0)
-        places = self["impos"].integers(number)[:listed]
-        if len(places) < listed:
+        positions = self["impos"].integers(number)[:listed]
+        if len(positions) < listed:
             raise BadValueError("impos: fewer positions than numims")
         return StoredRecipe(
             identity,
@@ -165,38 +146,31 @@ class Partition:
             ingredient_ids,
             self["rlens"].integer(number, 0),
             listed,
-            [self._photo(place) for place in places[:max_photos]],
+            [self._photo(position) for position in positions[:max_photos]],
         )
 
-    def _photo(self, place: int) -> StoredPhoto:
-        name = f"place {place}"
+    def _photo(self, position: int) -> StoredPhoto:
+        name = f"place {position}"
         try:
-            if place < 1:
+            if position < 1:
                 raise BadValueError("impos: a position below 1")
-            name = self["imnames"].text(place - 1).rpartition("/")[2]
+            name = self["imnames"].text(position - 1).rpartition("/")[2]
             if not IMAGE_ID.fullmatch(name):
                 raise BadValueError("imnames: the file name is not 10 hex digits and .jpg")
-            return StoredPhoto(name, self["ims"].pickled(place - 1))
+            return StoredPhoto(name, self["ims"].pickled(position - 1))
         except BadValueError as error:
             return StoredPhoto(name, None, str(error))
 
 
 class StoredVectors:
-    """The sentence vectors of `data_lmdb`, as a `sentences.Source`.
-
-    Args:
-        source: Folder that contains `data_lmdb`.
-
-    Raises:
-        UserError: A database cannot be opened, or none has a readable vector.
-    """
+    """The sentence vectors of the `data_lmdb` in a folder, as a `sentences.Source`."""
 
     def __init__(self, source: Path):
         self._folders = folders(source)
         self.recipes, self.rows, self.length = {}, 0, 0
         for name, folder in self._folders.items():
             with open_partition(folder, SENTENCES) as stored:
-                self.recipes[name] = len(stored)
+                self.recipes[name] = len(stored["ids"])
                 self.rows += len(stored["stvecs"])
                 self.length = self.length or stored.length()
         if not self.length:

@@ -18,11 +18,7 @@ class BadValueError(Exception):
 
 
 def environment_file(folder: Path, name: str) -> Path:
-    """Returns the data file of an environment, which is stored as a file or as a folder with `data.mdb`.
-
-    Raises:
-        UserError: The file is missing.
-    """
+    """Returns the data file of an environment, which is that file or a folder with `data.mdb`."""
     path = folder / f"{name}.lmdb"
     file = path / "data.mdb" if path.is_dir() else path
     if not file.is_file():
@@ -31,15 +27,14 @@ def environment_file(folder: Path, name: str) -> Path:
 
 
 class Environment:
-    """A database that maps numbers to pickles. It is memory-mapped; only requested records are read.
+    """A memory-mapped database of numbers and pickles.
 
     Args:
         folder: Folder of the partition.
         name: Name of the environment without `.lmdb`.
 
     Raises:
-        UserError: The database is missing, truncated, damaged or not of `data_lmdb`, or the package `lmdb` is not
-            installed.
+        UserError: The database is missing or damaged, or the package `lmdb` is not installed.
     """
 
     def __init__(self, folder: Path, name: str):
@@ -65,12 +60,7 @@ class Environment:
         return self._entries
 
     def pickled(self, number: int) -> bytes:
-        """Returns the pickle of a record.
-
-        Raises:
-            BadValueError: The record is missing.
-            UserError: The database is damaged.
-        """
+        """Returns the pickle of a record; raises a `BadValueError` if it is missing."""
         # The pickle of a damaged number can be longer than LMDB's keys.
         value = self._get(number, self._protocol) if number.bit_length() < 64 else None
         if value is None:
@@ -78,11 +68,7 @@ class Environment:
         return value
 
     def value(self, number: int) -> Any:
-        """Returns the value of a record; see `lmdb_pickles.loads`.
-
-        Raises:
-            BadValueError: The record is missing or cannot be read.
-        """
+        """Returns the value of a record; raises a `BadValueError` if it is missing or cannot be read."""
         data = self.pickled(number)
         try:
             return lmdb_pickles.loads(data)
@@ -105,7 +91,6 @@ class Environment:
         return self._converted(unpickling.text, number)
 
     def close(self) -> None:
-        """Closes the database."""
         self._environment.close()
 
     def _converted(self, convert: Callable, number: int) -> Any:

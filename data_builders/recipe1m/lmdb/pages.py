@@ -41,11 +41,7 @@ class _DamagedPageError(Exception):
 
 
 def check_pages(path: Path) -> None:
-    """Walks the tree of a database. A file of another format is accepted here and rejected by LMDB.
-
-    Raises:
-        UserError: The file is truncated or a page is damaged.
-    """
+    """Raises a `UserError` if a database is truncated or damaged. Other files are rejected later, by LMDB."""
     with path.open("rb") as file:
         start = file.read(_HEADER + _START.size)
         if len(start) < _HEADER + _START.size or _START.unpack_from(start, _HEADER)[:2] != _MAGIC:

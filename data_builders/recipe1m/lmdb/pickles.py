@@ -71,11 +71,7 @@ class Picture(metaclass=_Sealed):
         self._state = state
 
     def image(self) -> Image.Image:
-        """Returns the image.
-
-        Raises:
-            UserError: The image is damaged, too large, or of an unsupported mode.
-        """
+        """Returns the image; raises a `UserError` if it is damaged, too large, or of an unsupported mode."""
         try:
             _info, mode, size, palette, data = self._state[:5]
             mode, (width, height) = unpickling.text(mode), map(operator.index, size)
@@ -170,11 +166,7 @@ class _Unpickler(unpickling.Unpickler):
 
 
 def loads(data: bytes) -> Any:
-    """Reads a pickle; returns arrays and tensors as `unpickling.Array`, and images as `Picture`.
-
-    Raises:
-        UserError: The pickle is damaged or calls anything other than the stand-ins.
-    """
+    """Reads a pickle; returns arrays and tensors as `unpickling.Array`, and images as `Picture`."""
     try:
         with budget(len(data)):
             return _Unpickler(io.BytesIO(data), encoding="bytes").load()
@@ -185,11 +177,7 @@ def loads(data: bytes) -> Any:
 
 
 def picture(data: bytes) -> Image.Image:
-    """Reads the image in a pickle.
-
-    Raises:
-        UserError: See `loads` and `Picture.image`; or the pickle is not an image.
-    """
+    """Reads the image in a pickle; raises a `UserError` if it is damaged or something else."""
     value = loads(data)
     if not isinstance(value, Picture):
         raise UserError("the pickle is not an image")
@@ -197,11 +185,7 @@ def picture(data: bytes) -> Image.Image:
 
 
 def integer(value: Any) -> int:
-    """Returns a number, or the only number of a list, array or tensor, as an integer.
-
-    Raises:
-        ValueError: The value is not one integer.
-    """
+    """Returns a number, or the only one of a list, array or tensor; raises a `ValueError` if it is not an integer."""
     numbers = integers([value] if isinstance(value, (int, float)) else value)
     if len(numbers) != 1:
         raise ValueError(f"{len(numbers)} numbers instead of one")
@@ -209,11 +193,7 @@ def integer(value: Any) -> int:
 
 
 def integers(value: Any) -> list[int]:
-    """Returns the numbers of a list, array or tensor as integers.
-
-    Raises:
-        ValueError: The value is something else, or a number is not an integer.
-    """
+    """Returns the numbers of a list, array or tensor; raises a `ValueError` if one is not an integer."""
     numbers = value.values.reshape(-1).tolist() if isinstance(value, unpickling.Array) else value
     if not isinstance(numbers, (list, tuple)):
         raise ValueError(f"{type(numbers).__name__} instead of numbers")

@@ -7,7 +7,7 @@ from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.report.groups import Group, by_size
 
-# Number of items that the summary names per reason; dropped.tsv names all of them.
+# Number of items that the summary names per reason; dropped.tsv lists all of them.
 _NAMED = 3
 _EXAMPLE_CHARS = 60
 _ALL = "all"
@@ -38,11 +38,7 @@ class Report:
         self._removed_chars = 0
 
     def broken(self, where: str, what: str) -> None:
-        """Reports unreadable input.
-
-        Raises:
-            UserError: `skip_broken` is false.
-        """
+        """Reports unreadable input; raises a `UserError` unless `skip_broken`."""
         if not self._skip_broken:
             raise UserError(f"{where}: {what}; fix it, or add --skip-broken to leave it out")
         self.drop(where, "cannot be read", what)
@@ -60,7 +56,6 @@ class Report:
         self._write("photo", where, detail or kind, listed)
 
     def note(self, text: str) -> None:
-        """Adds a note to the summary."""
         self.notes.append(" ".join(text.split()))
 
     def no_recipe(self, name: str) -> None:
@@ -79,7 +74,6 @@ class Report:
                 self.example, self._removed_chars = (shown(line), name), len(line) - len(name)
 
     def close(self) -> None:
-        """Closes dropped.tsv."""
         self._file.close()
 
     def summary(self) -> str:

@@ -21,11 +21,7 @@ _JSON = json.JSONDecoder(parse_int=lambda digits: (int if len(digits) < 100 else
 
 
 def parse_json(text: str) -> Any:
-    """Parses a JSON text.
-
-    Raises:
-        ValueError: The text is not JSON; the message names the problem and its position.
-    """
+    """Parses a JSON text; raises a `ValueError` with the problem and its position."""
     try:
         return _JSON.decode(text)
     except json.JSONDecodeError as error:
@@ -91,10 +87,7 @@ def _rows(rows: Any, path: Path, report: Report) -> Iterator[tuple[int, list[str
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """Returns a tab for .tsv; otherwise the delimiter that yields the most known columns.
-
-    Spreadsheets write semicolons in many locales.
-    """
+    """Returns a tab for .tsv, otherwise the delimiter (it depends on the locale) that yields the most known columns."""
     if path.suffix.lower() == ".tsv":
         return "\t"
 

@@ -20,13 +20,7 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo that can be read.
-
-    Attributes:
-        listed: Path as written in the record.
-        path: The file.
-        digest: Hexadecimal SHA-256 of its bytes.
-    """
+    """A readable photo: the path as listed in the record, the file, and the hexadecimal SHA-256 of its bytes."""
 
     listed: str
     path: Path
@@ -43,12 +37,7 @@ class PhotoProblem:
 
 
 class PhotoFinder:
-    """Finds photos and caches their digests.
-
-    Args:
-        root: Input folder.
-        allow_outside: Whether to accept photos outside `root`.
-    """
+    """Finds photos in the input folder `root`, and with `allow_outside` in others, and caches their digests."""
 
     def __init__(self, root: Path, *, allow_outside: bool):
         self._root, self._allow_outside = os.path.realpath(root), allow_outside

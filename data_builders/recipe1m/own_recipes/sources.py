@@ -24,11 +24,7 @@ _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 
 
 def read_source(source: Path, report: Report) -> Iterator[Entry]:
-    """Yields the records of a file or folder.
-
-    Raises:
-        UserError: The source is missing, empty or of an unsupported type.
-    """
+    """Yields the records of a file or folder; raises a `UserError` if it is missing, empty or unsupported."""
     suffix = source.suffix.lower()
     if source.is_dir():
         yield from _read_folder(source, report)
@@ -48,10 +44,7 @@ def read_source(source: Path, report: Report) -> Iterator[Entry]:
 
 
 def _read_folder(folder: Path, report: Report) -> Iterator[Entry]:
-    """Yields the recipes of all JSON files and pages below a folder, in the order of their paths.
-
-    Hidden files and folders are skipped because they belong to other programs.
-    """
+    """Yields the recipes of all JSON files and pages below a folder in the order of their paths, except hidden ones."""
     names = sorted(
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, files in os.walk(folder)
@@ -74,14 +67,7 @@ def _read_folder(folder: Path, report: Report) -> Iterator[Entry]:
 
 
 def _read_document(path: Path, name: str, report: Report, *, every_record: bool = False) -> Iterator[Entry]:
-    """Yields the recipes of a JSON file or a page.
-
-    Args:
-        path: The file.
-        name: Name of the file in messages.
-        report: Report of records that cannot be read.
-        every_record: Whether all elements of a JSON list are taken as recipes.
-    """
+    """Yields the recipes of a JSON file or page called `name`; with `every_record`, all elements of a JSON list."""
     try:
         if not path.stat().st_size:
             report.broken(name, "the file is empty")

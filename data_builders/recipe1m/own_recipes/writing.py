@@ -82,11 +82,7 @@ class Layers:
         self._folder, self._layers, self._rows = folder, layers, rows
 
     def add(self, recipe: Placed, names: list[tuple[str, bool]]) -> None:
-        """Writes a recipe with its ingredient names and copies its photos.
-
-        Raises:
-            UserError: A photo was changed or removed since it was read.
-        """
+        """Writes a recipe and copies its photos; raises a `UserError` if a photo was changed since it was read."""
         draft = recipe.draft
         self._add(
             "layer1",

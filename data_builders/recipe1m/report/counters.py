@@ -11,21 +11,15 @@ _MAX_CHARS = 100
 
 
 class Distribution:
-    """Counts how often each integer occurs, e.g. as the length of a text.
-
-    Attributes:
-        counts: Number of occurrences of each integer.
-    """
+    """Counts how often each integer occurs, e.g. as the length of a text."""
 
     def __init__(self):
         self.counts: Counter[int] = Counter()
 
     def add(self, value: int) -> None:
-        """Counts an integer."""
         self.counts[value] += 1
 
     def total(self) -> int:
-        """Returns the number of counted integers."""
         return self.counts.total()
 
     def quantiles(self) -> dict[str, int]:
@@ -71,7 +65,6 @@ class FrequentTexts:
         self.error = 0
 
     def add(self, texts: Iterable[str]) -> None:
-        """Counts each of the texts."""
         for text in texts:
             self._counts[text[:_MAX_CHARS]] += 1
             if len(self._counts) > 2 * self._capacity:
@@ -84,5 +77,4 @@ class FrequentTexts:
         return sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:number]
 
     def __len__(self) -> int:
-        """Returns the number of different texts in memory."""
         return len(self._counts)

@@ -108,17 +108,12 @@ class Report:
         ]
 
     def show(self, load: Callable[[str, str], Photo]) -> None:
-        """Loads the photos of the sample, which a conversion on a cluster does not return.
-
-        Args:
-            load: Function of a partition and a photo id that returns the photo.
-        """
+        """Loads the photos of the sample, which a conversion on a cluster does not return, by partition and id."""
         self.sample = [
             sampled.with_item(photo=load(sampled.partition, sampled.photo_id).jpeg) for sampled in self.sample
         ]
 
     def close(self) -> None:
-        """Closes the file of dropped records and photos."""
         if self._dropped_file:
             self._dropped_file.close()
 
@@ -127,7 +122,6 @@ class Report:
         return self.kept + sum((group.counts for group in self.dropped.values()), Counter()) == self.records
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the report as JSON values."""
 
         def by_partition(counts: Counter[str]) -> dict[str, int]:
             return {"all": counts.total(), **_columns(counts)}
@@ -224,13 +218,11 @@ class Report:
         return "\n".join(lines)
 
     def photos_summary(self) -> str:
-        """Returns the numbers of photos in one sentence."""
         problems = [f"{group.counts.total():,} {kind}" for kind, group in by_size(self.photo_problems)]
         beyond = [f"{self.photos_beyond.total():,} over the limit per recipe"] if self.photos_beyond.total() else []
         return ", ".join([f"{self.photos_used.total():,} used", *problems, *beyond])
 
     def sizes_summary(self) -> str:
-        """Returns the formats and sizes of the used photos in one sentence."""
         formats = ", ".join(f"{count:,} {name}" for name, count in self.contents.formats.most_common())
         small = self.smaller_photos()
         return (
@@ -239,7 +231,6 @@ class Report:
         )
 
     def words_summary(self) -> str:
-        """Returns the numbers of words in one sentence."""
         return (
             f"the vocabulary ({self.vocabulary['source']}, {self.vocabulary['words']:,} words) lacks "
             f"{share(self.unknown_words, self.words)} of {self.words:,} instruction words and "
@@ -247,7 +238,6 @@ class Report:
         )
 
     def duplicates_summary(self) -> str:
-        """Returns the numbers of duplicates in one sentence."""
 
         def described(kind: str, partitions: tuple[str, ...], shared: Shared) -> str:
             if len(partitions) == 1:
@@ -263,7 +253,6 @@ class Report:
         return ", ".join(duplicates) or "no photo or text occurs twice"
 
     def classes_summary(self) -> str:
-        """Returns the numbers of classes in one sentence."""
         if len(self.classes) == 1:
             return "none; every kept recipe is background"
         background = self.classes[0][1]

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-# Number of items that a report names per reason; `dropped.tsv` names all of them.
+# Number of items that a report names per reason; `dropped.tsv` lists all of them.
 NAMED = 10
 
 
@@ -15,7 +15,6 @@ class Group:
     first: list[str] = field(default_factory=list)
 
     def add(self, partition: str, name: str) -> None:
-        """Counts an item."""
         self.counts[partition] += 1
         if len(self.first) < NAMED:
             self.first.append(name)

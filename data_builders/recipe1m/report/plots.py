@@ -25,15 +25,7 @@ _MARGIN, _GAP, _SIDE, _CAPTION = 0.15, 0.16, 1.9, 1.12
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Draws histograms of the kept recipes' lengths and photo sizes, and the sizes of the classes.
-
-    Args:
-        report: Completed report.
-        folder: Folder to write `report.png` and `report.svg` to.
-
-    Returns:
-        The paths of the two files.
-    """
+    """Draws histograms of lengths and photo sizes, and the class sizes; returns `report.png` and `report.svg`."""
     lengths = report.contents.lengths
     with style.styled():
         figure = Figure(figsize=(9.6, 5.2), layout="constrained")
@@ -134,15 +126,7 @@ def _note(axes: Axes, text: str) -> None:
 
 
 def write_contact_sheet(sample: Sequence[Sampled], path: Path) -> Path:
-    """Draws the photos of a sample with titles, partitions, classes and ingredients, as a deterministic file.
-
-    Args:
-        sample: Recipes to draw, at least one.
-        path: Output file (.jpg, .png or .svg).
-
-    Returns:
-        `path`.
-    """
+    """Draws a sample of at least one recipe: photos, titles, partitions, classes and ingredients. Returns `path`."""
     columns, rows = min(_COLUMNS, len(sample)), -(-len(sample) // _COLUMNS)
     with style.styled():
         page = Page(2 * _MARGIN + columns * (_SIDE + _GAP) - _GAP, 2 * _MARGIN + rows * (_SIDE + _CAPTION))

@@ -112,7 +112,7 @@ def _duplicates(report: Report) -> list[str]:
         return [*lines, "No photo or text occurs twice, within a partition or in two of them.", ""]
     lines += [
         "Photos with identical stored files, and recipes whose title, ingredients and instructions are the same text "
-        "except for case and white space. A model is tested on its training data where train and test share items. "
+        "except for case and white space. Items that train shares with val or test make their results too optimistic. "
         "Within a partition, all but the first item are counted.",
         "",
     ]
@@ -125,15 +125,10 @@ def _classes(report: Report) -> list[str]:
     lines = ["## Classes", "", _sentence(report.classes_summary()), ""]
     background = report.classes[0][1]
     partitions = [name for name in PARTITIONS if report.kept[name]]
-    rows = [
-        ("kept recipes", report.kept.total(), *(report.kept[name] for name in partitions)),
-        ("without a class", background.total(), *(background[name] for name in partitions)),
-        (
-            "share",
-            share(background.total(), report.kept.total()),
-            *(share(background[name], report.kept[name]) for name in partitions),
-        ),
-    ]
+    kept = [report.kept.total(), *(report.kept[name] for name in partitions)]
+    without = [background.total(), *(background[name] for name in partitions)]
+    shares = [share(part, whole) for part, whole in zip(without, kept, strict=True)]
+    rows = [("kept recipes", *kept), ("without a class", *without), ("share", *shares)]
     lines += [*table(["background", "all", *partitions], rows), ""]
     largest = sorted(report.classes[1:], key=lambda entry: -entry[1].total())[:LARGEST_CLASSES]
     rows = [(escaped(shown(name)), sizes) for name, sizes in largest]

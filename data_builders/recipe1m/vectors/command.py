@@ -13,11 +13,7 @@ from data_builders.recipe1m.vectors import skip_instructions
 
 
 def open_source(source: Path) -> sentences.Source:
-    """Opens the vectors of a folder's `encs_*.t7` files, or else of its `data_lmdb`.
-
-    Raises:
-        UserError: The folder has no vectors, or they cannot be used.
-    """
+    """Opens the vectors of a folder's `encs_*.t7` files, or else of its `data_lmdb`."""
     if not source.is_dir():
         raise UserError(f"--source {source}: no such folder; give the folder with encs_train_1024.t7, ...")
     if files := skip_instructions.encoding_files(source):

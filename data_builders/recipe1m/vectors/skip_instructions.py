@@ -39,14 +39,7 @@ class Encodings:
 
 
 class EncodingFiles:
-    """Files of sentence vectors, as a `sentences.Source`.
-
-    Args:
-        files: File of each partition, at least one; see `encoding_files`.
-
-    Raises:
-        UserError: A file is malformed, or the vectors of two files differ in length.
-    """
+    """Files of sentence vectors, by partition, as a `sentences.Source`; see `encoding_files`."""
 
     def __init__(self, files: dict[str, Path]):
         self._encodings = {name: read_encodings(path) for name, path in files.items()}
@@ -78,11 +71,7 @@ def encoding_files(source: Path) -> dict[str, Path]:
 
 
 def read_encodings(path: Path) -> Encodings:
-    """Reads a file; its vectors are memory-mapped.
-
-    Raises:
-        UserError: The file is not a Torch7 table, or a field is missing or of the wrong type.
-    """
+    """Reads a file except for its vectors, which are memory-mapped; raises a `UserError` if a field is malformed."""
     table = torch7.load(path)
     fields = [table.get(name.encode()) if isinstance(table, dict) else None for name in _FIELDS]
     if missing := [name for name, value in zip(_FIELDS, fields, strict=True) if value is None]:
