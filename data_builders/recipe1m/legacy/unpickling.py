@@ -84,10 +84,6 @@ def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: Any) -
     return array
 
 
-def _refuse_call(*_: Any) -> Any:
-    raise ValueError("an array is not built the way NumPy does it")
-
-
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"bytes are encoded as {shown(str(encoding))}")
@@ -109,7 +105,7 @@ STAND_INS = {
     **_either_core("multiarray", "_reconstruct", lambda *_: Array()),
     **_either_core("multiarray", "scalar", _scalar),
     **_either_core("numeric", "_frombuffer", _from_buffer),
-    ("numpy", "ndarray"): StandIn(_refuse_call),
+    ("numpy", "ndarray"): None,  # an argument of `_reconstruct`, which ignores it
     ("numpy", "dtype"): StandIn(lambda code, *_: _DType(code)),
     ("_codecs", "encode"): StandIn(_encode),
     ("collections", "OrderedDict"): StandIn(_dictionary),

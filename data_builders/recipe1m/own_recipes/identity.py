@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from data_builders.recipe1m.recipes import PARTITIONS
-
-ID = re.compile(r"[0-9a-fA-F]{10}")
+from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
 
 
 def text_digest(title: str, ingredients: Sequence[str], instructions: Sequence[str]) -> str:
@@ -61,7 +58,7 @@ def recipe_ids(given: Sequence[str], digests: Sequence[str], ties: Sequence[tupl
     ids: dict[int, str] = {}
     taken: set[str] = set()
     for number in order:
-        if ID.fullmatch(given[number]) and given[number].lower() not in taken:
+        if RECIPE_ID.fullmatch(given[number]) and given[number].lower() not in taken:
             ids[number] = given[number]
             taken.add(given[number].lower())
     repeats: Counter[str] = Counter()
@@ -74,7 +71,7 @@ def recipe_ids(given: Sequence[str], digests: Sequence[str], ties: Sequence[tupl
     from_text, moved = short_ids(keys.values(), taken)
     ids |= {number: from_text[key] for number, key in keys.items()}
     moved = set(moved)
-    changed = [n for n, key in keys.items() if ID.fullmatch(given[n]) or key != digests[n] or key in moved]
+    changed = [n for n, key in keys.items() if RECIPE_ID.fullmatch(given[n]) or key != digests[n] or key in moved]
     return [ids[number] for number in range(len(given))], sorted(changed)
 
 

@@ -23,7 +23,7 @@ from data_builders.recipe1m.own_recipes.photo_files import PhotoFile, PhotoFinde
 from data_builders.recipe1m.own_recipes.sources import read_source
 from data_builders.recipe1m.own_recipes.writing import Placed, new_folder, open_layers, write_classes
 from data_builders.recipe1m.passes.photos import map_in_order
-from data_builders.recipe1m.recipes import PARTITIONS
+from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
 
 CLASSES_FROM = ("category", "none")
 # Size of a group of recipes from which a shared photo is suspected to be a placeholder.
@@ -142,10 +142,10 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) ->
 
 def _without_repeats(found: list[_Found], report: Report) -> list[_Found]:
     """Drops records with the same text and photos as another one, unless both have ids."""
-    with_id = {recipe.content for recipe in found if identity.ID.fullmatch(recipe.draft.given_id)}
+    with_id = {recipe.content for recipe in found if RECIPE_ID.fullmatch(recipe.draft.given_id)}
     seen, kept = set(), []
     for recipe in found:
-        given = recipe.draft.given_id.lower() if identity.ID.fullmatch(recipe.draft.given_id) else ""
+        given = recipe.draft.given_id.lower() if RECIPE_ID.fullmatch(recipe.draft.given_id) else ""
         if (recipe.content, given) in seen or (not given and recipe.content in with_id):
             report.drop(recipe.draft.where, "the same text and photos as another record", recipe.draft.title)
             continue
@@ -164,7 +164,7 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
     group = identity.groups(keys)
     given = [recipe.partition for recipe in drafts]
     partitions, split = identity.partitions(ids, given, group, options.splits)
-    if other := sum(bool(recipe.given_id and not identity.ID.fullmatch(recipe.given_id)) for recipe in drafts):
+    if other := sum(bool(recipe.given_id and not RECIPE_ID.fullmatch(recipe.given_id)) for recipe in drafts):
         report.note(f"{other} ids are not 10 hexadecimal digits and were replaced; imported.tsv lists the new ids")
     if changed:
         first = ", ".join(f"{drafts[number].where} is {ids[number]}" for number in changed[:3])
@@ -207,9 +207,7 @@ def _write(folder: Path, placed: list[Placed], report: Report) -> None:
         text = f"recipes with {INSTRUCTION_LIMIT} or more instructions, which the converter leaves out"
         report.note(f"{text}: {many_instructions}; merge some of their steps")
     if many_ingredients:
-        text = (
-            f"recipes with {INGREDIENT_LIMIT - 1} or more ingredients, which the converter leaves out if all are known"
-        )
+        text = f"recipes with {INGREDIENT_LIMIT - 1} or more ingredients, left out by the converter if all are known"
         report.note(f"{text}: {many_ingredients}")
     for partition in PARTITIONS:
         if not report.with_photo[partition]:

@@ -14,10 +14,8 @@ from data_builders.recipe1m.own_recipes.import_report import Report
 # A longer cell is not part of a recipe; most likely a quote is missing.
 _MAX_CELL = 16 << 20
 _DELIMITERS = (",", ";", "\t")
-
-
 # int() refuses thousands of digits.
-_JSON = json.JSONDecoder(parse_int=lambda digits: (int if len(digits) < 100 else float)(digits), strict=False)
+_JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 100 else float(digits), strict=False)
 
 
 def parse_json(text: str) -> Any:

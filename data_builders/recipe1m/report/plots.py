@@ -44,7 +44,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def _histogram(axes: Axes, title: str, unit: str, distributions: dict[str, Distribution]) -> None:
-    """Draws bars of equal width. Outliers beyond the 99th percentile are cut off and noted in a corner."""
+    """Draws bars of equal width. Outliers beyond the 99th percentile are clipped and noted in a corner."""
     axes.set_title(title)
     axes.set_ylabel(unit)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

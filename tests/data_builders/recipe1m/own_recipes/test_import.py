@@ -181,7 +181,7 @@ def test_planted_mess_is_left_out_and_named(folder, out, capsys):
         "unused columns: rating, Notes",
         "ingredient lines: 29; 26 with a name, 2 without (such as headings), 1 uncertain: 2 cups",
         "note: recipes with 20 or more instructions, which the converter leaves out: 1; merge some of their steps",
-        "note: recipes with 19 or more ingredients, which the converter leaves out if all are known: 1",
+        "note: recipes with 19 or more ingredients, left out by the converter if all are known: 1",
     ):
         assert line in printed.splitlines(), line
 
