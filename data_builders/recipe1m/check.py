@@ -12,8 +12,8 @@ from adamine_jax.base.extras import require
 from data_builders.file_errors import told_in_one_line
 from data_builders.garbage import seldom_collected
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.report.files import write_report
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.dataset_report import Report
+from data_builders.recipe1m.report.writing import write_report
 from data_builders.recipe1m.sources import open_conversion
 
 _FILES = {"report.md", "report.json", "report.png", "report.svg", "contact_sheet.jpg", "dropped.tsv"}

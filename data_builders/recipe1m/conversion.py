@@ -27,13 +27,13 @@ from data_builders.recipe1m.classes import BigramCounter, class_of_title, food10
 from data_builders.recipe1m.layers.json_blocks import Block
 from data_builders.recipe1m.layers.reading import Layers, Seen
 from data_builders.recipe1m.layers.source_files import classes_file, vocabulary_file
-from data_builders.recipe1m.legacy.vocabulary import load_classes
+from data_builders.recipe1m.legacy.unpickling import load_classes
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.passes import photo_places, photos
 from data_builders.recipe1m.passes.photo_pass import TEXT, LoadPhotos, has_files, small_files, split_of
 from data_builders.recipe1m.passes.text_pass import Decide, Encoded, Fate, ReadWords
 from data_builders.recipe1m.recipes import Unusable
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.dataset_report import Report
 from data_builders.recipe1m.spool import Spool
 from data_builders.recipe1m.vocabulary import (
     Vocabulary,

@@ -16,7 +16,7 @@ from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.passes.photo_pass import TEXT
 from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.repeatable_writer import RepeatableWriter
-from data_builders.recipe1m.report.files import write_report
+from data_builders.recipe1m.report.writing import write_report
 from data_builders.recipe1m.sources import fingerprint, open_conversion
 
 # TensorFlow only writes files here; it must not take an accelerator's memory from a training run.

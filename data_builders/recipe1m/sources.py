@@ -12,7 +12,7 @@ from data_builders.recipe1m.lmdb import conversion as lmdb_conversion
 from data_builders.recipe1m.lmdb import data_lmdb
 from data_builders.recipe1m.lmdb.conversion import LmdbConversion
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.dataset_report import Report
 from data_builders.recipe1m.vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # Apache Beam may be absent

@@ -14,7 +14,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import save_array
 from adamine_jax.base.progress import Progress
 from adamine_jax.recipes.words import FIRST_WORD_ID
-from data_builders.recipe1m.legacy.vocabulary import load_words
+from data_builders.recipe1m.legacy.unpickling import load_words
 from data_builders.recipe1m.options import Options
 
 # With fewer words than this nearly everything is unknown: the minimum count does not suit the collection.

@@ -1,8 +1,9 @@
-"""A pickle of a few bytes can ask for gigabytes. Here what it may ask for is bounded by its own size.
+"""Bounds the memory that reading a pickle can take by the size of the pickle.
 
-Its instructions are looked through before it is read: none may announce more bytes than there are, or number what it
-remembers higher than there can be things to remember (the unpickler makes a table that long). What is made of its
-content is counted: the same bytes can be turned into an array again and again.
+A pickle of a few bytes can request gigabytes. Its instructions are checked before it is read: no length may exceed the
+remaining bytes, and no memo index may exceed the number of preceding bytes, because the unpickler allocates a table of
+that length. The values built from its content are counted, because the same bytes can be converted to an array many
+times.
 """
 
 import contextlib
@@ -11,87 +12,77 @@ import re
 from collections.abc import Generator
 from typing import Any
 
-# How many times a pickle's own size may be made of its content: a number that is named again takes two bytes, in an
-# array eight, and a second time as much as a list.
-_TIMES = 16
-_ALWAYS = 1 << 20
-_room: contextvars.ContextVar[list[int]] = contextvars.ContextVar("room")
+# Limit of the values built from a pickle, as a multiple of its size: a reference to a number takes two bytes in the
+# pickle and eight bytes both in a list and in an array.
+_FACTOR = 16
+_MINIMUM = 1 << 20
+_remaining: contextvars.ContextVar[list[int]] = contextvars.ContextVar("remaining")
 
-# Instructions of the protocols 0 to 5 (`pickletools` documents them) that neither remember anything nor hold a length.
+# Instructions of the protocols 0 to 5 (see `pickletools`) with neither a length nor a memo index to be checked.
 _HARMLESS = re.compile(
-    rb"(?:[(012NQR)\]}abdeltuos\x81\x85-\x89\x8f-\x94\x97\x98]"  # alone
+    rb"(?:[(012NQR)\]}abdeltuos\x81\x85-\x89\x8f-\x94\x97\x98]"  # without an argument
     rb"|[Khq\x80\x82].|[M\x83]..|[Jj\x84]....|[G\x95].{8}"  # followed by numbers
     rb"|[FILPSVg][^\n]*\n|[ci][^\n]*\n[^\n]*\n)*+",  # followed by lines
     re.DOTALL,
 )
-# Followed by a length, of so many bytes, and then by that many bytes.
+# Instructions followed by a length, which has this many bytes, and by a string of that length.
 _LENGTHS = {**dict.fromkeys(b"UC\x8a\x8c", 1), **dict.fromkeys(b"BTX\x8b", 4), **dict.fromkeys(b"\x8d\x8e\x96", 8)}
 _STOP, _PUT, _LONG_PUT = b".pr"
 
 
 def check_instructions(data: bytes, start: int = 0) -> None:
-    """Looks through the pickle that starts at a byte of `data`.
-
-    Raises:
-        ValueError: an instruction asks for more than the data can hold, or is none, or the pickle is cut off.
-    """
-    at = start
+    """Raises a `ValueError` if the pickle in `data[start:]` is truncated or requests more than it can contain."""
+    position = start
     while True:
-        at = harmless.end() if (harmless := _HARMLESS.match(data, at)) else at
-        code = data[at] if at < len(data) else None
+        position = harmless.end() if (harmless := _HARMLESS.match(data, position)) else position
+        code = data[position] if position < len(data) else None
         if code == _STOP:
             return
         if code == _LONG_PUT:
-            end = at + 5
-            _check_index(int.from_bytes(data[at + 1 : end], "little"), at - start)
+            end = position + 5
+            _check_index(int.from_bytes(data[position + 1 : end], "little"), position - start)
         elif code == _PUT:
-            end = data.find(b"\n", at) + 1
+            end = data.find(b"\n", position) + 1
             if not end:
-                raise ValueError("cut off")
-            _check_index(int(data[at + 1 : min(end, at + 20)]), at - start)
+                raise ValueError("truncated")
+            _check_index(int(data[position + 1 : min(end, position + 20)]), position - start)
         elif code in _LENGTHS:
-            behind = at + 1 + _LENGTHS[code]
-            end = behind + int.from_bytes(data[at + 1 : behind], "little")
+            content = position + 1 + _LENGTHS[code]
+            end = content + int.from_bytes(data[position + 1 : content], "little")
         else:
-            raise ValueError("cut off" if code is None else f"no instruction at byte {at:,}")
+            raise ValueError("truncated" if code is None else f"unknown instruction at byte {position:,}")
         if end > len(data):
-            raise ValueError("cut off")
-        at = end
+            raise ValueError("truncated")
+        position = end
 
 
-def _check_index(index: int, before: int) -> None:
-    if not 0 <= index <= before:
-        raise ValueError(f"thing number {index:,} cannot come after {before:,} bytes")
+def _check_index(index: int, preceding: int) -> None:
+    if not 0 <= index <= preceding:
+        raise ValueError(f"memo index {index:,} after only {preceding:,} bytes")
 
 
 @contextlib.contextmanager
-def room(size: int) -> Generator[None]:
-    """Within the block `spend` allows what suits a pickle of `size` bytes."""
-    token = _room.set([_TIMES * size + _ALWAYS])
+def budget(size: int) -> Generator[None]:
+    """Limits what `spend` accepts within the block to what suits a pickle of `size` bytes."""
+    token = _remaining.set([_FACTOR * size + _MINIMUM])
     try:
         yield
     finally:
-        _room.reset(token)
+        _remaining.reset(token)
 
 
 def spend(size: int) -> None:
-    """Counts `size` bytes that are made of what a pickle holds.
-
-    Raises:
-        ValueError: altogether they are more than such a pickle can be meant to hold.
-    """
-    left = _room.get()
-    left[0] -= size
-    if left[0] < 0:
-        raise ValueError("it would become much larger than it is")
+    """Counts `size` bytes built from a pickle; raises a `ValueError` if they exceed the budget."""
+    remaining = _remaining.get()
+    remaining[0] -= size
+    if remaining[0] < 0:
+        raise ValueError("its content is much larger than the pickle")
 
 
 def numbers_in(values: Any) -> int:
-    """How many numbers NumPy makes of lists in lists, all of which are as long as the first of their kind."""
+    """Returns the size of the array that NumPy makes of nested lists of equal lengths."""
     number = 1
-    while isinstance(values, (list, tuple)):
+    while isinstance(values, (list, tuple)) and number:
         number *= len(values)
-        if not number:
-            break
-        values = values[0]
+        values = values[0] if values else None
     return number

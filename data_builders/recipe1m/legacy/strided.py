@@ -1,4 +1,4 @@
-"""A tensor as PyTorch and Torch7 store it: sizes and strides on a flat row of numbers."""
+"""Tensors as PyTorch and Torch7 store them: sizes and strides on a flat storage."""
 
 import math
 import operator
@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_CODES = {"Byte": "u1", "Char": "i1", "Short": "<i2", "Int": "<i4", "Long": "<i8", "Float": "<f4", "Double": "<f8"}
+KINDS = {kind: np.dtype(code) for kind, code in _CODES.items()}
+"""The dtype of each kind of storage and tensor that PyTorch and Torch7 share."""
+
 
 def view(storage: np.ndarray, offset: int, sizes: Sequence[int], strides: Sequence[int]) -> np.ndarray:
-    """The tensor, without copying a number.
+    """Returns a tensor as a view of its storage.
 
     Args:
         storage: (n,) numbers.
-        offset: of the first element, in numbers.
-        sizes: of each dimension.
-        strides: from one element of a dimension to the next, in numbers.
+        offset: Position of the first element in the storage.
+        sizes: Size of each dimension.
+        strides: Step of each dimension, in elements.
 
     Raises:
-        ValueError: it is not inside the storage, or larger than the storage.
-        TypeError: something is not a whole number.
+        ValueError: The tensor exceeds its storage, or has more elements than it.
+        TypeError: An argument is not an integer.
     """
     offset, sizes, strides = operator.index(offset), [*map(operator.index, sizes)], [*map(operator.index, strides)]
     shape = "×".join(map(str, sizes))

@@ -1,17 +1,17 @@
-"""`data_lmdb`, the form of Recipe1M that AdaMine's published code read.
+"""Reads `data_lmdb`, the form of Recipe1M that AdaMine's published code reads.
 
-`data_lmdb/{train,val,test}/<name>.lmdb` are LMDB environments. A key is a pickled number, 0, 1, ..., a value a pickle:
+`data_lmdb/{train,val,test}/<name>.lmdb` are LMDB environments. Keys are pickled numbers 0, 1, ..., values are pickles:
 
-    ids, classes         a recipe's id, and its class, counted from 1
-    ingrs                ids of its ingredients, the end mark (1) last and padded with 0: those of the word table
-    rlens, rbps          how many sentences it has, and the row of its first one in `stvecs`, counted from 1
-    numims, impos        how many photos it has, and their places, counted from 1
-    stvecs               by row: a sentence's vector
-    imnames, ims         by place: a photo's path and the photo itself
+    ids, classes         recipe id; class, counted from 1
+    ingrs                ingredient ids of the word table, terminated by the end mark (1) and padded with 0
+    rlens, rbps          number of sentences; row of the first sentence in `stvecs`, counted from 1
+    numims, impos        number of photos; their positions in `imnames` and `ims`, counted from 1
+    stvecs               sentence vector, by row
+    imnames, ims         path of a photo and the photo itself, by position
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.words import END_ID
 from data_builders.recipe1m import sentences
-from data_builders.recipe1m.legacy import vocabulary as legacy
+from data_builders.recipe1m.legacy import unpickling
 from data_builders.recipe1m.lmdb.environment import BadValueError, Environment
 from data_builders.recipe1m.passes.photo_places import IMAGE_ID
 from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID, Unusable
@@ -34,12 +34,12 @@ SENTENCES = ("ids", "rlens", "rbps", "stvecs")
 
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
-    """A photo as it lies in the database.
+    """A photo of the database.
 
     Attributes:
-        id: the name of its file; its place in words where it has none.
-        pickled: the pickle of the image; None where there is none.
-        problem: why not.
+        id: File name, or "place N" if the name is missing.
+        pickled: Pickle of the image, or None if it is missing.
+        problem: Reason why `pickled` is None.
     """
 
     id: str
@@ -49,15 +49,15 @@ class StoredPhoto:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecipe:
-    """A recipe as it lies in the database.
+    """A recipe of the database.
 
     Attributes:
-        id: 10 hex digits.
-        class_id: 0 = background.
-        ingredient_ids: ending with `END_ID`.
-        sentences: how many its instructions have.
-        listed: how many photos it has.
-        photos: the first of them.
+        id: 10 hexadecimal digits.
+        class_id: Class; 0 is the background.
+        ingredient_ids: Ingredient ids, terminated by `END_ID`.
+        sentences: Number of sentences of the instructions.
+        listed: Number of photos.
+        photos: The first photos.
     """
 
     id: str
@@ -69,152 +69,114 @@ class StoredRecipe:
 
 
 def folders(source: Path) -> dict[str, Path]:
-    """Partition -> its folder, of those that are there.
-
-    Raises:
-        UserError: none is.
-    """
-    places = {name: source / FOLDER / name for name in PARTITIONS}
-    found = {name: place for name, place in places.items() if place.is_dir()}
+    """Returns the folder of each existing partition; raises a `UserError` if there is none."""
+    paths = {name: source / FOLDER / name for name in PARTITIONS}
+    found = {name: path for name, path in paths.items() if path.is_dir()}
     if not found:
-        raise UserError(f"{source / FOLDER}: holds none of {', '.join(PARTITIONS)}")
+        raise UserError(f"{source / FOLDER}: contains none of the folders {', '.join(PARTITIONS)}")
     return found
 
 
-class Partition:
-    """One of the folders, open.
+@contextmanager
+def open_partition(folder: Path, names: tuple[str, ...]) -> Generator["Partition"]:
+    """Opens the databases `names` of a partition's folder; raises the errors of `Environment`."""
+    with ExitStack() as stack:
+        yield Partition({name: stack.enter_context(closing(Environment(folder, name))) for name in names})
 
-    Args:
-        folder: the folder.
-        names: of the databases that are wanted.
 
-    Raises:
-        UserError: see `Environment`.
-    """
+class Partition(dict[str, Environment]):
+    """The open databases of a partition, by name."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...]):
-        with ExitStack() as opened:
-            self._of = {}
-            for name in names:
-                self._of[name] = Environment(folder, name)
-                opened.callback(self._of[name].close)
-            self._opened = opened.pop_all()
-
-    def __enter__(self) -> "Partition":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._opened.close()
-
-    def __getitem__(self, name: str) -> Environment:
-        return self._of[name]
-
-    def __len__(self) -> int:
-        """Recipes."""
-        return len(self._of["ids"])
-
-    def recipes(self, partition: str, most_photos: int) -> Iterator[StoredRecipe | Unusable]:
-        """Yields the recipes in the order of their numbers.
-
-        Args:
-            partition: what an unusable record is said to be of.
-            most_photos: photos that are read of a recipe.
-        """
-        for number in range(len(self)):
+    def recipes(self, partition: str, max_photos: int) -> Iterator[StoredRecipe | Unusable]:
+        """Yields the recipes with their first photos; `partition` is reported with unusable records."""
+        for number in range(len(self["ids"])):
             name = f"record {number}"
             try:
                 name = f"{name} {(identity := self['ids'].text(number))!r}"
-                yield self._recipe(number, identity, most_photos)
-            except BadValueError as problem:
-                yield Unusable(name, partition, str(problem))
+                yield self._recipe(number, identity, max_photos)
+            except BadValueError as error:
+                yield Unusable(name, partition, str(error))
 
     def sentences(self, length: int) -> Iterator[Sentences]:
-        """Yields the vectors of the recipes' sentences, of this length, in the order of the recipes' numbers."""
-        for number in range(len(self)):
+        """Yields the sentence vectors, of this length, of the recipes in the order of their numbers."""
+        for number in range(len(self["ids"])):
             identity = ""
             try:
                 identity = self["ids"].text(number)
-                first, count = self["rbps"].whole(number, 1) - 1, self["rlens"].whole(number, 0)
+                first, count = self["rbps"].integer(number, 1) - 1, self["rlens"].integer(number, 0)
                 if count > sentences.MOST:
                     yield Sentences(identity, None, sentences.TOO_MANY)
                     continue
                 vectors = [self.vector(row) for row in range(first, first + count)]
                 if any(len(vector) != length for vector in vectors):
-                    raise BadValueError(f"stvecs: a vector that has not {length} numbers")
+                    raise BadValueError(f"stvecs: a vector's length is not {length}")
                 yield Sentences(identity, np.array(vectors).reshape(count, length))
-            except BadValueError as problem:
-                yield Sentences(identity, None, f"recipes that cannot be read: {problem}")
+            except BadValueError as error:
+                yield Sentences(identity, None, f"recipes that cannot be read: {error}")
 
     def length(self) -> int:
-        """Of the first vector that can be read; 0 where none can."""
+        """Returns the length of the first readable vector, or 0."""
         for row in range(len(self["stvecs"])):
             with suppress(BadValueError):
                 return len(self.vector(row))
         return 0
 
     def vector(self, row: int) -> np.ndarray:
-        """(D,) of a sentence, as it is stored."""
+        """Returns the (D,) vector of a sentence."""
         value = self["stvecs"].value(row)
-        if not isinstance(value, legacy.Array) or value.values.dtype.kind != "f":
-            raise BadValueError("stvecs: no vector of floating numbers")
+        if not isinstance(value, unpickling.Array) or value.values.dtype.kind != "f":
+            raise BadValueError("stvecs: not a vector of floating-point numbers")
         return value.values.reshape(-1)
 
-    def _recipe(self, number: int, identity: str, most_photos: int) -> StoredRecipe:
+    def _recipe(self, number: int, identity: str, max_photos: int) -> StoredRecipe:
         if not RECIPE_ID.fullmatch(identity):
             raise BadValueError("id is not 10 hex digits")
-        ingredient_ids = self["ingrs"].wholes(number)
+        ingredient_ids = self["ingrs"].integers(number)
         while ingredient_ids and not ingredient_ids[-1]:
             ingredient_ids.pop()
         if not ingredient_ids or ingredient_ids[-1] != END_ID or min(ingredient_ids) < END_ID:
-            raise BadValueError(f"ingrs: not ids of words with {END_ID}, the end mark, behind them")
-        listed = self["numims"].whole(number, 0)
-        places = self["impos"].wholes(number)[:listed]
-        if len(places) < listed:
-            raise BadValueError("impos: fewer places than numims says")
+            raise BadValueError(f"ingrs: not ingredient ids terminated by the end mark {END_ID}")
+        listed = self["numims"].integer(number, 0)
+        positions = self["impos"].integers(number)[:listed]
+        if len(positions) < listed:
+            raise BadValueError("impos: fewer positions than numims")
         return StoredRecipe(
             identity,
-            self["classes"].whole(number, 1) - 1,
+            self["classes"].integer(number, 1) - 1,
             ingredient_ids,
-            self["rlens"].whole(number, 0),
+            self["rlens"].integer(number, 0),
             listed,
-            [self._photo(place) for place in places[:most_photos]],
+            [self._photo(position) for position in positions[:max_photos]],
         )
 
-    def _photo(self, place: int) -> StoredPhoto:
-        name = f"place {place}"
+    def _photo(self, position: int) -> StoredPhoto:
+        name = f"place {position}"
         try:
-            if place < 1:
-                raise BadValueError("impos: a place below 1")
-            name = self["imnames"].text(place - 1).rpartition("/")[2]
+            if position < 1:
+                raise BadValueError("impos: a position below 1")
+            name = self["imnames"].text(position - 1).rpartition("/")[2]
             if not IMAGE_ID.fullmatch(name):
-                raise BadValueError("imnames: the name of a photo is not 10 hex digits and .jpg")
-            return StoredPhoto(name, self["ims"].pickled(place - 1))
-        except BadValueError as problem:
-            return StoredPhoto(name, None, str(problem))
+                raise BadValueError("imnames: the file name is not 10 hex digits and .jpg")
+            return StoredPhoto(name, self["ims"].pickled(position - 1))
+        except BadValueError as error:
+            return StoredPhoto(name, None, str(error))
 
 
 class StoredVectors:
-    """The sentence vectors of `data_lmdb`, as a `sentences.Source`.
-
-    Args:
-        source: the folder that holds it.
-
-    Raises:
-        UserError: see `Environment`; or there is no vector.
-    """
+    """The sentence vectors of the `data_lmdb` in a folder, as a `sentences.Source`."""
 
     def __init__(self, source: Path):
         self._folders = folders(source)
         self.recipes, self.rows, self.length = {}, 0, 0
         for name, folder in self._folders.items():
-            with Partition(folder, SENTENCES) as stored:
-                self.recipes[name] = len(stored)
+            with open_partition(folder, SENTENCES) as stored:
+                self.recipes[name] = len(stored["ids"])
                 self.rows += len(stored["stvecs"])
                 self.length = self.length or stored.length()
         if not self.length:
-            raise UserError(f"{source / FOLDER}: no stvecs.lmdb has a vector that can be read")
+            raise UserError(f"{source / FOLDER}: no stvecs.lmdb contains a readable vector")
 
     def read(self, partition: str) -> Iterator[Sentences]:
         """Yields the recipes of a partition in the order of their numbers."""
-        with Partition(self._folders[partition], SENTENCES) as stored:
+        with open_partition(self._folders[partition], SENTENCES) as stored:
             yield from stored.sentences(self.length)

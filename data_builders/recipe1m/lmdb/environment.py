@@ -1,4 +1,4 @@
-"""One LMDB environment of pickles, as `data_lmdb` has them: pickled number -> pickled value."""
+"""Reads an LMDB environment of `data_lmdb`, which maps pickled numbers to pickled values."""
 
 import os
 import pickle
@@ -8,21 +8,17 @@ from typing import Any
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.extras import how_to_get
-from data_builders.recipe1m.legacy import vocabulary as legacy
+from data_builders.recipe1m.legacy import unpickling
 from data_builders.recipe1m.lmdb import pickles as lmdb_pickles
 from data_builders.recipe1m.lmdb.pages import check_pages
 
 
 class BadValueError(Exception):
-    """A record is missing, or is not what it should be; the message says why."""
+    """A record is missing or malformed; the message is the reason."""
 
 
 def environment_file(folder: Path, name: str) -> Path:
-    """The file with the records of an environment, which is that file or a folder around it.
-
-    Raises:
-        UserError: it is not there.
-    """
+    """Returns the data file of an environment, which is that file or a folder with `data.mdb`."""
     path = folder / f"{name}.lmdb"
     file = path / "data.mdb" if path.is_dir() else path
     if not file.is_file():
@@ -31,14 +27,14 @@ def environment_file(folder: Path, name: str) -> Path:
 
 
 class Environment:
-    """One database: number -> pickle. It is read where it lies, and only what is asked for.
+    """A memory-mapped database of numbers and pickles.
 
     Args:
-        folder: of the partition.
-        name: without `.lmdb`.
+        folder: Folder of the partition.
+        name: Name of the environment without `.lmdb`.
 
     Raises:
-        UserError: it is missing, cut off or damaged, is no such database, or the package `lmdb` is not installed.
+        UserError: The database is missing or damaged, or the package `lmdb` is not installed.
     """
 
     def __init__(self, folder: Path, name: str):
@@ -64,47 +60,37 @@ class Environment:
         return self._entries
 
     def pickled(self, number: int) -> bytes:
-        """The pickle of a record.
-
-        Raises:
-            BadValueError: there is none.
-            UserError: the database is damaged.
-        """
-        # Of a damaged number more digits may come than a key can have.
-        value = self._at(number, self._protocol) if number.bit_length() < 64 else None
+        """Returns the pickle of a record; raises a `BadValueError` if it is missing."""
+        # The pickle of a damaged number can be longer than LMDB's keys.
+        value = self._get(number, self._protocol) if number.bit_length() < 64 else None
         if value is None:
             raise BadValueError(f"{self._name}: a record is missing")
         return value
 
     def value(self, number: int) -> Any:
-        """What a record holds; see `lmdb_pickles.loads`.
-
-        Raises:
-            BadValueError: there is none, or it cannot be read.
-        """
+        """Returns the value of a record; raises a `BadValueError` if it is missing or cannot be read."""
         data = self.pickled(number)
         try:
             return lmdb_pickles.loads(data)
         except UserError as error:
             raise BadValueError(f"{self._name}: {error}") from None
 
-    def whole(self, number: int, least: int) -> int:
-        """The same as one whole number, not less than `least`."""
-        found = self._converted(lmdb_pickles.whole, number)
-        if found < least:
-            raise BadValueError(f"{self._name}: a number below {least}")
+    def integer(self, number: int, minimum: int) -> int:
+        """Returns the value of a record as an integer of at least `minimum`."""
+        found = self._converted(lmdb_pickles.integer, number)
+        if found < minimum:
+            raise BadValueError(f"{self._name}: a number below {minimum}")
         return found
 
-    def wholes(self, number: int) -> list[int]:
-        """The same as whole numbers."""
-        return self._converted(lmdb_pickles.wholes, number)
+    def integers(self, number: int) -> list[int]:
+        """Returns the value of a record as integers."""
+        return self._converted(lmdb_pickles.integers, number)
 
     def text(self, number: int) -> str:
-        """The same as text, that can be stored as UTF-8."""
-        return self._converted(legacy.text, number)
+        """Returns the value of a record as a string that can be encoded as UTF-8."""
+        return self._converted(unpickling.text, number)
 
     def close(self) -> None:
-        """Closes it."""
         self._environment.close()
 
     def _converted(self, convert: Callable, number: int) -> Any:
@@ -115,14 +101,16 @@ class Environment:
             raise BadValueError(f"{self._name}: {error}") from None
 
     def _find_protocol(self) -> int:
-        """The pickle protocol of the keys, which depends on the Python that wrote them."""
+        """Returns the pickle protocol of the keys, which depends on the Python version that wrote them."""
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            if self._at(0, protocol) is not None:
+            if self._get(0, protocol) is not None:
                 return protocol
-        raise UserError(f"{self._path}: has no record under the pickled number 0; is it of data_lmdb?")
+        raise UserError(
+            f"{self._path}: no record has the pickled number 0 as its key; this is not a database of data_lmdb"
+        )
 
-    def _at(self, number: int, protocol: int) -> bytes | None:
+    def _get(self, number: int, protocol: int) -> bytes | None:
         try:
             return self._transaction.get(pickle.dumps(number, protocol))
         except self._failure as error:
-            raise UserError(f"{self._path}: is damaged ({error})") from None
+            raise UserError(f"{self._path} is damaged ({error})") from None

@@ -1,10 +1,10 @@
-"""Whether the pages of an LMDB file hold together.
+"""Validates the pages of an LMDB file.
 
-LMDB takes what is in its file for true: a damaged page number or length makes it read outside of the file, which ends
-the process. So the tree is walked once before LMDB gets it. Only its own pages are read, not those of long values.
+LMDB trusts its file: a damaged page number or length makes it read outside the mapped file, which kills the process.
+So the tree is walked once before LMDB opens the file. Only the pages of the tree are read, not those of long values.
 
-The layout is that of LMDB 0.9 on a little-endian machine of 64 bits. The first two pages say where the tree starts; a
-page has a header of 16 bytes, the places of its nodes from there on, and the nodes at its end.
+The layout is that of LMDB 0.9 on a little-endian 64-bit machine. The first two pages are meta pages, which refer to the
+root of the tree. Every other page has a header of 16 bytes, the offsets of its nodes, and the nodes at its end.
 """
 
 import mmap
@@ -16,14 +16,14 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 
-_HEAD = 16
+_HEADER = 16
 _MAGIC = 0xBEEFC0DE, 1
-# Of the first two pages, behind their heads: the two magic numbers, the size of a page; and what `_Tree` has.
+# The fields of a meta page behind its header: magic number, version and page size; and those of `_Tree`.
 _START, _META = struct.Struct("<II16xI"), struct.Struct("<76xHH24xQQQQ")
-_PAGE = struct.Struct("<QxxHHH")  # number, flags, end of the places, start of the nodes
+_PAGE = struct.Struct("<QxxHHH")  # page number, flags, end of the node offsets, start of the nodes
 _BRANCH, _LEAF, _LONG_VALUE = 1, 2, 1
 _NODE = 8
-_DEEPEST = 32
+_MAX_DEPTH = 32
 _NO_ROOT = 2**64 - 1
 
 
@@ -36,93 +36,89 @@ class _Tree(NamedTuple):
     transaction: int
 
 
-class _DamageError(Exception):
-    """Says what is wrong."""
+class _DamagedPageError(Exception):
+    """A page is damaged; the message is the problem."""
 
 
 def check_pages(path: Path) -> None:
-    """Walks through the tree of a database, unless it is none, which LMDB will say.
-
-    Raises:
-        UserError: it is cut off, or a page is not what it should be.
-    """
+    """Raises a `UserError` if a database is truncated or damaged. Other files are rejected later, by LMDB."""
     with path.open("rb") as file:
-        start = file.read(_HEAD + _START.size)
-        if len(start) < _HEAD + _START.size or _START.unpack_from(start, _HEAD)[:2] != _MAGIC:
+        start = file.read(_HEADER + _START.size)
+        if len(start) < _HEADER + _START.size or _START.unpack_from(start, _HEADER)[:2] != _MAGIC:
             return
-        page_size = _START.unpack_from(start, _HEAD)[2]
+        page_size = _START.unpack_from(start, _HEADER)[2]
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 _check(path, data, page_size)
-            except _DamageError as problem:
-                raise UserError(f"{path}: is damaged ({problem})") from None
+            except _DamagedPageError as error:
+                raise UserError(f"{path} is damaged ({error})") from None
 
 
 def _check(path: Path, data: mmap.mmap, page_size: int) -> None:
     if page_size not in [2**power for power in range(8, 17)]:
-        raise _DamageError(f"pages of {page_size} bytes")
+        raise _DamagedPageError(f"the page size is {page_size} bytes")
     _check_length(path, data, 2 * page_size)
     tree = max((_tree(data, page * page_size) for page in (0, 1)), key=lambda tree: tree.transaction)
     _check_length(path, data, (tree.last_page + 1) * page_size)
-    if tree.flags or tree.depth > _DEEPEST:
-        raise _DamageError("its tree is not one of data_lmdb")
+    if tree.flags or tree.depth > _MAX_DEPTH:
+        raise _DamagedPageError("its tree has unexpected flags or too many levels")
     seen: set[int] = set()
     entries, pages = 0, [] if tree.root == _NO_ROOT else [(tree.root, tree.depth)]
     while pages:
         number, depth = pages.pop()
         if number in seen or not 1 < number <= tree.last_page or not depth:
-            raise _DamageError(f"page {number:,} is out of place")
+            raise _DamagedPageError(f"invalid reference to page {number:,}")
         seen.add(number)
         page = np.frombuffer(data[number * page_size : (number + 1) * page_size], np.uint8)
         try:
-            below, values = _nodes(page, number, is_leaf=depth == 1, last_page=tree.last_page)
-        except _DamageError as problem:
-            raise _DamageError(f"page {number:,}: {problem}") from None
+            children, values = _nodes(page, number, is_leaf=depth == 1, last_page=tree.last_page)
+        except _DamagedPageError as error:
+            raise _DamagedPageError(f"page {number:,}: {error}") from None
         entries += values
-        pages += [(child, depth - 1) for child in below]
+        pages += [(child, depth - 1) for child in children]
     if entries != tree.entries:
-        raise _DamageError(f"{tree.entries:,} records are announced, {entries:,} are there")
+        raise _DamagedPageError(f"expected {tree.entries:,} records, found {entries:,}")
 
 
-def _check_length(path: Path, data: mmap.mmap, needed: int) -> None:
-    if len(data) < needed:
-        raise UserError(f"{path} is cut off: {needed:,} bytes should be there, {len(data):,} are")
+def _check_length(path: Path, data: mmap.mmap, expected: int) -> None:
+    if len(data) < expected:
+        raise UserError(f"{path} is truncated: expected {expected:,} bytes, found {len(data):,}")
 
 
 def _tree(data: mmap.mmap, start: int) -> _Tree:
-    if _START.unpack_from(data, start + _HEAD)[:2] != _MAGIC:
-        raise _DamageError("its second page does not start it")
-    return _Tree(*_META.unpack_from(data, start + _HEAD))
+    if _START.unpack_from(data, start + _HEADER)[:2] != _MAGIC:
+        raise _DamagedPageError("its second page is not a meta page")
+    return _Tree(*_META.unpack_from(data, start + _HEADER))
 
 
 def _nodes(page: np.ndarray, number: int, *, is_leaf: bool, last_page: int) -> tuple[list[int], int]:
-    """The pages below a page, and how many values are on it.
+    """Returns the numbers of a page's children and the number of its values.
 
-    A node has four numbers of two bytes (for a value its length in two parts, flags, the key's length), the key, and
-    the value or, if that is long, the number of its first page. Above the leaves the first three are a page's number.
+    A node starts with four 16-bit numbers: the length of the value in two parts, flags, and the length of the key. The
+    key and the value follow, or the number of the value's first page if the value is long. In a branch page the first
+    three are the number of a child page.
     """
-    itself, flags, places_end, nodes_start = _PAGE.unpack_from(page.data)
-    count = (places_end - _HEAD) // 2
-    if itself != number or flags & (_BRANCH | _LEAF) != (_LEAF if is_leaf else _BRANCH):
-        raise _DamageError("is another one")
-    if not (_HEAD < places_end <= nodes_start <= len(page)) or (count < 2 and not is_leaf):
-        raise _DamageError("has no room for its records")
+    stored_number, flags, offsets_end, nodes_start = _PAGE.unpack_from(page.data)
+    count = (offsets_end - _HEADER) // 2
+    if stored_number != number or flags & (_BRANCH | _LEAF) != (_LEAF if is_leaf else _BRANCH):
+        raise _DamagedPageError("wrong page number or type")
+    if not (_HEADER < offsets_end <= nodes_start <= len(page)) or (count < 2 and not is_leaf):
+        raise _DamagedPageError("invalid header")
     words = page.view("<u2")
-    places = words[_HEAD // 2 : _HEAD // 2 + count].astype(np.int64)
-    if (places < nodes_start).any() or (places > len(page) - _NODE).any() or (places % 2).any():
-        raise _DamageError("has a record elsewhere")
-    low, high, flag, key = (words[places // 2 + n].astype(np.int64) for n in range(4))
-    ends = places + _NODE + key
-    below = low | high << 16 | flag << 32
+    offsets = words[_HEADER // 2 : _HEADER // 2 + count].astype(np.int64)
+    if (offsets < nodes_start).any() or (offsets > len(page) - _NODE).any() or (offsets % 2).any():
+        raise _DamagedPageError("a node is out of bounds")
+    low, high, flag, key = (words[offsets // 2 + n].astype(np.int64) for n in range(4))
+    ends = offsets + _NODE + key
     if not is_leaf:
         if (ends > len(page)).any():
-            raise _DamageError("has a key that does not end")
-        return below.tolist(), 0
+            raise _DamagedPageError("a key exceeds the page")
+        return (low | high << 16 | flag << 32).tolist(), 0
     lengths, is_long = low | high << 16, flag == _LONG_VALUE
     if (flag & ~_LONG_VALUE).any() or (ends + np.where(is_long, 8, lengths) > len(page)).any():
-        raise _DamageError("has a value that does not end")
+        raise _DamagedPageError("a value exceeds the page")
     first = page[ends[is_long, None] + np.arange(8)].view("<u8").reshape(-1)
-    pages = -(-(_HEAD + lengths[is_long]) // len(page))
+    pages = -(-(_HEADER + lengths[is_long]) // len(page))
     if (first < 2).any() or (first > last_page).any() or (first.astype(np.int64) + pages > last_page + 1).any():
-        raise _DamageError("has a value that is beyond the file")
+        raise _DamagedPageError("a value exceeds the file")
     return [], count

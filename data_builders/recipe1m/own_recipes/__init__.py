@@ -1,1 +1,1 @@
-"""A person's own recipes, written in the layout of a download of Recipe1M."""
+"""Imports your own recipes into the layout of a Recipe1M download."""

@@ -1,4 +1,4 @@
-"""`python -m data_builders.recipe1m import`: turns a person's own recipes into a download."""
+"""`python -m data_builders.recipe1m import`: writes your own recipes in the layout of a Recipe1M download."""
 
 import argparse
 import shlex
@@ -8,17 +8,17 @@ from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.flags import given_path
 from adamine_jax.recipes.fields import NAMES
+from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
-from data_builders.recipe1m.own_recipes.report import Report
 from data_builders.splits import parse_splits
 
-DESCRIPTION = """Writes recipes of your own in the layout of a download of Recipe1M (layer1.json, layer2.json,
-det_ingrs.json, images/), which `python -m data_builders.recipe1m --source` converts. They come from a JSON Lines file,
-a JSON list, a CSV or TSV file, or a folder of schema.org recipes (.json, .jsonld, .html)."""
-_EPILOG = "Fields and the names they may have; capitals, blanks, - and _ make no difference: " + "; ".join(
+DESCRIPTION = """Writes your own recipes in the layout of a Recipe1M download (layer1.json, layer2.json, det_ingrs.json,
+images/), which `python -m data_builders.recipe1m --source` converts. The input is a JSON Lines file, a JSON list, a CSV
+or TSV file, or a folder of schema.org recipes (.json, .jsonld, .html)."""
+_EPILOG = "Fields and their accepted names, ignoring case, spaces, - and _: " + "; ".join(
     ", ".join(names) for names in NAMES.values()
 )
-# Below so many recipes with photos other thresholds of the converter make sense.
+# Numbers of recipes with photos below which the converter needs lower thresholds than its defaults.
 _FEW, _MANY = 200, 10_000
 
 
@@ -30,26 +30,24 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     needed = {"type": given_path, "required": True, "default": argparse.SUPPRESS}
-    parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="the recipes", **needed)
-    parser.add_argument("--out", help="folder to write; must not hold anything yet", **needed)
+    parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="recipes to import", **needed)
+    parser.add_argument("--out", help="folder to write; must be empty or new", **needed)
     parser.add_argument(
-        "--splits", default="0.7,0.15,0.15", help="shares of train, val and test among recipes without a partition"
+        "--splits", default="0.7,0.15,0.15", help="shares of train, val and test for recipes without a partition"
     )
     parser.add_argument(
         "--class-from",
         choices=CLASSES_FROM,
         default="category",
-        help="category: a recipe's class, category or recipeCategory is its class; none: the converter makes "
-        "classes from the titles",
+        help="category: use the field class, category or recipeCategory; none: let the converter derive classes from "
+        "the titles",
     )
+    parser.add_argument("--allow-outside", action="store_true", help="accept photos outside the input folder")
     parser.add_argument(
-        "--allow-outside", action="store_true", help="take photos that are not below the folder of the input"
+        "--skip-broken", action="store_true", help="skip unreadable lines and files instead of stopping"
     )
-    parser.add_argument(
-        "--skip-broken", action="store_true", help="leave out lines and files that cannot be read, instead of stopping"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier import wrote there")
-    parser.add_argument("--workers", type=int, default=available_cores(), help="threads that decode photos")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output of an earlier import")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="number of threads that decode photos")
     return parser
 
 
@@ -64,11 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def next_command(report: Report, out: Path) -> str:
-    """The command that converts what was imported, with thresholds that suit its size."""
-    words = ["python", "-m", "data_builders.recipe1m", "--source", str(out), "--out", "data"]
+    """Returns the command that converts the imported recipes, with thresholds that suit their number."""
+    command = ["python", "-m", "data_builders.recipe1m", "--source", str(out), "--out", "data"]
     photographed = report.with_photo.total()
     if photographed < _MANY:
         few = photographed < _FEW
-        words += ["--word-min-count", "1" if few else "3", "--word-dim", "100", "--unknown-ingredients", "words"]
-        words += [] if report.classes else ["--class-min-train", "1" if few else "5"]
-    return shlex.join(words)
+        command += ["--word-min-count", "1" if few else "3", "--word-dim", "100", "--unknown-ingredients", "words"]
+        command += [] if report.classes else ["--class-min-train", "1" if few else "5"]
+    return shlex.join(command)

@@ -1,4 +1,4 @@
-"""The photos that a record lists, as files: where they are, and whether they can be read."""
+"""Finds the photo files that a record lists and checks that they can be read."""
 
 import hashlib
 import os
@@ -13,20 +13,14 @@ _LINK = re.compile(r"(?:https?|ftps?|file|data|blob|s3|gs):|//", re.IGNORECASE)
 _OTHER_FORMATS = (".heic", ".heif", ".avif", ".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")
 
 LINK = "links, which are not downloaded"
-OUTSIDE = "outside of the input's folder; --allow-outside takes them"
+OUTSIDE = "outside the input folder; --allow-outside accepts them"
 MISSING = "missing"
 UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo that can be read.
-
-    Attributes:
-        listed: as the record has it.
-        path: the file.
-        digest: SHA-256 of its bytes, in hexadecimal digits.
-    """
+    """A readable photo: the path as listed in the record, the file, and the hexadecimal SHA-256 of its bytes."""
 
     listed: str
     path: Path
@@ -35,7 +29,7 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class PhotoProblem:
-    """A photo that cannot be used, of which kind the problem is, and what else there is to say of it."""
+    """A photo that cannot be used, with the kind of the problem and optional details."""
 
     listed: str
     kind: str
@@ -43,36 +37,31 @@ class PhotoProblem:
 
 
 class PhotoFinder:
-    """Looks photos up.
-
-    Args:
-        root: the input's folder.
-        allow_outside: take photos from other folders too.
-    """
+    """Finds photos in the input folder `root`, and with `allow_outside` in others, and caches their digests."""
 
     def __init__(self, root: Path, *, allow_outside: bool):
         self._root, self._allow_outside = os.path.realpath(root), allow_outside
-        self._known: dict[str, str | PhotoProblem] = {}
+        self._digests: dict[str, str | PhotoProblem] = {}
 
     def find(self, folder: Path, listed: str) -> PhotoFile | PhotoProblem:
-        """The photo `listed` by a record whose file is in `folder`; never raises for a bad one."""
+        """Returns the photo `listed` by a record of a file in `folder`, or its problem."""
         if _LINK.match(listed):
             return PhotoProblem(listed, LINK)
         try:
-            place = next(filter(os.path.isfile, _candidates(folder, listed)), None)
-        except ValueError:  # a character that no path has
-            place = None
-        if place is None:
-            escapes = not self._is_inside(_candidates(folder, listed)[0])
-            return PhotoProblem(listed, OUTSIDE if escapes else MISSING)
-        if not self._is_inside(place):
+            path = next(filter(os.path.isfile, _candidates(folder, listed)), None)
+        except ValueError:  # a character that paths cannot contain
+            path = None
+        if path is None:
+            is_inside = self._is_inside(_candidates(folder, listed)[0])
+            return PhotoProblem(listed, MISSING if is_inside else OUTSIDE)
+        if not self._is_inside(path):
             return PhotoProblem(listed, OUTSIDE)
-        digest = self._known.get(place)
-        if digest is None:  # two threads may both look: they find the same
-            digest = self._known[place] = _digest(place)
+        digest = self._digests.get(path)
+        if digest is None:  # two threads may compute the same digest
+            digest = self._digests[path] = _digest(path)
         if isinstance(digest, PhotoProblem):
             return PhotoProblem(listed, digest.kind, digest.detail)
-        return PhotoFile(listed, Path(place), digest)
+        return PhotoFile(listed, Path(path), digest)
 
     def _is_inside(self, path: str) -> bool:
         if self._allow_outside:
@@ -80,11 +69,11 @@ class PhotoFinder:
         try:
             return os.path.commonpath([self._root, os.path.realpath(path)]) == self._root
         except ValueError:
-            return True  # no path at all: missing
+            return True  # not a valid path, reported as missing
 
 
 def _candidates(folder: Path, listed: str) -> list[str]:
-    """A path as it is written, with the escapes of a link resolved, and with the separators of Windows."""
+    """Returns the path as written, with URL escapes decoded, and with Windows separators replaced."""
     paths = [listed, urllib.parse.unquote(listed), listed.replace("\\", "/")]
     return [os.path.join(folder, path) for path in dict.fromkeys(paths)]
 
@@ -98,5 +87,5 @@ def _digest(path: str) -> str | PhotoProblem:
         return PhotoProblem("", UNREADABLE, f"cannot be opened: {error.strerror}")
     except UnreadablePhotoError as error:
         suffix = os.path.splitext(path)[1].lower()
-        detail = f"{suffix} files are not read; save it as JPEG or PNG" if suffix in _OTHER_FORMATS else str(error)
+        detail = f"{suffix} files are not supported; save it as JPEG or PNG" if suffix in _OTHER_FORMATS else str(error)
         return PhotoProblem("", UNREADABLE, detail)

@@ -1,4 +1,4 @@
-"""Writes the layout of a download: beside its place first, and renamed when it is whole."""
+"""Writes the layout of a download into a temporary folder that is renamed when it is complete."""
 
 import contextlib
 import hashlib
@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import Draft
@@ -20,13 +20,13 @@ from data_builders.recipe1m.own_recipes.photo_files import PhotoFile
 from data_builders.workplace import move_into_place, workplace
 
 _LAYERS = ("layer1", "layer2", "det_ingrs")
-# A folder that this command wrote has both.
+# Files that identify a folder written by this command.
 _MARKS = ("layer1.json", "imported.tsv")
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A recipe with all that decides what is written of it; `photos` has the id of each."""
+    """A recipe to be written; `photos` has the id of each photo."""
 
     draft: Draft
     id: str
@@ -36,12 +36,12 @@ class Placed:
 
 @contextlib.contextmanager
 def new_folder(out: Path, *, overwrite: bool) -> Generator[Path]:
-    """Gives an empty folder that becomes `out` when the block ends without an error.
+    """Yields an empty folder that is renamed to `out` when the block ends without an error.
 
-    Only one process at a time has it; what a killed one left there is deleted.
+    The folder is locked for one process; files left by a killed process are deleted.
 
     Raises:
-        UserError: `out` holds something that is not to be replaced, or cannot be written.
+        UserError: `out` must not be replaced or cannot be written.
     """
     out = Path(os.path.realpath(out))
     busy = f"another import is writing {out}; wait for it or choose another --out"
@@ -54,45 +54,35 @@ def new_folder(out: Path, *, overwrite: bool) -> Generator[Path]:
 
 
 def _check(out: Path, *, overwrite: bool) -> None:
-    """Raises a `UserError` unless `out` may be written."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"--out {out}: is a file; give a folder")
-    if any(out.iterdir()):
+    """Raises a `UserError` if `out` must not be written."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; give a folder")
+    if out.exists() and any(out.iterdir()):
         if not overwrite:
-            raise UserError(f"--out {out}: is not empty; name another folder, or add --overwrite to replace it")
+            raise UserError(f"--out {out} is not empty; choose another folder, or add --overwrite to replace it")
         if not all((out / mark).is_file() for mark in _MARKS):
-            raise UserError(f"--out {out}: was not written by this command and is not replaced; name another folder")
+            raise UserError(
+                f"--out {out} was not written by this command and will not be replaced; choose another folder"
+            )
+
+
+@contextlib.contextmanager
+def open_layers(folder: Path) -> Generator["Layers"]:
+    """Opens the files of a download in `folder`."""
+    with contextlib.ExitStack() as stack:
+        layers = {name: stack.enter_context(JsonList(folder / f"{name}.json")) for name in _LAYERS}
+        rows = stack.enter_context((folder / "imported.tsv").open("w", encoding="utf-8", newline="\n"))
+        yield Layers(folder, layers, rows)
 
 
 class Layers:
-    """The files of a download, to which recipes are added one by one.
+    """The open files of a download."""
 
-    Args:
-        folder: where to write them.
-    """
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __enter__(self) -> "Layers":
-        with contextlib.ExitStack() as files:
-            self._lists = {name: files.enter_context(JsonList(self._folder / f"{name}.json")) for name in _LAYERS}
-            path = self._folder / "imported.tsv"
-            self._imported = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-            self._files = files.pop_all()
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._files.__exit__(*failure)
+    def __init__(self, folder: Path, layers: dict[str, JsonList], rows: IO[str]):
+        self._folder, self._layers, self._rows = folder, layers, rows
 
     def add(self, recipe: Placed, names: list[tuple[str, bool]]) -> None:
-        """Writes a recipe with its detected names, and copies its photos.
-
-        Raises:
-            UserError: a photo is not what it was.
-        """
+        """Writes a recipe and copies its photos; raises a `UserError` if a photo was changed since it was read."""
         draft = recipe.draft
         self._add(
             "layer1",
@@ -105,9 +95,8 @@ class Layers:
                 "url": draft.url,
             },
         )
-        valid = [sure for _, sure in names]
-        detected = {"valid": valid, "id": recipe.id, "ingredients": _texts([name for name, _ in names])}
-        self._add("det_ingrs", detected)
+        valid, ingredients = [sure for _, sure in names], _texts([name for name, _ in names])
+        self._add("det_ingrs", {"valid": valid, "id": recipe.id, "ingredients": ingredients})
         if recipe.photos:
             images = [{"id": f"{identity}.jpg", "url": photo.listed} for identity, photo in recipe.photos]
             self._add("layer2", {"id": recipe.id, "images": images})
@@ -115,27 +104,27 @@ class Layers:
             self._copy(photo, self._folder.joinpath("images", recipe.partition, *identity[:4], f"{identity}.jpg"))
         photos = " ".join(identity for identity, _ in recipe.photos)
         row = (recipe.id, recipe.partition, draft.where, draft.given_id, photos, draft.title)
-        self._imported.write("\t".join(shown(cell, 400) for cell in row) + "\n")
+        self._rows.write("\t".join(shown(cell, 400) for cell in row) + "\n")
 
     def _add(self, layer: str, record: dict[str, Any]) -> None:
-        self._lists[layer].extend([json.dumps(record)])
+        self._layers[layer].extend([json.dumps(record)])
 
     @staticmethod
-    def _copy(photo: PhotoFile, place: Path) -> None:
-        if place.exists():  # another recipe has it too
+    def _copy(photo: PhotoFile, target: Path) -> None:
+        if target.exists():  # another recipe has the same photo
             return
         try:
             data = photo.path.read_bytes()
         except OSError as error:
-            raise UserError(f"{photo.path} cannot be opened any more ({error.strerror}); run again") from None
+            raise UserError(f"{photo.path} can no longer be opened ({error.strerror}); rerun the import") from None
         if hashlib.sha256(data).hexdigest() != photo.digest:
-            raise UserError(f"{photo.path} was changed while it was being imported; run again")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+            raise UserError(f"{photo.path} was changed during the import; rerun the import")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
 
 
 def write_classes(path: Path, class_of: dict[str, str]) -> None:
-    """Writes a `classes1M.pkl`: {recipe id: class} and {class: name}, two pickles in a row; 0 is the background."""
+    """Writes a `classes1M.pkl`, two consecutive pickles {recipe id: class} and {class: name}; 0 is the background."""
     names = [BACKGROUND, *sorted(set(class_of.values()) - {BACKGROUND})]
     numbers = {name: number for number, name in enumerate(names)}
     ids = {identity: numbers[name] for identity, name in class_of.items()}

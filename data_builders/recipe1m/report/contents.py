@@ -1,4 +1,4 @@
-"""What the kept recipes hold: lengths, words nobody knows, sizes of photos, duplicates, and a sample to look at."""
+"""Collects statistics of the kept recipes: lengths, unknown words, photo sizes, duplicates and a random sample."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ from adamine_jax.plots.gallery_items import Item
 from data_builders.recipe1m.duplicates import Duplicates, Shared
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.passes.text_pass import Encoded
-from data_builders.recipe1m.report.frequent import FrequentTexts
-from data_builders.recipe1m.report.lengths import Distribution
+from data_builders.recipe1m.report.counters import Distribution, FrequentTexts
 from data_builders.recipe1m.report.sample import Sample, Sampled
 
-# What the model reads of a recipe: 20 ingredient ids, the end mark counted, and by default 20 sentences of 48 words.
+# What the model reads of a recipe: 20 ingredient ids including the end mark, and 20 sentences of 48 words by default.
 MAX_INGREDIENTS = 20
 MAX_SENTENCES = 20  # `max_sentences` and `max_words` of the recipe tower 'lstm'
 MAX_WORDS = 48
@@ -22,16 +21,16 @@ MOST_FREQUENT = 20
 
 
 class Contents:
-    """Collects what a report says about the kept recipes, in bounded memory; they are added one by one.
+    """Collects statistics of the kept recipes in bounded memory.
 
     Attributes:
-        lengths: what is counted -> its distribution.
-        recipes_with_long_sentences: recipes with a sentence of more than `MAX_WORDS` words.
-        words, names: those that the vocabulary lacks.
-        photo_sides: "width", "height" and "shorter side" in pixels, before a photo was made small -> distribution.
-        formats: of the photos' files.
-        photos, texts: what may be there twice, see `duplicates`.
-        sample: some of them.
+        lengths: Distribution of each kind of length.
+        recipes_with_long_sentences: Number of recipes with a sentence of more than `MAX_WORDS` words.
+        words, names: Words and ingredient names that the vocabulary lacks.
+        photo_sides: Distributions of "width", "height" and "shorter side" in pixels before resizing.
+        formats: Number of photo files of each format.
+        photos, texts: Collectors of duplicates.
+        sample: Random sample of the recipes with photos.
     """
 
     def __init__(self):
@@ -50,7 +49,7 @@ class Contents:
         self.sample = Sample()
 
     def add(self, recipe: Encoded, photos: Sequence[Photo]) -> None:
-        """Adds a kept recipe with its readable photos; one without any is not shown."""
+        """Adds a kept recipe with its readable photos."""
         lines, known, instructions, words, all_words = self.lengths.values()
         sentence_lengths = recipe.sentence_lengths
         lines.add(recipe.ingredient_lines)
@@ -69,30 +68,29 @@ class Contents:
         position = len(self.texts)
         self.texts.add(recipe.text_digest, recipe.partition, recipe.id)
         if photos and self.sample.takes(recipe.partition, recipe.id):
-            shown = photos[self.sample.number(recipe.id) % len(photos)]
+            photo = photos[self.sample.number(recipe.id) % len(photos)]
             texts = msgspec.json.decode(recipe.record)
-            item = Item(recipe.id, recipe.title, "", texts["ingredients"], texts["instructions"], shown.jpeg)
-            self.sample.add(Sampled(recipe.partition, position, item, shown.id))
+            item = Item(recipe.id, recipe.title, "", texts["ingredients"], texts["instructions"], photo.jpeg)
+            self.sample.add(Sampled(recipe.partition, position, item, photo.id))
 
     def beyond(self) -> dict[str, tuple[int, int]]:
-        """What a model does not see, or has nothing to see of: (how many, of how many)."""
+        """Returns (count, total) of everything that exceeds the model's limits or is empty."""
         _, known, instructions, words, all_words = self.lengths.values()
-        recipes, spoken = known.total(), sum(length * count for length, count in all_words.counts.items())
+        recipes, all_instructions = known.total(), words.total()
+        word_total = sum(length * count for length, count in all_words.counts.items())
+        max_names = MAX_INGREDIENTS - 1
         return {
-            f"recipes with more than {MAX_INGREDIENTS - 1} known ingredients": (
-                known.above(MAX_INGREDIENTS - 1),
-                recipes,
-            ),
+            f"recipes with more than {max_names} known ingredients": (known.above(max_names), recipes),
             f"recipes with more than {MAX_SENTENCES} instructions": (instructions.above(MAX_SENTENCES), recipes),
             f"recipes with an instruction of more than {MAX_WORDS} words": (self.recipes_with_long_sentences, recipes),
-            f"instructions of more than {MAX_WORDS} words": (words.above(MAX_WORDS), words.total()),
-            f"words after the {MAX_WORDS}th of an instruction": (words.excess_over(MAX_WORDS), spoken),
+            f"instructions of more than {MAX_WORDS} words": (words.above(MAX_WORDS), all_instructions),
+            f"words after the {MAX_WORDS}th of an instruction": (words.excess_over(MAX_WORDS), word_total),
             "recipes without a known ingredient": (known.counts[0], recipes),
             "recipes without an instruction": (instructions.counts[0], recipes),
-            "instructions without a word": (words.counts[0], words.total()),
+            "instructions without a word": (words.counts[0], all_instructions),
         }
 
     @cached_property
     def duplicates(self) -> dict[str, dict[tuple[str, ...], Shared]]:
-        """ "photos" and "texts" -> what `Duplicates.find` tells of them; to be asked for when all recipes are there."""
+        """The results of `Duplicates.find` for "photos" and "texts". Access it only after all recipes were added."""
         return {"photos": self.photos.find(), "texts": self.texts.find()}

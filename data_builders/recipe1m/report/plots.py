@@ -1,5 +1,6 @@
-"""The report's figure: how long texts are, how large photos, and how large classes."""
+"""Draws the report's figure of lengths and sizes, and the contact sheet of a sample of recipes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adamine_jax.plots import style
+from adamine_jax.plots.gallery_items import square_pixels
+from adamine_jax.plots.page import DPI, Page
 from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.report.contents import MAX_WORDS
-from data_builders.recipe1m.report.lengths import Distribution
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.counters import Distribution
+from data_builders.recipe1m.report.dataset_report import Report
+from data_builders.recipe1m.report.sample import Sampled
 
 _BINS = 40
 _COLORS = dict(zip(PARTITIONS, (style.BLUE, style.ORANGE, style.GREEN), strict=True))
+# The contact sheet, in inches; the caption is below its photo.
+_COLUMNS = 6
+_MARGIN, _GAP, _SIDE, _CAPTION = 0.15, 0.16, 1.9, 1.12
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Draws histograms of the kept recipes' lengths and of their photos' shorter sides, and the classes by size.
-
-    Args:
-        report: complete.
-        folder: where `report.png` and `report.svg` go.
-
-    Returns:
-        The two files.
-    """
+    """Draws histograms of lengths and photo sizes, and the class sizes; returns `report.png` and `report.svg`."""
     lengths = report.contents.lengths
     with style.styled():
         figure = Figure(figsize=(9.6, 5.2), layout="constrained")
@@ -37,18 +36,17 @@ def draw(report: Report, folder: Path) -> list[Path]:
         _histogram(third, "Words per instruction", "instructions", {"": lengths["words per instruction"]})
         _limit(third, MAX_WORDS, "read by\nthe model")
         _histogram(fourth, "Words per recipe", "recipes", {"": lengths["words per recipe"]})
-        _histogram(
-            fifth, "Shorter side of a photo, pixels", "photos", {"": report.contents.photo_sides["shorter side"]}
-        )
-        _limit(fifth, report.options.resize, "reduced\nto this")
+        sides = {"": report.contents.photo_sides["shorter side"]}
+        _histogram(fifth, "Shorter side of a photo, pixels", "photos", sides)
+        _limit(fifth, report.options.resize, "resized\nto this")
         _ranks(sixth, report)
         return [style.save(figure, folder / "report.png", dpi=150), style.save(figure, folder / "report.svg")]
 
 
-def _histogram(axes: Axes, title: str, things: str, distributions: dict[str, Distribution]) -> None:
-    """Bars of equal width; where a few numbers lie far beyond the others, that is told in a corner."""
+def _histogram(axes: Axes, title: str, unit: str, distributions: dict[str, Distribution]) -> None:
+    """Draws bars of equal width. Outliers beyond the 99th percentile are clipped and noted in a corner."""
     axes.set_title(title)
-    axes.set_ylabel(things)
+    axes.set_ylabel(unit)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.grid(axis="x", visible=False)
@@ -69,13 +67,13 @@ def _histogram(axes: Axes, title: str, things: str, distributions: dict[str, Dis
             axes.stairs(heights, edges, fill=True, color=style.SKY, label=name)
         else:
             axes.stairs(heights, edges, color=style.VERMILION, linewidth=1.4, label=name)
-    few = max(0, 6 - len(edges))  # a single bar would look like a full panel
+    few = max(0, 6 - len(edges))  # a single bar must not fill the whole panel
     axes.set_xlim(edges[0] - few / 2, edges[-1] + few / 2)
     if highest > edges[-1]:
         note = f"up to {highest:,} →"
         axes.annotate(note, (1, 0.14), xycoords="axes fraction", ha="right", fontsize=7.5, color=style.GREY)
     if len(values) > 1:
-        axes.set_ylim(top=axes.get_ylim()[1] * 1.15)  # head-room for the legend
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.15)  # room for the legend
         axes.legend(loc="upper right", ncols=2, handlelength=1.4, borderaxespad=0.1)
 
 
@@ -83,13 +81,13 @@ def _quantile(values: np.ndarray, weights: np.ndarray, part: float) -> int:
     return int(values[np.searchsorted(np.cumsum(weights), part * weights.sum())])
 
 
-def _limit(axes: Axes, at: int, meaning: str) -> None:
-    """A dashed line where something is cut, if it lies within the bars."""
-    if axes.get_xlim()[0] < at < axes.get_xlim()[1]:
-        axes.axvline(at, color=style.GREY, linestyle=(0, (4, 3)), linewidth=1)
+def _limit(axes: Axes, limit: int, meaning: str) -> None:
+    """Draws a dashed line at a limit if it is within the axes."""
+    if axes.get_xlim()[0] < limit < axes.get_xlim()[1]:
+        axes.axvline(limit, color=style.GREY, linestyle=(0, (4, 3)), linewidth=1)
         axes.annotate(
             meaning,
-            (at, 1),
+            (limit, 1),
             xycoords=("data", "axes fraction"),
             xytext=(-3, 0),
             textcoords="offset points",
@@ -101,7 +99,7 @@ def _limit(axes: Axes, at: int, meaning: str) -> None:
 
 
 def _ranks(axes: Axes, report: Report) -> None:
-    """Sizes of the classes, each partition's own order from the largest to the smallest."""
+    """Draws the sizes of the classes, sorted separately for each partition."""
     axes.set_title("Classes by size")
     axes.set_ylabel("recipes")
     axes.set_xlabel("rank of the class")
@@ -122,6 +120,28 @@ def _ranks(axes: Axes, report: Report) -> None:
 
 
 def _note(axes: Axes, text: str) -> None:
-    """Says why a panel is empty."""
+    """Writes the reason why a panel is empty."""
     axes.set(xticks=[], yticks=[])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=style.GREY)
+
+
+def write_contact_sheet(sample: Sequence[Sampled], path: Path) -> Path:
+    """Draws a sample of at least one recipe: photos, titles, partitions, classes and ingredients. Returns `path`."""
+    columns, rows = min(_COLUMNS, len(sample)), -(-len(sample) // _COLUMNS)
+    with style.styled():
+        page = Page(2 * _MARGIN + columns * (_SIDE + _GAP) - _GAP, 2 * _MARGIN + rows * (_SIDE + _CAPTION))
+        for number, sampled in enumerate(sample):
+            row, column = divmod(number, _COLUMNS)
+            _draw_recipe(page, _MARGIN + column * (_SIDE + _GAP), _MARGIN + row * (_SIDE + _CAPTION), sampled)
+        return page.save(path)
+
+
+def _draw_recipe(page: Page, x: float, y: float, sampled: Sampled) -> None:
+    item = sampled.item
+    page.photo(x, y, _SIDE, _SIDE, square_pixels(item, round(_SIDE * DPI)))
+    page.frame(x, y, _SIDE, _SIDE)
+    y += _SIDE + 0.05
+    y = page.text(x, y, item.title.strip() or "(untitled)", _SIDE, size=8.5, lines=2, weight="bold")
+    y = page.text(x, y + 0.01, f"{sampled.partition} · {item.class_name}", _SIDE, size=7.5, color=style.BLUE)
+    y = page.text(x, y, "; ".join(item.ingredients), _SIDE, size=7, lines=3, color=style.GREY)
+    page.text(x, y, item.id, _SIDE, size=6, color=style.GREY)

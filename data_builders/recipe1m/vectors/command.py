@@ -1,4 +1,4 @@
-"""`python -m data_builders.recipe1m vectors`: writes published sentence vectors for `config.data.sentence_vectors`."""
+"""Writes published sentence vectors as the matrix that `config.data.sentence_vectors` names."""
 
 import argparse
 from pathlib import Path
@@ -13,23 +13,19 @@ from data_builders.recipe1m.vectors import skip_instructions
 
 
 def open_source(source: Path) -> sentences.Source:
-    """The vectors of a folder: those of its `encs_*.t7`, or else those of its `data_lmdb`.
-
-    Raises:
-        UserError: it has none, or they cannot be used.
-    """
+    """Opens the vectors of a folder's `encs_*.t7` files, or else of its `data_lmdb`."""
     if not source.is_dir():
-        raise UserError(f"--source {source}: there is no such folder; give the one that holds encs_train_1024.t7, ...")
+        raise UserError(f"--source {source}: no such folder; give the folder with encs_train_1024.t7, ...")
     if files := skip_instructions.encoding_files(source):
         return skip_instructions.EncodingFiles(files)
     if (source / data_lmdb.FOLDER).is_dir():
         return data_lmdb.StoredVectors(source)
-    raise UserError(f"--source {source}: holds neither encs_train_1024.t7, encs_val_1024.t7, ..., nor data_lmdb")
+    raise UserError(f"--source {source}: contains neither encs_train_1024.t7, encs_val_1024.t7, ..., nor data_lmdb")
 
 
 def ids_of_collection(data: Path) -> set[int]:
-    """The ids, as numbers, of all recipes of a converted collection."""
-    # Both import TensorFlow, which takes seconds.
+    """Returns the ids, as numbers, of all recipes of a converted collection."""
+    # Importing TensorFlow takes seconds.
     from adamine_jax.input.dataset import open_dataset
     from adamine_jax.input.records import load_index
 
@@ -40,16 +36,17 @@ def ids_of_collection(data: Path) -> set[int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_builders.recipe1m vectors", description=__doc__)
     parser.add_argument(
-        "--source", type=given_path, required=True, help="folder with encs_train_1024.t7, ..., or data_lmdb"
+        "--source", type=given_path, required=True, help="folder with encs_train_1024.t7, ..., or with data_lmdb"
     )
     parser.add_argument(
-        "--out", type=given_path, required=True, help="the matrix, a .npy; the ids go into a .txt beside it"
+        "--out",
+        type=given_path,
+        required=True,
+        help="matrix to write, a .npy file; the ids are written to a .txt file beside it",
     )
-    parser.add_argument(
-        "--data", type=given_path, help="a converted collection: only the vectors of its recipes are written"
-    )
-    parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 takes half the room")
-    parser.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")
+    parser.add_argument("--data", type=given_path, help="converted collection; write only the vectors of its recipes")
+    parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 halves the file size")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing matrix")
     return parser
 
 
@@ -62,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     written = sentences.write(source, args.out, args.dtype, wanted=wanted, overwrite=args.overwrite)
     rows = written.sentences.total()
     print("\n".join([f"{args.out}: {rows:,} × {source.length:,} {args.dtype}", *written.lines()]))
-    if absent := [name for name in PARTITIONS if name not in source.recipes]:
-        print(f"note: there is none of {', '.join(absent)}")
+    if missing := [name for name in PARTITIONS if name not in source.recipes]:
+        print(f"note: the source has no vectors of {', '.join(missing)}")
     if wanted and (without := len(wanted) - written.recipes.total()):
         print(f"note: {without:,} of the {len(wanted):,} recipes of {args.data} have no vectors")
     return 0

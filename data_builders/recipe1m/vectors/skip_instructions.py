@@ -1,8 +1,8 @@
-"""Sentence vectors as im2recipe's skip-instructions left them: `encs_train_1024.t7`, `encs_val_…`, `encs_test_…`.
+"""Reads the sentence vectors of im2recipe's skip-instructions, `encs_{train,val,test}_1024.t7`.
 
-Each is a table of Torch7: `encs` (sentences × 1024), and of each recipe of the partition, with photos or without,
-`ids`, `rlens` (how many sentences it has) and `rbps` (the row of its first one, counted from 1). The ids are a tensor
-of characters with a row for each, or a table of strings.
+Each file is a Torch7 table of `encs` (sentences × 1024) and, for each recipe of the partition, `ids`, `rlens` (number
+of sentences) and `rbps` (row of the first sentence, counted from 1). The ids are a tensor of characters with a row per
+recipe, or a table of strings.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ _FIELDS = ("encs", "ids", "rlens", "rbps")
 
 @dataclass(frozen=True)
 class Encodings:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-        vectors: (R, D) floating numbers, mapped and not read.
-        ids: of N recipes, unchecked.
-        first: (N,) int64 row of a recipe's first sentence, counted from 0; −1 where it is no whole number.
-        count: (N,) int64 number of its sentences; −1 where it is no whole number.
+        vectors: (R, D) memory-mapped floating-point numbers.
+        ids: N recipe ids, unchecked.
+        first: (N,) int64 row of the recipe's first sentence, counted from 0; −1 if it is not an integer.
+        count: (N,) int64 number of the recipe's sentences; −1 if it is not an integer.
     """
 
     vectors: np.ndarray
@@ -39,27 +39,20 @@ class Encodings:
 
 
 class EncodingFiles:
-    """Files of vectors, as a `sentences.Source`.
-
-    Args:
-        files: of each partition that is there, see `encoding_files`; at least one.
-
-    Raises:
-        UserError: one is no such file, or their vectors differ in length.
-    """
+    """Files of sentence vectors, by partition, as a `sentences.Source`; see `encoding_files`."""
 
     def __init__(self, files: dict[str, Path]):
         self._encodings = {name: read_encodings(path) for name, path in files.items()}
         lengths = {found.vectors.shape[1]: files[name] for name, found in self._encodings.items()}
         if len(lengths) > 1:
-            told = ", ".join(f"of {length} in {path}" for length, path in lengths.items())
-            raise UserError(f"the vectors must have one length, and are {told}")
+            listed = ", ".join(f"{length} in {path}" for length, path in lengths.items())
+            raise UserError(f"the vectors must have the same length in all files; it is {listed}")
         self.recipes = {name: len(found.ids) for name, found in self._encodings.items()}
         self.rows = sum(int(found.count.clip(0, len(found.vectors)).sum()) for found in self._encodings.values())
         self.length = next(iter(lengths))
 
     def read(self, partition: str) -> Iterator[Sentences]:
-        """Yields the recipes of a partition, in the file's order."""
+        """Yields the recipes of a partition in the order of the file."""
         found = self._encodings[partition]
         rows = len(found.vectors)
         for name, first, count in zip(found.ids, found.first.tolist(), found.count.tolist(), strict=True):
@@ -72,32 +65,28 @@ class EncodingFiles:
 
 
 def encoding_files(source: Path) -> dict[str, Path]:
-    """Partition -> its file, of those that a folder has."""
+    """Returns the file of each partition that a folder contains."""
     files = {name: source / f"encs_{name}_1024.t7" for name in PARTITIONS}
     return {name: path for name, path in files.items() if path.is_file()}
 
 
 def read_encodings(path: Path) -> Encodings:
-    """Reads a file, but for its vectors.
-
-    Raises:
-        UserError: it is no file of Torch7, or lacks a field, or one is of another kind.
-    """
+    """Reads a file except for its vectors, which are memory-mapped; raises a `UserError` if a field is malformed."""
     table = torch7.load(path)
     fields = [table.get(name.encode()) if isinstance(table, dict) else None for name in _FIELDS]
     if missing := [name for name, value in zip(_FIELDS, fields, strict=True) if value is None]:
-        raise UserError(f"{path}: has no {', '.join(missing)}; takes a table of {', '.join(_FIELDS)}")
+        raise UserError(f"{path}: missing {', '.join(missing)}; expected a table of {', '.join(_FIELDS)}")
     vectors, ids, count, first = fields
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.size:
-        kind = f"{vectors.dtype} of shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "no tensor"
-        raise UserError(f"{path}: encs is {kind}; takes floating numbers (sentences, length)")
+        kind = f"{vectors.dtype} of shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "not a tensor"
+        raise UserError(f"{path}: encs is {kind}; expected floating-point numbers (sentences, length)")
     try:
         found = Encodings(vectors, _ids(ids), _numbers(first, "rbps", start=1), _numbers(count, "rlens"))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     if not len(found.ids) == len(found.first) == len(found.count):
         lengths = f"{len(found.ids)} ids, {len(found.count)} rlens and {len(found.first)} rbps"
-        raise UserError(f"{path}: {lengths}; takes one of each for a recipe")
+        raise UserError(f"{path}: {lengths}; expected one of each per recipe")
     return found
 
 
@@ -105,21 +94,25 @@ def _ids(value: Any) -> list[str]:
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "iu" and value.shape[1]:
         rows = np.ascontiguousarray(value.astype(np.uint8)).view(f"S{value.shape[1]}")[:, 0].tolist()
     elif isinstance(value, dict):
-        rows = [value.get(number) for number in range(1, len(value) + 1)]
+        rows = _listed(value)
     else:
         raise ValueError("ids is neither a table of strings nor a tensor of characters (recipes, 10)")
-    # What is no text is no id either, and told of as such.
+    # A value that is not a string becomes an empty id, which is reported as malformed.
     return [row.decode("latin-1").strip() if isinstance(row, bytes) else "" for row in rows]
 
 
 def _numbers(value: Any, name: str, start: int = 0) -> np.ndarray:
-    """(N,) int64 of a tensor, or of a table of numbers, counted from `start`; −1 for what is no whole number."""
+    """Returns a tensor or table of numbers as (N,) int64 minus `start`; −1 if a number is not an integer."""
     if isinstance(value, dict):
-        listed = [value.get(number) for number in range(1, len(value) + 1)]
-        value = np.array([number if isinstance(number, float) else np.nan for number in listed], np.float64)
+        value = np.array([number if isinstance(number, float) else np.nan for number in _listed(value)], np.float64)
     if not isinstance(value, np.ndarray) or value.ndim != 1:
         raise ValueError(f"{name} is neither a tensor (recipes,) nor a table of numbers")
     if value.dtype.kind == "f":
-        whole = (value == np.floor(value)) & (np.abs(value) < 2**53)
-        value = np.where(whole, value, start - 1)
+        is_integer = (value == np.floor(value)) & (np.abs(value) < 2**53)
+        value = np.where(is_integer, value, start - 1)
     return value.astype(np.int64) - start
+
+
+def _listed(table: dict) -> list[Any]:
+    """Returns the values of a table with the keys 1, 2, ..., with None for missing keys."""
+    return [table.get(number) for number in range(1, len(table) + 1)]

@@ -1,8 +1,8 @@
-"""Reads Torch7's binary files (`.t7`): numbers, strings, tables and tensors, and nothing that could run.
+"""Reads numbers, strings, tables and tensors of Torch7's binary files (`.t7`) without running any code.
 
-They are little-endian as 64-bit Linux writes them: an int has 4 bytes, a long and a double 8. A value is an int that
-says its type, and its content. Tables and Torch's objects have a number first, by which a later value can be the same
-one again.
+The files are little-endian, as written by 64-bit Linux: an int has 4 bytes, a long and a double have 8. A value is an
+int for its type followed by its content. The content of tables and Torch objects starts with a number by which later
+values refer to the same object.
 """
 
 import mmap
@@ -18,32 +18,22 @@ from data_builders.recipe1m.legacy import strided
 _NIL, _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN = range(6)
 _FUNCTIONS = (6, 7, 8)
 _INT, _LONG, _DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct("<d")
-_NUMBERS = {
-    "Byte": np.dtype("u1"),
-    "Char": np.dtype("i1"),
-    "Short": np.dtype("<i2"),
-    "Int": np.dtype("<i4"),
-    "Long": np.dtype("<i8"),
-    "Float": np.dtype("<f4"),
-    "Double": np.dtype("<f8"),
-}
-_STORAGES = {f"torch.{kind}Storage": kind for kind in _NUMBERS}
-_TENSORS = {f"torch.{kind}Tensor": kind for kind in _NUMBERS}
+_STORAGES = {f"torch.{kind}Storage": kind for kind in strided.KINDS}
+_TENSORS = {f"torch.{kind}Tensor": kind for kind in strided.KINDS}
 _MAX_DEPTH = 100
 _NAME_CHARS = 80
 
 
 def load(path: Path) -> Any:
-    """Reads the value a file holds.
+    """Reads the value of a file.
 
     Returns:
-        nil as None, numbers as float, booleans as bool, strings as bytes, tables as dictionaries (a whole number among
-        the keys is an int, so that a list has the keys 1, 2, ...), tensors and storages as read-only arrays that are
-        mapped, not read.
+        None for nil, floats, bools, bytes for strings, dictionaries for tables (integral keys become ints, so that a
+        list has the keys 1, 2, ...), and read-only memory-mapped arrays for tensors and storages.
 
     Raises:
-        UserError: the file is absent, cut off, no such file, or holds something else (a function, another class); the
-            message says which byte.
+        UserError: The file is missing, truncated or malformed, or contains a function or an object of another class.
+            The message names the byte.
     """
     try:
         with path.open("rb") as file:
@@ -56,15 +46,11 @@ def load(path: Path) -> Any:
 
 
 class _Reader:
-    """Walks through a file.
-
-    Attributes:
-        objects: number -> (class name or "table", the object), of what was read.
-    """
+    """Reads values sequentially. `_objects` has the class name (or "table") and value of each numbered object."""
 
     def __init__(self, path: Path, data: mmap.mmap):
         self._path, self._data, self._position, self._depth = path, data, 0, 0
-        self.objects: dict[int, tuple[str, Any]] = {}
+        self._objects: dict[int, tuple[str, Any]] = {}
 
     def value(self) -> Any:
         start = self._position
@@ -80,44 +66,44 @@ class _Reader:
         if kind in (_TABLE, _TORCH):
             return self._object(kind, start)[1]
         if kind in _FUNCTIONS:
-            raise self._error(start, "a Lua function, which is refused; nothing of it was run")
+            raise self._error(start, "a Lua function, which is refused; none of its code was run")
         raise self._error(start, f"a value of type {kind}, which Torch7 does not have; is this a binary .t7 file?")
 
     def _object(self, kind: int, start: int) -> tuple[str, Any]:
-        """A table or an object of Torch, with the name of its class; again, if its number was there before."""
+        """Reads a table or a Torch object, or a reference to an earlier one; returns its class name and value."""
         number = self._int()
-        if number in self.objects:
-            return self.objects[number]
+        if number in self._objects:
+            return self._objects[number]
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise self._error(start, f"values are nested more than {_MAX_DEPTH} deep")
+            raise self._error(start, f"values are nested more than {_MAX_DEPTH} levels deep")
         if kind == _TABLE:
             table: dict[Any, Any] = {}
-            self.objects[number] = ("table", table)  # before its content, which may refer to it
+            self._objects[number] = ("table", table)  # registered first: its content may refer to it
             self._fill(table)
         else:
             name = self._class_name()
             if name in _STORAGES:
-                content = self._storage(_NUMBERS[_STORAGES[name]])
+                content = self._storage(strided.KINDS[_STORAGES[name]])
             elif name in _TENSORS:
                 content = self._tensor(_TENSORS[name], start)
             else:
                 raise self._error(start, f"an object of class {name}, which is refused")
-            self.objects[number] = (name, content)
+            self._objects[number] = (name, content)
         self._depth -= 1
-        return self.objects[number]
+        return self._objects[number]
 
     def _fill(self, table: dict[Any, Any]) -> None:
         for _ in range(self._length(self._int())):
             start = self._position
             key = self.value()
             if isinstance(key, bool) or not isinstance(key, (float, bytes)):
-                raise self._error(start, "the key of a table that is neither a number nor a string")
+                raise self._error(start, "a table key that is neither a number nor a string")
             table[int(key) if isinstance(key, float) and key.is_integer() else key] = self.value()
 
     def _class_name(self) -> str:
         name = self._string()
-        if name.startswith(b"V "):  # files of the first years have no version before the name
+        if name.startswith(b"V "):  # the oldest files have no version before the name
             name = self._string()
         return "".join(char for char in name[:_NAME_CHARS].decode(errors="replace") if char.isprintable())
 
@@ -128,18 +114,20 @@ class _Reader:
 
     def _tensor(self, kind: str, start: int) -> np.ndarray:
         dimensions = self._length(self._int())
-        shape = [self._take(_LONG.size * dimensions) for _ in ("sizes", "strides")]
-        sizes, strides = (np.frombuffer(self._data, "<i8", dimensions, at).tolist() for at in shape)
+        starts = [self._take(_LONG.size * dimensions) for _ in ("sizes", "strides")]
+        sizes, strides = (np.frombuffer(self._data, "<i8", dimensions, at).tolist() for at in starts)
         offset = self._one(_LONG) - 1
-        where = self._position
-        stored = self._int()
-        if stored not in (_NIL, _TORCH):
-            raise self._error(where, "the storage of a tensor that is none")
-        name, storage = self._object(_TORCH, where) if stored == _TORCH else ("", np.empty(0, _NUMBERS[kind]))
+        storage_start = self._position
+        storage_kind = self._int()
+        if storage_kind not in (_NIL, _TORCH):
+            raise self._error(storage_start, "the storage of a tensor is of another type")
+        name, storage = "", np.empty(0, strided.KINDS[kind])
+        if storage_kind == _TORCH:
+            name, storage = self._object(_TORCH, storage_start)
         if name and _STORAGES.get(name) != kind:
-            raise self._error(where, f"the storage of a torch.{kind}Tensor that is a {name}")
+            raise self._error(storage_start, f"the storage of a torch.{kind}Tensor is a {name}")
         if not sizes:
-            return np.empty(0, _NUMBERS[kind])
+            return np.empty(0, strided.KINDS[kind])
         try:
             return strided.view(storage, offset, sizes, strides)
         except ValueError as error:
@@ -162,10 +150,10 @@ class _Reader:
         return form.unpack_from(self._data, self._take(form.size))[0]
 
     def _take(self, length: int) -> int:
-        """Moves on by so many bytes; returns where they start."""
+        """Advances by `length` bytes and returns their start."""
         start = self._position
         if length > len(self._data) - start:
-            raise self._error(start, f"cut off: {length:,} bytes should follow, {len(self._data) - start:,} do")
+            raise self._error(start, f"truncated: expected {length:,} more bytes, found {len(self._data) - start:,}")
         self._position = start + length
         return start
 

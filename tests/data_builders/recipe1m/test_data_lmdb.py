@@ -52,7 +52,7 @@ def test_text_can_be_stored(tmp_path):
     environment = Environment(tmp_path, "ids")
     assert environment.text(0) == "a\ufffdb"
     assert environment.text(1) == "\ufffd"
-    with pytest.raises(BadValueError, match="ids: int is not text"):
+    with pytest.raises(BadValueError, match="ids: int instead of a string"):
         environment.text(2)
     environment.close()
 
@@ -65,7 +65,7 @@ def test_a_database_that_is_cut_off_is_refused(tmp_path, as_folder):
     data = file.read_bytes()
     for end in [0, 1, 100, *range(4096, len(data), 4096), len(data) - 1]:
         file.write_bytes(data[:end])
-        with pytest.raises(UserError, match=r"ids\.lmdb.*(is cut off: [\d,]+ bytes should be there|cannot be opened)"):
+        with pytest.raises(UserError, match=r"ids\.lmdb.*(is truncated: expected [\d,]+ bytes|cannot be opened)"):
             Environment(tmp_path, "ids")
 
 
@@ -79,7 +79,7 @@ def test_what_is_no_database_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"data\.mdb: cannot be opened \(.*not an LMDB file"):
         Environment(tmp_path, "ids")
     write_environment(tmp_path / "other.lmdb", {"name": 1})
-    with pytest.raises(UserError, match=r"data\.mdb: has no record under the pickled number 0"):
+    with pytest.raises(UserError, match=r"data\.mdb: no record has the pickled number 0"):
         Environment(tmp_path, "other")
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_page_is_told(tmp_path):
     file = tmp_path / "ids.lmdb"
     data = file.read_bytes()
     file.write_bytes(data[:8192] + b"\xa5" * (len(data) - 8192))
-    with pytest.raises(UserError, match=r"ids\.lmdb: is damaged"):
+    with pytest.raises(UserError, match=r"ids\.lmdb is damaged"):
         Environment(tmp_path, "ids")
 
 
@@ -106,10 +106,10 @@ def test_without_the_package_it_is_named(tmp_path, monkeypatch, capsys):
     ("change", "message"),
     [
         (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train" / "ims.lmdb"), "ims.lmdb is missing"),
-        (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train"), "holds none of train, val, test"),
-        (lambda folder: (folder / "vocab.txt").unlink(), "give the vocabulary that it was made with: --vocab FILE"),
+        (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train"), "contains none of the folders train, val, test"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "give the vocabulary it was built with as --vocab FILE"),
         (lambda folder: (folder / "vocab.txt").write_text("salt\noil\n"), "a word2vec file starts with a line"),
-        (lambda folder: (folder / "vocab.txt").write_text("1 1\nsalt 1\n"), "1: an ingredient id that the vocabulary"),
+        (lambda folder: (folder / "vocab.txt").write_text("1 1\nsalt 1\n"), "1: ingredient id outside the vocabulary"),
         (
             lambda folder: write_environment(folder / "data_lmdb" / "train" / "ims.lmdb", {0: "no image"}),
             "1: none of its photos can be read; unreadable photos such as",
@@ -169,9 +169,9 @@ def test_vectors_that_cannot_be_used_are_counted_and_named(tmp_path, out, capsys
     printed = capsys.readouterr().out
     cannot = "left out: 1 recipes that cannot be read: "
     for number, reason in {
-        1: f"{cannot}stvecs: the pickle asks for os.system, which is refused; nothing of it was run",
-        2: f"{cannot}stvecs: a vector that has not {LENGTH} numbers",
-        4: f"{cannot}stvecs: no vector of floating numbers",
+        1: f"{cannot}stvecs: the pickle calls os.system, which is refused; none of its code was run",
+        2: f"{cannot}stvecs: a vector's length is not {LENGTH}",
+        4: f"{cannot}stvecs: not a vector of floating-point numbers",
         5: f"{cannot}stvecs: a record is missing",
         6: f"left out: 1 {sentences.TOO_MANY}",
         7: f"{cannot}rbps: a number below 1",
@@ -185,7 +185,7 @@ def test_a_folder_without_any_vector_is_told(tmp_path, out, capsys):
     database = Database()
     database.add(1, sentences=0)
     assert run("vectors", "--source", database.write(tmp_path / "source"), "--out", out) == 2
-    assert "no stvecs.lmdb has a vector that can be read" in capsys.readouterr().err
+    assert "no stvecs.lmdb contains a readable vector" in capsys.readouterr().err
 
 
 def test_the_files_of_skip_instructions_come_before_data_lmdb(tmp_path, out):

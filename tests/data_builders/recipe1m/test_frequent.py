@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_builders.recipe1m.report.frequent import FrequentTexts
+from data_builders.recipe1m.report.counters import FrequentTexts
 
 
 def stream(seed, number=20_000):

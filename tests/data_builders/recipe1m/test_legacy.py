@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from data_builders.recipe1m.legacy.vocabulary import array, load_classes, load_pickles, load_words
+from data_builders.recipe1m.legacy.unpickling import array, load_classes, load_pickles, load_words
 from data_builders.recipe1m.vocabulary import load_vocabulary
 
 # (np.arange(3, dtype="<f4").reshape(3, 1), ["a", "é"]) as Python 2 wrote it: byte strings, protocol 2.
@@ -82,7 +82,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_nothing_runs(path, tmp_path, pr
     trace = tmp_path / "trace"
     arguments = [argument.format(trace) for argument in args]
     path.write_bytes(pickle.dumps(([1.0], Hostile(call, *arguments)), protocol))
-    with pytest.raises(UserError, match=rf"vocab\.pkl: the pickle asks for \S*{name}, which is refused"):
+    with pytest.raises(UserError, match=rf"vocab\.pkl: the pickle calls \S*{name}, which is refused"):
         load_words(path)
     assert not trace.exists()
 

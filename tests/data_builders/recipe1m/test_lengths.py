@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_builders.recipe1m.report.lengths import QUANTILES, Distribution
+from data_builders.recipe1m.report.counters import QUANTILES, Distribution
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 19, 20, 21, 1000])

@@ -120,10 +120,10 @@ def test_without_layer_1_and_classes_texts_are_empty_and_names_are_numbers(tmp_p
     assert json.loads((place / "classes.json").read_text()) == ["background", "class 1", "class 2"]
     report = json.loads((place / "report.json").read_text())
     assert report["photos"]["beyond_the_first"] == 3
-    assert report["dropped"]["a class that has no name"]["first"] == [recipe_id(3)]
+    assert report["dropped"]["class without a name"]["first"] == [recipe_id(3)]
     assert report["words"]["unknown_ingredient_names"] == 1
-    assert "there is no layer1.json: the recipes have neither titles nor texts" in report["notes"]
-    assert "no recipe of val stays" in report["notes"]
+    assert "layer1.json is missing: the recipes have neither titles nor texts" in report["notes"]
+    assert "no recipe of val is kept" in report["notes"]
     assert "records in data_lmdb" in (place / "report.md").read_text()
 
 

@@ -26,25 +26,25 @@ def messy(trace):
         expected[number] = reason
         add(number, **fields)
 
-    wrong(3, "ids: the pickle asks for", ids=hostile(trace))
+    wrong(3, "ids: the pickle calls", ids=hostile(trace))
     wrong(4, "id is not 10 hex digits", ids="../../etc/x")
     wrong(5, "classes: a number below 1", classes=0)
-    wrong(6, "ingrs: not ids of words", ingrs=[2, 3])
-    wrong(7, "ingrs: not ids of words", ingrs=[2, 0, 1, 0])
-    wrong(8, "ingrs: something in place of a whole number", ingrs=[2.5, 1])
-    wrong(9, "an ingredient id that the vocabulary", ingrs=[7, 1])
+    wrong(6, "ingrs: not ingredient ids terminated", ingrs=[2, 3])
+    wrong(7, "ingrs: not ingredient ids terminated", ingrs=[2, 0, 1, 0])
+    wrong(8, "ingrs: a value is not an integer", ingrs=[2.5, 1])
+    wrong(9, "ingredient id outside the vocabulary", ingrs=[7, 1])
     wrong(10, "20 ingredient ids or more", ingrs=[*[2] * 19, 1])
     wrong(11, "20 instructions or more", sentences=20)
-    wrong(12, "numims: str in place of numbers", numims="one")
-    wrong(13, "impos: fewer places", numims=6)
+    wrong(12, "numims: str instead of numbers", numims="one")
+    wrong(13, "impos: fewer positions", numims=6)
     wrong(14, "no photo listed in numims", photos=0)
     wrong(15, "none of its photos", impos=[999])
     wrong(16, "none of its photos", impos=[0])
     wrong(17, "classes: the pickle cannot be read", classes=Pickled(b"\x80\x03"))
-    wrong(18, "a class that has no name", class_id=3)
+    wrong(18, "class without a name", class_id=3)
     wrong(19, "listed in remove1M.txt")
     wrong(20, "id appears a second time", ids=recipe_id(1))
-    wrong(21, "impos: the pickle asks for", impos=hostile(trace))
+    wrong(21, "impos: the pickle calls", impos=hostile(trace))
     wrong(22, "rlens: a number below 0", rlens=-1)
     wrong(23, "none of its photos")
     wrong(24, "classes: a record is missing")
@@ -86,12 +86,12 @@ def test_what_cannot_be_used_is_left_out_and_named_and_nothing_runs(tmp_path, ca
         assert row[3].startswith(wanted[number_of(row)]), row
     photo_rows = {row[2]: row[3] for row in rows if row[0] == "photo"}
     assert photo_rows[photo_id(201)].startswith("the pickle cannot be read")
-    assert photo_rows[photo_id(2300)].startswith("the pickle asks for os.system, which is refused")
+    assert photo_rows[photo_id(2300)].startswith("the pickle calls os.system, which is refused")
     assert any(problem.startswith("imnames: ") for problem in photo_rows.values())
     assert {"place 999", "place 0"} < set(photo_rows)
     report = json.loads((place / "report.json").read_text())
     assert report["records"]["all"] == len(expected)
-    assert "1 recipes have another class in the file of classes; that of data_lmdb counts" in report["notes"]
+    assert "1 recipes have another class in the file of classes; it is ignored" in report["notes"]
     capsys.readouterr()
     assert run("check", "--source", source) == 0
     printed = capsys.readouterr().out

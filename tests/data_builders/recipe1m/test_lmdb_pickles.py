@@ -9,8 +9,8 @@ from PIL import Image
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes import decoding
-from data_builders.recipe1m.legacy.vocabulary import array
-from data_builders.recipe1m.lmdb.pickles import loads, picture, whole, wholes
+from data_builders.recipe1m.legacy.unpickling import array
+from data_builders.recipe1m.lmdb.pickles import integer, integers, loads, picture
 from tests.data_builders.recipe1m.torch_pickles import FORMS, Call, Name, New, Outside, dumps, save_file, saved, tensor
 from tests.golden import make_torch_pickles
 
@@ -85,15 +85,15 @@ def test_images_that_still_know_their_file_are_read(file_format):
     [(7, 7), (7.0, 7), (np.int64(7), 7), (np.uint16(7), 7), (np.array([7]), 7), (np.float32(7), 7), (2**40, 2**40)],
 )
 def test_whole_numbers_are_read_in_every_form(value, number, protocol):
-    assert whole(loads(pickle.dumps(value, protocol))) == number
+    assert integer(loads(pickle.dumps(value, protocol))) == number
     for form in FORMS:
-        assert whole(loads(dumps(tensor(np.array([7]), form), protocol))) == 7
+        assert integer(loads(dumps(tensor(np.array([7]), form), protocol))) == 7
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_lists_of_numbers_and_texts_are_read(protocol):
     for value in ([5, 3, 1, 0], (5, 3, 1, 0), np.array([5, 3, 1, 0], np.uint16), [np.int64(5), 3.0, np.uint8(1), 0]):
-        assert wholes(loads(pickle.dumps(value, protocol))) == [5, 3, 1, 0]
+        assert integers(loads(pickle.dumps(value, protocol))) == [5, 3, 1, 0]
     for value in ("crème", np.str_("crème"), np.array(["crème", "x"])[0]):
         assert loads(pickle.dumps(value, protocol)) == "crème"
     for value in (b"0123456789", np.bytes_(b"0123456789"), np.array([b"0123456789ab", b"0123456789"])[1]):
@@ -103,13 +103,13 @@ def test_lists_of_numbers_and_texts_are_read(protocol):
 @pytest.mark.parametrize("value", ["7", 7.5, None, [1, 2], [], np.array([1, 2]), float("nan"), {}, np.array([[1, 2]])])
 def test_what_is_no_whole_number_is_refused(value):
     with pytest.raises(ValueError, match=r"."):
-        whole(loads(pickle.dumps(value)))
+        integer(loads(pickle.dumps(value)))
 
 
 @pytest.mark.parametrize("value", [7, "12", {1: 2}, None, [1, "2"], [[1]], [1, 2.5], [float("inf")], np.array([1.5])])
 def test_what_are_no_whole_numbers_is_refused(value):
     with pytest.raises(ValueError, match=r"."):
-        wholes(loads(pickle.dumps(value)))
+        integers(loads(pickle.dumps(value)))
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -126,7 +126,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_nothing_runs(tmp_path, protocol
         "in a file of torch.save": Call("torch.storage", "_load_from_bytes", inner),
         "in an image": New("PIL.Image", "Image", state),
     }[place]
-    with pytest.raises(UserError, match=r"the pickle asks for (os|posix)\.system, which is refused; nothing of it was"):
+    with pytest.raises(UserError, match=r"the pickle calls (os|posix)\.system, which is refused; none of its code"):
         loads(dumps(value, protocol))
     assert not trace.exists()
     pickle.loads(dumps(Call("os", "system", f"touch {trace}"), protocol))
@@ -155,7 +155,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_nothing_runs(tmp_path, protocol
     ],
 )
 def test_other_names_are_refused(module, name):
-    with pytest.raises(UserError, match=rf"asks for {module}\.{name}, which is refused"):
+    with pytest.raises(UserError, match=rf"calls {module}\.{name}, which is refused"):
         loads(dumps(Name(module, name), 4))
 
 
@@ -258,7 +258,7 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_made(monkeypatch):
     whole_image = pickle.dumps(Image.new("L", (8, 9)))
     assert picture(whole_image).size == (8, 9)
     monkeypatch.setattr(decoding, "MAX_PIXELS", 71)
-    with pytest.raises(UserError, match="8 x 9 pixels do not go with 72 bytes"):
+    with pytest.raises(UserError, match="8 x 9 pixels do not match 72 bytes"):
         picture(whole_image)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.legacy.pickle_limits import check_instructions, numbers_in
-from data_builders.recipe1m.legacy.vocabulary import load_classes, load_pickles, load_words
+from data_builders.recipe1m.legacy.unpickling import load_classes, load_pickles, load_words
 from data_builders.recipe1m.lmdb.pickles import loads
 
 NUMBER, LENGTH = struct.Struct("<I"), struct.Struct("<Q")
@@ -48,7 +48,7 @@ def test_what_pickle_writes_is_let_through(content, protocol, start):
 @given(contents, st.integers(0, pickle.HIGHEST_PROTOCOL), st.data())
 def test_what_is_cut_off_is_refused(content, protocol, data):
     whole = pickle.dumps(content, protocol)
-    with pytest.raises(ValueError, match=r"cut off|no instruction|cannot come after"):
+    with pytest.raises(ValueError, match=r"truncated|unknown instruction|memo index"):
         check_instructions(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
@@ -90,7 +90,7 @@ def test_lists_that_hold_one_another_again_and_again_make_no_array(path):
         with pytest.raises(UserError, match="not a pickle of"):
             load_words(path)
     storage = b"\x80\x02ctorch\nFloatStorage\n" + pickle.dumps(numbers, 2)[2:-1] + b"\x85R."
-    with pytest.raises(UserError, match="much larger than it is"):
+    with pytest.raises(UserError, match="its content is much larger than the pickle"):
         loads(storage)
 
 
@@ -105,7 +105,7 @@ def test_one_text_that_is_there_many_times_is_refused(path):
 
 def test_a_class_of_many_digits_is_one_line(path):
     path.write_bytes(pickle.dumps({"0123456789": 10**6000}) + pickle.dumps({0: "background"}))
-    with pytest.raises(UserError, match="1 classes that recipes have are without a name"):
+    with pytest.raises(UserError, match="1 classes of recipes have no name"):
         load_classes(path)
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.recipes import Recipe, Unusable
-from data_builders.recipe1m.report.page import page
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.dataset_report import Report
+from data_builders.recipe1m.report.writing import page
 
 
 def recipe(number=1, partition="train", title="Pie"):

@@ -13,9 +13,9 @@ from adamine_jax.plots import style
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.passes.text_pass import encode
 from data_builders.recipe1m.recipes import Recipe
-from data_builders.recipe1m.report.files import write_report
+from data_builders.recipe1m.report.dataset_report import Report
 from data_builders.recipe1m.report.plots import draw
-from data_builders.recipe1m.report.report import Report
+from data_builders.recipe1m.report.writing import write_report
 from tests.data_builders.recipe1m.download import Download, recipe_id
 from tests.data_builders.recipe1m.planted import FEW_WORDS, run
 

@@ -70,7 +70,7 @@ def test_all_partitions_become_one_matrix_that_training_reads(source, out, capsy
         "train: 2 recipes, 6 sentences",
         "test: 1 recipes, 3 sentences",
         f"left out: 1 recipes without a sentence (train {recipe_id(1)})",
-        "note: there is none of val",
+        "note: the source has no vectors of val",
     ]
     assert sorted(path.name for path in out.parent.iterdir()) == ["sentences.npy", "sentences.txt", "source"]
 
@@ -155,12 +155,12 @@ def test_a_number_too_large_for_float16_is_not_finite(source, out, capsys):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"encs": None}, "has no encs; takes a table of encs, ids, rlens, rbps"),
-        ({"ids": None, "rbps": None}, "has no ids, rbps"),
+        ({"encs": None}, "missing encs; expected a table of encs, ids, rlens, rbps"),
+        ({"ids": None, "rbps": None}, "missing ids, rbps"),
         ({"encs": t7.tensor(np.zeros(6, "<f4"))}, "encs is float32 of shape (6,)"),
         ({"encs": t7.tensor(np.zeros((6, 0), "<f4"))}, "encs is float32 of shape (6, 0)"),
         ({"encs": t7.tensor(np.zeros((3, 8), "<i8"))}, "encs is int64 of shape (3, 8)"),
-        ({"encs": [1.0]}, "encs is no tensor"),
+        ({"encs": [1.0]}, "encs is not a tensor"),
         ({"ids": 5}, "ids is neither"),
         ({"ids": t7.tensor(np.zeros((2, 10), "<f4"))}, "ids is neither"),
         ({"rlens": b"2"}, "rlens is neither"),
@@ -182,17 +182,17 @@ def test_another_file_of_torch_is_refused(source, out, capsys, fields, message):
 def test_what_is_no_table_is_refused(source, out, capsys):
     write_file(source, "train", [1, 2])
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "has no encs, ids, rlens, rbps" in capsys.readouterr().err
+    assert "missing encs, ids, rlens, rbps" in capsys.readouterr().err
     write_file(source, "train", b"text")
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "has no encs, ids, rlens, rbps" in capsys.readouterr().err
+    assert "missing encs, ids, rlens, rbps" in capsys.readouterr().err
 
 
 def test_vectors_of_two_lengths_are_refused(source, out, capsys):
     write_file(source, "train", encodings([1], [2])[0])
     write_file(source, "val", encodings([2], [1], encs=t7.tensor(np.zeros((1, 9), "<f4")))[0])
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "must have one length, and are of 8 in" in capsys.readouterr().err
+    assert "must have the same length in all files; it is 8 in" in capsys.readouterr().err
 
 
 def test_nothing_to_be_written_is_an_error(source, out, capsys):
@@ -205,10 +205,10 @@ def test_nothing_to_be_written_is_an_error(source, out, capsys):
 
 def test_a_folder_without_vectors_is_told(source, out, capsys):
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "there is no such folder" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err
     source.mkdir()
     assert run("vectors", "--source", source, "--out", out) == 2
-    assert "holds neither encs_train_1024.t7" in capsys.readouterr().err
+    assert "contains neither encs_train_1024.t7" in capsys.readouterr().err
 
 
 def test_files_that_are_there_are_replaced_only_when_told(source, out, capsys):

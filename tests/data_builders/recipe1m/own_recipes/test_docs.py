@@ -36,6 +36,6 @@ def test_the_table_of_names_is_what_the_rule_gives():
 
 
 def test_the_table_of_fields_has_all_their_names():
-    table = PAGE.split("| field | it may be called | |\n|---|---|---|\n")[1].split("\n\n")[0]
+    table = PAGE.split("| field | accepted names | |\n|---|---|---|\n")[1].split("\n\n")[0]
     rows = [re.findall(r"`([^`]+)`", row.rsplit("|", 2)[0]) for row in table.split("\n")]
     assert {row[0]: tuple(row) for row in rows} == NAMES

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import draft
-from data_builders.recipe1m.own_recipes.report import Report
+from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 from tests.data_builders.recipe1m.own_recipes.own import linked, page, recipe
 from tests.data_builders.recipe1m.own_recipes.test_fields import JSON_VALUES
@@ -119,7 +119,7 @@ def test_pages_say_how_their_text_is_encoded(read, folder):
     (folder / "a.html").write_bytes(text.encode("latin-1"))
     assert list(read(folder)[0].values()) == ["Soufflé"]
     (folder / "a.html").write_bytes(text.replace("iso-8859-1", "klingon").encode("latin-1"))
-    with pytest.raises(UserError, match=r"a\.html: its text cannot be decoded; save it as UTF-8"):
+    with pytest.raises(UserError, match=r"a\.html: its text cannot be decoded; save the page as UTF-8"):
         read(folder)
 
 
@@ -127,7 +127,7 @@ def test_pages_say_how_their_text_is_encoded(read, folder):
     ("name", "text", "message"),
     [
         ("a.json", '{"@type": "Recipe", ', "not JSON ("),
-        ("a.json", '{"name": "a"}\n{"name": "b"}', "with an object a line is to be named .jsonl"),
+        ("a.json", '{"name": "a"}\n{"name": "b"}', "rename a file with one object per line to .jsonl"),
         ("a.json", '[{"name": "a"}, {"name"', "broken JSON at byte 23 (record 2)"),
         ("a.json", "", "the file is empty"),
         ("a.json", b"\xff", "not UTF-8 text (byte 1)"),
@@ -164,7 +164,7 @@ def test_images_of_a_graph_are_resolved(folder, tmp_path):
 def test_a_folder_without_recipes_says_what_is_read(read, folder):
     (folder / "a.csv").write_text("title\n")
     with pytest.raises(
-        UserError, match=r"holds no \.json, \.jsonld or \.html file; a sheet or a \.jsonl is to be given"
+        UserError, match=r"contains no \.json, \.jsonld or \.html file; give a \.csv, \.tsv or \.jsonl file"
     ):
         read(folder)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_builders.recipe1m.legacy.vocabulary import load_classes
+from data_builders.recipe1m.legacy.unpickling import load_classes
 from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.own_recipes.own import (
@@ -78,7 +78,7 @@ def test_each_format_gives_the_same_download(folder, out, capsys, kind):
     assert {record["partition"] for record in found.layer("layer1")} == {"train", "val", "test"}
     printed = capsys.readouterr().out
     assert "read 20 records; wrote 20 recipes, 20 of them with a photo" in printed
-    assert "ingredient lines: 40; 40 have a name" in printed
+    assert "ingredient lines: 40; 40 with a name" in printed
     assert "'10 cups flour, sifted' -> 'flour'" in printed
     assert printed.splitlines()[-1].endswith(
         "--word-min-count 1 --word-dim 100 --unknown-ingredients words --class-min-train 1"
@@ -178,10 +178,10 @@ def test_planted_mess_is_left_out_and_named(folder, out, capsys):
         "photos left out: 4",
         "  1 missing: photos/none.jpg of own.jsonl:8",
         "  1 links, which are not downloaded: https://example.org/a.jpg of own.jsonl:8",
-        "columns that were not used: rating, Notes",
-        "ingredient lines: 29; 26 have a name, 2 are headings or the like, of 1 the rule is not sure: 2 cups",
-        "note: recipes with 20 instructions or more, which the converter leaves out: 1; join some of their steps",
-        "note: recipes with 19 ingredients or more, left out by the converter if it knows so many: 1",
+        "unused columns: rating, Notes",
+        "ingredient lines: 29; 26 with a name, 2 without (such as headings), 1 uncertain: 2 cups",
+        "note: recipes with 20 or more instructions, which the converter leaves out: 1; merge some of their steps",
+        "note: recipes with 19 or more ingredients, left out by the converter if all are known: 1",
     ):
         assert line in printed.splitlines(), line
 
@@ -200,7 +200,7 @@ def test_recipes_that_share_a_text_or_a_photo_share_a_partition(folder, out, cap
     assert len({record["id"] for record in layer1}) == 24
     printed = capsys.readouterr().out
     assert (
-        "12 groups of recipes have a text or a photo in common and stay in one partition; the largest has 2" in printed
+        "12 groups of recipes share a text or a photo and are each kept in one partition; the largest has 2" in printed
     )
     assert "6 ids were taken by another recipe and replaced" in printed
 
@@ -210,8 +210,8 @@ def test_a_photo_that_many_recipes_share_is_pointed_out(folder, out, capsys):
     assert run_import(source, out) == 0
     assert len({record["partition"] for record in Imported(out).layer("layer1")}) == 1
     printed = capsys.readouterr().out
-    assert "the largest has 20, among them own.jsonl:1; is one of the photos a placeholder?" in printed
-    assert "no recipe with a photo is in val" in printed or "no recipe with a photo is in train" in printed
+    assert "the largest has 20 recipes, including own.jsonl:1; is one of its photos a placeholder?" in printed
+    assert "val has no recipe with a photo" in printed or "train has no recipe with a photo" in printed
 
 
 def test_partitions_and_ids_that_are_given_are_kept(folder, out, capsys):
@@ -225,8 +225,8 @@ def test_partitions_and_ids_that_are_given_are_kept(folder, out, capsys):
     rows = [line.split("\t") for line in (out / "imported.tsv").read_text(encoding="utf-8").splitlines()]
     assert rows[9][:4] == [layer1[9]["id"], "test", "own.jsonl:10", "pie-9"]
     printed = capsys.readouterr().out
-    assert "1 of these groups are in several partitions, as given: a leak (own.jsonl:1)" in printed
-    assert "1 ids are not 10 hexadecimal digits; imported.tsv has the new one of each" in printed
+    assert "1 of these groups are split by their given partitions: a leak (own.jsonl:1)" in printed
+    assert "1 ids are not 10 hexadecimal digits and were replaced; imported.tsv lists the new ids" in printed
 
 
 def test_a_record_with_an_id_is_kept_and_its_repeat_without_one_is_not(folder, out):

@@ -41,32 +41,32 @@ def error_of(capsys) -> str:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("none.jsonl", None, "there is no such file or folder"),
+        ("none.jsonl", None, "no such file or folder"),
         ("a.jsonl", b"", "the file is empty"),
-        ("a.jsonl", b"\n \n", "no recipe is in it"),
+        ("a.jsonl", b"\n \n", "contains no recipe"),
         (
             "a.jsonl",
             b'{"title": "a"}\nnot json\n',
-            "a.jsonl:2: not JSON (Expecting value, column 1); mend it, or add --skip",
+            "a.jsonl:2: not JSON (Expecting value, column 1); fix it, or add --skip",
         ),
         (
             "a.jsonl",
             b'{"titel": "Pie", "zutaten": 1}',
-            "no title (a.jsonl:1); columns that were not used: titel, zutaten",
+            "no title (a.jsonl:1); unused columns: titel, zutaten",
         ),
         ("a.jsonl", b'{"title": "a", "steps": "b"}', "no photo can be used: no record lists one"),
         (
             "a.jsonl",
             b'{"title": "a", "steps": "b", "photo": "x.jpg"}',
-            "1 missing (x.jpg of a.jsonl:1); their paths are",
+            "1 missing (x.jpg of a.jsonl:1); paths must be",
         ),
-        ("a.csv", b"x,y\n", "no column of the first row is called title or name (there are: x, y)"),
-        ("a.csv", b"title,steps\n", "no recipe is in it"),
-        ("a.json", b"[]", "no recipe is in it"),
-        ("a.json", b"{}", "no recipe is in it"),
+        ("a.csv", b"x,y\n", "no column is named title or name (found: x, y)"),
+        ("a.csv", b"title,steps\n", "contains no recipe"),
+        ("a.json", b"[]", "contains no recipe"),
+        ("a.json", b"{}", "contains no recipe"),
         ("a.json", b'[{"title": ', "a.json: broken JSON at byte"),
-        ("a.html", b"<html>", "no recipe is in it"),
-        ("a.xlsx", b"PK", "the name has to end in one of .jsonl, .ndjson, .csv, .tsv, .json, .jsonld, .html, .htm"),
+        ("a.html", b"<html>", "contains no recipe"),
+        ("a.xlsx", b"PK", "give a folder or a file ending in .jsonl, .ndjson, .csv, .tsv, .json, .jsonld, .html, .htm"),
     ],
 )
 def test_what_holds_no_recipe_is_refused(tmp_path, out, capsys, name, data, message):
@@ -81,10 +81,10 @@ def test_what_holds_no_recipe_is_refused(tmp_path, out, capsys, name, data, mess
 def test_a_folder_without_recipes_is_refused(tmp_path, out, capsys):
     (tmp_path / "own").mkdir()
     assert run_import(tmp_path / "own", out) == 2
-    assert "holds no .json, .jsonld or .html file" in error_of(capsys)
+    assert "contains no .json, .jsonld or .html file" in error_of(capsys)
     write_list(tmp_path / "own" / "package.json", {"name": "x"})
     assert run_import(tmp_path / "own", out) == 2
-    assert "no recipe is in it" in error_of(capsys)
+    assert "contains no recipe" in error_of(capsys)
 
 
 def test_broken_lines_can_be_skipped(source, out, capsys):
@@ -119,7 +119,7 @@ def test_a_folder_that_holds_something_is_replaced_only_when_that_is_asked_for(s
     before = sorted(path for path in out.rglob("*"))
     capsys.readouterr()
     assert run_import(source, out) == 2
-    assert "is not empty; name another folder, or add --overwrite to replace it" in error_of(capsys)
+    assert "is not empty; choose another folder, or add --overwrite to replace it" in error_of(capsys)
     write_lines(source, [recipe(0)])
     assert run_import(source, out, "--overwrite") == 0
     assert len(before) > len(sorted(path for path in out.rglob("*")))
@@ -131,7 +131,7 @@ def test_what_this_command_did_not_write_is_never_replaced(source, out, capsys):
     out.mkdir(parents=True)
     (out / "layer1.json").write_text("mine")
     assert run_import(source, out, "--overwrite") == 2
-    assert "was not written by this command and is not replaced" in error_of(capsys)
+    assert "was not written by this command and will not be replaced" in error_of(capsys)
     assert (out / "layer1.json").read_text() == "mine"
 
 
@@ -139,11 +139,11 @@ def test_places_that_would_harm_the_input_are_refused(source, out, capsys):
     folder = source.parent
     write_list(folder / "a.json", [recipe(0)])
     for origin, place, message in (
-        (folder, folder / "download", "is in the folder that is read"),
-        (folder, folder, "is in the folder that is read"),
-        (source, folder, "holds what is read"),
-        (source, folder.parent, "holds what is read"),
-        (source, source, "holds what is read"),
+        (folder, folder / "download", "is inside the input folder"),
+        (folder, folder, "is inside the input folder"),
+        (source, folder, "contains the input"),
+        (source, folder.parent, "contains the input"),
+        (source, source, "contains the input"),
     ):
         assert run_import(origin, place, "--overwrite") == 2
         assert message in error_of(capsys)
@@ -197,8 +197,8 @@ def _no_renaming(folder, patch):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (_changed_photo, "was changed while it was being imported; run again"),
-        (_removed_photo, "cannot be opened any more"),
+        (_changed_photo, "was changed during the import; rerun the import"),
+        (_removed_photo, "can no longer be opened"),
         (_full_disk, "no space left on device ("),
         (_no_renaming, ": Input/output error"),
     ],

@@ -1,4 +1,4 @@
-"""Reads recipes from one file with a record a line: JSON Lines, and sheets as CSV or TSV."""
+"""Reads recipes from files with one record per line or row: JSON Lines, CSV and TSV."""
 
 import csv
 import itertools
@@ -9,37 +9,28 @@ from typing import Any
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import NAMES, Entry, field_of
-from data_builders.recipe1m.own_recipes.report import Report
+from data_builders.recipe1m.own_recipes.import_report import Report
 
-# A line or cell beyond this is no recipe: most likely a quote is missing.
-MOST_CHARS = 16 << 20
+# A longer cell is not part of a recipe; most likely a quote is missing.
+_MAX_CELL = 16 << 20
 _DELIMITERS = (",", ";", "\t")
-
-
-def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) < 100 else float(digits)  # int() refuses some thousand digits
-
-
-JSON = json.JSONDecoder(parse_int=_whole_number, strict=False)
+# int() refuses thousands of digits.
+_JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 100 else float(digits), strict=False)
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        ValueError: it is not JSON; the message says what is wrong and where in the text.
-    """
+    """Parses a JSON text; raises a `ValueError` with the problem and its position."""
     try:
-        return JSON.decode(text)
+        return _JSON.decode(text)
     except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"not JSON ({error.msg}, {place})") from None
+        position = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"not JSON ({error.msg}, {position})") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def read_json_lines(path: Path, report: Report) -> Iterator[Entry]:
-    """Yields the records of a file with a JSON object a line; blank lines count for nothing."""
+    """Yields the records of a file with one JSON object per line, skipping blank lines."""
     for number, line in _text_lines(path, report):
         if not line.strip():
             continue
@@ -48,7 +39,7 @@ def read_json_lines(path: Path, report: Report) -> Iterator[Entry]:
             value = parse_json(line)
         except ValueError as error:
             is_list = number == 1 and line.lstrip().startswith("[")
-            report.broken(where, f"{error}{'; a JSON list is to be named .json' if is_list else ''}")
+            report.broken(where, f"{error}{'; rename a file with a JSON list to .json' if is_list else ''}")
             continue
         if isinstance(value, dict):
             yield Entry(where, path.parent, value, is_linked_data="@type" in value)
@@ -57,12 +48,12 @@ def read_json_lines(path: Path, report: Report) -> Iterator[Entry]:
 
 
 def read_sheet(path: Path, report: Report) -> Iterator[Entry]:
-    """Yields the rows of a CSV or TSV file. The first row names the columns; blank rows count for nothing.
+    """Yields the rows of a CSV or TSV file whose first row names the columns, skipping blank rows.
 
     Raises:
-        UserError: the first row does not name a column for the title, or names one twice.
+        UserError: The first row has no column for the title, or two columns of the same name.
     """
-    csv.field_size_limit(MOST_CHARS)
+    csv.field_size_limit(_MAX_CELL)
     lines = (line for _, line in _text_lines(path, report))
     first = next(lines, "")
     rows = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(path, first), strict=True)
@@ -79,7 +70,7 @@ def read_sheet(path: Path, report: Report) -> Iterator[Entry]:
 
 
 def _rows(rows: Any, path: Path, report: Report) -> Iterator[tuple[int, list[str]]]:
-    """The rows that can be read, each with the line it begins at, without blank ones."""
+    """Yields the readable rows that are not blank, each with the number of its first line."""
     while True:
         number = rows.line_num + 1
         try:
@@ -87,37 +78,37 @@ def _rows(rows: Any, path: Path, report: Report) -> Iterator[tuple[int, list[str
         except StopIteration:
             return
         except csv.Error as error:
-            report.broken(f"{path.name}:{number}", f"not a row of a sheet ({error}); is a quote missing?")
+            report.broken(f"{path.name}:{number}", f"malformed row ({error}); is a quote missing?")
             continue
         if any(cell.strip() for cell in row):
             yield number, row
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """Tabs in a .tsv; else what gives the most known columns: spreadsheets write semicolons in half of the world."""
+    """Returns a tab for .tsv, otherwise the delimiter (it depends on the locale) that yields the most known columns."""
     if path.suffix.lower() == ".tsv":
         return "\t"
 
-    def known(delimiter: str) -> int:
+    def known_columns(delimiter: str) -> int:
         return len({field_of(cell.strip(' "\r\n')) for cell in header.split(delimiter)} - {None})
 
-    return max(_DELIMITERS, key=known)
+    return max(_DELIMITERS, key=known_columns)
 
 
 def _columns(path: Path, header: list[str]) -> list[str]:
     columns = [column.strip() for column in header]
-    if twice := next((column for column in columns if column and columns.count(column) > 1), None):
-        raise UserError(f"{path}: two columns are called {twice!r}; rename one")
+    if repeated := next((column for column in columns if column and columns.count(column) > 1), None):
+        raise UserError(f"{path}: two columns are named {repeated!r}; rename one")
     if "title" not in map(field_of, columns):
         raise UserError(
-            f"{path}: no column of the first row is called {' or '.join(NAMES['title'][:2])} "
-            f"(there are: {', '.join(columns[:20]) or 'none'}); the first row has to name the columns"
+            f"{path}: no column is named {' or '.join(NAMES['title'][:2])} "
+            f"(found: {', '.join(columns[:20]) or 'none'}); the first row must name the columns"
         )
     return columns
 
 
 def _text_lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
-    """The lines of a file with their numbers; ends of lines are kept."""
+    """Yields the lines of a file, including line ends, with their numbers."""
     try:
         file = path.open("rb")
     except OSError as error:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
-from data_builders.recipe1m.own_recipes.report import Report
+from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 
 
@@ -67,7 +67,7 @@ def test_a_broken_line_stops_or_is_left_out(tmp_path, report, lenient, line, mes
 
 def test_a_list_under_the_name_of_lines_is_explained(tmp_path, report):
     path = written(tmp_path, "a.jsonl", '[\n {"title": "a"}\n]\n')
-    with pytest.raises(UserError, match=r"a\.jsonl:1: not JSON .* a JSON list is to be named \.json"):
+    with pytest.raises(UserError, match=r"a\.jsonl:1: not JSON .* rename a file with a JSON list to \.json"):
         list(read_source(path, report))
 
 
@@ -100,7 +100,7 @@ def test_rows_with_more_or_fewer_cells_are_left_out(tmp_path, report):
 
 def test_a_missing_quote_stops_or_is_left_out(tmp_path, report, lenient):
     path = written(tmp_path, "a.csv", 'title,steps\na,b\n"c" x,d\ne,f\n"g,h\n')
-    with pytest.raises(UserError, match=r"a\.csv:3: not a row of a sheet .*is a quote missing\?"):
+    with pytest.raises(UserError, match=r"a\.csv:3: malformed row .*is a quote missing\?"):
         list(read_source(path, report))
     assert [where for where, _ in places(read_source(path, lenient))] == ["a.csv:2", "a.csv:4"]
     assert lenient.dropped["cannot be read"].counts.total() == 2
@@ -109,9 +109,9 @@ def test_a_missing_quote_stops_or_is_left_out(tmp_path, report, lenient):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("a,b\n1,2\n", "no column of the first row is called title or name (there are: a, b)"),
-        ("\n\n", "there are: none"),
-        ("title,x,x\n", "two columns are called 'x'"),
+        ("a,b\n1,2\n", "no column is named title or name (found: a, b)"),
+        ("\n\n", "found: none"),
+        ("title,x,x\n", "two columns are named 'x'"),
         ("title,x\n".encode("utf-16"), "not UTF-8 text"),
     ],
 )

@@ -1,8 +1,7 @@
-"""Reads the pickles among the published files without running anything that is in them.
+"""Reads the published pickles without running their code.
 
-A pickle is a program: it names functions and calls them. Here it gets none of those it names. A short list of names
-is answered by stand-ins of our own, which rebuild containers and arrays of numbers; every other name is refused.
-`lmdb_pickles` adds stand-ins for tensors and images.
+A pickle is a program that calls functions by name. Here, a short list of names is resolved to stand-ins, which rebuild
+containers and numeric arrays; every other name is refused. `lmdb.pickles` adds stand-ins for tensors and images.
 """
 
 import io
@@ -16,11 +15,11 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers.fields import storable
 from data_builders.recipe1m.layers.markup import shown
-from data_builders.recipe1m.legacy.pickle_limits import check_instructions, numbers_in, room, spend
+from data_builders.recipe1m.legacy.pickle_limits import budget, check_instructions, numbers_in, spend
 
 
 class Array:
-    """Takes the place of a NumPy array while its pickle is read."""
+    """Stand-in for a NumPy array."""
 
     __slots__ = ("values",)
 
@@ -33,7 +32,7 @@ class Array:
 
 
 class _DType:
-    """Takes the place of a NumPy type of numbers or texts while its pickle is read."""
+    """Stand-in for a NumPy dtype of numbers or strings."""
 
     __slots__ = ("numbers",)
 
@@ -41,7 +40,7 @@ class _DType:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         self.numbers = np.dtype(text)
         if self.numbers.kind not in "biufSU":
-            raise ValueError(f"{text} is no type of numbers or of texts")
+            raise ValueError(f"{text} is not a dtype of numbers or strings")
 
     def __setstate__(self, state: tuple) -> None:
         order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
@@ -49,7 +48,7 @@ class _DType:
 
 
 class StandIn:
-    """A callable that a pickle can call and cannot change."""
+    """A function that a pickle can call but not modify."""
 
     __slots__ = ("_call",)
 
@@ -60,14 +59,14 @@ class StandIn:
         return self._call(*args)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("a stand-in cannot be changed")
+        raise AttributeError("a stand-in cannot be modified")
 
 
 def _numbers(data: Any, dtype: _DType, shape: tuple[int, ...], order: Any) -> np.ndarray:
     if not isinstance(data, (bytes, bytearray)):
-        raise ValueError("the data of an array is not bytes")
+        raise ValueError("the data of an array are not bytes")
     if dtype.numbers.kind in "SU":
-        raise ValueError("an array is not one of numbers")
+        raise ValueError("an array does not contain numbers")
     spend(len(data))
     return np.frombuffer(data, dtype.numbers).reshape(shape, order=order).copy()
 
@@ -80,18 +79,14 @@ def _scalar(dtype: _DType, data: Any) -> Any:
 
 
 def _from_buffer(data: Any, dtype: _DType, shape: tuple[int, ...], order: Any) -> Array:
-    found = Array()
-    found.values = _numbers(data, dtype, shape, order)
-    return found
-
-
-def _refuse_call(*_: Any) -> Any:
-    raise ValueError("an array is built in a way that NumPy does not use")
+    array = Array()
+    array.values = _numbers(data, dtype, shape, order)
+    return array
 
 
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes are written as {shown(str(encoding))}")
+        raise ValueError(f"bytes are encoded as {shown(str(encoding))}")
     spend(len(text))
     return text.encode("latin-1")
 
@@ -102,7 +97,7 @@ def _dictionary(items: Any = ()) -> dict:
 
 
 def _either_core(module: str, name: str, call: Callable) -> dict[tuple[str, str], StandIn]:
-    """NumPy 2 renamed numpy.core to numpy._core."""
+    """Covers both names of a module: NumPy 2 renamed numpy.core to numpy._core."""
     return {(f"numpy.{core}.{module}", name): StandIn(call) for core in ("core", "_core")}
 
 
@@ -110,7 +105,7 @@ STAND_INS = {
     **_either_core("multiarray", "_reconstruct", lambda *_: Array()),
     **_either_core("multiarray", "scalar", _scalar),
     **_either_core("numeric", "_frombuffer", _from_buffer),
-    ("numpy", "ndarray"): StandIn(_refuse_call),
+    ("numpy", "ndarray"): None,  # an argument of `_reconstruct`, which ignores it
     ("numpy", "dtype"): StandIn(lambda code, *_: _DType(code)),
     ("_codecs", "encode"): StandIn(_encode),
     ("collections", "OrderedDict"): StandIn(_dictionary),
@@ -118,15 +113,7 @@ STAND_INS = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Answers names by stand-ins, and refuses the others.
-
-    Args:
-        file: holds the pickle from where it stands; `ValueError` if its instructions ask for more than is there.
-        **options: of `pickle.Unpickler`.
-
-    Attributes:
-        stand_ins: (module, name) -> what takes its place.
-    """
+    """Resolves names to `stand_ins`, by (module, name), and refuses all others; see also `check_instructions`."""
 
     stand_ins: Mapping[tuple[str, str], Any] = STAND_INS
 
@@ -136,54 +123,46 @@ class Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.stand_ins:
-            raise UserError(f"the pickle asks for {shown(f'{module}.{name}')}, which is refused; nothing of it was run")
+            raise UserError(f"the pickle calls {shown(f'{module}.{name}')}, which is refused; none of its code was run")
         return self.stand_ins[module, name]
 
     def persistent_load(self, identity: Any, /) -> Any:
-        raise UserError("the pickle refers to something outside it, which is refused")
+        raise UserError("the pickle refers to an external object, which is refused")
 
 
 def load_pickles(path: Path, number: int) -> list[Any]:
-    """Reads pickles that stand one after the other in a file.
+    """Reads `number` consecutive pickles from a file.
 
-    Strings that Python 2 wrote come as bytes; arrays are to be taken out with `array`.
+    Strings written by Python 2 are returned as bytes, arrays as `Array`; see `array`.
 
     Raises:
-        UserError: the file is absent, is no such pickle, or asks for anything but containers and numbers.
+        UserError: The file is missing or damaged, or calls anything other than the stand-ins.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+        raise UserError(f"{path}: no such file")
     data = path.read_bytes()
     file = io.BytesIO(data)
     try:
-        with room(len(data)):
+        with budget(len(data)):
             return [Unpickler(file, encoding="bytes").load() for _ in range(number)]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except Exception as error:  # a damaged pickle raises whatever its instructions lead to, of many types
+    except Exception as error:  # a damaged pickle can raise errors of any type
         what = shown(f"{type(error).__name__}: {error}", 200)
-        raise UserError(f"{path} is not the pickle it should be ({what})") from None
+        raise UserError(f"{path} is not a valid pickle ({what})") from None
 
 
-def array(value: Any, most: int) -> np.ndarray:
-    """The array of numbers that a value of a pickle stands for; a list of lists of numbers is one too.
-
-    Raises:
-        ValueError: there are more than `most`: lists may hold one another again and again.
-    """
+def array(value: Any, limit: int) -> np.ndarray:
+    """Returns the array of an `Array`, or of nested lists with at most `limit` numbers."""
     if isinstance(value, Array):
         return value.values
-    if (number := numbers_in(value)) > most:
-        raise ValueError(f"{number:,} numbers out of {most:,} bytes")
+    if (number := numbers_in(value)) > limit:
+        raise ValueError(f"{number:,} numbers in {limit:,} bytes")
     return np.asarray(value, np.float64)
 
 
 def load_words(path: Path) -> tuple[list[str], np.ndarray]:
-    """Reads a `vocab.pkl`: a pickled (matrix, words).
-
-    Returns:
-        V words and (V, D) numbers.
-    """
+    """Reads a `vocab.pkl`, a pickled (matrix, words); returns V words and their (V, D) vectors."""
     (content,) = load_pickles(path, 1)
     size = path.stat().st_size
     try:
@@ -192,50 +171,46 @@ def load_words(path: Path) -> tuple[list[str], np.ndarray]:
     except (TypeError, ValueError):
         raise UserError(f"{path} is not a pickle of (matrix, words)") from None
     if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise UserError(f"{path}: {len(texts)} words do not go with a matrix of {vectors.shape}")
+        raise UserError(f"{path}: {len(texts)} words do not match a matrix of shape {vectors.shape}")
     return texts, vectors
 
 
 def load_classes(path: Path) -> tuple[list[str], dict[str, int]]:
-    """Reads a `classes1M.pkl`: two pickles in a row, {recipe id: class} and {class: name}.
+    """Reads a `classes1M.pkl`, two consecutive pickles {recipe id: class} and {class: name}.
 
     Returns:
-        The names, index = class, and the class of each recipe, whose id is in small letters.
+        The name of each class, and the class of each lower-case recipe id.
     """
     class_of, name_of = load_pickles(path, 2)
     try:
-        classes = {text(identity).lower(): _whole(class_id) for identity, class_id in class_of.items()}
-        numbers = [_whole(class_id) for class_id in name_of]
+        classes = {text(identity).lower(): _integer(class_id) for identity, class_id in class_of.items()}
+        numbers = [_integer(class_id) for class_id in name_of]
         names = dict(zip(numbers, _texts(name_of.values(), path.stat().st_size), strict=True))
     except (AttributeError, TypeError, ValueError):
-        raise UserError(f"{path} is not two pickles, of recipe id -> class and of class -> name") from None
+        raise UserError(f"{path} is not two pickles {{recipe id: class}} and {{class: name}}") from None
     if sorted(names) != list(range(len(names))) or not names:
-        raise UserError(f"{path}: the classes are not numbered 0, 1, 2, ... without gaps")
+        raise UserError(f"{path}: the classes are not numbered 0, 1, 2, ...")
     if unnamed := set(classes.values()) - set(names):
-        raise UserError(f"{path}: {len(unnamed)} classes that recipes have are without a name")
+        raise UserError(f"{path}: {len(unnamed)} classes of recipes have no name")
     return [names[class_id] for class_id in range(len(names))], classes
 
 
 def text(value: Any) -> str:
-    """The text that a value of a pickle is, whichever Python wrote it.
-
-    Raises:
-        TypeError: it is none.
-    """
+    """Returns a string of a pickle written by Python 2 or 3; raises a `TypeError` for other values."""
     if not isinstance(value, (str, bytes)):
-        raise TypeError(f"{type(value).__name__} is not text")
+        raise TypeError(f"{type(value).__name__} instead of a string")
     return value.decode(errors="replace") if isinstance(value, bytes) else storable(value)
 
 
-def _texts(values: Iterable[Any], most: int) -> list[str]:
-    """The texts that values are; a `ValueError` if they have more characters than the file that they are from."""
+def _texts(values: Iterable[Any], limit: int) -> list[str]:
+    """Returns strings of a pickle; raises a `ValueError` if they have more characters than the file has bytes."""
     values = list(values)
-    if sum(map(len, values)) > most:
-        raise ValueError("one text is there many times")
+    if sum(map(len, values)) > limit:
+        raise ValueError("a string is repeated many times")
     return [text(value) for value in values]
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{type(value).__name__} is not a whole number")
+        raise TypeError(f"{type(value).__name__} instead of an integer")
     return value
