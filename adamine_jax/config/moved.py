@@ -1,4 +1,4 @@
-"""Fields of earlier configurations and their new names."""
+"""Renamed fields of earlier configurations."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ MOVED = {
         "instruction_lstm_over_padding",
     )
 }
-"""Old dotted name → new dotted name."""
+"""Old dotted name -> new dotted name."""
 
 DROPPED = {
     "resnet": ("feature_dim",),
     "features": ("depth", "width", "weights"),
 }
-"""Fields of `model.image` in earlier configurations that the tower does not have."""
+"""Fields of `model.image` in earlier configurations that the tower of this name does not have."""
 
 
 def updated(stored: dict[str, Any]) -> dict[str, Any]:
-    """Converts a `config.json` of an earlier version; one of this version is returned unchanged."""
+    """Converts the content of an earlier version's `config.json`; the current format is returned unchanged."""
     model = dict(stored["model"])
     if "recipe" in model:
         return stored
