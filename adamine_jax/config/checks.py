@@ -10,7 +10,7 @@ import ml_collections
 from adamine_jax.base import rules
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import integer, number, share
-from adamine_jax.config.defaults import base_config
+from adamine_jax.config.defaults import preset
 from adamine_jax.config.moved import MOVED
 from adamine_jax.config.stored import flatten
 from adamine_jax.losses import registry as losses
@@ -58,7 +58,7 @@ def _check_names(config: ml_collections.ConfigDict) -> None:
 
 def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Returns all fields, including those of the configured towers and loss."""
-    known = base_config()
+    known = preset("adamine")
     for side in towers.TOWERS:
         known.model[side] = towers.section(side, config.model[side].name)
     known.loss = losses.section(config.loss.name)

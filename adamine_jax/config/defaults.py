@@ -31,12 +31,10 @@ def preset(name: str, variant: str = "") -> Config:
     if not (PRESETS / f"{name}.py").is_file():
         names = sorted(path.stem for path in PRESETS.glob("[!_]*.py"))
         raise UserError(f"{name!r}: no such preset; takes {', '.join(names)}")
-    return _module(name).get_config(variant)
-
-
-def base_config() -> Config:
-    """Returns the base configuration, `configs/adamine.py`."""
-    return preset("adamine")
+    loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    return module.get_config(variant)
 
 
 def set_tower(config: Config, side: str, name: str) -> None:
@@ -117,10 +115,3 @@ def _weighted(term: str, variant: str) -> tuple[str, float]:
         return name, float(weight) if times else 1.0
     except ValueError:
         raise UserError(f"--config …:{variant}: {weight!r} is not a number; takes WEIGHT*NAME") from None
-
-
-def _module(name: str) -> ModuleType:
-    loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
-    module = ModuleType(loader.name)
-    loader.exec_module(module)
-    return module

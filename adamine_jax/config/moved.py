@@ -22,10 +22,7 @@ MOVED = {
 }
 """Old dotted name -> new dotted name."""
 
-DROPPED = {
-    "resnet": ("feature_dim",),
-    "features": ("depth", "width", "weights"),
-}
+_DROPPED = {"resnet": ("feature_dim",), "features": ("depth", "width", "weights")}
 """Fields of `model.image` in earlier configurations that the tower of this name does not have."""
 
 
@@ -34,13 +31,8 @@ def updated(stored: dict[str, Any]) -> dict[str, Any]:
     model = dict(stored["model"])
     if "recipe" in model:
         return stored
-    image = dict(model["image"])
-    image["name"] = "features" if image.get("feature_dim") else "resnet"
-    for name in DROPPED[image["name"]]:
-        image.pop(name, None)
-    recipe = {"name": "lstm"}
-    for old in MOVED:
-        name = old.removeprefix("model.")
-        if name in model:
-            recipe[name] = model.pop(name)
-    return {**stored, "model": {**model, "image": image, "recipe": recipe}}
+    tower = "features" if model["image"].get("feature_dim") else "resnet"
+    image = {name: value for name, value in model["image"].items() if name not in _DROPPED[tower]}
+    moved = [old.removeprefix("model.") for old in MOVED]
+    recipe = {name: model.pop(name) for name in moved if name in model}
+    return {**stored, "model": {**model, "image": image | {"name": tower}, "recipe": {"name": "lstm"} | recipe}}

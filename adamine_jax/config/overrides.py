@@ -7,7 +7,7 @@ from absl import flags
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.config.checks import unknown_field
-from adamine_jax.config.defaults import PRESETS, base_config, set_tower
+from adamine_jax.config.defaults import PRESETS, preset, set_tower
 from adamine_jax.config.moved import MOVED
 from adamine_jax.config.stored import flatten
 from adamine_jax.models import registry as towers
@@ -40,17 +40,17 @@ def parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(_with_paths(argv))
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        known = [field for field in flatten(base_config()) if field == name or field.endswith(f".{name}")]
+        known = [field for field in flatten(preset("adamine")) if field == name or field.endswith(f".{name}")]
         if known:
             raise UserError(f"--{name}: no such flag; fields are set as --config.{known[0]}=…") from None
         raise UserError(str(error)) from None
     except flags.Error as error:
         raise UserError(str(error)) from None
     except (AttributeError, KeyError) as error:  # raised by ml_collections with the last part of an unknown field
-        absent, known = re.findall(r"\w+", str(error)), flatten(base_config())
+        missing, known = re.findall(r"\w+", str(error)), flatten(preset("adamine"))
         for argument in argv[1:]:
             field = _field_of(argument)
-            if field and (field not in known or field.rpartition(".")[2] in absent):
+            if field and (field not in known or field.rpartition(".")[2] in missing):
                 raise UserError(unknown_field(field, [name for name in known if name != field])) from None
         raise UserError(f"--config: {error}") from None
     except (FileNotFoundError, ImportError, SyntaxError) as error:
@@ -59,9 +59,9 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def config_file(argv: list[str]) -> str:
     """Returns the value of `--config` on a command line, or ''."""
-    for argument, after in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
         if argument.lstrip("-") == "config":
-            return after
+            return following
         if argument.lstrip("-").startswith("config="):
             return argument.partition("=")[2]
     return ""
@@ -86,8 +86,7 @@ def _check_field(argument: str, argv: list[str]) -> None:
     """Raises a `UserError` for a field that has moved, or that no flag can set."""
     field, value = _field_of(argument), argument.partition("=")[2]
     if field in MOVED:
-        shown = f"={value}" if value else "=…"
-        raise UserError(f"--config.{field}: this field has moved; use --config.{MOVED[field]}{shown}")
+        raise UserError(f"--config.{field}: this field has moved; use --config.{MOVED[field]}={value or '…'}")
     if field in _CHOICES:
         file = config_file(argv) or "configs/adamine.py"
         separator = "," if ":" in file else ":"

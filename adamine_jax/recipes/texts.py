@@ -1,6 +1,7 @@
 """Recipes as text, read from JSON, and as the arrays that recipe towers receive."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,8 +42,7 @@ class RecipeText:
         return not (self.title or self.ingredients or self.instructions or self.names)
 
 
-def _no_ids() -> np.ndarray:
-    return np.zeros(0, np.int64)
+_no_ids = functools.partial(np.zeros, 0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.checkpoints.manager import Checkpoints
-from adamine_jax.config.defaults import base_config
+from adamine_jax.config.defaults import preset
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.features import read_matrix
@@ -55,7 +55,7 @@ def import_model(source: str, file: Path, data: Path, directory: Path, sentence_
         dropped.append(
             f"{names.classifier} (a classifier of {classes:,} classes, {data} has {len(dataset.class_names):,})"
         )
-    config = base_config()
+    config = preset("adamine")
     config.data.dir = str(data)
     set_sizes(config.model, published, names)
     if "classifier" in params:

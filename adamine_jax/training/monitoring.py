@@ -65,12 +65,12 @@ class Trace:
         if self._folder is None:
             return
         self._steps += 1
-        if self._steps in (FIRST_TRACED + 1, FIRST_TRACED + TRACED + 1):
-            jax.block_until_ready(state)
         if self._steps == FIRST_TRACED + 1:
+            jax.block_until_ready(state)
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
             self._is_on = True
         elif self._steps == FIRST_TRACED + TRACED + 1:
+            jax.block_until_ready(state)
             self._stop()
 
     def _stop(self) -> None:

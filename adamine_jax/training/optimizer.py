@@ -38,10 +38,9 @@ def merge_groups(groups: dict[str, Tree]) -> Tree:
 
 
 def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
-    """Returns the learning rate: `optim.lr`, decaying linearly to 0 over the last `optim.decay_epochs` epochs.
+    """Returns the rate of the next step as a function of the number of steps taken.
 
-    Returns:
-        A function that maps the number of steps taken to the rate of the next step.
+    It is `optim.lr`, and decays linearly to 0 over the last `optim.decay_epochs` epochs.
     """
     decay_steps = config.optim.decay_epochs * steps_per_epoch
     if not decay_steps:

@@ -33,20 +33,20 @@ def first_state(
     classes = len(dataset.class_names)
     if (step := checkpoints.latest_step()) is not None:
         print(f"resuming from step {step} of {directory}", flush=True)
-        like = jax.eval_shape(
+        abstract_state = jax.eval_shape(
             lambda: create_state(model, loss, initial_variables(config, model, loss, num_classes=classes), mesh)
         )
-        return checkpoints.restore(step, like, mesh)
+        return checkpoints.restore(step, abstract_state, mesh)
     word_vectors = None
     if model.recipe_tower.word_tables:
         word_vectors = config.model.recipe.get("word_norm", 1.0) * dataset.word_vectors()
-    first = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
+    variables = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
     if config.train.init_from:
-        first = init_from(Path(config.train.init_from), model, first, dataset)
+        variables = init_from(Path(config.train.init_from), model, variables, dataset)
     else:
-        first = load_weights(config.model, first)
+        variables = load_weights(config.model, variables)
         _warn_about_random_backbones(config, model)
-    return create_state(model, loss, first, mesh)
+    return create_state(model, loss, variables, mesh)
 
 
 def _warn_about_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:
