@@ -21,17 +21,17 @@ from adamine_jax.runs import workdir
 
 
 def export_weights(trained: workdir.Trained, path: Path) -> int:
-    """Writes a model's parameters and BatchNorm statistics, whole or not at all.
+    """Writes a model's parameters and BatchNorm statistics atomically.
 
-    A tensor is called after its place in the model's variables, `params/recipe_tower/fc/kernel`. The metadata say
-    {format: adamine_jax, step, config (as `config.json` holds it), vocabulary_digest}.
+    Tensors are named by their path in the model's variables, like `params/recipe_tower/fc/kernel`. The metadata are
+    {format: adamine_jax, step, config (content of `config.json`), vocabulary_digest}.
 
     Args:
-        trained: the model.
-        path: of the .safetensors file.
+        trained: Model to write.
+        path: Path of the .safetensors file.
 
     Returns:
-        How many parameters the model has.
+        The number of parameters.
     """
     variables = jax.device_get(trained.variables)
     tensors = {"/".join(names): np.ascontiguousarray(leaf) for names, leaf in leaves_with_names(variables)}
@@ -41,32 +41,36 @@ def export_weights(trained: workdir.Trained, path: Path) -> int:
         "config": configuration.to_json(trained.config),
         "vocabulary_digest": trained.vocabulary_digest,
     }
-    with written_whole(path) as aside:
-        aside.write_bytes(safetensors.numpy.save(tensors, metadata))  # its `save_file` hides the system's error
+    with written_whole(path) as temporary:
+        # `save_file` would hide the operating system's error.
+        temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
 @one_line_errors
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.export_weights", description=__doc__.split("\n")[0])
-    parser.add_argument("--workdir", type=given_path, required=True, help="folder of a training run")
-    parser.add_argument("--out", type=given_path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--workdir", type=given_path, required=True, help="workdir of the training run")
+    parser.add_argument("--out", type=given_path, required=True, help=".safetensors file to write")
     parser.add_argument(
-        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
+        "--checkpoint",
+        choices=("best", "last"),
+        default="best",
+        help="best by validation score (default), or last",
     )
     args = parser.parse_args(argv)
     if args.out.suffix != ".safetensors":
-        raise UserError(f"--out {args.out}: takes a name that ends in .safetensors")
+        raise UserError(f"--out {args.out}: the name must end in .safetensors")
     if not args.out.parent.is_dir():
-        raise UserError(f"{args.out.parent}: there is no such folder to write {args.out.name} into")
+        raise UserError(f"--out {args.out}: the folder {args.out.parent} does not exist; create it first")
     trained = workdir.load(args.workdir, checkpoint=args.checkpoint)
     parameters = export_weights(trained, args.out)
-    print(f"{args.out}: the model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
+    print(f"{args.out}: model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:
         sizes = {name: value for name, value in trained.config.model.image.items() if name not in ("name", "weights")}
-        shown = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
-        print(f"the backbone of its image tower alone: {' '.join(shown)}")
+        flags = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
+        print(f"to use only the backbone of its image tower: {' '.join(flags)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Weights that others trained: a ResNet for `--config.model.image.weights`, or a whole model as a workdir.
+"""Imports published weights: a ResNet for `--config.model.image.weights`, or a whole model as a workdir.
 
 python -m adamine_jax.import_weights --from torchvision --file resnet101.pth --out resnet101.safetensors
 python -m adamine_jax.import_weights --from adamine --file model.pth.tar --data data --workdir runs/published
@@ -19,48 +19,44 @@ from adamine_jax.models.image.weights import write_image_weights
 from adamine_jax.training.import_model import import_model
 
 _MODEL_FLAGS = {"--data": True, "--workdir": True, "--sentence-vectors": False}
-"""Of a whole model, and whether it needs them."""
+"""Flags of a whole model, and whether they are required."""
 
 _MEANING = {
-    "--out": "the .safetensors file to write",
-    "--data": "a data set converted with the words that the model was trained with",
-    "--workdir": "the folder to make",
+    "--out": ".safetensors file to write",
+    "--workdir": "folder to create",
+    "--data": "data set converted with the words and classes that the model was trained with",
 }
 
 
 @one_line_errors
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.import_weights", description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--from", dest="source", choices=["torchvision", *PUBLISHED], required=True, help="who made the weights"
+        "--from", dest="source", choices=["torchvision", *PUBLISHED], required=True, help="code base of the weights"
     )
-    parser.add_argument(
-        "--file", type=given_path, required=True, help="a state dict or checkpoint, .safetensors or .pth"
-    )
-    parser.add_argument("--out", type=given_path, help="of torchvision: the .safetensors file to write")
-    parser.add_argument("--workdir", type=given_path, help="of a whole model: the folder to make")
-    parser.add_argument(
-        "--data", type=given_path, help="of a whole model: a data set of its words and classes, converted"
-    )
-    parser.add_argument("--sentence-vectors", type=given_path, help="of a whole model: config.data.sentence_vectors")
+    parser.add_argument("--file", type=given_path, required=True, help="state dict or checkpoint, .safetensors or .pth")
+    parser.add_argument("--out", type=given_path, help=f"torchvision only: {_MEANING['--out']}")
+    parser.add_argument("--workdir", type=given_path, help=f"whole models only: {_MEANING['--workdir']}")
+    parser.add_argument("--data", type=given_path, help=f"whole models only: {_MEANING['--data']}")
+    parser.add_argument("--sentence-vectors", type=given_path, help="whole models only: config.data.sentence_vectors")
     args = parser.parse_args(argv)
     _check_flags(args)
     if args.source == "torchvision":
         _import_resnet(args.file, args.out)
-        return
-    import_model(args.source, args.file, args.data, args.workdir, args.sentence_vectors)
+    else:
+        import_model(args.source, args.file, args.data, args.workdir, args.sentence_vectors)
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-    """Refuses flags of the other kind of source, and misses those of its own."""
+    """Raises a `UserError` for a flag that the source does not take, and for a missing one."""
     takes = {"--out": True} if args.source == "torchvision" else _MODEL_FLAGS
     given = [flag for flag in ("--out", *_MODEL_FLAGS) if getattr(args, flag[2:].replace("-", "_")) is not None]
-    if others := [flag for flag in given if flag not in takes]:
-        needed = " and ".join(flag for flag, needs in takes.items() if needs)
-        raise UserError(f"{others[0]}: --from {args.source} does not take it; takes {needed}")
-    if missing := [flag for flag, needs in takes.items() if needs and flag not in given]:
-        raise UserError(f"{missing[0]} is missing: --from {args.source} needs it, {_MEANING[missing[0]]}")
+    required = [flag for flag, is_required in takes.items() if is_required]
+    if invalid := [flag for flag in given if flag not in takes]:
+        raise UserError(f"{invalid[0]}: not valid with --from {args.source}; give {' and '.join(required)}")
+    if missing := [flag for flag in required if flag not in given]:
+        raise UserError(f"{missing[0]} is missing: --from {args.source} requires it ({_MEANING[missing[0]]})")
 
 
 def _import_resnet(file: Path, out: Path) -> None:

@@ -172,7 +172,7 @@ class _Run:
         for step, batch in enumerate(clock, start=first_step + 1):
             outputs.trace.before_step(state)
             state = self.train_step(state, batch, frozen=frozen)
-            clock.under_way = state.step
+            clock.pending = state.step
             is_last, note = step == last_step, ""
             if (step - before) % config.train.log_every_steps == 0 or is_last:
                 state, means = self.log_train(epoch, state, outputs.log, clock.seconds() if is_last else {})

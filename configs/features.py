@@ -1,24 +1,24 @@
-"""Towers for a few hundred to a few thousand recipes, on features of another encoder: seconds to minutes on a CPU.
+"""Small towers on features of another encoder, for up to a few thousand recipes: seconds to minutes on a CPU.
 
     python -m data_builders.recipe1m --source DIR --out data \
         --word-min-count 3 --word-dim 100 --unknown-ingredients words
     python -m adamine_jax.main --config configs/features.py --workdir runs/mine \
         --config.data.dir=data --config.data.image_features=features.npy
 
-docs/features.md says what the file holds, and which of these settings matter. Another preset's loss on the same towers:
-`--config configs/features.py:vse_pp`.
+docs/features.md describes the file and the settings that matter. `--config configs/features.py:vse_pp` uses the same
+towers with the loss of another preset.
 """
 
 from adamine_jax.config import preset, set_tower, split_variant, with_variant
 
 
 def get_config(variant: str = ""):
-    """Returns a preset's configuration with small LSTMs of a long memory, few epochs, a falling learning rate."""
+    """Returns a preset's configuration with small LSTMs, few epochs and a decaying learning rate."""
     base, variant = split_variant(variant)
     config = preset(base)
     config.seed = 1
     config.batch_size = 128
-    config.epochs = 10  # a small collection is memorised after them
+    config.epochs = 10  # after which a small collection is memorised
     config.unfreeze_epoch = 0  # nothing is frozen
 
     set_tower(config, "image", "features")
@@ -26,13 +26,13 @@ def get_config(variant: str = ""):
     config.model.embedding_dim = 512
     config.model.recipe.word_norm = 4.0
     config.model.recipe.forget_bias = 4.0  # an LSTM starts as a slow average of its words
-    config.model.recipe.word_dim = None  # that of the data set's word vectors
+    config.model.recipe.word_dim = None  # dimension of the data set's word vectors
     config.model.recipe.ingredient_hidden = 128
     config.model.recipe.sentence_hidden = 128
     config.model.recipe.instruction_hidden = 256
 
     config.optim.lr = 1e-3
     config.optim.decay_epochs = 10
-    config.checkpoint.best_by = "rsum"  # R@1 of some dozens of validation pairs is mostly noise
+    config.checkpoint.best_by = "rsum"  # R@1 on a few dozen validation pairs is mostly noise
     config.eval.protocols = ("full",)
     return with_variant(config, variant)

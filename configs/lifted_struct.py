@@ -1,14 +1,9 @@
-"""Lifted structured loss (Oh Song et al., CVPR 2016).
-
-    python -m adamine_jax.main --config configs/lifted_struct.py --workdir runs/lifted_struct \
-        --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
-"""
+"""Lifted structured loss (Oh Song et al., CVPR 2016)."""
 
 from adamine_jax.config import preset, with_variant
 
 
 def get_config(variant: str = ""):
-    """Returns the base configuration with another loss."""
     config = preset("adamine")
     config.loss.strategies = ("LIFT",)
     config.loss.weights = (1.0,)

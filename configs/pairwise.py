@@ -1,14 +1,9 @@
-"""PWC: cosine embedding loss on matched and mismatched pairs, with a classifier.
-
-    python -m adamine_jax.main --config configs/pairwise.py --workdir runs/pairwise \
-        --config.data.dir=DATA --config.model.image.weights=resnet101.safetensors
-"""
+"""PWC: cosine embedding loss on matched and mismatched pairs, with a classifier."""
 
 from adamine_jax.config import preset, set_loss, with_variant
 
 
 def get_config(variant: str = ""):
-    """Returns the base configuration with another loss."""
     config = preset("adamine")
     set_loss(config, "pairwise")
     config.loss.classifier_weight = 0.01

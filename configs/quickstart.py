@@ -1,8 +1,8 @@
-"""A small AdaMine that learns the procedural kitchen on two CPU cores in a few minutes.
+"""Small AdaMine that learns the procedural kitchen in a few minutes on two CPU cores.
 
     make quickstart
 
-Another preset's loss on the same model: `--config configs/quickstart.py:vse_pp`.
+`--config configs/quickstart.py:vse_pp` trains the same model with the loss of another preset.
 """
 
 from adamine_jax.config import preset, split_variant, with_variant
@@ -15,7 +15,7 @@ def get_config(variant: str = ""):
     config.seed = 1
     config.batch_size = 64
     config.epochs = 13
-    config.unfreeze_epoch = 0  # nothing is pre-trained
+    config.unfreeze_epoch = 0  # nothing is pretrained
 
     config.data.resize = 104
     config.data.image_size = 96
@@ -26,9 +26,9 @@ def get_config(variant: str = ""):
         config.model.image.width = 16
     config.model.recipe.max_sentences = 8
     config.model.recipe.max_words = 14
-    config.model.recipe.word_norm = 4.0  # small LSTMs learn little from vectors of length one in so short a time
-    config.model.recipe.forget_bias = 2.0  # nor do LSTMs that forget what they read three words ago
-    config.model.recipe.word_dim = None  # that of the data set's word vectors
+    config.model.recipe.word_norm = 4.0  # with vectors of length one, small LSTMs learn little in so few epochs
+    config.model.recipe.forget_bias = 2.0  # without it an LSTM starts by forgetting what it read three words ago
+    config.model.recipe.word_dim = None  # dimension of the data set's word vectors
     config.model.recipe.ingredient_hidden = 64
     config.model.recipe.sentence_hidden = 64
     config.model.recipe.instruction_hidden = 128

@@ -1,4 +1,4 @@
-"""Every mistake in a configuration gets one line that names the field and what it takes."""
+"""Checks of configurations: every error is one line that names the field and the values it takes."""
 
 import importlib
 import json
@@ -68,7 +68,7 @@ def test_presets_are_accepted(preset):
         ("model.image.weights", "no.safetensors", r"config.model.image.weights = no.safetensors: no such file"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_name(field, value, message):
+def test_an_invalid_value_is_refused_by_name(field, value, message):
     config = adamine.get_config()
     with config.ignore_type():
         config.update_from_flattened_dict({field: value})
@@ -87,7 +87,7 @@ def test_unknown_and_missing_fields_are_refused():
         checks.check(config)
 
 
-def test_a_configuration_survives_its_file():
+def test_a_configuration_is_restored_from_its_file():
     config = quickstart.get_config()
     config.loss.num_negatives = 3
     again = stored.from_dict(json.loads(stored.to_json(config)))
@@ -95,14 +95,14 @@ def test_a_configuration_survives_its_file():
     assert isinstance(again.loss.strategies, tuple)
 
 
-def test_an_older_configuration_is_read_as_todays():
-    """That of a quickstart before towers had sections of their own."""
+def test_an_older_configuration_is_converted():
+    """The golden file is of a quickstart before towers had their own sections."""
     older = json.loads((GOLDEN / "config_of_an_older_version.json").read_text())
-    config, today = stored.from_dict(older), quickstart.get_config()
-    today.model.recipe.word_dim = 64
-    assert config.model == today.model
-    assert config.loss.strategies == today.loss.strategies
-    assert config.evals == today.evals
+    config, current = stored.from_dict(older), quickstart.get_config()
+    current.model.recipe.word_dim = 64
+    assert config.model == current.model
+    assert config.loss.strategies == current.loss.strategies
+    assert config.evals == current.evals
     older["model"]["image"]["feature_dim"] = 20
     assert stored.from_dict(older).model.image.to_dict() == {"name": "features", "feature_dim": 20}
 
@@ -119,14 +119,14 @@ def test_a_variant_replaces_whole_sections():
         checks.check(config)
 
 
-def test_features_of_photos_choose_their_tower():
+def test_photo_features_select_their_tower():
     config = adamine.get_config()
     config.data.image_features = "clip.npy"
     assert overrides.resolved(config).model.image.name == "features"
     assert config.model.image.name == "resnet"
 
 
-def test_only_fields_that_may_not_change_are_named():
+def test_only_fields_that_may_not_change_are_listed():
     config = adamine.get_config()
     before = stored.flatten(config)
     config.epochs, config.data.dir, config.eval.seed, config.train.log_every_steps = 90, "elsewhere", 3, 1
@@ -158,11 +158,11 @@ def test_only_fields_that_may_not_change_are_named():
             "use --config quickstart:vse,loss=NAME",
         ),
         (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; takes resnet, features"),
-        (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME"),
+        (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME, separated by commas"),
         (["--config=adamine:image=features", "--workdir=w", "--config.model.image.depth=5"], "no such field"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line(arguments, message, monkeypatch, capsys):
+def test_an_error_on_the_command_line_is_one_line(arguments, message, monkeypatch, capsys):
     from absl import flags
 
     monkeypatch.setattr("sys.argv", ["main", *arguments])
@@ -178,7 +178,7 @@ def test_a_mistake_on_the_command_line_is_one_line(arguments, message, monkeypat
     assert error.count("\n") == 1
 
 
-def test_help_says_how_to_use_it(monkeypatch, capsys):
+def test_help_shows_the_usage(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["main", "--help"])
     assert main.main() == 0
     assert "python -m adamine_jax.main --config configs/adamine.py" in capsys.readouterr().out

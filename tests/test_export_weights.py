@@ -1,4 +1,4 @@
-"""A workdir's model as one file, and the ResNet in it as another model's."""
+"""Export of a workdir's model as one file, and loading its ResNet into another model."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.interop.published_code import STATES
 
 @pytest.fixture(scope="module")
 def run(tiny_data, tmp_path_factory):
-    """The workdir of an imported model; a trained one is no different."""
+    """Workdir of an imported model, which is equal to that of a trained one."""
     folder = tmp_path_factory.mktemp("export")
     safetensors.numpy.save_file(STATES["im2recipe"](), folder / "m.safetensors")
     arguments = ["--file", folder / "m.safetensors", "--data", tiny_data, "--workdir", folder / "run"]
@@ -29,7 +29,7 @@ def run(tiny_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run):
-    """Its export."""
+    """The exported model of `run`."""
     out = run.parent / "out" / "model.safetensors"
     out.parent.mkdir()
     assert main(["--workdir", str(run), "--out", str(out)]) == 0
@@ -37,7 +37,7 @@ def exported(run):
     return out
 
 
-def test_every_array_is_there_under_its_path(run, exported):
+def test_every_array_is_stored_under_its_path(run, exported):
     trained = workdir.load(run)
     tensors = safetensors.numpy.load_file(exported)
     variables = jax.device_get(trained.variables)
@@ -47,7 +47,7 @@ def test_every_array_is_there_under_its_path(run, exported):
     assert "batch_stats/image_tower/resnet/layer4_1/bn2/var" in tensors
 
 
-def test_the_metadata_say_what_it_is(run, exported):
+def test_the_metadata_describe_the_model(run, exported):
     with safetensors.safe_open(exported, framework="np") as file:
         metadata = file.metadata()
     stored = json.loads((run / "dataset.json").read_text())
@@ -58,7 +58,7 @@ def test_the_metadata_say_what_it_is(run, exported):
     assert configuration.flatten(config) == configuration.flatten(workdir.load_config(run))
 
 
-def test_a_model_takes_the_resnet_out_of_it(run, exported):
+def test_a_model_loads_the_resnet_of_the_file(run, exported):
     before = jax.device_get(workdir.load(run).variables)
     zeros = jax.tree.map(np.zeros_like, before)
     loaded = load_image_weights(exported, zeros)
@@ -80,7 +80,7 @@ def test_a_file_without_a_whole_resnet_is_refused(exported, tmp_path, without):
 def test_what_it_prints(run, exported, capsys):
     assert main(["--workdir", str(run), "--out", str(exported), "--checkpoint", "last"]) == 0
     printed = capsys.readouterr().out
-    assert f"{exported}: the model of {run} at step 0, " in printed
+    assert f"{exported}: model of {run} at step 0, " in printed
     assert (
         f"--config.model.image.depth=18 --config.model.image.width=2 --config.model.image.weights={exported}" in printed
     )
@@ -89,12 +89,12 @@ def test_what_it_prints(run, exported, capsys):
 @pytest.mark.parametrize(
     ("workdir_name", "out", "message"),
     [
-        ("run", "model.pth", "takes a name that ends in .safetensors"),
-        ("run", "no/m.safetensors", "there is no such folder to write m.safetensors into"),
+        ("run", "model.pth", "the name must end in .safetensors"),
+        ("run", "no/m.safetensors", "does not exist; create it first"),
         ("elsewhere", "m.safetensors", "is not a workdir"),
     ],
 )
-def test_mistakes_are_one_line(run, tmp_path, workdir_name, out, message, capsys):
+def test_errors_are_one_line(run, tmp_path, workdir_name, out, message, capsys):
     assert main(["--workdir", str(run.parent / workdir_name), "--out", str(tmp_path / out)]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -1,4 +1,4 @@
-"""Runs on another encoder's features, on given sentence vectors, and on the cached features of a frozen ResNet."""
+"""Runs on features of another encoder, on given sentence vectors, and on cached features of a frozen ResNet."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ from tests import tiny
 
 @pytest.fixture
 def feature_files(tiny_data, tmp_path):
-    """Files of features (20 numbers) of every photo and of vectors (12 numbers) of two sentences a recipe."""
+    """Files of features (20 numbers) of every photo, and of vectors (12 numbers) of two sentences per recipe."""
     rng = np.random.default_rng(0)
     dataset = open_dataset(tiny_data)
     indices = [load_index(dataset.shards(split)) for split in ("train", "val", "test")]
@@ -63,7 +63,7 @@ def test_a_run_without_pixels_trains_resumes_and_is_evaluated(tiny_data, feature
         "data__sentence_vectors": sentences,
         "model__recipe__instructions": "vectors",
         "unfreeze_epoch": 1,
-        "seed": 2,  # with it the last epoch is not the best one
+        "seed": 2,  # a seed for which the last epoch is not the best one
     }
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.train(tiny.small_config(tiny_data, **fields, epochs=3), whole, one_device())
@@ -95,7 +95,7 @@ def cached_run(tiny_data, tmp_path_factory):
 
 
 def test_cached_features_are_the_frozen_resnets(cached_run, tiny_data):
-    """Against the model's own, on what evaluation reads; crops of a training photo differ, but less than photos."""
+    """Validation features equal the model's; crops of one training photo differ, but less than photos."""
     directory, config = cached_run
     (stored,) = (directory / frozen_features.FOLDER).glob("*/train.npy")
     assert sorted(path.name for path in stored.parent.iterdir()) == ["train.npy", "val.npy"]
@@ -121,7 +121,7 @@ def test_cached_features_are_the_frozen_resnets(cached_run, tiny_data):
     assert 0 < np.median(within) < np.median(between)
 
 
-def test_the_resnet_stands_still_while_cached_then_learns(cached_run, tiny_data, tmp_path):
+def test_the_resnet_is_frozen_while_cached_and_trained_afterwards(cached_run, tiny_data, tmp_path):
     directory, config = cached_run
     config = config.copy_and_resolve_references()
     config.epochs = 2
@@ -142,15 +142,15 @@ def test_the_resnet_stands_still_while_cached_then_learns(cached_run, tiny_data,
         after["params"]["image_tower"]["resnet"]["conv1"]["kernel"],
         frozen["params"]["image_tower"]["resnet"]["conv1"]["kernel"],
     )
-    # Going on from the frozen phase is the run that was never interrupted.
+    # Resuming from the frozen phase equals a run that was never interrupted.
     config.epochs = 3
     train.train(config, tmp_path / "frozen", one_device())
     jax.tree.map(np.testing.assert_array_equal, leaves(tmp_path / "frozen"), after)
 
 
-def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, tmp_path, monkeypatch):
+def test_an_interrupted_computation_is_resumed(cached_run, tiny_data, tmp_path, monkeypatch):
     directory, config = cached_run
-    monkeypatch.setattr(frozen_features, "_BATCHES_BETWEEN_NOTES", 1)
+    monkeypatch.setattr(frozen_features, "_SAVE_EVERY", 1)
     whole = frozen_features.FrozenBackbone._features
     seen = []
 
@@ -174,7 +174,7 @@ def test_an_interrupted_computation_goes_on_where_it_was(cached_run, tiny_data, 
     (stored,) = (tmp_path / "run" / frozen_features.FOLDER).glob("*/train.npy")
     np.testing.assert_array_equal(np.load(stored), np.load(expected))
     crops = len(np.load(expected))
-    assert sum(seen[:-2]) < crops - 2 * config.eval.batch_size  # three batches were not computed again; two are of val
+    assert sum(seen[:-2]) < crops - 2 * config.eval.batch_size  # three batches are not recomputed; two belong to val
     jax.tree.map(np.testing.assert_array_equal, leaves(tmp_path / "run"), leaves(directory))
 
 
@@ -183,8 +183,8 @@ def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(frozen_features.os, "posix_fallocate", full)
-    room = r"train.npy: no space left on device \(.* MiB are free\); the features take .* GiB: make room"
-    with pytest.raises(DiskFull, match=room):
+    message = r"train.npy: no space left on device \(.* MiB are free\); the features need .* GiB: free some space"
+    with pytest.raises(DiskFull, match=message):
         train.train(tiny.small_config(tiny_data, **CACHED), tmp_path / "run", one_device())
 
 
@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_line(tiny_data, tmp_path, monkeypatch):
         ({"data__image_features": "x.npy"}, "x.npy is missing"),
     ],
 )
-def test_contradictions_are_refused_before_any_work(tiny_data, tmp_path, fields, named):
+def test_contradictions_are_refused_before_training(tiny_data, tmp_path, fields, named):
     with pytest.raises(UserError, match=named):
         train.train(tiny.small_config(tiny_data, **fields), tmp_path / "run", one_device())
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Breakdowns of a tiny test split, against its records read by TensorFlow."""
+"""Breakdowns of a tiny test split, against its records as read by TensorFlow."""
 
 import json
 import statistics
@@ -15,14 +15,14 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def workdir(tiny_data, tmp_path_factory):
-    """A run that was not trained."""
+    """Workdir of an untrained model."""
     directory = tmp_path_factory.mktemp("groupings") / "run"
     train(tiny.small_config(tiny_data, epochs=0), directory)
     return directory
 
 
 def records(tiny_data, split):
-    """{id: (class id, ingredients, instructions)}."""
+    """Returns {id: (class id, number of ingredients, number of instructions)}."""
     found = {}
     for shard in tiny_data.glob(f"recipe1m/1.0.0/recipe1m-{split}.tfrecord-*"):
         for payload in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
@@ -32,8 +32,8 @@ def records(tiny_data, split):
     return found
 
 
-def test_groups_hold_the_ranks_of_their_recipes(workdir, tiny_data, capsys, monkeypatch):
-    # The tiny recipes are short: every number of lines is a group of its own here.
+def test_groups_contain_the_ranks_of_their_recipes(workdir, tiny_data, capsys, monkeypatch):
+    # The tiny recipes are short, so every number of lines is a group here.
     monkeypatch.setattr(groupings, "bin_of", str)
     monkeypatch.setattr(groupings, "by_bins", list)
     flags = ["--workdir", str(workdir), "--split", "train", "--protocols", "20x3,10x5"]
@@ -66,7 +66,7 @@ def test_groups_hold_the_ranks_of_their_recipes(workdir, tiny_data, capsys, monk
     assert "n: queries of the group in each direction in all 3 draws together" in printed
 
 
-def test_only_what_is_asked_for(workdir, capsys):
+def test_only_the_requested_groups_are_written(workdir, capsys):
     flags = ["--workdir", str(workdir), "--protocols", "full"]
     assert evaluate.main([*flags, "--by", "sentences"]) == 0
     assert list(json.loads((workdir / "breakdown_test.json").read_text())["by"]) == ["sentences"]
@@ -80,7 +80,7 @@ def test_only_what_is_asked_for(workdir, capsys):
     assert not (workdir / "breakdown_test.json").exists()
 
 
-def test_a_mistake_is_told_before_anything_is_loaded(capsys):
+def test_an_error_is_reported_before_loading(capsys):
     assert evaluate.main(["--workdir", "nowhere", "--by", "class,colour"]) == 2
     assert capsys.readouterr().err == (
         "error: --by 'colour': takes class, ingredients or sentences, or several with commas between them\n"

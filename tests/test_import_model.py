@@ -1,4 +1,4 @@
-"""Published checkpoints become workdirs that the other commands take."""
+"""Import of published checkpoints as workdirs that the other commands read."""
 
 import json
 
@@ -29,7 +29,7 @@ def import_state(folder, data, source, state, *more):
 
 
 def write_sentence_vectors(path, data, length):
-    """One vector a sentence for some recipes of each split, two for the others."""
+    """Writes vectors of one or two sentences for the recipes of all splits."""
     dataset = open_dataset(data)
     ids = np.concatenate([load_index(dataset.shards(split)).ids for split in ("train", "val", "test")])
     ids = np.repeat(ids, 1 + np.arange(len(ids)) % 2)
@@ -39,7 +39,7 @@ def write_sentence_vectors(path, data, length):
 
 
 @pytest.mark.parametrize("source", STATES)
-def test_a_workdir_holds_the_model(tmp_path, tiny_data, source, capsys):
+def test_the_workdir_contains_the_model(tmp_path, tiny_data, source, capsys):
     state = STATES[source]()
     assert import_state(tmp_path, tiny_data, source, state) == 0
     printed = capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_a_workdir_holds_the_model(tmp_path, tiny_data, source, capsys):
     assert "words: 40 vectors of 5 (rows 40 to 42 are zeros)" in printed
     assert "classifier: 5 classes" in printed
     assert ("convnet.resnet.fc.bias (the ImageNet classifier)" in printed) == (source == "adamine")
-    assert "take their file as --sentence-vectors FILE" in printed
+    assert "pass their file to evaluate and embed as --sentence-vectors FILE" in printed
     assert f"python -m adamine_jax.evaluate --workdir {tmp_path / 'run'} --split test" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "run"]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "dataset.json"]
@@ -74,7 +74,7 @@ def test_a_workdir_holds_the_model(tmp_path, tiny_data, source, capsys):
 
 
 @pytest.mark.parametrize("rows", [V, V + 1, V + 2, V + 3])
-def test_rows_of_the_word_table_stay_where_they_are(tmp_path, tiny_data, rows, capsys):
+def test_rows_of_the_word_table_keep_their_positions(tmp_path, tiny_data, rows, capsys):
     state = STATES["adamine"](rows=rows)
     assert import_state(tmp_path, tiny_data, "adamine", state) == 0
     table = np.asarray(workdir.load(tmp_path / "run").variables["params"]["recipe_tower"]["table"])
@@ -89,15 +89,15 @@ def test_another_number_of_words_is_refused(tmp_path, tiny_data, rows, capsys):
     assert import_state(tmp_path, tiny_data, "adamine", STATES["adamine"](rows=rows)) == 2
     message = capsys.readouterr().err
     assert f"its word table has {rows} rows" in message
-    assert "has 40 words; takes 40 to 43 rows: convert the data set with the words" in message
+    assert "has 40 words, which needs 40 to 43 rows; convert the data set with the model's vocabulary" in message
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("classes", [0, 9])
-def test_without_a_classifier_of_these_classes_the_model_has_none(tmp_path, tiny_data, classes, capsys):
+def test_a_classifier_of_other_classes_is_left_out(tmp_path, tiny_data, classes, capsys):
     assert import_state(tmp_path, tiny_data, "im2recipe", STATES["im2recipe"](classes=classes)) == 0
-    said = f"left out: semantic_branch (a classifier of 9 classes, {tiny_data} has 5)"
-    assert (said in capsys.readouterr().out) == bool(classes)
+    line = f"left out: semantic_branch (a classifier of 9 classes, {tiny_data} has 5)"
+    assert (line in capsys.readouterr().out) == bool(classes)
     trained = workdir.load(tmp_path / "run")
     assert trained.config.loss.classifier_weight == 0
     assert "classifier" not in trained.variables["params"]
@@ -117,7 +117,7 @@ def test_the_workdir_can_be_evaluated(tmp_path, tiny_data, capsys):
 def test_sentence_vectors_of_another_length_are_refused(tmp_path, tiny_data, capsys):
     vectors = write_sentence_vectors(tmp_path / "vectors.npy", tiny_data, 9)
     assert import_state(tmp_path, tiny_data, "adamine", STATES["adamine"](), "--sentence-vectors", vectors) == 2
-    assert f"--sentence-vectors {vectors}: vectors of length 9, the model of" in capsys.readouterr().err
+    assert f"--sentence-vectors {vectors}: vectors of length 9, but the model of" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -132,15 +132,15 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path, tiny_data, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_only_a_new_or_an_empty_folder_is_taken(tmp_path, tiny_data, capsys):
+def test_the_folder_must_be_new_or_empty(tmp_path, tiny_data, capsys):
     run = tmp_path / "run"
     run.mkdir()
     assert import_state(tmp_path, tiny_data, "adamine", STATES["adamine"]()) == 0
     assert import_state(tmp_path, tiny_data, "adamine", STATES["adamine"]()) == 2
-    assert f"--workdir {run}: exists and is not an empty folder; take a new one" in capsys.readouterr().err
+    assert f"--workdir {run}: exists and is not an empty folder; give a new one" in capsys.readouterr().err
 
 
-def test_a_data_set_that_is_none_and_a_damaged_file_are_one_line(tmp_path, tiny_data, capsys):
+def test_errors_for_a_missing_data_set_and_a_damaged_file_are_one_line(tmp_path, tiny_data, capsys):
     assert import_state(tmp_path, tmp_path / "no", "adamine", STATES["adamine"]()) == 2
     assert f"data.dir = {tmp_path / 'no'}: no such folder" in capsys.readouterr().err
     (tmp_path / "cut.safetensors").write_bytes(b"cut")

@@ -1,4 +1,4 @@
-"""The command, the file it writes, and putting that into a model."""
+"""The command, the file that it writes, and loading that file into a model."""
 
 import jax
 import numpy as np
@@ -33,7 +33,7 @@ def source(tmp_path, state):
     return path
 
 
-def test_command_writes_a_file_that_a_model_takes(tmp_path, source, state, capsys):
+def test_the_command_writes_a_file_that_a_model_loads(tmp_path, source, state, capsys):
     out = tmp_path / "ours.safetensors"
     assert main(["--from", "torchvision", "--file", str(source), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -48,15 +48,15 @@ def test_command_writes_a_file_that_a_model_takes(tmp_path, source, state, capsy
     before = zero_variables(18, 4)
     loaded = load_image_weights(out, before)
     assert jax.tree.structure(loaded) == jax.tree.structure(before)
-    wanted = torchvision.from_state_dict(state).variables
+    expected = torchvision.from_state_dict(state).variables
     for collection in ("params", "batch_stats"):
         ours = loaded[collection]["image_tower"]["resnet"]
-        jax.tree.map(np.testing.assert_array_equal, ours, wanted[collection])
+        jax.tree.map(np.testing.assert_array_equal, ours, expected[collection])
     assert loaded["params"]["image_tower"]["fc"] is before["params"]["image_tower"]["fc"]
     assert not before["params"]["image_tower"]["resnet"]["conv1"]["kernel"].any()
 
 
-def test_torchvision_files_are_taken_as_they_are(source, state):
+def test_torchvision_files_are_loaded_directly(source, state):
     loaded = load_image_weights(source, zero_variables(18, 4))
     np.testing.assert_array_equal(
         loaded["batch_stats"]["image_tower"]["resnet"]["bn1"]["var"], state["bn1.running_var"]
@@ -73,7 +73,7 @@ def test_another_resnet_is_refused_with_the_fields_to_set(source, depth, width):
     )
 
 
-def test_a_file_of_ours_with_a_tensor_missing_is_refused(tmp_path, source):
+def test_an_imported_file_with_a_missing_tensor_is_refused(tmp_path, source):
     weights = read_image_weights(source)
     del weights.variables["params"]["layer2_0"]["conv1"]
     out = tmp_path / "ours.safetensors"
@@ -102,12 +102,12 @@ def test_a_missing_folder_is_one_line(tmp_path, source, capsys):
 @pytest.mark.parametrize(
     ("source", "flags", "message"),
     [
-        ("torchvision", ["--workdir", "w"], "--workdir: --from torchvision does not take it; takes --out"),
-        ("torchvision", ["--out", "o", "--data", "d"], "--data: --from torchvision does not take it; takes --out"),
-        ("torchvision", [], "--out is missing: --from torchvision needs it, the .safetensors file to write"),
-        ("adamine", ["--out", "o"], "--out: --from adamine does not take it; takes --data and --workdir"),
-        ("adamine", ["--workdir", "w"], "--data is missing: --from adamine needs it, a data set converted with"),
-        ("im2recipe", ["--data", "d"], "--workdir is missing: --from im2recipe needs it, the folder to make"),
+        ("torchvision", ["--workdir", "w"], "--workdir: not valid with --from torchvision; give --out"),
+        ("torchvision", ["--out", "o", "--data", "d"], "--data: not valid with --from torchvision; give --out"),
+        ("torchvision", [], "--out is missing: --from torchvision requires it (.safetensors file to write)"),
+        ("adamine", ["--out", "o"], "--out: not valid with --from adamine; give --data and --workdir"),
+        ("adamine", ["--workdir", "w"], "--data is missing: --from adamine requires it (data set converted with"),
+        ("im2recipe", ["--data", "d"], "--workdir is missing: --from im2recipe requires it (folder to create)"),
     ],
 )
 def test_each_source_has_its_own_flags(source, flags, message, capsys):

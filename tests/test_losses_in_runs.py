@@ -1,4 +1,4 @@
-"""Runs with the losses that need more than embeddings: mismatched pairs, a classifier, no classes at all."""
+"""Runs with losses on mismatched pairs, with a classifier, and without classes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data,
     pairwise = {"loss__name": "pairwise_plus", "loss__classifier_weight": 0.01, "data__mismatch": 0.8}
     config = tiny.small_config(tiny_data, epochs=1, unfreeze_epoch=0, **pairwise)
     results = train(config, tmp_path / "run")
-    assert results["full"]["pairs"] == 12  # nothing is mismatched in the test
+    assert results["full"]["pairs"] == 12  # the test has no mismatched pairs
     line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
     combined = 0.98 * line["loss_retrieval"] + 0.01 * (line["loss_class_image"] + line["loss_class_recipe"])
     np.testing.assert_allclose(line["loss"], combined, rtol=1e-5)
@@ -25,7 +25,7 @@ def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data,
     assert (tmp_path / "run" / "figures" / "curves.png").stat().st_size > 1000
 
 
-def test_records_without_a_class_field_train_on_instances_alone(tmp_path):
+def test_records_without_classes_train_on_instance_triplets_only(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", classes=None)
     assert not load_index(open_dataset(data).shards("train")).has_classes
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""What a run says of its own speed: time waiting for input, and traces."""
+"""Measurement of the time waiting for input, and traces."""
 
 import jax.numpy as jnp
 import pytest
@@ -7,7 +7,7 @@ from adamine_jax.training import monitoring
 
 
 class Work:
-    """A step's result that is there or not."""
+    """Output of a step that is finished or not."""
 
     def __init__(self, is_ready):
         self._is_ready = is_ready
@@ -18,13 +18,13 @@ class Work:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that the test moves."""
+    """Replaces the clock by a list whose only item the test advances."""
     now = [0.0]
     monkeypatch.setattr(monitoring.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_only_time_in_which_nothing_is_under_way_counts_as_waiting(clock):
+def test_waiting_counts_only_while_no_step_is_running(clock):
     def batches():
         for seconds in (1, 2, 4, 8):
             clock[0] += seconds
@@ -34,15 +34,15 @@ def test_only_time_in_which_nothing_is_under_way_counts_as_waiting(clock):
     seen = []
     for batch, is_ready in zip(waiting, (True, False, True, True), strict=False):
         seen.append(batch["seconds"])
-        waiting.under_way = Work(is_ready)
-        clock[0] += 100  # the step is given to the device
+        waiting.pending = Work(is_ready)
+        clock[0] += 100  # the step is dispatched
     assert seen == [1, 2, 4, 8]
-    # The first batch before anything was under way, the second and the fourth after a step that had ended.
+    # The first batch precedes all steps; the second and the fourth follow a step that had finished.
     assert waiting.seconds() == {"epoch_seconds": 415.0, "input_wait_seconds": 1.0 + 2.0 + 8.0}
 
 
 @pytest.mark.parametrize(("steps", "traced"), [(5, 0), (7, 2), (20, 5)])
-def test_a_trace_holds_the_steps_after_the_first(tmp_path, capsys, steps, traced):
+def test_a_trace_covers_the_steps_after_the_first(tmp_path, capsys, steps, traced):
     with monitoring.Trace(tmp_path / "profile") as trace:
         state = jnp.zeros(2)
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Batches whose loss is not finite: they change nothing, and a row of them ends the run and is listed."""
+"""Batches with a non-finite loss: each is skipped, and a series of them stops the run and is listed."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from tests import tiny
 
 @pytest.fixture
 def config(tiny_data, tmp_path):
-    """A run on features of photos: no ResNet to compile."""
+    """Run on photo features, without a ResNet to compile."""
     index = [load_index(open_dataset(tiny_data).shards(split)) for split in ("train", "val", "test")]
     photos = [photo.decode() for part in index for photo in part.photo_ids]
     np.save(tmp_path / "photos.npy", np.random.default_rng(0).standard_normal((len(photos), 20)).astype(np.float32))
@@ -54,7 +54,7 @@ def poisoned(bad):
     return change
 
 
-def test_a_bad_batch_is_as_if_it_had_been_left_out(config, tmp_path, monkeypatch):
+def test_a_nonfinite_batch_changes_nothing(config, tmp_path, monkeypatch):
     mesh = make_mesh(jax.devices()[:1])
     with monkeypatch.context() as patch:
         with_step(patch, poisoned({2, 7}))
@@ -76,7 +76,7 @@ def test_a_bad_batch_is_as_if_it_had_been_left_out(config, tmp_path, monkeypatch
     assert all(np.isfinite(line["loss"]) for line in lines)
 
 
-def test_a_row_of_bad_batches_stops_the_run_and_is_listed(config, tmp_path, monkeypatch):
+def test_a_series_of_nonfinite_batches_stops_the_run_and_is_listed(config, tmp_path, monkeypatch):
     mesh, directory = make_mesh(jax.devices()[:1]), tmp_path / "run"
     with monkeypatch.context() as patch:
         with_step(patch, poisoned(range(4, 100)))
@@ -88,5 +88,5 @@ def test_a_row_of_bad_batches_stops_the_run_and_is_listed(config, tmp_path, monk
     plans = np.concatenate([epoch_plan(index.class_id, config.seed, epoch, 8) for epoch in range(2)])
     for batch in listed:
         assert batch["ids"] == [index.ids[number].decode() for number in plans[batch["step"] - 1]]
-    train.train(config, directory, mesh)  # the cause is gone: it goes on from the last checkpoint
+    train.train(config, directory, mesh)  # without the cause it resumes from the last checkpoint
     assert read_metrics(directory / "metrics.jsonl")[-1]["step"] == 12

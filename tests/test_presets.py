@@ -1,4 +1,4 @@
-"""Presets build the models that they describe."""
+"""Models of the presets."""
 
 import jax
 import pytest
@@ -18,12 +18,12 @@ def test_the_paper_model_has_the_papers_shapes():
     assert params["recipe_tower"]["fc"]["kernel"].shape == (600 + 1024, 1024)
     assert params["recipe_tower"]["table"].shape == (30_170, 300)
     resnet = sum(leaf.size for leaf in jax.tree.leaves(params["image_tower"]["resnet"]))
-    assert resnet == 44_549_160 - 2048 * 1000 - 1000  # torchvision's, without its classifier
+    assert resnet == 44_549_160 - 2048 * 1000 - 1000  # torchvision's count, without its classifier
     assert (config.batch_size, config.epochs, config.unfreeze_epoch, config.optim.lr) == (100, 80, 20, 1e-4)
 
 
 @pytest.mark.parametrize(("part", "columns"), [("ingredients", 1024), ("instructions", 600)])
-def test_a_recipe_can_do_without_one_of_its_parts(part, columns):
+def test_the_recipe_tower_may_read_one_part_only(part, columns):
     config = adamine.get_config()
     with config.ignore_type():
         config.model.recipe[part] = {"ingredients": False, "instructions": "none"}[part]

@@ -1,4 +1,4 @@
-"""The training step against Adam and clipping written out in NumPy, and what it must leave alone."""
+"""The training step against Adam and clipping in NumPy, and what it must not change."""
 
 import jax
 import numpy as np
@@ -42,12 +42,12 @@ def batch(seed, image_value=None):
 
 
 def copy(state):
-    """What the state holds, safe from being donated."""
+    """Copies a state before it is donated."""
     return jax.tree.map(np.array, jax.device_get(state))
 
 
 def loss_gradients(config, model):
-    """The gradients of the loss as a function of parameters, batch statistics and a batch."""
+    """Returns a function of parameters, batch statistics and a batch that computes the gradients of the loss."""
 
     def loss(params, batch_stats, step_batch):
         (image, recipe), _ = model.apply(
@@ -59,14 +59,14 @@ def loss_gradients(config, model):
 
 
 def two_biases(group):
-    """2 for each leaf that stands for the sum of an LSTM's two biases in PyTorch, 1 for the others."""
+    """Returns 2 for each leaf that is the sum of two LSTM biases in PyTorch, 1 for other leaves."""
     paths = [[entry.key for entry in path] for path, _ in jax.tree.leaves_with_path(group)]
     is_lstm = [any("lstm" in name for name in path) and path[-1] == "bias" for path in paths]
     return [1 + lstm for lstm in is_lstm]
 
 
 def adam(params, gradients, moments, count, lr, copies):
-    """One Adam update of flat lists of arrays, as Kingma and Ba write it; each of the two biases makes it."""
+    """One Adam update of flat lists of arrays by Kingma and Ba's equations, which applies to each of the two biases."""
     new_params, new_moments = [], []
     for p, g, (m, v), n in zip(params, gradients, moments, copies, strict=True):
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
@@ -81,11 +81,11 @@ def clip(groups, copies, norm):
         (leaf, n) for group, counts in zip(groups, copies, strict=True) for leaf, n in zip(group, counts, strict=True)
     ]
     total = np.sqrt(sum(n * np.sum(np.square(leaf, dtype=np.float64)) for leaf, n in leaves))
-    assert total > norm  # otherwise this test would not see the clipping
+    assert total > norm  # otherwise nothing is clipped
     return [[leaf * norm / total for leaf in group] for group in groups]
 
 
-def test_frozen_then_unfrozen_steps_equal_adam_written_out(run):
+def test_frozen_and_unfrozen_steps_equal_adam_in_numpy(run):
     config, mesh, model, variables, train_step = run
     state = create_state(model, registry.build(config.loss), variables, mesh)
     expected = {name: jax.tree.leaves(copy(group)) for name, group in split_groups(variables["params"], model).items()}
@@ -100,7 +100,7 @@ def test_frozen_then_unfrozen_steps_equal_adam_written_out(run):
         clipped = clip([jax.tree.leaves(groups[name]) for name in trained], copies, config.optim.clip_norm)
         for name, gradients, of_each in zip(trained, clipped, copies, strict=True):
             counts[name] += 1
-            # Each step is checked from the true state before it, so that rounding does not add up.
+            # Each step starts from the actual state before it, so rounding does not accumulate.
             start = jax.tree.leaves(split_groups(before.params, model)[name])
             expected[name], moments[name] = adam(
                 start, gradients, moments[name], counts[name], config.optim.lr, of_each

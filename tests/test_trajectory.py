@@ -1,4 +1,4 @@
-"""Forty training steps against the same ones in PyTorch, stored in `tests/golden/trajectory.npz`."""
+"""Forty training steps against the same steps in PyTorch, stored in `tests/golden/trajectory.npz`."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from configs import adamine
 from tests.golden import make_trajectory
 
 
-# Rounding alone drives the second case apart in float32, PyTorch's own two precisions by 1e-2.
+# In float32, rounding alone makes the second case diverge: PyTorch's two precisions differ by 1e-2.
 @pytest.mark.parametrize(
     ("name", "dtype", "tolerance"),
     [
@@ -39,16 +39,16 @@ def test_losses_and_gradient_norms_are_pytorchs_at_every_step(name, dtype, toler
     losses, norms, state = trajectory(case, weights, batches, dtype)
     np.testing.assert_allclose(losses, golden["loss"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(norms, golden["grad_norm"], rtol=10 * tolerance)
-    wanted = {key: golden[f"final/{key}"] for key in make_trajectory.FINAL}
-    wanted["words.bias"] = wanted.pop("words.bias_ih_l0") + wanted.pop("words.bias_hh_l0")
+    expected = {key: golden[f"final/{key}"] for key in make_trajectory.FINAL}
+    expected["words.bias"] = expected.pop("words.bias_ih_l0") + expected.pop("words.bias_hh_l0")
     final = final_arrays(state)
-    assert set(final) == set(wanted)
+    assert set(final) == set(expected)
     for key, array in final.items():
-        np.testing.assert_allclose(array, wanted[key], rtol=0, atol=tolerance, err_msg=key)
+        np.testing.assert_allclose(array, expected[key], rtol=0, atol=tolerance, err_msg=key)
 
 
 def trajectory(case, weights, batches, dtype):
-    """Trains: loss and gradient's norm at every step, and the state after the last."""
+    """Trains a model; returns the loss and the gradient norm of every step, and the final state."""
     with jax.enable_x64(dtype == "float64"):
         config, mesh = config_of(case, dtype), make_mesh(jax.devices()[:1])
         variables = jax.tree.map(lambda array: np.asarray(array, dtype), variables_of(weights))
@@ -92,11 +92,11 @@ LSTMS = {
     ("sentence_lstm",): "words.{}_l0",
     ("instruction_lstm",): "sentences.{}_l0",
 }
-"""Ours by path within the recipe tower, and PyTorch's arrays."""
+"""LSTMs by path in the recipe tower, and the names of PyTorch's arrays."""
 
 
 def variables_of(weights):
-    """Our variables of PyTorch's arrays."""
+    """Converts PyTorch's arrays to variables."""
     resnet = {name.removeprefix("resnet."): array for name, array in weights.items() if name.startswith("resnet.")}
     resnet = torchvision.from_state_dict(resnet).variables
     recipe_tower = {"table": weights["table"], "fc": linear(weights, "recipe_fc")}
@@ -124,7 +124,7 @@ def lstm(weights, name):
 
 
 def final_arrays(state):
-    """Those that `make_trajectory.FINAL` names, as PyTorch has them; two biases are their sum."""
+    """Returns the arrays of `make_trajectory.FINAL` in PyTorch's layout, with two biases replaced by their sum."""
     image_tower, recipe_tower = state.params["image_tower"], state.params["recipe_tower"]
     resnet, stats = image_tower["resnet"], state.batch_stats["image_tower"]["resnet"]
     return {

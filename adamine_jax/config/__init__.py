@@ -1,4 +1,4 @@
-"""The configuration of a run: presets, sections of towers and losses, checks, and what `config.json` holds."""
+"""Configuration of a run: presets, sections of towers and losses, checks, and the format of `config.json`."""
 
 import typing
 
@@ -9,7 +9,7 @@ __all__ = ["preset", "set_loss", "set_tower", "split_variant", "with_variant"]
 
 
 def __getattr__(name: str) -> typing.Any:
-    """The names above, imported when they are asked for: evaluation and search need none of them."""
+    """Imports the names above on first use, because evaluation and search do not need them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from adamine_jax.config import defaults

@@ -10,7 +10,7 @@ import ml_collections
 from adamine_jax.base import rules
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import integer, number, share
-from adamine_jax.config.defaults import base_config
+from adamine_jax.config.defaults import preset
 from adamine_jax.config.moved import MOVED
 from adamine_jax.config.stored import flatten
 from adamine_jax.losses import registry as losses
@@ -31,7 +31,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if size > resize:
         raise UserError(f"config.data.image_size = {size}: takes at most config.data.resize = {resize}")
     if config.data.mismatch == 1:
-        raise UserError("config.data.mismatch = 1: leaves no matched pair to learn from; takes a number below 1")
+        raise UserError("config.data.mismatch = 1: leaves no matched pairs to learn from; takes a number below 1")
     towers.check(config)
     losses.check(losses.build(config.loss), config, "loss")
     _check_start(config)
@@ -51,14 +51,14 @@ def _check_names(config: ml_collections.ConfigDict) -> None:
             raise UserError(unknown_field(field, known))
     if missing := sorted(set(known) - set(given)):
         raise UserError(
-            f"config.{missing[0]} is missing; begin your config with adamine_jax.config.preset('adamine'), and choose "
-            "towers and losses with set_tower and set_loss"
+            f"config.{missing[0]} is missing; start from adamine_jax.config.preset('adamine'), and choose towers and "
+            "losses with set_tower and set_loss"
         )
 
 
 def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """All fields, with the towers and the loss that the configuration names."""
-    known = base_config()
+    """Returns all fields, including those of the configured towers and loss."""
+    known = preset("adamine")
     for side in towers.TOWERS:
         known.model[side] = towers.section(side, config.model[side].name)
     known.loss = losses.section(config.loss.name)
@@ -66,12 +66,12 @@ def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def _check_start(config: ml_collections.ConfigDict) -> None:
-    """Raises a `UserError` for conflicting initial weights, and for cached features without a frozen backbone."""
-    start = config.train.init_from
-    if start and not Path(start).is_dir():
-        raise UserError(f"config.train.init_from = {start}: no such folder; takes a run's workdir")
+    """Raises a `UserError` for conflicting sources of weights, and for cached features without a frozen backbone."""
+    source = config.train.init_from
+    if source and not Path(source).is_dir():
+        raise UserError(f"config.train.init_from = {source}: no such folder; takes a run's workdir")
     for side in towers.TOWERS:
-        if start and config.model[side].get("weights"):
+        if source and config.model[side].get("weights"):
             raise UserError(
                 f"config.train.init_from and config.model.{side}.weights: both set the tower's weights; set only one"
             )
@@ -84,7 +84,7 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
 
 
 def unknown_field(field: str, known: Iterable[str]) -> str:
-    """Returns the error message for an unknown field: its new name, or similar names."""
+    """Returns the error message for an unknown field, with its new name or similar names."""
     if field in MOVED:
         return f"config.{field}: this field has moved; use config.{MOVED[field]}"
     names = list(known)
@@ -92,7 +92,7 @@ def unknown_field(field: str, known: Iterable[str]) -> str:
         field.split(".")[-1], names, n=3, cutoff=0.3
     )
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"config.{field}: no such field{hint} (all of them are in configs/adamine.py, its towers and its loss)"
+    return f"config.{field}: no such field{hint} (configs/adamine.py, its towers and its loss list all fields)"
 
 
 def _is_protocol(value: Any) -> bool:
@@ -126,5 +126,5 @@ RULES: dict[str, rules.Rule] = {
         lambda v: len(v) > 0 and all(_is_protocol(p) for p in v),
     ),
     "eval.seed": integer(0),
-    "evals": ("a tuple of names of evaluators", lambda v: isinstance(v, tuple | list) and len(v) > 0),
+    "evals": ("a tuple of evaluator names", lambda v: isinstance(v, tuple | list) and len(v) > 0),
 }

@@ -1,4 +1,4 @@
-"""Sections of the configuration, and the parts that they choose: towers and losses."""
+"""Presets, and the sections of the configuration that select towers and losses."""
 
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
@@ -15,40 +15,38 @@ Config = ml_collections.ConfigDict
 
 _PACKAGE = Path(__file__).parents[1]
 PRESETS = next((folder for folder in (_PACKAGE / "presets", _PACKAGE.parent / "configs") if folder.is_dir()), Path())
-"""Folder of the presets: inside the installed package, or `configs/` in a checkout."""
+"""Folder of the presets: inside the installed package, or `configs/` of a checkout."""
 
 
 def preset(name: str, variant: str = "") -> Config:
     """Returns the configuration of a preset.
 
     Args:
-        name: A file of `configs/`, without its ending.
+        name: Name of a file of `configs/`, without its suffix.
         variant: See `with_variant`.
 
     Raises:
-        UserError: There is no such preset.
+        UserError: The preset does not exist.
     """
     if not (PRESETS / f"{name}.py").is_file():
         names = sorted(path.stem for path in PRESETS.glob("[!_]*.py"))
         raise UserError(f"{name!r}: no such preset; takes {', '.join(names)}")
-    return _module(name).get_config(variant)
-
-
-def base_config() -> Config:
-    """Returns the base configuration, `configs/adamine.py`."""
-    return preset("adamine")
+    loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    return module.get_config(variant)
 
 
 def set_tower(config: Config, side: str, name: str) -> None:
-    """Replaces the section of a tower by the defaults of another one.
+    """Replaces the section of a tower by the defaults of another tower.
 
     Args:
-        config: Changed in place.
+        config: Configuration, modified in place.
         side: 'image' or 'recipe'.
-        name: Of the tower, or `package.module:Name`.
+        name: Name of the tower, or `package.module:Name`.
 
     Raises:
-        UserError: There is no such tower.
+        UserError: The tower does not exist.
     """
     config.model[side] = towers.section(side, name)
 
@@ -57,11 +55,11 @@ def set_loss(config: Config, losses_: str | Sequence[tuple[str, float]]) -> None
     """Replaces the section of the loss.
 
     Args:
-        config: Changed in place.
-        losses_: The name of a loss, or `package.module:Name`; or a weighted list of (name, weight).
+        config: Configuration, modified in place.
+        losses_: Name of a loss, or `package.module:Name`; or a list of (name, weight), for a weighted sum.
 
     Raises:
-        UserError: There is no such loss.
+        UserError: The loss does not exist.
     """
     if isinstance(losses_, str):
         config.loss = losses.section(losses_)
@@ -70,29 +68,29 @@ def set_loss(config: Config, losses_: str | Sequence[tuple[str, float]]) -> None
     for name, weight in losses_:
         term = name.rpartition(":")[2]
         if term in config.loss.terms:
-            raise UserError(f"a weighted list of losses has {term} twice; give it one weight")
+            raise UserError(f"the weighted list of losses contains {term} twice; give each loss one weight")
         config.loss.terms[term] = losses.section(name)
         config.loss.weights[term] = float(weight)
 
 
 def with_variant(config: Config, variant: str) -> Config:
-    """Replaces the towers and the loss that a variant names.
+    """Applies the towers and the loss of a variant.
 
     Args:
-        config: Of a preset; changed in place.
-        variant: What follows the colon of `--config FILE:VARIANT`, "image=features,recipe=lstm,loss=triplet" or some
-            of these. A weighted list of losses is written "loss=triplet+0.5*package.module:Name".
+        config: Configuration of a preset, modified in place.
+        variant: Text after the colon of `--config FILE:VARIANT`: any of "image=features,recipe=lstm,loss=triplet". A
+            weighted sum of losses is written "loss=triplet+0.5*package.module:Name".
 
     Returns:
         The configuration.
 
     Raises:
-        UserError: It is written in another way, or names something unknown.
+        UserError: The variant is malformed, or names an unknown tower or loss.
     """
     for item in filter(None, variant.split(",")):
         part, equals, name = item.partition("=")
         if part not in ("image", "recipe", "loss") or not equals or not name:
-            raise UserError(f"--config …:{variant}: takes image=NAME, recipe=NAME, loss=NAME, with commas between them")
+            raise UserError(f"--config …:{variant}: takes image=NAME, recipe=NAME, loss=NAME, separated by commas")
         if part != "loss":
             set_tower(config, part, name)
         elif "+" not in name and "*" not in name:
@@ -103,11 +101,11 @@ def with_variant(config: Config, variant: str) -> Config:
 
 
 def split_variant(variant: str, default: str = "adamine") -> tuple[str, str]:
-    """Splits the variant of a preset that builds on others, "vse_pp,image=features", into that and the rest."""
+    """Splits a variant like "vse_pp,image=features" into the base preset, `default` if not given, and the rest."""
     items = [item for item in variant.split(",") if item]
     bases = [item for item in items if "=" not in item]
     if len(bases) > 1:
-        raise UserError(f"--config …:{variant}: names {len(bases)} presets, {' and '.join(bases)}; takes one")
+        raise UserError(f"--config …:{variant}: names {len(bases)} presets, {' and '.join(bases)}; takes at most one")
     return (bases or [default])[0], ",".join(item for item in items if "=" in item)
 
 
@@ -116,12 +114,4 @@ def _weighted(term: str, variant: str) -> tuple[str, float]:
     try:
         return name, float(weight) if times else 1.0
     except ValueError:
-        raise UserError(f"--config …:{variant}: {weight!r} is no weight; takes WEIGHT*NAME") from None
-
-
-def _module(name: str) -> ModuleType:
-    """Loads the file of a preset as a module."""
-    loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
-    module = ModuleType(loader.name)
-    loader.exec_module(module)
-    return module
+        raise UserError(f"--config …:{variant}: {weight!r} is not a number; takes WEIGHT*NAME") from None

@@ -1,4 +1,4 @@
-"""Fields of earlier configurations and their new names."""
+"""Renamed fields of earlier configurations."""
 
 from typing import Any
 
@@ -20,27 +20,19 @@ MOVED = {
         "instruction_lstm_over_padding",
     )
 }
-"""Old dotted name → new dotted name."""
+"""Old dotted name -> new dotted name."""
 
-DROPPED = {
-    "resnet": ("feature_dim",),
-    "features": ("depth", "width", "weights"),
-}
-"""Fields of `model.image` in earlier configurations that the tower does not have."""
+_DROPPED = {"resnet": ("feature_dim",), "features": ("depth", "width", "weights")}
+"""Fields of `model.image` in earlier configurations that the tower of this name does not have."""
 
 
 def updated(stored: dict[str, Any]) -> dict[str, Any]:
-    """Converts a `config.json` of an earlier version; one of this version is returned unchanged."""
+    """Converts the content of an earlier version's `config.json`; the current format is returned unchanged."""
     model = dict(stored["model"])
     if "recipe" in model:
         return stored
-    image = dict(model["image"])
-    image["name"] = "features" if image.get("feature_dim") else "resnet"
-    for name in DROPPED[image["name"]]:
-        image.pop(name, None)
-    recipe = {"name": "lstm"}
-    for old in MOVED:
-        name = old.removeprefix("model.")
-        if name in model:
-            recipe[name] = model.pop(name)
-    return {**stored, "model": {**model, "image": image, "recipe": recipe}}
+    tower = "features" if model["image"].get("feature_dim") else "resnet"
+    image = {name: value for name, value in model["image"].items() if name not in _DROPPED[tower]}
+    moved = [old.removeprefix("model.") for old in MOVED]
+    recipe = {name: model.pop(name) for name in moved if name in model}
+    return {**stored, "model": {**model, "image": image | {"name": tower}, "recipe": {"name": "lstm"} | recipe}}

@@ -1,4 +1,4 @@
-"""The configuration as `config.json` holds it, and how two of them differ."""
+"""Conversion of configurations to and from `config.json`, and their differences."""
 
 import json
 from typing import Any
@@ -21,12 +21,13 @@ MAY_CHANGE = (
     "model.image.weights",
     "model.recipe.weights",
 )
-"""Fields that a resumed run may be given anew: they do not change what the steps already taken have computed. (The
-number of epochs does, where the learning rate falls towards their end.)"""
+"""Fields and prefixes that may change when a run resumes, because they do not affect the steps already taken.
+
+The number of epochs does affect them if the learning rate decays."""
 
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns the fields by their dotted names, tuples as lists, as JSON would give them back."""
+    """Returns the fields by dotted name, with tuples as lists, like in JSON."""
     flat = {}
     for key, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
@@ -37,31 +38,31 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> list[str]:
-    """Names the fields in which a run differs from the one stored in its workdir, but for those that may change.
+    """Lists the differences between a run and its workdir's configuration, except for fields that may change.
 
     Args:
-        config: Of the run.
-        stored: A flattened configuration, as `config.json` holds it.
+        config: Configuration of the run.
+        stored: Flattened configuration of the workdir.
 
     Returns:
-        `field (stored → given)` for each of them.
+        `field (stored → given)` for each difference.
     """
     given, changed = flatten(config), []
     for field in sorted(given.keys() | stored.keys()):
         decays = field == "epochs" and config.optim.decay_epochs
         if stored.get(field) != given.get(field) and (decays or not field.startswith(MAY_CHANGE)):
-            reason = ", towards the end of which the learning rate falls" if decays else ""
+            reason = ", which determines the decay of the learning rate" if decays else ""
             changed.append(f"{field} ({stored.get(field)!r} → {given.get(field)!r}{reason})")
     return changed
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
-    """Returns the nested configuration as `config.json` holds it."""
+    """Returns the content of `config.json`."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
 def from_dict(stored: dict[str, Any]) -> ml_collections.ConfigDict:
-    """Reads what `to_json` wrote, here or in an older version, tuples being tuples again."""
+    """Restores a configuration, with its tuples, from the parsed `config.json` of this or an earlier version."""
     return ml_collections.ConfigDict({"evals": ("retrieval",), **_with_tuples(updated(stored))})
 
 

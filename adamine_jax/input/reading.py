@@ -16,8 +16,7 @@ from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
 from adamine_jax.input.shards import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, features_of
 from adamine_jax.recipes import crops as images
-from adamine_jax.recipes.encoded import EncodedRecipe
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `class_id` (B,) int32; `record` (B,) int64, the

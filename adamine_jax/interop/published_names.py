@@ -1,27 +1,28 @@
-"""How two published code bases name and arrange the tensors of a whole model."""
+"""Names and layouts of the tensors of a whole model in two published code bases."""
 
 import dataclasses
 
 RESNET_MODULES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
-"""Torchvision's, of which `fc` is ImageNet's classifier."""
+"""Torchvision's names; `fc` is the ImageNet classifier."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """A code base's names; where there is one word it is that of a layer, whose tensors are `<name>.weight` and so on.
+    """Names of a code base; a layer `name` has the tensors `name.weight`, `name.bias` and so on.
 
     Attributes:
-        title: of the code base.
-        entry: under which its checkpoints hold the state dict.
-        resnet: its name of each of `RESNET_MODULES`.
-        image_fc: the photo tower's linear layer.
-        words: the word table.
-        ingredient_lstm: bidirectional.
-        instruction_lstm: over sentence vectors.
-        recipe_fc: the recipe tower's linear layer.
-        classifier: embeddings to classes; a file need not have it.
-        instructions_first: whether `recipe_fc` reads the instructions before the ingredients; ours are behind them.
-        lstm_over_padding: whether the LSTM over the sentences ran on to the end of the batch's longest recipe.
+        title: Name of the code base.
+        entry: Key of the state dict in its checkpoints.
+        resnet: Name of each of `RESNET_MODULES`.
+        image_fc: Linear layer of the image tower.
+        words: Word table.
+        ingredient_lstm: Bidirectional LSTM over ingredients.
+        instruction_lstm: LSTM over sentence vectors.
+        recipe_fc: Linear layer of the recipe tower.
+        classifier: Linear layer from embeddings to classes, which is optional.
+        instructions_first: Whether the input of `recipe_fc` starts with the instructions; ours starts with the
+            ingredients.
+        lstm_over_padding: Whether the LSTM over sentences reads the padding up to the longest recipe of the batch.
     """
 
     title: str
@@ -37,15 +38,15 @@ class Names:
     lstm_over_padding: bool
 
     def from_torchvision(self, name: str) -> str:
-        """This code base's name of a tensor of the ResNet: `layer1.0.conv1.weight` to `visionMLP.4.0.conv1.weight`."""
+        """Returns this code base's name of a ResNet tensor: `layer1.0.conv1.weight` -> `visionMLP.4.0.conv1.weight`."""
         module, _, rest = name.partition(".")
         return f"{self.resnet[module]}.{rest}"
 
     def to_torchvision(self, name: str) -> str | None:
-        """The inverse of `from_torchvision`; None for a tensor that is not of the ResNet."""
-        for module, here in self.resnet.items():
-            if name.startswith(f"{here}."):
-                return module + name.removeprefix(here)
+        """Inverts `from_torchvision`; None for a tensor outside the ResNet."""
+        for module, prefix in self.resnet.items():
+            if name.startswith(f"{prefix}."):
+                return module + name.removeprefix(prefix)
         return None
 
 
@@ -64,11 +65,11 @@ ADAMINE = Names(
     lstm_over_padding=True,
 )
 
-# Salvador et al., CVPR 2017, in PyTorch. The ResNet is a sequence of its modules, ReLU and pooling counted.
+# Salvador et al., CVPR 2017, in PyTorch. The ResNet is an nn.Sequential, which also counts ReLU and pooling.
 IM2RECIPE = Names(
     title="im2recipe",
     entry="state_dict",
-    resnet={module: f"visionMLP.{place}" for module, place in zip(RESNET_MODULES, (0, 1, 4, 5, 6, 7, 9), strict=True)},
+    resnet={module: f"visionMLP.{index}" for module, index in zip(RESNET_MODULES, (0, 1, 4, 5, 6, 7, 9), strict=True)},
     image_fc="visual_embedding.0",
     words="ingRNN_.embs",
     ingredient_lstm="ingRNN_.irnn",
@@ -80,4 +81,4 @@ IM2RECIPE = Names(
 )
 
 PUBLISHED = {"adamine": ADAMINE, "im2recipe": IM2RECIPE}
-"""By what `import_weights --from` calls them."""
+"""Code bases by their name in `import_weights --from`."""

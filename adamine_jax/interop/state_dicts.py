@@ -1,4 +1,4 @@
-"""State dicts of PyTorch code, tensors by name, from `.safetensors` files or those that `torch.save` wrote."""
+"""Reads PyTorch state dicts from `.safetensors` files and from files of `torch.save`."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,116 +13,108 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.extras import how_to_get
 
 FORMAT = "adamine_jax"
-"""`format` in the metadata of the .safetensors files that this project writes."""
+"""Value of `format` in the metadata of the .safetensors files that this project writes."""
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 
-_LISTED = 10
+_MAX_LISTED = 10
 
 
 def read_state_dict(path: Path, entries: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Reads a state dict.
 
     Args:
-        path: a `.safetensors` file, or one that `torch.save` wrote (`.pth`, `.pt`, `.tar`; this needs PyTorch).
-        entries: names under which such a file may hold the state dict beside other things.
+        path: `.safetensors` file, or file of `torch.save` (`.pth`, `.pt`, `.tar`), which requires PyTorch.
+        entries: Keys under which a file of `torch.save` may store the state dict.
 
     Raises:
-        UserError: the file cannot be read, or holds something else.
+        UserError: The file cannot be read, or does not contain a state dict.
     """
     path = Path(path)
-    return read_torch_file(path, entries) if path.suffix in TORCH_SUFFIXES else read_safetensors(path)[0]
+    return _read_torch_file(path, entries) if path.suffix in TORCH_SUFFIXES else read_safetensors(path)[0]
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads the tensors of a `.safetensors` file and its metadata.
+    """Reads the tensors and the metadata of a `.safetensors` file.
 
     Raises:
-        UserError: there is no such file, or it is damaged or something else.
+        UserError: The file is missing, damaged, or of another format.
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        raise UserError(f"{path}: no such file") from None
     except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a readable .safetensors file ({error}); copy or download it again") from None
 
 
-def read_torch_file(path: Path, entries: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Reads the tensors of a state dict that `torch.save` wrote. Nothing in the file is executed.
-
-    Args:
-        path: the file.
-        entries: as in `read_state_dict`.
-
-    Raises:
-        UserError: PyTorch is not installed, there is no such file, or it holds something else.
-    """
+def _read_torch_file(path: Path, entries: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Reads a state dict from a file of `torch.save`, without executing any code in it; see `read_state_dict`."""
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+        raise UserError(f"{path}: no such file")
     try:
         import torch
     except ImportError:
         raise UserError(f"{path}: reading it {how_to_get('torch')}, or convert it to .safetensors") from None
     try:
         state = _load(torch, path)
-    except Exception as error:  # PyTorch raises a dozen different classes for a file that is damaged or not its own.
+    except Exception as error:  # PyTorch raises many classes for damaged and foreign files
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise UserError(f"{path}: not a readable PyTorch file ({reason}); copy or download it again") from None
     if isinstance(state, dict):
         state = next((state[entry] for entry in entries if isinstance(state.get(entry), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dict (names to tensors); save model.state_dict() alone")
+        raise UserError(f"{path}: contains no state dict (names to tensors); save only model.state_dict()")
     return {name: value.detach().float().numpy() for name, value in state.items()}
 
 
 def tensor_fault(name: str, tensor: np.ndarray, shape: Sequence[int | None]) -> str | None:
-    """What is wrong with a tensor of the given name, which should be of a shape and finite; None if nothing is.
+    """Describes what is wrong with a tensor, or returns None.
 
     Args:
-        name: the tensor's, as in its file.
-        tensor: what the file holds.
-        shape: that it should have; None stands for any size.
+        name: Name of the tensor in its file.
+        tensor: Array to check, which must be finite.
+        shape: Required shape; None stands for any size.
     """
     if tensor.ndim != len(shape) or any(
-        want not in (None, size) for want, size in zip(shape, tensor.shape, strict=True)
+        required not in (None, size) for required, size in zip(shape, tensor.shape, strict=True)
     ):
-        return f"{name} is {_by(tensor.shape)} instead of {_by(shape)}"
+        return f"{name} is {_format_shape(tensor.shape)} instead of {_format_shape(shape)}"
     return None if np.isfinite(tensor).all() else f"{name} has values that are not finite"
 
 
 def listed(faults: Sequence[str]) -> str:
-    """The first faults, and how many more there are."""
-    more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
-    return f"{', '.join(faults[:_LISTED])}{more}"
+    """Joins the first faults, and the number of further ones."""
+    more = f" and {len(faults) - _MAX_LISTED} more" if len(faults) > _MAX_LISTED else ""
+    return f"{', '.join(faults[:_MAX_LISTED])}{more}"
 
 
 def _load(torch: Any, path: Path) -> Any:
-    """Unpickles tensors, plain containers and numbers, NumPy's own numbers among them: scores are often such."""
+    """Unpickles tensors, plain containers, and numbers including NumPy scalars, which stored scores often are."""
     from numpy._core.multiarray import scalar
 
     numbers = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")]
     allowed = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *numbers]
     with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-        # Python 2 pickled a number's bytes as text, which only Latin-1 reads back. PyTorch warns that it ignores the
-        # encoding, but does not.
+        # Python 2 pickled the bytes of numbers as text, which only Latin-1 decodes. PyTorch warns that it ignores the
+        # encoding, although it does not.
         warnings.filterwarnings("ignore", "pickle_load_args only works")
         return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
-def _by(shape: Sequence[int | None]) -> str:
+def _format_shape(shape: Sequence[int | None]) -> str:
     return "×".join("?" if size is None else str(size) for size in shape) or "a single number"
 
 
 def leaves_with_names(tree: dict[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
-    """A nested dictionary's leaves, each with the names that lead to it."""
+    """Returns the leaves of a nested dictionary, each with its path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(tuple(entry.key for entry in path), leaf) for path, leaf in leaves]
 
 
 def put_leaf(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
-    """Sets the leaf that these names lead to, making the dictionaries on the way."""
+    """Sets the leaf at a path, creating missing dictionaries."""
     *parents, last = path
     for name in parents:
         tree = tree.setdefault(name, {})

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from adamine_jax.base.errors import UserError
 from adamine_jax.models import registry
 from adamine_jax.models.base import COMMON_FIELDS, ImageTower, Parts, RecipeTower, Shared
-from adamine_jax.recipes.encoded import EncodedRecipe
+from adamine_jax.recipes.texts import EncodedRecipe
 
 # Rows 0 and 1 of a word table are padding and end; the last row is the unknown word.
 FIRST_WORD_ROW = 2

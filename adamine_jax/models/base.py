@@ -14,8 +14,7 @@ from jax.typing import DTypeLike
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule
 from adamine_jax.interop.state_dicts import read_safetensors
-from adamine_jax.recipes.encoded import EncodedRecipe
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 Tree = Any
 Section = ml_collections.ConfigDict

@@ -8,7 +8,7 @@ import numpy as np
 from adamine_jax.base import rules
 from adamine_jax.base.registry import Registry
 from adamine_jax.models.base import ImageTower, RecipeTower
-from adamine_jax.recipes.encoded import EncodedRecipe
+from adamine_jax.recipes.texts import EncodedRecipe
 
 IMAGE_TOWERS = Registry(
     "image tower",

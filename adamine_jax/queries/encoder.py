@@ -13,10 +13,9 @@ from adamine_jax.distributed import mesh as devices
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import embed_recipes
 from adamine_jax.recipes import crops as images
-from adamine_jax.recipes.encoded import EncodedRecipe
 from adamine_jax.recipes.photos import Photo, stored
 from adamine_jax.recipes.text_encoder import TextEncoder
-from adamine_jax.recipes.texts import RecipeText, recipe_of
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText, recipe_of
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 64)

@@ -1,6 +1,6 @@
-"""From JPEG files to square crops, on all cores.
+"""Square crops of JPEG files, computed on all cores.
 
-libjpeg-turbo decodes, Pillow resizes what has not the right size already; both outside the interpreter's lock.
+libjpeg-turbo decodes and Pillow resizes; both release the interpreter lock.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from PIL import Image
 from adamine_jax.base.cores import map_chunks
 from adamine_jax.recipes.decoding import DECODE_RATIOS
 
-_KEPT = 4_000_000
-"""Bytes of pixels, for which a thread keeps its memory."""
+_MAX_REUSED_BYTES = 4_000_000
+_thread = threading.local()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Crops:
     """Square crops of JPEG files; see `random_crops` and `center_crops`.
 
     Attributes:
-        resize: pixels of the shorter side before the crop.
-        size: S, pixels of the crop's sides, at most `resize`.
-        is_random: whether its place is drawn; if not, it is the middle.
-        flip: whether half of the photos are mirrored, which is drawn too.
+        resize: Length of the shorter side before the crop, in pixels.
+        size: S, length of the crop's sides in pixels; at most `resize`.
+        is_random: Whether the position is random; otherwise the crop is central.
+        flip: Whether random crops are mirrored with probability 1/2.
     """
 
     resize: int
@@ -36,63 +36,58 @@ class Crops:
     flip: bool = False
 
     def __call__(self, jpegs: Sequence[bytes], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cuts a batch, on all cores.
+        """Crops a batch of photos on all cores.
 
         Args:
-            jpegs: B files.
-            draws: (B, 3) float32, uniform in [0, 1): crop row, crop column, mirrored or not.
+            jpegs: B JPEG files.
+            draws: (B, 3) float32, uniform in [0, 1), for row, column and mirroring.
 
         Returns:
-            (B, S, S, 3) uint8, and (B,) bool, False where a row is zeros because its file is no whole JPEG.
+            (B, S, S, 3) uint8 crops, and (B,) bool, False for a truncated or damaged JPEG, whose crop is zeros.
         """
-        crops, is_cut = np.empty((len(jpegs), self.size, self.size, 3), np.uint8), np.zeros(len(jpegs), bool)
+        crops, is_decoded = np.empty((len(jpegs), self.size, self.size, 3), np.uint8), np.zeros(len(jpegs), bool)
 
-        def cut(rows: range) -> None:
+        def crop_rows(rows: range) -> None:
             for row in rows:
-                is_cut[row] = self.cut(jpegs[row], draws[row], crops[row])
+                is_decoded[row] = self.cut(jpegs[row], draws[row], crops[row])
 
-        map_chunks(cut, len(jpegs))
-        return crops, is_cut
+        map_chunks(crop_rows, len(jpegs))
+        return crops, is_decoded
 
     def cut(self, jpeg: bytes, draw: np.ndarray, crop: np.ndarray) -> bool:
-        """Cuts one, by its (3,) draw, into `crop`, (S, S, 3) uint8; False: it is zeros, for it is no whole JPEG."""
+        """Writes the crop of one photo into `crop`, (S, S, 3) uint8, for a (3,) draw; see `__call__`."""
         full = _shape(jpeg)
         window = None
         if all(full):
-            resized = _resized(full, self.resize)
-            corner, is_mirrored = self._place(resized, draw)
+            scale = self.resize / min(full)
+            resized = [max(int(side * scale + 1e-6), self.resize) for side in full]
+            corner, is_mirrored = self._position(resized, draw)
             window = _window(jpeg, full, resized, corner, self.size, is_mirrored)
         np.copyto(crop.reshape(self.size, -1), 0 if window is None else window)
         return window is not None
 
-    def _place(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
-        """The first row and column of its window, and whether it is mirrored."""
-        room = [side - self.size for side in resized]
+    def _position(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
+        """Returns the first row and column of the crop, and whether it is mirrored."""
+        slack = [side - self.size for side in resized]
         if not self.is_random:
-            return [pixels // 2 for pixels in room], False
-        row, column, third = draw.tolist()
-        corner = [min(int(share * (pixels + 1)), pixels) for share, pixels in zip((row, column), room, strict=True)]
-        return corner, self.flip and third >= 0.5
+            return [pixels // 2 for pixels in slack], False
+        row, column, mirror = draw.tolist()
+        corner = [min(int(share * (pixels + 1)), pixels) for share, pixels in zip((row, column), slack, strict=True)]
+        return corner, self.flip and mirror >= 0.5
 
 
 def random_crops(resize: int, size: int, flip: bool) -> Crops:
-    """Shorter side to `resize`, then a random crop of `size`, as torchvision's Resize and RandomCrop."""
+    """Resizes the shorter side to `resize`, then crops at random, like torchvision's Resize and RandomCrop."""
     return Crops(resize, size, is_random=True, flip=flip)
 
 
 def center_crops(resize: int, size: int) -> Crops:
-    """Shorter side to `resize`, then the central crop of `size`; the draws are not read."""
+    """Resizes the shorter side to `resize`, then crops the centre; the draws are ignored."""
     return Crops(resize, size, is_random=False)
 
 
-def _resized(full: Sequence[int], resize: int) -> list[int]:
-    """Height and width once the shorter side is `resize`, the other rounded down."""
-    scale = resize / min(full)
-    return [max(int(side * scale + 1e-6), resize) for side in full]
-
-
 def _shape(jpeg: bytes) -> tuple[int, int]:
-    """Height and width, of which the file's header is read alone; zeros where it is no JPEG."""
+    """Reads height and width from the header; zeros if the file is not a JPEG."""
     try:
         return simplejpeg.decode_jpeg_header(jpeg)[:2]
     except ValueError:
@@ -108,11 +103,12 @@ def _window(
     size: int,
     is_mirrored: bool,
 ) -> np.ndarray | None:
-    """(size, 3 * size) uint8, a window of the resized photo, of which no other pixel is computed; None without it.
+    """Computes one window of the resized photo, from the smallest sufficient decoded size.
 
-    It is made from the smallest decoded size that is not below what is asked for, and lies in memory that the thread
-    uses again. It is mirrored byte by byte, which takes a third less time than by channels, so that blue comes first
-    until then.
+    A mirrored window is decoded as BGR and its bytes are reversed, which is a third faster than reversing pixels.
+
+    Returns:
+        (size, 3 * size) uint8, which may be a view of the thread's buffer; None if the JPEG is truncated or damaged.
     """
     ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or min(full) // ratio >= min(resized))
     pixels = _decoded(jpeg, full, ratio, "BGR" if is_mirrored else "RGB")
@@ -131,14 +127,14 @@ def _window(
 
 
 def _decoded(jpeg: bytes, full: Sequence[int], ratio: int, colours: str) -> np.ndarray | None:
-    """(H, W, 3) uint8 pixels of the photo at 1 / ratio of its size, sides rounded up; None if it is not whole."""
+    """Decodes a photo to (H, W, 3) uint8 at 1 / ratio of its size, rounded up; None if it is truncated or damaged."""
     height, width = (-(-side // ratio) for side in full)
     try:
-        memory = _own.memory_of(3 * height * width)
+        buffer = _buffer(3 * height * width)
         return simplejpeg.decode_jpeg(
-            jpeg, colours, min_height=height, min_width=width, min_factor=ratio, buffer=memory
+            jpeg, colours, min_height=height, min_width=width, min_factor=ratio, buffer=buffer
         )
-    except ValueError:  # it takes neither all colour spaces nor what other decoders only warn of
+    except ValueError:  # simplejpeg rejects some colour spaces, and files for which other decoders only warn
         image = _opened(jpeg)
         if image is None:
             return None
@@ -157,18 +153,12 @@ def _opened(jpeg: bytes) -> Image.Image | None:
         return None
 
 
-class _Own(threading.local):
-    """Memory of each thread, into which photos are decoded: new memory for each takes its time."""
-
-    def __init__(self) -> None:
-        self._memory = np.empty(0, np.uint8)
-
-    def memory_of(self, size: int) -> np.ndarray:
-        if size > _KEPT:
-            return np.empty(size, np.uint8)
-        if self._memory.size < size:
-            self._memory = np.empty(size, np.uint8)
-        return self._memory
-
-
-_own = _Own()
+def _buffer(size: int) -> np.ndarray:
+    """Returns memory to decode a photo into; small buffers are reused by the thread, because allocating is slow."""
+    buffer = getattr(_thread, "buffer", None)
+    if buffer is not None and buffer.size >= size:
+        return buffer
+    buffer = np.empty(size, np.uint8)
+    if size <= _MAX_REUSED_BYTES:
+        _thread.buffer = buffer
+    return buffer

@@ -1,8 +1,7 @@
-"""A photo, decoded whole, becomes a small upright JPEG; in bounded memory, whatever the file says."""
+"""Decodes whole photos and encodes them as small upright JPEGs, in bounded memory even for malformed files."""
 
 import contextlib
 import io
-import os
 import threading
 from pathlib import Path
 
@@ -10,67 +9,64 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Decoding takes about 4 bytes a pixel: a photo beyond this is a mistake or an attack on the memory.
+# Decoding takes about 4 bytes per pixel, so this limits memory to 256 MB per photo.
 MAX_PIXELS = 64_000_000
-# A file of more bytes would be larger than that.
 MAX_BYTES = 4 * MAX_PIXELS
 JPEG_QUALITY = 90
-"""As libjpeg counts; docs/dataset.md says why."""
+"""libjpeg quality of stored photos; docs/dataset.md explains the choice."""
 DECODE_RATIOS = (8, 4, 2, 1)
-"""A JPEG can be decoded at 1/8, 1/4 or 1/2 of its size at a fraction of the cost."""
-# Bytes of a file that are read at once.
-_PART, _LEAST = 1 << 20, 1 << 16
-# Files of more bytes or pixels than this are looked at by one thread at a time: some decoders take three times the
-# memory of the pixels.
+"""Reductions at which libjpeg decodes; a reduced decode costs a fraction of a full one."""
+_READ_SIZE = 1 << 20
+# Pixels from which photos are decoded by one thread at a time: some decoders use three times the pixels' memory.
 _LARGE = 16_000_000
-_one_at_a_time = threading.Lock()
-# Pixels that are converted at once, so that a large photo is never in memory three times.
+_large_photo_lock = threading.Lock()
+# Pixels converted at a time, so that a large photo is never in memory three times.
 _BAND = 4_000_000
-# Downloads have files of other formats under a name that ends in .jpg.
+# Downloads contain files of other formats whose names end in .jpg.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# Markers of a JPEG (ITU T.81, table B.1): Exif and XMP, which tell how the camera was held, and where the pixels start.
+# JPEG markers (ITU T.81, table B.1): APP1 carries Exif and XMP, which store the orientation.
 _APP1, _START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
-# Telephones' photos, told from other files so that people know what to convert (ISO/IEC 23008-12, AVIF).
+# Formats of phone cameras (ISO/IEC 23008-12, AVIF), which get an error message of their own.
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 Image.init()
 
 
 class UnreadablePhotoError(Exception):
-    """A photo cannot be used; the message says why."""
+    """A photo cannot be decoded; the message is the reason."""
 
 
 class TooLargeError(UnreadablePhotoError):
-    """A photo has too many bytes or pixels."""
+    """A photo exceeds `MAX_BYTES` or `MAX_PIXELS`."""
 
 
 def read_photo(path: Path) -> bytes:
-    """The bytes of a file.
+    """Reads a file of at most `MAX_BYTES` bytes.
 
     Raises:
-        OSError: it cannot be read.
-        UnreadablePhotoError: there are more than `MAX_BYTES`.
+        OSError: The file cannot be read.
+        TooLargeError: The file is larger than `MAX_BYTES`.
     """
-    # In parts, because room for all that is asked for is made before it is read; the first one is all of most files.
-    parts, left = [], MAX_BYTES
+    # In chunks, because `read` allocates the requested size before it reads; a file may be a pipe of unknown size.
+    chunks, left = [], MAX_BYTES
     with path.open("rb", buffering=0) as file:
-        # A pipe tells no size.
-        size = min(max(os.fstat(file.fileno()).st_size + 1, _LEAST), _PART)
-        while part := file.read(min(size, left + 1)):
-            parts.append(part)
-            left -= len(part)
+        while chunk := file.read(min(_READ_SIZE, left + 1)):
+            chunks.append(chunk)
+            left -= len(chunk)
             if left < 0:
-                raise TooLargeError(f"more than {MAX_BYTES:,} bytes are too many")
-    return b"".join(parts)
+                raise TooLargeError(f"more than {MAX_BYTES:,} bytes")
+    return b"".join(chunks)
 
 
 def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tuple[bytes, tuple[int, int], str]:
-    """An image file as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels; see `encoded`.
+    """Converts an image file to an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
+
+    See `encoded` for the conversion.
 
     Returns:
-        The JPEG file; the image's own width and height, upright; and its own format.
+        The JPEG file, the (width, height) of the upright original, and the original's format.
 
     Raises:
-        UnreadablePhotoError: the data is no image, is cut off anywhere, or has more than `MAX_PIXELS` pixels.
+        UnreadablePhotoError: The data is not an image, is truncated, or has more than `MAX_PIXELS` pixels.
     """
     if plain := decode_plain_jpeg(data, shorter_side):
         pixels, size = plain
@@ -81,10 +77,10 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise TooLargeError(f"{width} x {height} pixels are too many, {MAX_PIXELS:,} the most")
+                raise TooLargeError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
             decode_small(image, shorter_side)
             decoded = image.size
-            with _one_at_a_time if image.width * image.height > _LARGE else contextlib.nullcontext():
+            with _large_photo_lock if image.width * image.height > _LARGE else contextlib.nullcontext():
                 image.load()
                 jpeg, upright = encoded(image, shorter_side, quality)
             return jpeg, (width, height) if upright == decoded else (height, width), image.format or ""
@@ -92,24 +88,23 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         raise
     except UnidentifiedImageError:
         is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
-        raise UnreadablePhotoError("HEIC or AVIF is not read" if is_heif else "not an image") from None
+        raise UnreadablePhotoError("HEIC and AVIF are not supported" if is_heif else "not an image") from None
     except Image.DecompressionBombError:
         raise TooLargeError("too many pixels") from None
-    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to, of many types
-        raise UnreadablePhotoError(f"not a whole image ({' '.join(str(error).split())[:80]})") from error
+    except Exception as error:  # Pillow's decoders raise many types for damaged data
+        raise UnreadablePhotoError(f"truncated or damaged image ({' '.join(str(error).split())[:80]})") from error
 
 
 def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """What most photos are, without Pillow: copying the pixels there and back takes as long as encoding them.
+    """Decodes a plain JPEG, which most photos are, without Pillow, whose copies of the pixels take as long as encoding.
 
     Returns:
-        (H, W, 3) uint8 pixels, those of `decode_small`, and the width and height of the whole photo. None where there
-        is anything to look after: another format or other colours, a photo that is turned or large, or one of which
-        the decoder has anything to say.
+        (H, W, 3) uint8 pixels, equal to those of `decode_small`, and the (width, height) of the original. None if the
+        photo needs Pillow: another format or colour space, a large or possibly rotated photo, or a decoder warning.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours != "YCbCr" or height * width > _LARGE or _may_be_turned(data):
+        if colours != "YCbCr" or height * width > _LARGE or _may_be_rotated(data):
             return None
         shorter = min(height, width)
         ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or shorter // ratio >= shorter_side)
@@ -119,22 +114,20 @@ def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple
         return None
 
 
-def _may_be_turned(data: bytes) -> bool:
-    """Whether a JPEG's header has a segment that could say so."""
-    place = 2
-    while (marker := data[place : place + 2])[:1] == b"\xff" and marker not in (_APP1, _START_OF_SCAN):
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+def _may_be_rotated(data: bytes) -> bool:
+    """Whether a JPEG has a segment that may store an orientation."""
+    offset = 2
+    while (marker := data[offset : offset + 2])[:1] == b"\xff" and marker not in (_APP1, _START_OF_SCAN):
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
     return marker != _START_OF_SCAN
 
 
 def decode_small(image: Image.Image, shorter_side: int) -> None:
-    """Lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, if that is not below what is wanted.
-
-    The decoder then transforms the low frequencies of each block alone.
+    """Configures a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size, but not below `shorter_side` pixels.
 
     Args:
-        image: opened and not yet loaded; of other formats it stays as it is.
-        shorter_side: in pixels.
+        image: An image that is opened but not loaded; formats other than JPEG are left unchanged.
+        shorter_side: Minimum of the decoded shorter side, in pixels.
     """
     shorter = min(image.size)
     if shorter > shorter_side:
@@ -142,16 +135,16 @@ def decode_small(image: Image.Image, shorter_side: int) -> None:
 
 
 def encoded(image: Image.Image, shorter_side: int, quality: int = JPEG_QUALITY) -> tuple[bytes, tuple[int, int]]:
-    """An image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
+    """Encodes an image as an upright RGB JPEG whose shorter side is at most `shorter_side` pixels.
 
-    The orientation that a camera noted in the file is applied, transparent parts become white, 16 bits a channel
-    become 8, and reducing is antialiased (bilinear with support scaled to the reduction). Smaller images keep their
-    size.
+    Applies the orientation stored in the file, replaces transparency by white, converts 16 bits per channel to 8, and
+    downsamples with antialiasing (bilinear with support scaled to the reduction). Smaller images keep their size.
 
     Returns:
-        The JPEG file, and the image's own width and height, upright.
+        The JPEG file, and the (width, height) of the upright original.
     """
-    _turn_upright(image)
+    with contextlib.suppress(Exception):  # a photo with a damaged orientation tag is still usable
+        ImageOps.exif_transpose(image, in_place=True)
     rgb = _to_rgb(image)
     return _as_jpeg(_small(rgb, shorter_side), quality), rgb.size
 
@@ -164,14 +157,8 @@ def _small(rgb: Image.Image, shorter_side: int) -> np.ndarray:
 
 
 def _as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    # Outside the interpreter lock, which Pillow holds while it encodes.
+    # Unlike Pillow, simplejpeg releases the interpreter lock while it encodes.
     return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, colorsubsampling="420")
-
-
-def _turn_upright(image: Image.Image) -> None:
-    # A damaged note about the orientation says nothing against the photo itself.
-    with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -188,11 +175,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale, which convert() would clip at 255
+    if image.mode.startswith("I"):  # 16-bit greyscale, which convert() clips at 255
         values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF)
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
-        page = Image.new("RGBA", coloured.size, "white")
-        return Image.alpha_composite(page, coloured).convert("RGB")
+        white = Image.new("RGBA", coloured.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
     return image.convert("RGB")

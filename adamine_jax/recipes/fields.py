@@ -1,4 +1,4 @@
-"""One record as a person wrote it, and the recipe that is made of it: which field is which, and what it may hold."""
+"""Field names and values of recipes as people write them, and their conversion to `Draft`."""
 
 import functools
 import html
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a field may be called; case, blanks, hyphens and underscores make no difference. The first that holds something.
+# Accepted names of each field; case, spaces, hyphens and underscores are ignored. The first non-empty column counts.
 NAMES = {
     "id": ("id", "identifier", "recipe_id"),
     "title": ("title", "name", "recipe_name", "recipe_title"),
@@ -26,34 +26,36 @@ PARTITIONS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# Steps in sections in lists: what is nested deeper is no recipe.
-MOST_NESTED = 20
+MAX_DEPTH = 20
+"""Maximum nesting of lists and objects in a field; schema.org nests steps in sections in lists."""
 
+_TEXT_KEYS = ("text", "itemListElement", "steps", "item", "name")
+_PATH_KEYS = ("contentUrl", "url", "path", "file", "@id")
 _BLOCK_TAG = re.compile(r"<\s*/?\s*(?:p|br|li|div|ol|ul|h[1-6]|tr)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
-def _plain_name(column: str) -> str:
+def _normalized(column: str) -> str:
     return re.sub(r"[\s_-]", "", column).lower()
 
 
-_PLAIN_NAMES = {field: [_plain_name(name) for name in names] for field, names in NAMES.items()}
+_NORMALIZED_NAMES = {field: [_normalized(name) for name in names] for field, names in NAMES.items()}
 
 
 class UnusableError(Exception):
-    """A record is no recipe; the message is the reason."""
+    """A record is not a usable recipe; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record as its file has it.
+    """A record as read from its file.
 
     Attributes:
-        where: to be told to a person: file, and line or number of the record.
-        folder: what paths of photos are relative to.
-        values: the record.
-        is_sheet: it is the row of a sheet: a cell without a line feed is a list divided by `|`.
-        is_linked_data: it is schema.org's: texts may hold HTML, and further fields are nothing to be told of.
+        where: File, and line or number of the record, for messages.
+        folder: Folder that relative paths of photos refer to.
+        values: The record.
+        is_sheet: Whether the record is a row of a spreadsheet, where `|` separates items in a cell of one line.
+        is_linked_data: Whether the record follows schema.org, so text may contain HTML and extra fields are expected.
     """
 
     where: str
@@ -65,15 +67,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A recipe, before it has an id, a partition and photos.
+    """A recipe before its id, partition and photos are determined.
 
     Attributes:
-        where, folder: of its entry.
-        given_id: as it was written, or "".
-        names: ingredient names that were given, or None.
-        class_name: lower-case, or "".
-        partition: "train", "val", "test", or "" for one that is to be drawn.
-        photos: paths or links as they were written.
+        where, folder: Those of the entry.
+        given_id: Id as written, or "".
+        names: Given ingredient names, or None.
+        class_name: Lower-case class, or "".
+        partition: "train", "val", "test", or "" if it is to be drawn.
+        photos: Paths or links as written.
     """
 
     where: str
@@ -91,41 +93,41 @@ class Draft:
 
 @functools.lru_cache(maxsize=4096)
 def field_of(column: str) -> str | None:
-    """The field that a column's name stands for."""
-    plain = _plain_name(column)
-    return next((field for field, names in _PLAIN_NAMES.items() if plain in names), None)
+    """Returns the field that a column name denotes."""
+    normalized = _normalized(column)
+    return next((field for field, names in _NORMALIZED_NAMES.items() if normalized in names), None)
 
 
 def known_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record that hold something; of several columns for a field the first in the order of `NAMES`."""
+    """Returns the non-empty fields of a record; of several columns for one field, the first in the order of `NAMES`."""
     found: dict[str, dict[str, Any]] = {}
     for column, value in values.items():
         if (field := field_of(column)) and not _is_absent(value):
-            found.setdefault(field, {}).setdefault(_plain_name(column), value)
-    return {field: columns[min(columns, key=_PLAIN_NAMES[field].index)] for field, columns in found.items()}
+            found.setdefault(field, {}).setdefault(_normalized(column), value)
+    return {field: columns[min(columns, key=_NORMALIZED_NAMES[field].index)] for field, columns in found.items()}
 
 
 def unknown_columns(values: Mapping[str, Any]) -> list[str]:
-    """The columns that stand for no field."""
+    """Returns the columns that denote no field."""
     return [column for column in values if field_of(column) is None]
 
 
 def looks_like_recipe(values: Any) -> bool:
-    """Whether a JSON value that does not say so is a recipe: it has a title, and ingredients or instructions."""
+    """Whether an untyped JSON value is a recipe: it has a title, and ingredients or instructions."""
     fields = known_fields(values) if isinstance(values, dict) else {}
     return "title" in fields and not fields.keys().isdisjoint(("ingredients", "instructions"))
 
 
 def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
-    """Makes a recipe of a record.
+    """Converts a record to a recipe.
 
     Raises:
-        UnusableError: a field that a recipe needs is absent, or one of them holds something else than it should.
+        UnusableError: A required field is absent, or a field has the wrong type.
     """
     fields = known_fields(entry.values)
     title = _title(fields.get("title"), entry)
-    ingredients = list(_lines(fields.get("ingredients"), "ingredients", entry))
-    instructions = list(_lines(fields.get("instructions"), "instructions", entry))
+    ingredients = list(_strings(fields.get("ingredients"), "ingredients", entry))
+    instructions = list(_strings(fields.get("instructions"), "instructions", entry))
     if not ingredients and not instructions:
         raise UnusableError("neither ingredients nor instructions")
     url = fields.get("url")
@@ -137,10 +139,10 @@ def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
         url=url.strip() if isinstance(url, str) else "",
         ingredients=ingredients,
         instructions=instructions,
-        names=list(_lines(fields.get("ingredient_names"), "ingredient_names", entry)) or None,
+        names=list(_strings(fields.get("ingredient_names"), "ingredient_names", entry)) or None,
         class_name=_class_name(fields.get("class"), entry) if with_classes else "",
         partition=_partition(fields.get("partition")),
-        photos=list(dict.fromkeys(_paths(fields.get("images"), entry))),
+        photos=list(dict.fromkeys(_strings(fields.get("images"), "images", entry))),
     )
 
 
@@ -163,59 +165,39 @@ def _title(value: Any, entry: Entry) -> str:
         raise UnusableError("no title")
     if not isinstance(value, str):
         raise UnusableError(f"title is {_kind(value)}, not text")
-    text = " ".join(_plain(value).split()) if entry.is_linked_data else value.strip()
+    text = " ".join(_without_html(value).split()) if entry.is_linked_data else value.strip()
     if not text:
         raise UnusableError("no title")
     return text
 
 
-def _lines(value: Any, field: str, entry: Entry, depth: int = 0) -> Iterator[str]:
-    """The lines of a text, the texts of a list, or those of schema.org's steps and sections, without blank ones."""
+def _strings(value: Any, field: str, entry: Entry, depth: int = 0) -> Iterator[str]:
+    """Yields the non-blank lines of a text or of nested lists and schema.org objects; the paths of `images`."""
+    is_path = field == "images"
     if _is_absent(value):
         return
     if isinstance(value, str):
-        text = _plain(value) if entry.is_linked_data else value
-        yield from (line.strip() for line in _divided(text, entry) if line.strip())
-    elif depth > MOST_NESTED:
+        text = _without_html(value) if entry.is_linked_data and not is_path else value
+        lines = text.strip().splitlines()
+        lines = text.split("|") if entry.is_sheet and len(lines) == 1 else lines
+        yield from (line.strip() for line in lines if line.strip())
+    elif depth > MAX_DEPTH:
         raise UnusableError(f"{field} are nested too deeply")
     elif isinstance(value, list):
         for item in value:
-            yield from _lines(item, field, entry, depth + 1)
+            yield from _strings(item, field, entry, depth + 1)
     elif isinstance(value, dict):
-        if (inner := _first_of(value, "text", "itemListElement", "steps", "item", "name")) is None:
-            raise UnusableError(f"{field} hold an object without a text")
-        yield from _lines(inner, field, entry, depth + 1)
+        keys = _PATH_KEYS if is_path else _TEXT_KEYS
+        inner = next((value[key] for key in keys if not _is_absent(value.get(key))), None)
+        if inner is None and not is_path:
+            raise UnusableError(f"{field} contain an object without a text")
+        yield from _strings(inner, field, entry, depth + 1)
     else:
-        raise UnusableError(f"{field} hold {_kind(value)}, not text")
+        raise UnusableError(f"{field} contain {_kind(value)}, not {'a path' if is_path else 'text'}")
 
 
-def _paths(value: Any, entry: Entry, depth: int = 0) -> Iterator[str]:
-    if _is_absent(value):
-        return
-    if isinstance(value, str):
-        yield from (line.strip() for line in _divided(value, entry) if line.strip())
-    elif depth > MOST_NESTED:
-        raise UnusableError("images are nested too deeply")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _paths(item, entry, depth + 1)
-    elif isinstance(value, dict):
-        yield from _paths(_first_of(value, "contentUrl", "url", "path", "file", "@id"), entry, depth + 1)
-    else:
-        raise UnusableError(f"images hold {_kind(value)}, not a path")
-
-
-def _first_of(value: dict[str, Any], *keys: str) -> Any:
-    return next((value[key] for key in keys if not _is_absent(value.get(key))), None)
-
-
-def _divided(text: str, entry: Entry) -> list[str]:
-    lines = text.strip().splitlines()
-    return text.split("|") if entry.is_sheet and len(lines) == 1 else lines
-
-
-def _plain(text: str) -> str:
-    """Text without HTML: its paragraphs and list items become lines."""
+def _without_html(text: str) -> str:
+    """Removes HTML markup; paragraphs and list items become lines."""
     if "<" in text:
         text = _TAG.sub("", _BLOCK_TAG.sub("\n", text))
     return html.unescape(text) if "&" in text else text
@@ -236,9 +218,9 @@ def _class_name(value: Any, entry: Entry) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UnusableError(f"class is {_kind(value)}, not text")
-    text = _plain(value).split(",")[0] if entry.is_linked_data and isinstance(value, str) else value
+    text = _without_html(value).split(",")[0] if entry.is_linked_data and isinstance(value, str) else value
     text = text if isinstance(text, str) else _identity(text) or str(text)
-    # Half of a surrogate pair could not be stored.
+    # Lone surrogates cannot be encoded.
     return " ".join(text.lower().encode("utf-8", "replace").decode().split())
 
 

@@ -1,4 +1,4 @@
-"""Photos as people have them, made into what the converter stores: upright RGB JPEGs of its size."""
+"""Photos as people have them, converted to what the data set stores: upright RGB JPEGs of limited size."""
 
 import warnings
 from pathlib import Path
@@ -10,41 +10,37 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.decoding import TooLargeError, UnreadablePhotoError, encoded, read_photo, reduced
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-UNREAD = (".heic", ".heif", ".avif")
-"""Photos as well, and named as such where they are left out."""
+UNSUPPORTED = (".heic", ".heif", ".avif")
+"""Suffixes of photos that cannot be decoded; they are listed too, so that skipping them is reported."""
 
 Photo = Path | str | bytes | Image.Image | np.ndarray
-"""A file's path, a file's bytes, Pillow's image, or (H, W, 3) uint8 pixels."""
-_FORMATS = "give a whole photo as JPEG, PNG, WebP, GIF, BMP or TIFF"
+"""A path, the content of a file, a Pillow image, or (H, W, 3) uint8 pixels."""
 
 
 class UnusablePhoto(UserError):
-    """A photo cannot be used; `reason` is why, without saying which, and `remedy` what to do instead."""
+    """A photo cannot be used; `reason` says why and `remedy` what to do, without naming the photo."""
 
-    def __init__(self, where: str, reason: str, remedy: str = _FORMATS):
+    def __init__(self, where: str, reason: str, remedy: str = "use an intact JPEG, PNG, WebP, GIF, BMP or TIFF file"):
         self.reason, self.remedy = reason, remedy
         super().__init__(f"{where}: {reason}; {remedy}")
 
 
 def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
-    """A photo as the converter stores it; of an animation the first picture.
+    """Converts a photo, or the first frame of an animation, to the JPEG file that the data set builder would store.
 
     Args:
-        photo: see `Photo`.
-        side: its shorter side in pixels; smaller photos keep their size.
-        where: to be told to a person, if the photo is no path.
-
-    Returns:
-        A JPEG file.
+        photo: See `Photo`.
+        side: Maximum length of the shorter side in pixels; smaller photos keep their size.
+        where: Name of the photo in errors, if it is not a path.
 
     Raises:
-        UnusablePhoto: it cannot be read, is no image, is not whole, or has too many pixels.
+        UnusablePhoto: The photo cannot be read, is not an image, is truncated, or has too many pixels.
     """
     if isinstance(photo, (Path, str)):
         where = str(photo)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # the oddities of photos are looked after
+            warnings.filterwarnings("ignore", module="PIL")  # about metadata that is not used
             if isinstance(photo, Image.Image):
                 return encoded(photo.copy(), side)[0]
             if isinstance(photo, np.ndarray):
@@ -59,17 +55,17 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
 
 
 def photo_files(folder: Path) -> list[Path]:
-    """The photos in a folder and those below it, in the order of their paths; hidden ones are passed over.
+    """Lists the photos in a folder and its subfolders, sorted by path; hidden files and folders are skipped.
 
     Raises:
-        UserError: there is no such folder, or no photo in it.
+        UserError: The folder does not exist, or contains no photo.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give one with photos")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNREAD and path.is_file()]
+        raise UserError(f"{folder}: no such folder; give a folder of photos")
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNSUPPORTED and path.is_file()]
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not visible:
-        raise UserError(f"{folder}: holds no photo; takes files that end in {', '.join(SUFFIXES)}")
+        raise UserError(f"{folder}: contains no photo; give a folder of files that end in {', '.join(SUFFIXES)}")
     return sorted(visible, key=lambda path: path.relative_to(folder).parts)
 
 

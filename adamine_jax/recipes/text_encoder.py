@@ -1,54 +1,51 @@
-"""From a recipe as a person writes it to the ids of a vocabulary: the converter's rules, on one recipe.
+"""Encodes recipe text as ids of a vocabulary, by the rules of the data set builder.
 
-A query has the ids, and so the embedding, that it would have as a record.
+A query therefore gets the same ids, and the same embedding, as an equal record of the data set.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from adamine_jax.recipes import words
-from adamine_jax.recipes.encoded import EncodedRecipe
 from adamine_jax.recipes.ingredient_names import ingredient_names
-from adamine_jax.recipes.stop_words import STOP_WORDS
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
-MOST_WORDS_OF_A_NAME = 4
+_MAX_TITLE_NAME_WORDS = 4
+"""Maximum length of an ingredient name in a title."""
 
 
 class TextEncoder:
-    """Maps recipes to the ids of a vocabulary.
+    """Encodes recipes as ids of a vocabulary.
 
-    A recipe without ingredients has an empty list of them, one without instructions no sentences, which the tower
-    counts as zero vectors. A title is no input of the model: it stands in where it is all that is given. The names of
-    ingredients that it holds then count as the recipe's, and it is read as the one instruction.
+    Missing ingredients are encoded as an empty list, missing instructions as no sentences; the tower replaces both by
+    zero vectors. The model does not read titles, except of a recipe that consists of a title alone: the ingredient
+    names in it count as the recipe's, and it is read as the only instruction.
 
     Args:
-        vocabulary: the V words; word k has the id k + 2.
-        split_unknown: reads an unknown name of an ingredient as its words; see `words.ingredient_ids`.
-        reads_vocabulary: whether the model reads the vocabulary's words alone; if not, no word is unknown to it.
+        vocabulary: V words; word k has the id k + 2.
+        split_unknown: Whether an unknown ingredient name is read as its words; see `words.ingredient_ids`.
+        reads_vocabulary: Whether the model reads only words of the vocabulary; otherwise no word is unknown.
     """
 
     def __init__(self, vocabulary: Sequence[str], split_unknown: bool = False, reads_vocabulary: bool = True):
         self._ids = {word: number + words.FIRST_WORD_ID for number, word in enumerate(vocabulary)}
         self._unknown_id = len(vocabulary) + words.FIRST_WORD_ID
         self._split_unknown, self._reads_vocabulary = split_unknown, reads_vocabulary
-        self._names = functools.lru_cache(maxsize=1024)(self._found_names)  # each part of a recipe asks for them
+        self._names = functools.lru_cache(maxsize=1024)(self._extract_names)  # used by every method below
 
     def ingredient_ids(self, recipe: RecipeText) -> list[int]:
-        """Ids of the ingredients that the vocabulary knows, ended by `</i>`; empty where none was given."""
+        """Returns the ids of the known ingredients followed by the id of `</i>`; empty if none were given."""
         names = self._names(recipe)[0]
-        if not names and not recipe.ingredients:
-            return []
-        return words.ingredient_ids(names, self._ids, split_unknown=self._split_unknown)
+        return self._ids_of(names) if names or recipe.ingredients else []
 
     def sentence_ids(self, recipe: RecipeText) -> list[list[int]]:
-        """Ids of the words of each instruction."""
-        return [words.word_ids(line, self._ids, self._unknown_id) for line in self._sentences(recipe)]
+        """Returns the word ids of each instruction."""
+        return [words.word_ids(sentence, self._ids, self._unknown_id) for sentence in self._sentences(recipe)]
 
     def encode(self, recipe: RecipeText) -> EncodedRecipe:
-        """The recipe as recipe towers get it."""
+        """Encodes a recipe for recipe towers."""
         sentences = self.sentence_ids(recipe)
         return EncodedRecipe(
             np.array(self.ingredient_ids(recipe), np.int64),
@@ -58,51 +55,61 @@ class TextEncoder:
         )
 
     def names(self, recipe: RecipeText) -> list[str]:
-        """Names of the ingredients, as they are looked up in the vocabulary."""
+        """Returns the ingredient names that are looked up in the vocabulary."""
         return list(self._names(recipe)[0])
 
     def unknown_names(self, recipe: RecipeText) -> list[str]:
-        """Names of ingredients that the vocabulary lacks, so that the model does not see them."""
-        return [name for name in self._names(recipe)[0] if self._reads_vocabulary and not self._is_read(name)]
+        """Returns the ingredient names that are not in the vocabulary, which the model does not see."""
+        return [name for name in self._names(recipe)[0] if self._reads_vocabulary and not self._is_known(name)]
 
     def knows(self, name: str) -> bool:
-        """Whether the model knows an ingredient that a person calls so."""
+        """Whether the model knows an ingredient of this name."""
         if not self._reads_vocabulary:
             return True
-        recipe = RecipeText(ingredients=(name,))
-        return len(self.ingredient_ids(recipe)) > 1 and not self.unknown_names(recipe)  # the last id ends them
+        names = self._names(RecipeText(ingredients=(name,)))[0]
+        return bool(names) and all(map(self._is_known, names))
 
     def reads(self, recipe: RecipeText) -> bool:
-        """Whether the vocabulary has any ingredient or any word of a recipe."""
+        """Whether the vocabulary contains any ingredient or word of a recipe."""
         if not self._reads_vocabulary:
             return True
-        spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
-        return len(self.ingredient_ids(recipe)) > 1 or any(word in self._ids for word in spoken)
+        return any(map(self._is_known, self._names(recipe)[0])) or any(
+            word in self._ids for word in self._instruction_words(recipe)
+        )
 
     def unknown_title_words(self, recipe: RecipeText) -> list[str]:
-        """Words that the vocabulary lacks, "and" and the like aside, of a title that is all there is of a recipe."""
+        """Returns the unknown words, without stop words, of a recipe that consists of a title alone."""
         if not self._reads_vocabulary or recipe.ingredients or recipe.instructions or recipe.names:
             return []
-        spoken = (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
-        unseen = dict.fromkeys(word.lower() for word in spoken if word not in self._ids)
-        named = {word for name in self._names(recipe)[0] for word in name.split()}
-        return [word for word in unseen if word not in named and word not in STOP_WORDS]
+        unknown = dict.fromkeys(word.lower() for word in self._instruction_words(recipe) if word not in self._ids)
+        name_words = {word for name in self._names(recipe)[0] for word in name.split()}
+        return [word for word in unknown if word not in name_words and word not in words.STOP_WORDS]
 
     def similar_names(self, name: str, most: int = 3) -> list[str]:
-        """Names that the vocabulary has and that hold all words of another one: fresh basil, for basil."""
-        wanted = set(name.lower().split())
-        found = [word for word in self._ids if wanted <= set(word.split("_")) and "_" in word]
+        """Returns multi-word names of the vocabulary that contain all words of `name`: fresh basil, for basil."""
+        required = set(name.lower().split())
+        found = [word for word in self._ids if required <= set(word.split("_")) and "_" in word]
         return [word.replace("_", " ") for word in sorted(found, key=lambda word: (len(word), word))[:most]]
 
+    def _ids_of(self, names: Sequence[str]) -> list[int]:
+        return words.ingredient_ids(names, self._ids, split_unknown=self._split_unknown)
+
+    def _is_known(self, name: str) -> bool:
+        return len(self._ids_of([name])) > 1  # the last id ends the list
+
     def _sentences(self, recipe: RecipeText) -> list[list[str]]:
-        """The words of each instruction."""
+        """Returns the words of each instruction."""
+        is_title_alone = not (recipe.instructions or recipe.ingredients or recipe.names)
+        lines = (recipe.title,) if is_title_alone else recipe.instructions
         phrases = words.sure_phrases(*self._names(recipe))
-        return [words.instruction_words(line, phrases) for line in _instructions(recipe)]
+        return [words.instruction_words(line, phrases) for line in lines]
 
-    def _is_read(self, name: str) -> bool:
-        return len(words.ingredient_ids([name], self._ids, split_unknown=self._split_unknown)) > 1
+    def _instruction_words(self, recipe: RecipeText) -> Iterator[str]:
+        """Yields the words of all instructions that contain a letter."""
+        return (word for line in self._sentences(recipe) for word in line if any(map(str.isalpha, word)))
 
-    def _found_names(self, recipe: RecipeText) -> tuple[list[str], list[bool]]:
+    def _extract_names(self, recipe: RecipeText) -> tuple[list[str], list[bool]]:
+        """Returns the ingredient names, and whether the rule is sure of each."""
         if recipe.names is not None:
             return list(recipe.names), [True] * len(recipe.names)
         if not recipe.ingredients and not recipe.instructions:
@@ -114,24 +121,24 @@ class TextEncoder:
         return [name for name, _ in found], [sure for _, sure in found]
 
     def _known_form(self, name: str, line: str) -> str:
-        """A name that the vocabulary lacks as the one it has for the line, if there is one.
+        """Replaces an unknown name by the vocabulary's name for the same line, if it has one.
 
-        Other detectors than our rule have named the ingredients of Recipe1M: "fresh basil" where we find basil, and
-        "all - purpose flour", with blanks.
+        Recipe1M's ingredients were named by other detectors than our rule: "fresh basil" where the rule finds basil,
+        and "all - purpose flour" with spaces.
         """
-        if self._is_read(name):
+        if self._is_known(name):
             return name
-        apart = " ".join(name.replace("-", " - ").split())
-        if words.ingredient_word(apart) in self._ids:
-            return apart
+        spaced = " ".join(name.replace("-", " - ").split())
+        if words.ingredient_word(spaced) in self._ids:
+            return spaced
         longer = (other for other in self._names_in(line.replace("-", " - ")) if f" {name} " in f" {other} ")
         return next(longer, name)
 
     def _names_in(self, title: str) -> list[str]:
-        """What a title names of the vocabulary, the longest names first: "Green Bean Salad" → green bean."""
+        """Finds the vocabulary's names in a title, longest first at each position: "Green Bean Salad" -> green bean."""
         parts, names, start = words.instruction_words(title.lower(), ()), [], 0
         while start < len(parts):
-            for end in range(min(start + MOST_WORDS_OF_A_NAME, len(parts)), start, -1):
+            for end in range(min(start + _MAX_TITLE_NAME_WORDS, len(parts)), start, -1):
                 if words.ingredient_word(name := " ".join(parts[start:end])) in self._ids:
                     names.append(name)
                     break
@@ -139,7 +146,3 @@ class TextEncoder:
                 end = start + 1
             start = end
         return names
-
-
-def _instructions(recipe: RecipeText) -> tuple[str, ...]:
-    return recipe.instructions or (() if recipe.ingredients or recipe.names else (recipe.title,))

@@ -1,29 +1,32 @@
-"""Recipes as people write them, read from JSON."""
+"""Recipes as text, read from JSON, and as the arrays that recipe towers receive."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import Entry, UnusableError, draft, known_fields
 
-MOST_BYTES = 1_000_000
-"""Of the file of one recipe."""
+MAX_BYTES = 1_000_000
+"""Maximum size of one recipe in JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RecipeText:
-    """A recipe, or a part of one.
+    """A whole or partial recipe as text.
 
     Attributes:
-        title: as written; it is no input of the model, see `TextEncoder`.
-        ingredients: lines as written.
-        instructions: lines as written.
-        id: given, or "".
-        class_name: given, or "".
-        names: of the ingredients, if they were given; None = they are found in the lines.
+        title: Title as written; used only in place of a missing rest, see `TextEncoder`.
+        ingredients: Ingredient lines as written.
+        instructions: Instruction lines as written.
+        id: Given id, or "".
+        class_name: Given class, or "".
+        names: Given ingredient names; None = extracted from the ingredient lines.
     """
 
     title: str = ""
@@ -35,25 +38,47 @@ class RecipeText:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to go by."""
+        """Whether the recipe has no text that can be embedded."""
         return not (self.title or self.ingredients or self.instructions or self.names)
 
 
+_no_ids = functools.partial(np.zeros, 0, np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedRecipe:
+    """A recipe as recipe towers receive it: word ids in the data set's vocabulary, and the text.
+
+    Attributes:
+        ingredient_ids: (n,) ids of the ingredients.
+        word_ids: (m,) ids of the words of all sentences, concatenated.
+        sentence_lengths: (s,) number of words of each sentence; the sum is m.
+        sentence_vectors: (s, F) given vectors of the sentences, or None.
+        text: Returns the recipe as text, for towers with a tokenizer of their own.
+    """
+
+    ingredient_ids: np.ndarray = dataclasses.field(default_factory=_no_ids)
+    word_ids: np.ndarray = dataclasses.field(default_factory=_no_ids)
+    sentence_lengths: np.ndarray = dataclasses.field(default_factory=_no_ids)
+    sentence_vectors: np.ndarray | None = None
+    text: Callable[[], RecipeText] = RecipeText
+
+
 def recipe_of(values: Any, where: str) -> RecipeText:
-    """A recipe from a JSON object; the fields' names are those of docs/own_recipes.md.
+    """Converts a JSON object to a recipe; docs/own_recipes.md lists the names of the fields.
 
     Args:
-        values: with any of `title`, `ingredients`, `instructions`; these may be lists of lines or one text.
-        where: to be told to a person.
+        values: Object with any of `title`, `ingredients` and `instructions`; the latter two are lists of lines or text.
+        where: File, line or parameter, for errors.
 
     Raises:
-        UserError: it is no object, a field holds something else than it should, or there is nothing in it.
+        UserError: The value is not an object, a field has the wrong type, or the recipe is empty.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f'{where}: is no recipe; takes a JSON object like {{"title": …, "ingredients": […]}}')
-    known = known_fields(values)
-    has_title, has_parts = "title" in known, not known.keys().isdisjoint(("ingredients", "instructions"))
-    # What is made for whole recipes reads parts of one as well, if their gaps are filled.
+        raise UserError(f'{where}: not a recipe; takes a JSON object like {{"title": …, "ingredients": […]}}')
+    fields = known_fields(values)
+    has_title, has_parts = "title" in fields, not fields.keys().isdisjoint(("ingredients", "instructions"))
+    # `draft` requires whole recipes, so missing parts are filled with placeholders.
     filled = {**values, **({} if has_title else {"title": "-"}), **({} if has_parts else {"instructions": ["-"]})}
     try:
         found = draft(Entry(where, Path(), filled), with_classes=True)
@@ -73,45 +98,46 @@ def recipe_of(values: Any, where: str) -> RecipeText:
 
 
 def read_recipe(path: Path) -> RecipeText:
-    """Reads a file with one recipe as a JSON object; see `recipe_of`.
+    """Reads a file that contains one recipe as a JSON object; see `recipe_of`.
 
     Raises:
-        UserError: it cannot be read, is too long, or is no recipe.
+        UserError: The file cannot be read, is too large, or does not contain a recipe.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a JSON file with one recipe") from None
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{path}: more than {MOST_BYTES:,} bytes are too long for one recipe")
-    return recipe_of(_parsed(content, str(path)), str(path))
+    return _parsed(content, str(path))
 
 
 def read_recipe_lines(path: Path) -> Iterator[RecipeText]:
-    """Reads a file of recipes, one JSON object a line; empty lines are passed over.
+    """Reads a file with one recipe per line as a JSON object; blank lines are skipped.
 
     Raises:
-        UserError: the file cannot be read, or a line is no recipe (it is named).
+        UserError: The file cannot be read, or a line is not a recipe.
     """
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    where = f"{path}, line {number}"
-                    if len(line) > MOST_BYTES:
-                        raise UserError(f"{where}: more than {MOST_BYTES:,} bytes are too long for one recipe")
-                    yield recipe_of(_parsed(line, where), where)
+                    yield _parsed(line, f"{path}, line {number}")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give a file with a JSON object a line") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give a file with one JSON object per line"
+        ) from None
 
 
-def _parsed(content: bytes, where: str) -> Any:
+def _parsed(content: bytes, where: str) -> RecipeText:
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{where}: more than {MAX_BYTES:,} bytes are too long for one recipe")
     try:
-        return json.loads(content.strip())
+        values = json.loads(content.strip())
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if "\n" in error.doc else ""
         reason = f"{error.msg}, {line}column {error.colno}"
     except (ValueError, RecursionError):
-        reason = "not text in UTF-8, or nested too deeply"
+        reason = "not UTF-8 text, or nested too deeply"
+    else:
+        return recipe_of(values, where)
     raise UserError(f"{where}: not JSON ({reason}); takes one recipe as a JSON object")

@@ -1,4 +1,4 @@
-"""What a training run reads: batches in the order of the epoch plans, and the validation split after each epoch."""
+"""Input of a training run: the batches of the epoch plans, and the validation split after each epoch."""
 
 import dataclasses
 import itertools
@@ -22,22 +22,13 @@ from adamine_jax.training.frozen_features import FrozenBackbone
 from adamine_jax.training.state import TrainState
 
 PLANNED_ROWS = 2_000_000
-"""Rows planned at a time: while an epoch is validated, the first batches of the next one are read already."""
+"""Rows planned at a time, so that the next epoch's first batches are prefetched during validation."""
 
 Batches = Generator[dict[str, jax.Array], None, None]
 
 
 class Feed:
-    """The batches of a run, on its mesh.
-
-    Args:
-        config: of the run.
-        directory: the workdir, which keeps the features of a frozen backbone.
-        splits: the records of 'train' and 'val'.
-        model: both towers.
-        mesh: with the axis 'data'.
-        damage: takes the damaged records.
-    """
+    """Batches of a run, on its mesh; `splits` has 'train' and 'val', and `directory` is the workdir."""
 
     def __init__(
         self,
@@ -51,38 +42,33 @@ class Feed:
         self._config, self._directory, self._splits = config, directory, splits
         self._model, self._mesh, self._damage = model, mesh, damage
         self._vectors = {split: open_vectors(config, splits[split]) for split in ("train", "val")}
-        self._epochs = range(0)  # those that the two iterators below are set up for
-        self._train: Batches = _nothing()
-        self._val: Batches = _nothing()
+        self._epochs = range(0)  # covered by the two iterators below
+        self._train: Batches = _empty()
+        self._val: Batches = _empty()
         self.steps_per_epoch = len(self.plan(0))
 
     def plan(self, epoch: int) -> np.ndarray:
-        """(steps, B) record numbers of an epoch; the number of steps is the same in every epoch."""
+        """Returns the (steps, B) record numbers of an epoch; every epoch has the same number of steps."""
         config = self._config
         return epoch_plan(self._splits["train"].class_id, config.seed, epoch, config.batch_size)
 
     def is_frozen(self, epoch: int) -> bool:
-        """Whether the backbone of the towers is frozen in an epoch."""
+        """Whether the towers' backbone is frozen in `epoch`."""
         return epoch < self._config.unfreeze_epoch and bool(self._model.backbone)
 
     def train_batches(self, epoch: int, state: TrainState) -> Iterator[dict[str, jax.Array]]:
-        """The batches that are left of an epoch; they must be used up before those of the next one are asked for.
-
-        Args:
-            epoch: from 0.
-            state: before the first of them.
-        """
+        """Returns the batches of an epoch after `state`; they must be consumed before the next epoch is requested."""
         step = int(state.step)
         if epoch not in self._epochs:
             self._set_up(epoch, step, state)
         return itertools.islice(self._train, (epoch + 1) * self.steps_per_epoch - step)
 
     def val_batches(self) -> Batches:
-        """The validation split once more; see `embedding.split_batches`."""
+        """Returns one more pass over the validation split; see `embedding.split_batches`."""
         return self._val
 
     def close(self) -> None:
-        """Stops reading ahead."""
+        """Stops prefetching."""
         self._train.close()
         self._val.close()
 
@@ -90,10 +76,10 @@ class Feed:
         config, train, val = self._config, self._splits["train"], self._splits["val"]
         is_cached = self.is_frozen(epoch) and config.cache_frozen_features > 0
         end = min(config.unfreeze_epoch, config.epochs) if is_cached else config.epochs
-        ahead = max(PLANNED_ROWS // (self.steps_per_epoch * config.batch_size), 1)
+        num_planned = max(PLANNED_ROWS // (self.steps_per_epoch * config.batch_size), 1)
         self.close()
-        self._epochs = range(epoch, min(epoch + ahead, end))
-        vectors = self._frozen(state) if is_cached else self._vectors
+        self._epochs = range(epoch, min(epoch + num_planned, end))
+        vectors = self._frozen_vectors(state) if is_cached else self._vectors
         plans = np.concatenate([self.plan(planned) for planned in self._epochs])
         batches = pipeline.train_batches(
             train,
@@ -111,8 +97,8 @@ class Feed:
             times = len(self._epochs)
             self._val = embedding.split_batches(val, config, self._mesh, self._damage, vectors["val"], times)
 
-    def _frozen(self, state: TrainState) -> dict[str, Vectors]:
-        """What the frozen backbone sees, computed once, in place of the photos."""
+    def _frozen_vectors(self, state: TrainState) -> dict[str, Vectors]:
+        """Returns the vectors of each split, with the frozen backbone's features in place of photos."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         backbone = FrozenBackbone(self._directory, self._config, self._model, variables, self._mesh, self._damage)
         frozen = dict(self._vectors)
@@ -122,5 +108,5 @@ class Feed:
         return frozen
 
 
-def _nothing() -> Batches:
+def _empty() -> Batches:
     yield from ()

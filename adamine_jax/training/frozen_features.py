@@ -1,7 +1,7 @@
-"""The frozen phase without waste: a frozen image backbone sees each crop once, and training reads its features.
+"""Cached features of a frozen image backbone, which training reads in place of photos.
 
-Its pooled features are stored beside the run as float16, `frozen_features/<digest>/<split>.npy`. They are computed
-with BatchNorm's stored statistics, for a fixed number of crops of each photo; see docs/features.md.
+The pooled features of a fixed number of crops per photo are computed once, with BatchNorm's stored statistics, and
+stored as float16 in `frozen_features/<digest>/<split>.npy` in the workdir; see docs/features.md.
 """
 
 import dataclasses
@@ -30,21 +30,15 @@ from adamine_jax.models.adamine import AdaMine
 
 FOLDER = "frozen_features"
 DTYPE = np.dtype(np.float16)
-_BATCHES_BETWEEN_NOTES = 16
-"""After so many batches what is done is written to disk and counted; an interrupted computation goes on from there."""
+_SAVE_EVERY = 16
+"""Number of batches after which the computed rows are flushed and counted; an interrupted computation resumes there."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenBackbone:
-    """The image tower's backbone, while it is frozen.
+    """Image backbone whose features are cached in the workdir; the features of a damaged photo are NaN.
 
-    Attributes:
-        workdir: of the run, below which the features are stored.
-        config: of the run.
-        model: both towers.
-        variables: {'params', 'batch_stats'}, replicated over `mesh`.
-        mesh: with the axis 'data'.
-        damage: takes the damaged records; the features of a photo that cannot be read are NaN.
+    `variables` are {'params', 'batch_stats'}, replicated over `mesh`.
     """
 
     workdir: Path
@@ -55,10 +49,10 @@ class FrozenBackbone:
     damage: Damage
 
     def random_crops(self, index: RecordIndex) -> PhotoFeatures:
-        """Features of `cache_frozen_features` random crops of each photo of the train split, computed once.
+        """Returns the features of `cache_frozen_features` random crops of each training photo, computing them once.
 
         Raises:
-            UserError: the disk has no room for them, or too many records are damaged.
+            UserError: The disk is full, or too many records are damaged.
         """
         photos, crops = len(index.photo_ids), self.config.cache_frozen_features
         draws = np.random.default_rng([self.config.seed, photos]).random((photos * crops, 3), np.float32)
@@ -67,35 +61,35 @@ class FrozenBackbone:
         return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
 
     def central_crops(self, index: RecordIndex) -> PhotoFeatures:
-        """Features of the central crop of each validation recipe's first photo; see `random_crops`."""
+        """Returns the features of the central crop of each validation recipe's first photo; see `random_crops`."""
         first = index.first_photo[:-1]
         path = self._stored("val", index, first, None)
         rows = np.zeros((len(index.photo_ids), 1), np.int64)
-        rows[first, 0] = np.arange(len(first))  # validation asks for no others
+        rows[first, 0] = np.arange(len(first))  # validation reads no other photos
         return PhotoFeatures(np.load(path, mmap_mode="r"), rows, str(path), has_gaps=True)
 
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
-        """The file with the features of these photos' crops, (N, F), made where it is missing."""
+        """Returns the file with the (N, F) features of these photos' crops, computing it if it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
         if agreed(path.exists):
             return path
         shape = (len(photos), type(self.model.image_tower).feature_dim(self.config.model.image))
-        unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
-        done = agreed(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
+        unfinished, count_file = path.with_suffix(".unfinished"), path.with_suffix(".done")
+        done = agreed(lambda: int(count_file.read_text()) if count_file.exists() and unfinished.exists() else 0)
         features = None
 
-        def make_room() -> None:
+        def allocate() -> None:
             nonlocal features
             path.parent.mkdir(parents=True, exist_ok=True)
             features = _open(unfinished, shape, is_new=not done)
 
         def finish() -> None:
             unfinished.rename(path)
-            note.unlink(missing_ok=True)
+            count_file.unlink(missing_ok=True)
 
         try:
-            agreed(make_room)
-            self._compute(features, done, note, index, photos, draws, split)
+            agreed(allocate)
+            self._compute(features, done, count_file, index, photos, draws, split)
             agreed(finish)
         except OSError as error:
             size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
@@ -103,8 +97,8 @@ class FrozenBackbone:
                 raise UserError(f"{path}: {size} cannot be written ({error.strerror})") from None
             error.filename = str(path)
             remedy = (
-                f"the features take {size}: make room and give the same command again, which goes on from there, or "
-                "take a lower config.cache_frozen_features (0 = none) in another workdir"
+                f"the features need {size}: free some space and rerun the same command to resume, or use a lower "
+                "config.cache_frozen_features (0 = none) in another workdir"
             )
             raise DiskFull(error, remedy=remedy) from None
         return path
@@ -113,15 +107,15 @@ class FrozenBackbone:
         self,
         features: np.memmap | None,
         done: int,
-        note: Path,
+        count_file: Path,
         index: RecordIndex,
         photos: np.ndarray,
         draws: np.ndarray | None,
         split: str,
     ) -> None:
-        """Fills the rows of `features` (N, F) from `done` on, and notes from time to time how far it is.
+        """Fills the rows of `features` (N, F) from `done` on.
 
-        All processes compute, the first one has the file.
+        All processes compute; only the first one has the file.
         """
         batch_size = devices.round_up(min(self.config.eval.batch_size, len(photos)), self.mesh)
         batches = pipeline.photo_batches(
@@ -140,14 +134,14 @@ class FrozenBackbone:
                     features[done : done + count] = batch[:count]
                 done += count
                 progress.update(count)
-                if features is not None and number % _BATCHES_BETWEEN_NOTES == 0:
+                if features is not None and number % _SAVE_EVERY == 0:
                     features.flush()
-                    files.write_text(note, str(done))
+                    files.write_text(count_file, str(done))
         if features is not None:
             features.flush()
 
     def _features(self, batches: Iterator[pipeline.Batch]) -> Iterator[np.ndarray]:
-        """Batches of photos to (B, F) features, NaN where there is no photo."""
+        """Yields the (B, F) features of each batch of photos."""
 
         @functools.partial(jax.jit, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
         def embed(variables, batch):
@@ -158,7 +152,7 @@ class FrozenBackbone:
             yield np.asarray(embed(self.variables, batch)).astype(DTYPE)
 
     def _digest(self) -> str:
-        """Of the backbone: other weights have other features."""
+        """Returns a digest of the backbone's variables, which the features depend on."""
         digest, names = hashlib.sha256(), self.model.image_tower.backbone
         for collection in ("params", "batch_stats"):
             tower = self.variables[collection].get("image_tower", {})
@@ -168,7 +162,7 @@ class FrozenBackbone:
 
 
 def _open(path: Path, shape: tuple[int, int], is_new: bool) -> np.memmap:
-    """The matrix on disk, which has all its room from the start: a mapped page without any would kill the process."""
+    """Opens the matrix and allocates its disk space, because a full disk kills a process that writes a mapped page."""
     features = np.lib.format.open_memmap(path, "w+" if is_new else "r+", DTYPE, shape)
     if hasattr(os, "posix_fallocate"):  # not on macOS
         with open(path, "r+b") as file:

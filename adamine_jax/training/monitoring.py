@@ -1,4 +1,4 @@
-"""What a run notes of its own speed and memory."""
+"""Measures a run's input wait and memory, and traces its first steps."""
 
 import resource
 import sys
@@ -10,21 +10,23 @@ from typing import Any
 import jax
 
 FIRST_TRACED, TRACED = 5, 5
-"""A trace leaves out the first steps, which compile, and holds the next ones."""
+"""Number of steps before the trace, some of which compile, and number of traced steps."""
 
 
 class InputClock:
-    """Hands batches on, and counts the time in which the devices were idle because the next one was not there yet.
+    """Passes batches on, and measures the time that the devices were idle while waiting for input.
 
     Args:
-        batches: of an epoch.
+        batches: Batches of an epoch.
+
+    Attributes:
+        pending: An output of the last step, or None.
     """
 
     def __init__(self, batches: Iterator[dict[str, jax.Array]]):
         self._batches = batches
         self._start, self._waited = time.monotonic(), 0.0
-        self.under_way: Any = None
-        """Something that the last step computes."""
+        self.pending: Any = None
 
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:
         while True:
@@ -32,21 +34,21 @@ class InputClock:
             batch = next(self._batches, None)
             if batch is None:
                 return
-            # While a step is under way nothing is lost. If it ended meanwhile, nobody knows when: all of it counts.
-            if self.under_way is None or self.under_way.is_ready():
+            # No time is lost while a step is running. It is unknown when a finished step ended, so all of it counts.
+            if self.pending is None or self.pending.is_ready():
                 self._waited += time.monotonic() - start
             yield batch
 
     def seconds(self) -> dict[str, float]:
-        """Seconds since the epoch began, or the run if later, and those of them lost to waiting for input, at most."""
+        """Returns the seconds since the epoch began or the run resumed, and at most how many were lost to input."""
         return {"epoch_seconds": time.monotonic() - self._start, "input_wait_seconds": self._waited}
 
 
 class Trace:
-    """A trace of a few steps, for TensorBoard's profiler, XProf or ui.perfetto.dev; a context.
+    """Context that traces a few steps, for TensorBoard's profiler, XProf or ui.perfetto.dev.
 
     Args:
-        folder: to write; None = no trace.
+        folder: Folder to write; None = no trace.
     """
 
     def __init__(self, folder: Path | None):
@@ -59,16 +61,16 @@ class Trace:
         self._stop()
 
     def before_step(self, state: object) -> None:
-        """Starts or stops where it is time to; called before every step, with the state that the last one gave."""
+        """Starts or stops the trace when due; to be called before every step, with the state it starts from."""
         if self._folder is None:
             return
         self._steps += 1
-        if self._steps in (FIRST_TRACED + 1, FIRST_TRACED + TRACED + 1):
-            jax.block_until_ready(state)
         if self._steps == FIRST_TRACED + 1:
+            jax.block_until_ready(state)
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
             self._is_on = True
         elif self._steps == FIRST_TRACED + TRACED + 1:
+            jax.block_until_ready(state)
             self._stop()
 
     def _stop(self) -> None:
@@ -80,9 +82,9 @@ class Trace:
 
 
 def peak_memory() -> dict[str, float]:
-    """Peak memory in GiB: resident, and on an accelerator on the device as well."""
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    peak = {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte / 2**30}
+    """Returns the peak resident memory in GiB, and that of the first local accelerator."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS reports bytes
+    peak = {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
     statistics: dict[str, Any] = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         peak["peak_device_memory_gib"] = statistics["peak_bytes_in_use"] / 2**30

@@ -1,4 +1,4 @@
-"""The optimiser: two groups of parameters, Adam for each, one learning rate, clipping over both."""
+"""Optimiser: Adam on two groups of parameters, with a common learning rate and gradient clipping."""
 
 from typing import Any
 
@@ -12,15 +12,14 @@ Tree = Any
 CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
 
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
-"""Of either group; the learning rate, which counts the steps of training and not those of a group, comes after it."""
+"""Adam without the learning rate, which depends on the step of training rather than that of the group."""
 
 
 def split_groups(params: Tree, model: AdaMine) -> dict[str, Tree]:
     """Splits parameters into the optimiser's groups.
 
     Returns:
-        'backbone': the pretrained parts of the towers, empty where there are none; 'new': everything else, the
-        parameters of the loss included.
+        {'backbone': pretrained parts of the towers, possibly empty; 'new': all other parameters, including the loss's}.
     """
     backbone: Tree = {}
     new = dict(params)
@@ -31,7 +30,7 @@ def split_groups(params: Tree, model: AdaMine) -> dict[str, Tree]:
 
 
 def merge_groups(groups: dict[str, Tree]) -> Tree:
-    """The inverse of `split_groups`."""
+    """Merges the groups of `split_groups`."""
     merged = dict(groups["new"])
     for tower, parts in groups["backbone"].items():
         merged[tower] = {**merged[tower], **parts}
@@ -39,14 +38,9 @@ def merge_groups(groups: dict[str, Tree]) -> Tree:
 
 
 def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
-    """The rate at each step of training: `optim.lr`, falling linearly to 0 over the last `optim.decay_epochs`.
+    """Returns the rate of the next step as a function of the number of steps taken.
 
-    Args:
-        config: Of the run.
-        steps_per_epoch: Batches in an epoch.
-
-    Returns:
-        A function from the number of steps done to the rate of the next one.
+    It is `optim.lr`, and decays linearly to 0 over the last `optim.decay_epochs` epochs.
     """
     decay_steps = config.optim.decay_epochs * steps_per_epoch
     if not decay_steps:
@@ -68,13 +62,13 @@ def update(
     Args:
         model: Both towers.
         params: All parameters.
-        gradients: Of the groups that are trained; the others stay as they are.
-        opt_state: An Adam state for each group.
-        rate: The learning rate.
-        clip_norm: Largest norm over all trained parameters, each counted `published_multiplicity` times.
+        gradients: Gradients of the trained groups; other groups do not change.
+        opt_state: Adam state of each group.
+        rate: Learning rate.
+        clip_norm: Maximum norm over all trained parameters, each weighted by `published_multiplicity`.
 
     Returns:
-        (parameters, optimiser states, norm before clipping).
+        Parameters, optimiser states, and the norm before clipping.
     """
     groups = split_groups(params, model)
     counts = split_groups(published_multiplicity(model, params), model)
@@ -82,9 +76,9 @@ def update(
     norm = optax.tree.norm(jax.tree.map(lambda g, n: g * n**0.5, gradients, counts))
     scale = jnp.minimum(1.0, clip_norm / (norm + CLIP_EPSILON))
     gradients = jax.tree.map(lambda g: g * scale, gradients)
-    groups, opt_state = dict(groups), dict(opt_state)
-    for name, of_group in gradients.items():
-        updates, opt_state[name] = ADAM.update(of_group, opt_state[name])
+    opt_state = dict(opt_state)
+    for name, group_gradients in gradients.items():
+        updates, opt_state[name] = ADAM.update(group_gradients, opt_state[name])
         updates = jax.tree.map(lambda u, n: -rate * n * u, updates, counts[name])
         groups[name] = optax.apply_updates(groups[name], updates)
     return merge_groups(groups), opt_state, norm

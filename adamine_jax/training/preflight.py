@@ -1,4 +1,4 @@
-"""What a run needs to know about its data before it starts, and what it says about them."""
+"""Completes and checks a run's configuration against its data before it starts."""
 
 import hashlib
 import json
@@ -14,9 +14,18 @@ from adamine_jax.input.plan import batch_shares
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.losses.base import Loss
 
+_PATHS = (
+    "data.dir",
+    "data.image_features",
+    "data.sentence_vectors",
+    "model.image.weights",
+    "model.recipe.weights",
+    "train.init_from",
+)
+
 
 def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
-    """Fills in how long the vectors are that the run is given: those of words (None), photos and sentences."""
+    """Fills in the lengths of the given vectors: those of words (if None), photos and sentences."""
     config = config.copy_and_resolve_references()
     image, recipe = config.model.image, config.model.recipe
     if "word_dim" in recipe and recipe.word_dim is None:
@@ -31,23 +40,23 @@ def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collect
 def check_splits(
     config: ml_collections.ConfigDict, loss: Loss, dataset: Dataset, splits: dict[str, RecordIndex]
 ) -> None:
-    """Says what the splits lack.
+    """Checks that the splits suit the loss, and reports what limits training.
 
     Raises:
-        UserError: training is impossible, or the loss needs classes and the records have none.
+        UserError: There are too few training pairs, or the loss needs classes that the records do not have.
     """
     labels = splits["train"].class_id
     pairs, singles = batch_shares(labels, config.batch_size)
     needs = loss.classes_needed_by
     if needs and not splits["train"].has_classes:
         raise UserError(
-            f"{dataset.folder}: its records have no class_id, but {needs}; take instance strategies alone "
-            "(configs/adamine_ins.py), or convert it again with classes"
+            f"{dataset.folder}: its records have no class_id, but {needs}; use only instance strategies "
+            "(configs/adamine_ins.py), or convert the data set again with classes"
         )
     if config.loss.get("classifier_weight") and len(dataset.class_names) < 2:
         raise UserError(
-            f"{dataset.folder}: has no class but the background, so config.loss.classifier_weight must be 0; "
-            "convert it with lower thresholds (--class-min-train) or take configs/adamine_ins.py"
+            f"{dataset.folder}: has only the background class, so config.loss.classifier_weight must be 0; convert the "
+            "data set with lower thresholds (--class-min-train), or use configs/adamine_ins.py"
         )
     if loss.uses_class_pairs and not pairs:
         classed = np.sum(labels != 0)
@@ -57,24 +66,14 @@ def check_splits(
             flush=True,
         )
     elif loss.uses_class_pairs and not singles:
-        print(f"{dataset.folder}: too few recipes without a class; every batch is made of same-class pairs", flush=True)
+        print(f"{dataset.folder}: too few recipes without a class; batches contain only same-class pairs", flush=True)
     if not len(splits["val"]):
-        print(f"{dataset.folder}: no val split; the last checkpoint counts as the best", flush=True)
+        print(f"{dataset.folder}: no val split; the last checkpoint is used as the best", flush=True)
 
 
 def digest(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str, RecordIndex]) -> bytes:
-    """32 bytes that are the same in two processes if they have the same run to do; files may lie in other places."""
-    fields = {name: value for name, value in configuration.flatten(config).items() if name not in PLACES}
+    """Returns a 32-byte digest of a run, by which processes compare theirs; the paths of files may differ."""
+    fields = {name: value for name, value in configuration.flatten(config).items() if name not in _PATHS}
     ids = [hashlib.sha256(b"\n".join(splits[split].ids)).hexdigest() for split in sorted(splits)]
-    told = json.dumps([fields, dataset.vocabulary_digest, ids], sort_keys=True)
-    return hashlib.sha256(told.encode()).digest()
-
-
-PLACES = (
-    "data.dir",
-    "data.image_features",
-    "data.sentence_vectors",
-    "model.image.weights",
-    "model.recipe.weights",
-    "train.init_from",
-)
+    content = json.dumps([fields, dataset.vocabulary_digest, ids], sort_keys=True)
+    return hashlib.sha256(content.encode()).digest()

@@ -1,4 +1,4 @@
-"""The state that a run starts from: its last checkpoint, another run's weights, pretrained weights, or random ones."""
+"""Initial state of a run: its last checkpoint, another run's weights, pretrained weights, or random weights."""
 
 import sys
 from pathlib import Path
@@ -15,11 +15,6 @@ from adamine_jax.models.adamine import AdaMine, load_weights
 from adamine_jax.training.fine_tuning import init_from
 from adamine_jax.training.state import TrainState, create_state, initial_variables
 
-RANDOM_BACKBONE = (
-    "WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} epochs, so "
-    "its features carry little information. Set config.model.{side}.weights, or config.unfreeze_epoch=0."
-)
-
 
 def first_state(
     config: ml_collections.ConfigDict,
@@ -30,41 +25,38 @@ def first_state(
     checkpoints: Checkpoints,
     directory: Path,
 ) -> TrainState:
-    """Restores the last checkpoint, or makes the state before the first step.
-
-    Args:
-        config: Of the run.
-        model: Both towers.
-        loss: That is trained.
-        dataset: That is trained on.
-        mesh: To replicate the state over.
-        checkpoints: Of the run.
-        directory: The workdir, for messages.
+    """Restores the last checkpoint, or creates the state before the first step.
 
     Raises:
-        UserError: A checkpoint, the weights of a file or those of another run cannot be used.
+        UserError: A checkpoint, a file of weights or another run's weights cannot be used.
     """
     classes = len(dataset.class_names)
     if (step := checkpoints.latest_step()) is not None:
-        print(f"going on from step {step} of {directory}", flush=True)
-        like = jax.eval_shape(
+        print(f"resuming from step {step} of {directory}", flush=True)
+        abstract_state = jax.eval_shape(
             lambda: create_state(model, loss, initial_variables(config, model, loss, num_classes=classes), mesh)
         )
-        return checkpoints.restore(step, like, mesh)
+        return checkpoints.restore(step, abstract_state, mesh)
     word_vectors = None
     if model.recipe_tower.word_tables:
         word_vectors = config.model.recipe.get("word_norm", 1.0) * dataset.word_vectors()
-    first = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
+    variables = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
     if config.train.init_from:
-        first = init_from(Path(config.train.init_from), model, first, dataset)
+        variables = init_from(Path(config.train.init_from), model, variables, dataset)
     else:
-        first = load_weights(config.model, first)
-        _warn_of_random_backbones(config, model)
-    return create_state(model, loss, first, mesh)
+        variables = load_weights(config.model, variables)
+        _warn_about_random_backbones(config, model)
+    return create_state(model, loss, variables, mesh)
 
 
-def _warn_of_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:
+def _warn_about_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:
     epochs = min(config.unfreeze_epoch, config.epochs)
     for side, tower in (("image", model.image_tower), ("recipe", model.recipe_tower)):
         if tower.backbone and epochs and not config.model[side].get("weights") and processes.is_first():
-            print(RANDOM_BACKBONE.format(side=side, epochs=epochs), file=sys.stderr, flush=True)
+            print(
+                f"WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} "
+                f"epochs, so its features carry little information. Set config.model.{side}.weights, or "
+                "config.unfreeze_epoch=0.",
+                file=sys.stderr,
+                flush=True,
+            )

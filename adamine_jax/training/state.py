@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""State of training between steps."""
 
 import dataclasses
 from typing import Any
@@ -19,16 +19,16 @@ Tree = Any
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """A pytree, replicated over the mesh.
+    """State of training, a pytree replicated over the mesh.
 
     Attributes:
-        params: The parameters of the towers, and beside them those of the loss.
-        batch_stats: BatchNorm's running statistics.
+        params: Parameters of the towers and of the loss.
+        batch_stats: Running statistics of BatchNorm.
         opt_state: {'backbone': …, 'new': …}, an Adam state for each group of parameters.
-        step: () int32, batches that are over.
-        skipped: () int32, those of them that changed nothing because a loss or gradient was not finite.
-        streak: () int32, skipped batches in a row up to now.
-        sums: {metric: ()}, over the steps since the last line of metrics; `steps` counts them, the skipped ones not.
+        step: () int32, number of steps taken.
+        skipped: () int32, number of steps without an update because the loss or the gradient was not finite.
+        streak: () int32, number of consecutive skipped steps up to this one.
+        sums: {metric: ()}, sums over the steps since the last line of metrics; `steps` counts those not skipped.
     """
 
     params: Tree
@@ -41,7 +41,7 @@ class TrainState:
 
 
 def loss_params(params: Tree) -> Tree:
-    """The parameters that belong to the loss."""
+    """Returns the parameters of the loss."""
     return {name: tree for name, tree in params.items() if name not in TOWERS}
 
 
@@ -53,36 +53,25 @@ def initial_variables(
     num_classes: int,
     word_vectors: np.ndarray | None = None,
 ) -> dict[str, Tree]:
-    """Draws the first {'params', 'batch_stats'} of a run, the parameters of the loss among them.
+    """Draws the initial {'params', 'batch_stats'} of a run, including the parameters of the loss.
 
-    Args:
-        config: Of the run.
-        model: Both towers.
-        loss: That is trained.
-        num_classes: Classes of the data set, the background counted.
-        word_vectors: See `init_variables`.
+    `num_classes` includes the background; see `init_variables` for `word_vectors`.
     """
     key = jax.random.key(config.seed)
     variables = init_variables(model, key, config.model, image_size=config.data.image_size, word_vectors=word_vectors)
-    own = loss.init(jax.random.fold_in(key, 1), embedding_dim=config.model.embedding_dim, num_classes=num_classes)
+    params = loss.init(jax.random.fold_in(key, 1), embedding_dim=config.model.embedding_dim, num_classes=num_classes)
     dtype = jax.tree.leaves(variables["params"])[0].dtype
-    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), own)
-    return {**variables, "params": {**variables["params"], **own}}
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
+    return {**variables, "params": {**variables["params"], **params}}
 
 
 def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
-    """The state before the first step.
+    """Creates the state before the first step.
 
-    The backbone's Adam state exists from the start but is untouched while it is frozen, so it begins fresh when
-    training reaches `unfreeze_epoch`.
-
-    Args:
-        model: Both towers.
-        loss: That is trained.
-        variables: {'params', 'batch_stats'}, of `initial_variables`; copied, since the first step uses up its state.
-        mesh: To replicate the state over.
+    The backbone's Adam state exists from the start but does not change before `unfreeze_epoch`.
     """
     replicated = NamedSharding(mesh, PartitionSpec())
+    # Copied, because the first step donates its state.
     variables = jax.device_put(variables, replicated, may_alias=False)
     groups = split_groups(variables["params"], model)
     init = jax.jit(ADAM.init, out_shardings=replicated)
@@ -98,7 +87,7 @@ def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: M
 
 
 def zero_sums(model: AdaMine, loss: Loss, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
-    """The sums of metrics over no steps; each has a buffer of its own, since all of them are donated."""
+    """Returns sums of metrics that are 0, each in its own buffer, because all of them are donated."""
     dtype, replicated = jax.tree.leaves(params)[0].dtype, NamedSharding(mesh, PartitionSpec())
     names = metrics_of(loss, loss_params(params), model.image_tower.embedding_dim, model.parts)
     return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *names, "grad_norm")}

@@ -1,4 +1,4 @@
-"""The training step: forward, loss, gradient, update, metrics."""
+"""Training step: forward pass, loss, gradients, update and metrics."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -28,28 +28,28 @@ def train_step(
     batch: Batch,
     frozen: bool,
 ) -> TrainState:
-    """Takes one step; `make_train_step` compiles it.
+    """Takes one training step; `make_train_step` compiles it.
 
     Args:
         model: Both towers.
-        loss: That is trained.
-        config: Of the run.
-        mesh: With the axis 'data'.
-        rate: The learning rate at each step; see `optimizer.learning_rate`.
-        state: Before the step.
-        batch: A global batch, sharded over 'data'.
+        loss: Loss of the run.
+        config: Configuration of the run.
+        mesh: Mesh with the axis 'data'.
+        rate: Learning rate at each step; see `optimizer.learning_rate`.
+        state: State before the step.
+        batch: Global batch, sharded over 'data'.
         frozen: Whether the backbone is frozen.
 
     Returns:
-        The state after the step, whose metrics are added to `sums`. A step whose loss or gradient is not finite changes
-        nothing but the counts.
+        The state after the step, with the step's metrics added to `sums`. If the loss or the gradient is not finite,
+        only the counters change.
     """
     groups = optimizer.split_groups(state.params, model)
     trained = {name: group for name, group in groups.items() if not (frozen and name == "backbone")}
 
     def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[Metrics, Tree]]:
         params = optimizer.merge_groups(groups | trained)
-        embeddings, batch_stats = embed(model, config, mesh, state, params, batch, frozen)
+        embeddings, batch_stats = _embed(model, config, mesh, state, params, batch, frozen)
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         value, metrics = loss(loss_params(params), embeddings, batch, key=key)
         return value, ({"loss": value} | metrics, batch_stats)
@@ -77,32 +77,28 @@ def train_step(
     )
 
 
-def embed(
+def _embed(
     model: AdaMine, config: Any, mesh: Mesh, state: TrainState, params: Tree, batch: Batch, frozen: bool
 ) -> tuple[dict[str, jax.Array], Tree]:
-    """Embeds a training batch; arguments as for `train_step`.
-
-    Returns:
-        The embeddings that a loss gets, and the batch statistics after them.
-    """
+    """Returns the embeddings of a training batch, the inputs of the loss, and the updated batch statistics."""
     rows = len(batch["class_id"])
     images, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         batch["image"],
         train=True,
         use_running_average=frozen and config.freeze_batch_stats,
-        keys=row_keys(config.seed, state.step, 0, rows) if model.image_tower.needs_keys else None,
+        keys=_row_keys(config.seed, state.step, 0, rows) if model.image_tower.needs_keys else None,
         mutable=["batch_stats"],
         method="images_with_parts",
     )
-    keys = row_keys(config.seed, state.step, 1, rows) if model.recipe_tower.needs_keys else None
+    keys = _row_keys(config.seed, state.step, 1, rows) if model.recipe_tower.needs_keys else None
     recipes = recipes_with_parts(model, params, batch, mesh, train=True, keys=keys)
     has_image = batch["has_image"] if "has_image" in batch else jnp.ones(rows, bool)
     return {**images, **recipes, "has_image": has_image}, updated.get("batch_stats", state.batch_stats)
 
 
-def row_keys(seed: int, step: jax.Array, purpose: int, rows: int) -> jax.Array:
-    """(B,) PRNG keys that depend on (seed, purpose, step, row of the global batch) alone."""
+def _row_keys(seed: int, step: jax.Array, purpose: int, rows: int) -> jax.Array:
+    """Returns (B,) PRNG keys that depend only on the seed, the step, the purpose and the row of the global batch."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose + 1)
     return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(rows))
 
@@ -113,7 +109,7 @@ def make_train_step(
     """Compiles `train_step` for a mesh.
 
     Returns:
-        step(state, batch, frozen) → state. The state given is used up; `frozen` is static.
+        step(state, batch, frozen) -> state. `state` is donated, and `frozen` is static.
     """
     replicated = NamedSharding(mesh, PartitionSpec())
 

@@ -1,4 +1,4 @@
-"""The validation after each epoch."""
+"""Validation after each epoch."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -18,17 +18,7 @@ from adamine_jax.training.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """Measures a state on the validation split.
-
-    Attributes:
-        embed_step: of `embedding.make_embed_step`.
-        index: of the split.
-        config: of the run.
-        mesh: that the step was compiled for.
-        damage: takes the damaged records.
-        batches: begins one pass over the split.
-        evaluators: of `config.evals`.
-    """
+    """Evaluates states on the validation split; `batches` starts one pass over it."""
 
     embed_step: embedding.EmbedStep
     index: RecordIndex
@@ -39,15 +29,10 @@ class Validation:
     evaluators: list[Evaluator]
 
     def scores(self, state: TrainState, description: str, request: StopRequest) -> dict[str, float]:
-        """The numbers of the evaluators; none where there is no split.
-
-        Args:
-            state: whose model is measured.
-            description: of the progress bar.
-            request: may ask to stop.
+        """Returns the metrics of the evaluators, or {} without a validation split.
 
         Raises:
-            Stopped: the run was told to stop.
+            Stopped: `request` was made; it is checked before each batch.
         """
         index = self.index
         if not len(index):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.recipes.stop_words import STOP_WORDS
+from adamine_jax.recipes.words import STOP_WORDS
 from data_builders.file_errors import is_there
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import PARTITIONS

@@ -132,7 +132,7 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_used(name, copy, t
     assert line.startswith(f"{copy}/checkpoints/8/")
     assert wrong in line
     assert line.endswith("; the checkpoint is set aside as 8.damaged, the last one is that of step 6")
-    assert f"going on from step 6 of {copy}" in printed
+    assert f"resuming from step 6 of {copy}" in printed
     assert checkpoints_of(copy) == ["12", "6", "8", "8.damaged"]
 
 
@@ -141,7 +141,7 @@ def test_two_damaged_ones_the_best_among_them(copy, tiny_data, undisturbed):
     cut_off(copy / "checkpoints" / "6")
     lines, printed = goes_on(tiny_data, copy, undisturbed)
     assert [line.partition("checkpoints/")[2].partition("/")[0] for line in lines] == ["8", "6"]
-    assert f"going on from step 4 of {copy}" in printed
+    assert f"resuming from step 4 of {copy}" in printed
 
 
 def test_where_all_are_damaged_nothing_is_begun(copy, tiny_data, undisturbed, capsys):

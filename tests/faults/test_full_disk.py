@@ -24,7 +24,7 @@ def undisturbed(tiny_data, tmp_path_factory):
     return directory
 
 
-def told(finished, directory):
+def told(finished, directory, remedy="make room and give the same command again, which"):
     """What a run said that had no room: in one line, and nothing after it."""
     assert finished.returncode == 1, finished.stderr
     assert "Traceback" not in finished.stderr
@@ -33,7 +33,7 @@ def told(finished, directory):
     assert lines[-1].startswith(f"error: {directory}"), finished.stderr
     assert sum("error:" in line for line in lines) == 1
     assert re.search(r"[0-9.,]+ MiB are free", lines[-1])
-    assert "make room and give the same command again, which" in lines[-1]
+    assert remedy in lines[-1]
     return lines[-1]
 
 
@@ -94,8 +94,9 @@ def test_no_room_for_the_features_of_the_frozen_resnet(tiny_data, tmp_path):
     with small_disk(tmp_path / "disk") as resize:
         directory = tmp_path / "disk" / "run"
         resize(20)
-        line = told(runs.run(tiny_data, directory, NET, features), directory)
-        assert "/train.npy: no space left on device (0.0 MiB are free); the features take 0.0 GiB" in line
+        limited = runs.run(tiny_data, directory, NET, features)
+        line = told(limited, directory, remedy="free some space and rerun the same command to resume")
+        assert "/train.npy: no space left on device (0.0 MiB are free); the features need 0.0 GiB" in line
         resize(8_000)
         again = runs.run(tiny_data, directory, NET, features)
         assert again.returncode == 0, again.stderr

@@ -41,7 +41,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(point, call, when, sent, saved, 
     assert f"stopped at step {saved}, which is saved" in stopped.stdout
     again = runs.run(tiny_data, directory)
     assert again.returncode == 0, again.stderr
-    assert f"going on from step {saved} " in again.stdout
+    assert f"resuming from step {saved} " in again.stdout
     runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
@@ -85,7 +85,7 @@ def test_a_run_of_two_processes_goes_on_in_one_with_eight_devices(tiny_data, tmp
     command = several.main_command(tmp_path / "config.py", directory)
     ((status, output, errors),) = several.finish(several.start([command], devices=8))
     assert status == 0, errors
-    assert "going on from step" in output
+    assert "resuming from step" in output
     ours, expected = (read_metrics(path / "metrics.jsonl") for path in (directory, undisturbed))
     assert [(line["split"], line["step"]) for line in ours] == [(line["split"], line["step"]) for line in expected]
     for line, other in zip(ours, expected, strict=True):

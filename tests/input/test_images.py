@@ -1,4 +1,4 @@
-"""Crops against resizing the whole photo first, and against torchvision's rules."""
+"""Crops, compared with those of the whole resized photo and with torchvision's rules."""
 
 import io
 
@@ -14,7 +14,7 @@ from adamine_jax.recipes import crops as images
 
 
 def photo(width, height, seed=0):
-    """A smooth photo, as JPEG bytes and as decoded pixels."""
+    """Returns a smooth photo as JPEG bytes and as decoded pixels."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=98)
@@ -34,7 +34,7 @@ def random_crop(jpeg, draw, resize, size, flip):
 
 
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (256, 340), (341, 256)])
-def test_a_photo_of_the_right_size_is_only_cut(width, height):
+def test_a_photo_of_the_right_size_is_only_cropped(width, height):
     jpeg, pixels = photo(width, height)
     crop = center_crop(jpeg, resize=256, size=224)
     top, left = (height - 224) // 2, (width - 224) // 2
@@ -43,7 +43,7 @@ def test_a_photo_of_the_right_size_is_only_cut(width, height):
 
 @pytest.mark.parametrize(("width", "height"), [(256, 320), (400, 256), (120, 90), (700, 513)])
 @pytest.mark.parametrize(("resize", "size"), [(104, 96), (96, 80), (256, 224)])
-def test_other_sizes_are_resized_as_pillow_does_and_cut(width, height, resize, size):
+def test_other_sizes_are_resized_like_pillow_and_cropped(width, height, resize, size):
     jpeg, pixels = photo(width, height)
     shorter = min(width, height)
     resized = (int(width * resize / shorter), int(height * resize / shorter))
@@ -90,7 +90,7 @@ def test_grey_photos_become_rgb():
 
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}])
 def test_a_window_has_the_pixels_of_the_whole_photo(options):
-    """Every distance from the blocks of 16 pixels, and the photo's edges."""
+    """Covers every offset from the blocks of 16 pixels, and the photo's edges."""
     pixels = np.random.default_rng(0).integers(0, 256, (70, 84, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=95, **options)
@@ -103,7 +103,7 @@ def test_a_window_has_the_pixels_of_the_whole_photo(options):
         np.testing.assert_array_equal(crop, whole[top : top + 48, left : left + 48])
 
 
-def test_photos_of_several_sizes_keep_their_places():
+def test_photos_of_several_sizes_keep_their_order():
     sizes = [(40, 40), (80, 60), (40, 48), (330, 400), (33, 50)]
     jpegs = [photo(*size, seed)[0] for seed, size in enumerate(sizes)]
     crops, _ = images.center_crops(40, 32)(jpegs, np.zeros((len(sizes), 3), np.float32))
@@ -112,7 +112,7 @@ def test_photos_of_several_sizes_keep_their_places():
 
 
 def resampled(jpeg, draw, resize, size):
-    """The window as TensorFlow computes it, with its own decoder and its own resampling, in floating point."""
+    """Computes the window with TensorFlow's decoder and resampling, in floating point."""
     full = np.array(tf.io.extract_jpeg_shape(jpeg)[:2])
     resized = np.maximum((full * (resize / full.min()) + 1e-6).astype(int), resize)
     offset = np.minimum((draw[:2] * (resized - size + 1).astype(np.float32)).astype(int), resized - size)
@@ -134,7 +134,7 @@ def resampled(jpeg, draw, resize, size):
     sizes=st.lists(st.tuples(st.integers(20, 330), st.integers(20, 330)), min_size=1, max_size=20),
     seed=st.integers(0, 99),
 )
-def test_windows_of_any_size_are_those_that_tensorflow_computes(sizes, seed):
+def test_windows_of_any_size_equal_tensorflows(sizes, seed):
     jpegs = [photo(*size, seed)[0] for size in sizes]
     draws = np.random.default_rng(seed).random((len(jpegs), 3), np.float32)
     crops, is_decoded = images.random_crops(36, 32, flip=True)(jpegs, draws)
@@ -146,7 +146,7 @@ def test_windows_of_any_size_are_those_that_tensorflow_computes(sizes, seed):
 
 @pytest.mark.parametrize("damage", [lambda jpeg: b"", lambda jpeg: jpeg[:200], lambda jpeg: b"\0" * len(jpeg)])
 @pytest.mark.parametrize("resize", [40, 36])
-def test_a_photo_that_cannot_be_decoded_is_told_and_leaves_the_others(damage, resize):
+def test_a_damaged_photo_is_reported_and_does_not_affect_others(damage, resize):
     whole, _ = photo(40, 40)
     jpegs = [whole] * 40
     jpegs[7], jpegs[30] = damage(whole), damage(whole)
@@ -156,7 +156,7 @@ def test_a_photo_that_cannot_be_decoded_is_told_and_leaves_the_others(damage, re
     np.testing.assert_array_equal(crops[is_decoded], np.stack([center_crop(whole, resize, 32)] * 38))
 
 
-def test_a_photo_that_is_cut_off_is_told():
+def test_a_truncated_photo_is_reported():
     jpeg, _ = photo(40, 120)
     for length in (len(jpeg) // 4, len(jpeg) - 40):
         crops, is_decoded = images.center_crops(40, 32)([jpeg[:length]], np.zeros((1, 3), np.float32))
@@ -166,7 +166,7 @@ def test_a_photo_that_is_cut_off_is_told():
 
 @pytest.mark.parametrize("mode", ["CMYK", "L"])
 @pytest.mark.parametrize("side", [40, 80])
-def test_other_colours_are_those_of_pillow(mode, side):
+def test_other_colour_spaces_are_converted_like_pillow(mode, side):
     coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8))
     file = io.BytesIO()
     coarse.resize((side, side)).convert(mode).save(file, "JPEG")
@@ -174,9 +174,9 @@ def test_other_colours_are_those_of_pillow(mode, side):
     assert np.abs(center_crop(file.getvalue(), resize=40, size=32) - expected).max() <= (1 if side == 40 else 6)
 
 
-def test_what_decoders_only_warn_of_is_used():
+def test_photos_with_decoder_warnings_are_used():
     jpeg, pixels = photo(40, 40)
-    spoilt = jpeg[:-2] + b"\0" * 9 + jpeg[-2:]
+    damaged = jpeg[:-2] + b"\0" * 9 + jpeg[-2:]
     with pytest.raises(ValueError, match="extraneous"):
-        simplejpeg.decode_jpeg(spoilt)
-    np.testing.assert_array_equal(center_crop(spoilt, resize=40, size=32), pixels[4:36, 4:36])
+        simplejpeg.decode_jpeg(damaged)
+    np.testing.assert_array_equal(center_crop(damaged, resize=40, size=32), pixels[4:36, 4:36])

@@ -1,4 +1,4 @@
-"""Padding against plain loops."""
+"""Padding, compared with plain loops."""
 
 import numpy as np
 from hypothesis import given

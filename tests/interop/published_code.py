@@ -1,4 +1,4 @@
-"""State dicts of models as two published code bases name them, random, and what these compute from them, in NumPy."""
+"""Random state dicts in the names of two published code bases, and their embeddings computed with NumPy."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ PLACES = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6",
 
 
 def adamine(seed=0, **sizes):
-    """A state dict in AdaMine's names, ImageNet's classifier with it."""
+    """Returns a state dict in AdaMine's names, including the ImageNet classifier."""
     sizes = SMALL | sizes
     rng = np.random.default_rng(seed)
     state = {
@@ -38,7 +38,7 @@ def adamine(seed=0, **sizes):
 
 
 def im2recipe(seed=0, **sizes):
-    """A state dict in im2recipe's names, its photo tower wrapped for several GPUs."""
+    """Returns a state dict in im2recipe's names, with the image tower in nn.DataParallel."""
     sizes = SMALL | sizes
     rng = np.random.default_rng(seed)
     resnet = make_resnet.random_state(sizes["depth"], sizes["width"], seed)
@@ -62,7 +62,7 @@ STATES = {"adamine": adamine, "im2recipe": im2recipe}
 
 
 def recipes(rows, sentence_dim, count=3, seed=1):
-    """A batch of recipes whose ids have a row in a table of `rows`, and of different lengths."""
+    """Returns a batch of recipes of different lengths, whose ids have a row in a table of `rows`."""
     rng = np.random.default_rng(seed)
     num_ingredients, num_sentences = rng.integers(1, 9, count), rng.integers(1, 6, count)
     vectors = rng.standard_normal((count, 20, sentence_dim)).astype(np.float32)
@@ -76,7 +76,7 @@ def recipes(rows, sentence_dim, count=3, seed=1):
 
 
 def recipe_embeddings(source, state, batch):
-    """Unit rows, by PyTorch's equations, a step at a time."""
+    """Computes unit rows by PyTorch's equations, step by step."""
     words, ingredient_lstm, instruction_lstm, fc = {
         "adamine": [f"recipe_embedding.{name}" for name in ("emb_ingrs", "rnn_ingrs", "rnn_instrs", "fc")],
         "im2recipe": ["ingRNN_.embs", "ingRNN_.irnn", "stRNN_.lstm", "recipe_embedding.0"],

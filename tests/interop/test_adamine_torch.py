@@ -1,4 +1,4 @@
-"""Published recipe towers; that they compute the published numbers is in `tests/models/test_recipe.py`."""
+"""Conversion of published recipe towers; `tests/models/test_recipe.py` compares their outputs."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
 STATE = {key.removeprefix("weights/"): GOLDEN[key] for key in GOLDEN.files if key.startswith("weights/")}
 
 
-def test_biases_are_summed_and_kernels_turned():
+def test_biases_are_summed_and_kernels_transposed():
     params = recipe_tower_from_state_dict(STATE)
     name = "recipe_embedding.rnn_ingrs."
     backward = params["ingredient_lstm"]["backward"]
-    wanted = STATE[f"{name}bias_ih_l0_reverse"] + STATE[f"{name}bias_hh_l0_reverse"]
-    np.testing.assert_array_equal(backward["bias"], wanted)
+    expected = STATE[f"{name}bias_ih_l0_reverse"] + STATE[f"{name}bias_hh_l0_reverse"]
+    np.testing.assert_array_equal(backward["bias"], expected)
     np.testing.assert_array_equal(backward["input_kernel"], STATE[f"{name}weight_ih_l0_reverse"].T)
     np.testing.assert_array_equal(params["table"], STATE["recipe_embedding.emb_ingrs.weight"])
 

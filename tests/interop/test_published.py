@@ -1,4 +1,4 @@
-"""Whole models in the names of two published code bases: what they embed, and how a wrong file is told."""
+"""Whole models in the names of two published code bases: their embeddings, and errors for unsuitable files."""
 
 import jax
 import numpy as np
@@ -37,28 +37,28 @@ def embed_recipes(model, params, batch):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_recipes_are_embedded_as_by_the_code_that_trained_the_model(source):
+def test_recipes_are_embedded_as_by_the_published_code(source):
     state = STATES[source]()
     params = published.from_state_dict(state, PUBLISHED[source]).variables["params"]
     batch = published_code.recipes(SMALL["rows"], SMALL["sentence_dim"])
-    wanted = published_code.recipe_embeddings(source, state, batch)
-    np.testing.assert_allclose(embed_recipes(build(source), params, batch), wanted, atol=2e-6)
+    expected = published_code.recipe_embeddings(source, state, batch)
+    np.testing.assert_allclose(embed_recipes(build(source), params, batch), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_photo_tower_is_torchvisions_and_a_linear_layer(source):
+def test_the_image_tower_is_a_torchvision_resnet_and_a_linear_layer(source):
     state = STATES[source]()
     model = published.from_state_dict(state, PUBLISHED[source])
     assert (model.depth, model.width) == (18, 2)
-    wanted = torchvision.from_state_dict(make_resnet.random_state(18, 2)).variables
+    expected = torchvision.from_state_dict(make_resnet.random_state(18, 2)).variables
     for collection in ("params", "batch_stats"):
         ours = model.variables[collection]["image_tower"]["resnet"]
-        jax.tree.map(np.testing.assert_array_equal, ours, wanted[collection])
+        jax.tree.map(np.testing.assert_array_equal, ours, expected[collection])
     fc = {"adamine": "image_embedding.fc", "im2recipe": "visual_embedding.0"}[source]
     np.testing.assert_array_equal(model.variables["params"]["image_tower"]["fc"]["kernel"], state[f"{fc}.weight"].T)
 
 
-def test_classifiers_are_taken_along_where_there_is_one():
+def test_a_classifier_is_imported_if_present():
     assert (
         "classifier"
         not in published.from_state_dict(STATES["adamine"](classes=0), PUBLISHED["adamine"]).variables["params"]
@@ -78,7 +78,7 @@ def test_classifiers_are_taken_along_where_there_is_one():
         lambda name: name.replace("convnet.", "convnet.module."),
     ],
 )
-def test_module_may_stand_anywhere_in_a_name(rename):
+def test_module_may_occur_anywhere_in_a_name(rename):
     state = STATES["adamine"]()
     wrapped = {rename(name): array for name, array in state.items()}
     models = [published.from_state_dict(tensors, PUBLISHED["adamine"]) for tensors in (state, wrapped)]
@@ -115,7 +115,7 @@ def test_faults_are_named_as_in_the_file():
     )
 
 
-def test_sizes_that_nothing_tells_are_left_open():
+def test_sizes_that_cannot_be_inferred_are_shown_as_unknown():
     state = STATES["adamine"]()
     del state["recipe_embedding.rnn_instrs.weight_hh_l0"]
     state["recipe_embedding.rnn_instrs.bias_ih_l0"] = np.zeros((12, 1), np.float32)
@@ -140,7 +140,7 @@ def test_a_missing_tensor_is_named(name):
         (lambda: {"a": np.zeros(1)}, "im2recipe", r"no visionMLP.0.weight among its 1 tensors"),
     ],
 )
-def test_files_of_something_else_are_told_at_once(state, source, message):
+def test_files_of_other_models_are_refused(state, source, message):
     with pytest.raises(UserError, match=message):
         published.from_state_dict(state(), PUBLISHED[source])
 
@@ -169,15 +169,15 @@ def test_a_full_checkpoint_embeds_as_in_pytorch(tmp_path, source):
     batch = published_code.recipes(sizes["rows"], sizes["sentence_dim"], count=2)
     tensors = {name.replace("module.", ""): tensor for name, tensor in tensors.items()}
     with torch.no_grad():
-        wanted_image = torch_images(torch, source, tensors, photos)
-        wanted_recipe = torch_recipes(torch, source, tensors, batch)
+        expected_image = torch_images(torch, source, tensors, photos)
+        expected_recipe = torch_recipes(torch, source, tensors, batch)
 
     model = build(source, **sizes)
     variables = published.read_published(path, PUBLISHED[source]).variables
     image = jax.jit(lambda v, x: model.apply(v, x, train=False, method="embed_images"))(variables, photos)
     recipe = embed_recipes(model, variables["params"], batch)
-    np.testing.assert_allclose(image, wanted_image, atol=1e-5)
-    np.testing.assert_allclose(recipe, wanted_recipe, atol=1e-5)
+    np.testing.assert_allclose(image, expected_image, atol=1e-5)
+    np.testing.assert_allclose(recipe, expected_recipe, atol=1e-5)
 
 
 def torch_images(torch, source, tensors, photos):

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote: which dictionaries are taken, and what else may lie beside the tensors."""
+"""Files of `torch.save`: accepted dictionaries, and other values next to the tensors."""
 
 import pickle
 import types
@@ -14,7 +14,7 @@ TENSORS = {"a": torch.ones(2), "b": torch.nn.Parameter(torch.zeros(3, dtype=torc
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote them."""
+    """Pickles bytes like Python 2."""
 
     def save_bytes(self, value):
         self.write(b"U" + bytes([len(value)]) + value)
@@ -31,7 +31,7 @@ PYTHON2 = types.SimpleNamespace(
 
 
 @pytest.mark.parametrize("held", [TENSORS, {"network": TENSORS}, {"epoch": 3, "network": TENSORS}])
-def test_a_state_dict_is_found_alone_or_under_its_entry(tmp_path, held):
+def test_a_state_dict_is_found_at_the_top_or_under_its_entry(tmp_path, held):
     path = tmp_path / "model.pth.tar"
     torch.save(held, path)
     tensors = read_state_dict(path, ["network"])
@@ -45,12 +45,12 @@ def test_a_state_dict_is_found_alone_or_under_its_entry(tmp_path, held):
 def test_anything_else_is_refused(tmp_path, held):
     path = tmp_path / "model.pth.tar"
     torch.save(held, path)
-    with pytest.raises(UserError, match="holds no state dict"):
+    with pytest.raises(UserError, match="contains no state dict"):
         read_state_dict(path, ["network"])
 
 
 @pytest.mark.parametrize("python2", [False, True])
-def test_scores_of_numpy_may_lie_beside_it(tmp_path, python2):
+def test_numpy_scalars_next_to_the_state_dict_are_accepted(tmp_path, python2):
     path = tmp_path / "model.pth.tar"
     held = {"state_dict": TENSORS, "best": np.median([1.1, 2.2, 3.3]), "epoch": 3}
     torch.save(held, path, _use_new_zipfile_serialization=False, **({"pickle_module": PYTHON2} if python2 else {}))

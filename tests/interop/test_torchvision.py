@@ -1,4 +1,4 @@
-"""torchvision state dicts: what is read, and how a wrong file is told."""
+"""Conversion of torchvision state dicts, and errors for unsuitable files."""
 
 import sys
 
@@ -26,8 +26,8 @@ def test_every_depth_is_recognised_and_fills_every_variable(depth):
     assert weights.dropped == ("fc.weight", "fc.bias")
     expected = torchvision.abstract_variables(depth, 2)
     assert jax.tree.structure(weights.variables) == jax.tree.structure(expected)
-    for ours, wanted in zip(jax.tree.leaves(weights.variables), jax.tree.leaves(expected), strict=True):
-        assert (ours.shape, ours.dtype) == (wanted.shape, wanted.dtype)
+    for ours, leaf in zip(jax.tree.leaves(weights.variables), jax.tree.leaves(expected), strict=True):
+        assert (ours.shape, ours.dtype) == (leaf.shape, leaf.dtype)
 
 
 def test_names_and_layout(state):
@@ -91,7 +91,7 @@ def test_damaged_safetensors_files_are_one_line(tmp_path, state, content):
 
 @pytest.mark.parametrize("name", ["no.safetensors", "no.pth"])
 def test_missing_files_are_one_line(tmp_path, name):
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="no such file"):
         torchvision.read_torchvision(tmp_path / name)
 
 
@@ -110,7 +110,7 @@ def test_pth_files(tmp_path, state):
     weights = torchvision.read_torchvision(path)
     jax.tree.map(np.testing.assert_array_equal, weights.variables, torchvision.from_state_dict(state).variables)
     torch.save({"epoch": 3}, path)
-    with pytest.raises(UserError, match="holds no state dict"):
+    with pytest.raises(UserError, match="contains no state dict"):
         torchvision.read_torchvision(path)
     path.write_bytes(b"PK damaged")
     with pytest.raises(UserError, match="not a readable PyTorch file"):
@@ -127,10 +127,10 @@ def test_a_full_resnet50_from_a_file_gives_pytorchs_features(tmp_path, train):
     photos = make_resnet.photos(224)
     with torch.no_grad():
         tensors = {name: torch.tensor(array) for name, array in state.items()}
-        wanted = make_resnet.torch_features(tensors, torch.tensor(photos).permute(0, 3, 1, 2), 50, train).numpy()
+        expected = make_resnet.torch_features(tensors, torch.tensor(photos).permute(0, 3, 1, 2), 50, train).numpy()
     variables = torchvision.read_torchvision(path).variables
     model = ResNet(50)
     features, _ = jax.jit(lambda v, x: model.apply(v, x, use_running_average=not train, mutable="batch_stats"))(
         variables, photos
     )
-    assert np.abs(features - wanted).max() / np.abs(wanted).max() < 1e-4
+    assert np.abs(features - expected).max() / np.abs(expected).max() < 1e-4

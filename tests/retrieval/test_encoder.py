@@ -73,9 +73,9 @@ def damaged(content):
     [
         ("text.jpg", b"Dear diary", "not an image"),
         ("empty.jpg", b"", "not an image"),
-        ("phone.heic", b"\0\0\0\x18ftypheic" + bytes(100), "HEIC or AVIF is not read"),
-        ("cut.jpg", None, "not a whole image"),
-        ("huge.png", "huge", "12000 x 9000 pixels are too many"),
+        ("phone.heic", b"\0\0\0\x18ftypheic" + bytes(100), "HEIC and AVIF are not supported"),
+        ("cut.jpg", None, "truncated or damaged image"),
+        ("huge.png", "huge", "12000 x 9000 pixels exceed the limit"),
     ],
 )
 def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsys, name, content, message):
@@ -84,7 +84,7 @@ def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsy
         Image.new("1", (12000, 9000)).save(path)
     else:
         path.write_bytes(damaged(tiny.jpeg(np.random.default_rng(0), (90, 90))) if content is None else content)
-    remedy = "make it smaller" if content == "huge" else "give a whole photo"
+    remedy = "make it smaller" if content == "huge" else "use an intact"
     with pytest.raises(UserError, match=f"{name}: {message}.*; {remedy}"):
         model.embed_photos([path])
     assert search.main(["--workdir", str(kitchen / "run"), "--image", str(path)]) == 2
@@ -112,7 +112,7 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     printed = capsys.readouterr()
     assert f"{folder}/broken.jpg: not an image; left out" in printed.err
     assert "g: 3 photos (image.npy, items.jsonl, photos/); 2 that cannot be used were left out" in printed.out
-    assert f"{folder}/phone.HEIC: HEIC or AVIF is not read; left out" in printed.err
+    assert f"{folder}/phone.HEIC: HEIC and AVIF are not supported; left out" in printed.err
     gallery = Gallery(tmp_path / "g")
     assert gallery.ids.tolist() == ["a.jpg", "b.png", "sub/c.PNG"]
     expected = model.embed_photos([folder / name for name in gallery.ids])

@@ -67,13 +67,13 @@ def test_names_that_are_given_are_not_looked_for():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([], "is no recipe"),
-        ("soup", "is no recipe"),
+        ([], "not a recipe"),
+        ("soup", "not a recipe"),
         ({}, "an empty recipe"),
         ({"title": " ", "ingredients": [], "instructions": None}, "an empty recipe"),
-        ({"ingredients": 3}, "ingredients hold a number, not text"),
+        ({"ingredients": 3}, "ingredients contain a number, not text"),
         ({"title": ["a"], "ingredients": ["salt"]}, "title is a list, not text"),
-        ({"instructions": [{"a": 1}]}, "instructions hold an object without a text"),
+        ({"instructions": [{"a": 1}]}, "instructions contain an object without a text"),
     ],
 )
 def test_what_is_no_recipe_is_named(tmp_path, values, message):

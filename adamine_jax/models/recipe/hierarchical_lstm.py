@@ -16,8 +16,7 @@ from adamine_jax.models.base import RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear
 from adamine_jax.models.recipe import padding
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
-from adamine_jax.recipes.encoded import EncodedRecipe
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 
 class HierarchicalLSTM(RecipeTower):

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from adamine_jax.recipes.stop_words import STOP_WORDS
+from adamine_jax.recipes.words import STOP_WORDS
 from data_builders.recipe1m.classes import BigramCounter, food101_names, name_classes, title_tokens
 from data_builders.recipe1m.options import Options
 

@@ -159,7 +159,7 @@ def test_planted_mess_is_left_out_and_named(folder, out, capsys):
         "own.jsonl:2": "no title",
         "own.jsonl:3": "no title",
         "own.jsonl:4": "neither ingredients nor instructions",
-        "own.jsonl:5": "ingredients hold an object without a text",
+        "own.jsonl:5": "ingredients contain an object without a text",
         "own.jsonl:6": "partition is not train, val or test",
         "own.jsonl:7": "the same text and photos as another record",
         "own.jsonl:12": "the line is not an object",

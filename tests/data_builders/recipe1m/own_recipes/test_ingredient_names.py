@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.recipes.ingredient_names import MOST_WORDS, ingredient_names
-from adamine_jax.recipes.ingredient_words import word_lists
+from adamine_jax.recipes.ingredient_names import MAX_WORDS, WORDS, ingredient_names
 
 REAL = Path(os.environ.get("ADAMINE_REAL_DATA") or Path(__file__).resolve().parents[4] / ".." / "shared")
 
@@ -151,7 +150,7 @@ def test_where_the_rule_is_not_sure_it_gives_the_whole_line(line):
     assert ingredient_names(line) == [(line.strip().lower(), False)]
 
 
-_WORDS = sorted(word for words in vars(word_lists()).values() for word in words)
+_WORDS = sorted(word for words in vars(WORDS).values() for word in words)
 _SIGNS = "1 2 1/2 2½ ½ 14 400g 10-inch 2% 7up crème salt pepper flour eGGs S's 盐 :// ** # ( ) [ ] < > & + x"
 _PIECES = [*_WORDS, *_SIGNS.split()]
 _LINES = st.lists(
@@ -167,7 +166,7 @@ _LINES = st.lists(
 def test_any_line_has_names_that_are_their_own_names(line):
     for name, sure in ingredient_names(line):
         assert name == " ".join(name.split()) == name.lower() != ""
-        assert len(name.split()) <= MOST_WORDS or not sure
+        assert len(name.split()) <= MAX_WORDS or not sure
         assert ingredient_names(name) == [(name, sure)]
 
 

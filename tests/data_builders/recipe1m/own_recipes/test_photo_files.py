@@ -74,7 +74,7 @@ def test_a_link_within_the_folder_is_no_escape(root, tmp_path):
     ("name", "data", "detail"),
     [("a.jpg", b"", "not an image"), ("a.jpg", b"<html>", "not an image"),
      ("a.heic", b"\0\0\0 ftypheic", ".heic files are"),
-     ("a.jpg", jpeg(1, (300, 300))[:-400], "not a whole image")],
+     ("a.jpg", jpeg(1, (300, 300))[:-400], "truncated or damaged image")],
 )  # fmt: skip
 def test_what_cannot_be_decoded_is_unreadable(root, name, data, detail):
     (root / name).write_bytes(data)
