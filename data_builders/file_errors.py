@@ -1,4 +1,4 @@
-"""Files that cannot be read or written, told in one line."""
+"""One-line errors for files that cannot be read or written."""
 
 import contextlib
 import os
@@ -9,11 +9,11 @@ from adamine_jax.base.errors import NO_ROOM, UserError, room
 
 
 @contextlib.contextmanager
-def told_in_one_line(folder: Path) -> Generator[None]:
-    """Within the block an `OSError` becomes a `UserError`.
+def os_errors_reported(folder: Path) -> Generator[None]:
+    """Converts an `OSError` raised within the block to a `UserError`.
 
     Args:
-        folder: where the block writes.
+        folder: Folder that the block writes to, reported when the error does not name a file.
     """
     try:
         yield
@@ -22,19 +22,19 @@ def told_in_one_line(folder: Path) -> Generator[None]:
 
 
 def file_problem(error: OSError, folder: Path) -> str:
-    """What an error says of the file it names or else of the folder that was written to, and what to do about it."""
+    """Describes an error, the file that it names (or else `folder`) and, on a full disk, what to do."""
+    place = error.filename or folder
     if error.errno not in NO_ROOM:
-        return f"{error.filename or folder}: {error.strerror or error}"
-    where = folder if error.filename is None else error.filename
-    return f"{where}: {str(error.strerror).lower()} ({room(folder)}); nothing of it was kept: make room and run again"
+        return f"{place}: {error.strerror or error}"
+    return f"{place}: {str(error.strerror).lower()} ({room(folder)}); no output was kept: make room and rerun"
 
 
-def is_there(path: Path) -> bool:
-    """Whether a file that need not be there is.
+def file_exists(path: Path) -> bool:
+    """Returns whether an optional file exists.
 
     Raises:
-        UserError: something else has its name; to go on as if it were absent is not what was meant.
+        UserError: Something other than a file has this name, so treating the file as missing would hide a mistake.
     """
     if not path.is_file() and os.path.lexists(path):
-        raise UserError(f"{path}: is no file (a folder, a pipe, or a link that leads nowhere); replace it or remove it")
+        raise UserError(f"{path}: not a file (a folder, a pipe or a broken link); replace or remove it")
     return path.is_file()

@@ -1,4 +1,4 @@
-"""Writes the files of a download."""
+"""Writes JSON lists record by record."""
 
 import contextlib
 from collections.abc import Iterable
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class JsonList(contextlib.AbstractContextManager):
-    """A JSON list in a file, written record by record, one a line.
+    """A file that contains a JSON list, one record per line.
 
     Args:
-        path: the file.
+        path: File to write.
     """
 
     def __init__(self, path: Path):
@@ -21,7 +21,7 @@ class JsonList(contextlib.AbstractContextManager):
         return self
 
     def extend(self, records: Iterable[str]) -> None:
-        """Appends records that are JSON already."""
+        """Appends records that are already encoded as JSON."""
         for record in records:
             self._file.write(self._separator + record)
             self._separator = ",\n"

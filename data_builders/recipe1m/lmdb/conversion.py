@@ -20,7 +20,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
 from adamine_jax.recipes import decoding
 from adamine_jax.recipes.words import FIRST_WORD_ID
-from data_builders.file_errors import is_there
+from data_builders.file_errors import file_exists
 from data_builders.recipe1m import filters
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.duplicates import content_digest
@@ -58,7 +58,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
     """
     places = [options.vocab] if options.vocab else [source / f"vocab.{ending}" for ending in ("bin", "pkl", "txt")]
     for place in places:
-        if options.vocab or is_there(place):
+        if options.vocab or file_exists(place):
             return place
     raise UserError(
         f"{source}: data_lmdb has ids of ingredients and not their words; give the vocabulary that it was made with: "
@@ -69,7 +69,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
 def text_file(source: Path) -> Path | None:
     """The `layer1.json` with the recipes' texts: in the folder, or where AdaMine's code has it; None without one."""
     places = (source / "layer1.json", source / "recipe1M" / "layer1.json")
-    return next((place for place in places if is_there(place)), None)
+    return next((place for place in places if file_exists(place)), None)
 
 
 def check_files(source: Path) -> None:

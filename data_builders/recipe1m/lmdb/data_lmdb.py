@@ -135,7 +135,7 @@ class Partition:
             try:
                 identity = self["ids"].text(number)
                 first, count = self["rbps"].whole(number, 1) - 1, self["rlens"].whole(number, 0)
-                if count > sentences.MOST:
+                if count > sentences.MAX_SENTENCES:
                     yield Sentences(identity, None, sentences.TOO_MANY)
                     continue
                 vectors = [self.vector(row) for row in range(first, first + count)]

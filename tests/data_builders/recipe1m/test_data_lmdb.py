@@ -146,7 +146,7 @@ def test_vectors_are_those_of_the_sentences(tmp_path, out, form, protocol):
 
 
 def test_vectors_that_cannot_be_used_are_counted_and_named(tmp_path, out, capsys, monkeypatch):
-    monkeypatch.setattr(sentences, "MOST", 100)
+    monkeypatch.setattr(sentences, "MAX_SENTENCES", 100)
     trace = tmp_path / "trace"
     attack = Pickled(dumps(Call("os", "system", f"touch {trace}")))
     database = Database()

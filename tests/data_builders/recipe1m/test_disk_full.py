@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from adamine_jax.base.errors import UserError
-from data_builders.file_errors import file_problem, told_in_one_line
+from data_builders.file_errors import file_problem, os_errors_reported
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 from tests.data_builders.recipe1m.test_vectors import encodings, write_file
@@ -111,7 +111,10 @@ def test_checking_needs_little_room_and_says_where(inputs, capsys, monkeypatch, 
 
 
 def test_other_problems_name_the_file(tmp_path):
-    with pytest.raises(UserError, match=r"^/absent/file: No such file or directory$"), told_in_one_line(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"^/absent/file: No such file or directory$"),
+        os_errors_reported(tmp_path),
+    ):
         os.stat("/absent/file")
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/file")
     assert file_problem(full, tmp_path).startswith("/full/file: no space left on device (")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers import json_blocks
 from data_builders.recipe1m.layers.json_array import read_array
-from data_builders.recipe1m.layers.json_blocks import places, read_block, read_blocks, read_text
+from data_builders.recipe1m.layers.json_blocks import element_spans, read_block, read_blocks, read_text
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: \né\U0001f370'), max_size=8)
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | TEXTS
@@ -96,8 +96,8 @@ def test_what_the_fast_parser_refuses_is_read_as_json_reads_it(file, value):
 
 def exact_cuts(file, monkeypatch, block_bytes):
     """The blocks of a file, and how many of them were found by following each byte."""
-    exact, cuts = json_blocks._records, []
-    monkeypatch.setattr(json_blocks, "_records", lambda window: cuts.append(window) or exact(window))
+    exact, cuts = json_blocks._record_bounds, []
+    monkeypatch.setattr(json_blocks, "_record_bounds", lambda window: cuts.append(window) or exact(window))
     return list(read_blocks(file, block_bytes)), len(cuts)
 
 
@@ -135,7 +135,7 @@ def test_places_are_where_the_elements_stand(file, records, indent):
     assume("Infinity" not in text)
     file.write_text(text)
     (block,) = read_blocks(file)
-    found = [(block.offset - 1 + start, length) for start, length in places(read_text(file, block))]
+    found = [(block.offset - 1 + start, length) for start, length in element_spans(read_text(file, block))]
     assert found == [(placed.offset, placed.length) for placed in read_array(file)]
 
 

@@ -42,7 +42,7 @@ def test_the_official_list_is_read_where_both_are_there(tmp_path, capsys):
     folder = download.write(tmp_path / "download")
     (folder / "layer2+.json").write_text("[broken")
     assert run("check", "--source", folder) == 0
-    assert "note: layer2.json was read and layer2+.json not" in capsys.readouterr().out
+    assert "note: layer2.json was read and layer2+.json was not" in capsys.readouterr().out
     assert "layer2+.json" not in fingerprint(folder, Options())
 
 
