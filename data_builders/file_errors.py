@@ -10,23 +10,14 @@ from adamine_jax.base.errors import NO_ROOM, UserError, room
 
 @contextlib.contextmanager
 def os_errors_reported(folder: Path) -> Generator[None]:
-    """Converts an `OSError` raised within the block to a `UserError`.
-
-    Args:
-        folder: Folder that the block writes to, reported when the error does not name a file.
-    """
+    """Converts an `OSError` to a `UserError`, which names the folder if the error does not name a file."""
     try:
         yield
     except OSError as error:
-        raise UserError(file_problem(error, folder)) from error
-
-
-def file_problem(error: OSError, folder: Path) -> str:
-    """Describes an error, the file that it names (or else `folder`) and, on a full disk, what to do."""
-    place = error.filename or folder
-    if error.errno not in NO_ROOM:
-        return f"{place}: {error.strerror or error}"
-    return f"{place}: {str(error.strerror).lower()} ({room(folder)}); no output was kept: make room and rerun"
+        message = f"{error.filename or folder}: {error.strerror or error}"
+        if error.errno in NO_ROOM:
+            message = f"{message} ({room(folder)}); no output was kept: make room and rerun"
+        raise UserError(message) from error
 
 
 def file_exists(path: Path) -> bool:

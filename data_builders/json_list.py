@@ -7,11 +7,7 @@ from typing import Any
 
 
 class JsonList(contextlib.AbstractContextManager):
-    """A file that contains a JSON list, one record per line.
-
-    Args:
-        path: File to write.
-    """
+    """A new file that contains a JSON list, one record per line."""
 
     def __init__(self, path: Path):
         self._path, self._separator = path, "[\n"

@@ -81,8 +81,7 @@ def name_classes(
     Args:
         bigrams: Candidates, most frequent first.
         food101: Further candidates.
-        titles: Titles of the kept recipes.
-        partitions: Partitions of the kept recipes.
+        titles, partitions: Titles and partitions of the kept recipes.
         options: Thresholds.
 
     Returns:
@@ -114,12 +113,7 @@ def name_classes(
 
 
 class _Titles:
-    """Titles joined into one text, which is much faster to search than the single titles.
-
-    Args:
-        titles: Titles.
-        numbers: Number of each title. None numbers them from 0.
-    """
+    """Numbered titles, joined into one text, which is much faster to search than the single titles."""
 
     def __init__(self, titles: list[str], numbers: np.ndarray | None = None):
         self._titles = titles

@@ -75,12 +75,7 @@ class Cluster:
             yield from zip(recipes, photos, strict=True)
 
     def examples(self, split: str, class_ids: Sequence[int]) -> beam.PTransform:
-        """Returns the transform that produces the records of a split, each with its id.
-
-        Args:
-            split: Name of the split.
-            class_ids: Class ids of its records, in order.
-        """
+        """Returns the transform that produces the records of a split, each with its id, given their class ids."""
         parts, ids = [], iter(class_ids)
         for folder, splits in self._batches:
             if splits[split]:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import sys
+from typing import Any, get_type_hints
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError
@@ -16,30 +17,6 @@ from data_builders.recipe1m.vectors import command as vectors
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords below --out. `check` only reports what would be
 kept, what would not, and why. Two more commands have their own help: `import --help` (make a download of your own
 recipes) and `vectors --help` (write a file of published sentence vectors)."""
-
-_HELP = {
-    "vocab": "word2vec file, .bin or .txt, or a vocab.pkl; if omitted, vocab.bin or vocab.pkl of the download is used, "
-    "or else word vectors are trained",
-    "classes": "a classes1M.pkl; if omitted, that of the download is used, or else classes are derived from the titles",
-    "class_min_train": "a class has more train recipes than this",
-    "class_min_val": "minimum number of val recipes of a class",
-    "class_min_test": "minimum number of test recipes of a class",
-    "class_bigrams": "number of the most frequent title bigrams to try as classes",
-    "max_classes": "maximum number of classes from bigrams",
-    "word_min_count": "minimum count of a word in a trained vocabulary; use less for a small collection",
-    "unknown_ingredients": "drop detected ingredient names that are not in the vocabulary, as published, or replace "
-    "them by their words, which a small collection needs",
-    "word_dim": "length of trained word vectors",
-    "word_window": "number of words on each side that word2vec predicts",
-    "word_epochs": "number of word2vec epochs",
-    "images_per_recipe": "maximum number of photos per recipe; the first ones are used",
-    "resize": "shorter side of stored photos in pixels; smaller photos are not enlarged",
-    "jpeg_quality": "JPEG quality of stored photos, 1 to 100",
-    "without_photos": "also keep recipes without usable photos, in a separate split named text",
-    "partitions": "comma-separated partitions to convert; classes derived from titles need all three",
-    "limit": "read only this many records from the start of layer1.json; 0 reads all",
-    "published_split": "keep the first recipe of remove1M.txt, as the published split does",
-}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,17 +47,17 @@ def _parser() -> argparse.ArgumentParser:
         help="decode photos and write records with Apache Beam, using these Beam flags: --beam-options='--runner=...'; "
         "all workers must mount --source and --out; see docs/dataset.md",
     )
+    types = get_type_hints(Options, include_extras=True)
     for field in dataclasses.fields(Options):
-        flag = f"--{field.name.replace('_', '-')}"
+        parsing: dict[str, Any]
         if isinstance(field.default, bool):
-            parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=field.default, help=_HELP[field.name]
-            )
+            parsing = {"action": argparse.BooleanOptionalAction}
         elif field.name == "unknown_ingredients":
-            parser.add_argument(flag, choices=UNKNOWN_INGREDIENTS, default=field.default, help=_HELP[field.name])
+            parsing = {"choices": UNKNOWN_INGREDIENTS}
         else:
-            kind = given_path if field.default is None else type(field.default)
-            parser.add_argument(flag, type=kind, default=field.default, help=_HELP[field.name])
+            parsing = {"type": given_path if field.default is None else type(field.default)}
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, default=field.default, help=types[field.name].__metadata__[0], **parsing)
     return parser
 
 

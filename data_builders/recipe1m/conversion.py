@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -51,15 +51,6 @@ T = TypeVar("T")
 
 SMALL_TEXT = 32 << 20
 """Size of the text in bytes below which starting processes takes longer than reading it."""
-
-
-class _Kept(NamedTuple):
-    """The fields of a kept recipe that its class depends on."""
-
-    split: str
-    partition: str
-    title: str
-    id: str
 
 
 class Conversion:
@@ -194,7 +185,7 @@ class Conversion:
     def _keep_recipes(self, layers: Layers, ids: dict[str, int], unknown_id: int, vocabulary_source: str) -> None:
         """Filters the recipes, reads their photos, fills the spool, and assigns classes."""
         options, bigrams = self._options, BigramCounter()
-        kept: list[_Kept] = []
+        kept: list[tuple[str, str, str, str]] = []  # split, partition, title and id
         root = photo_places.image_root(self._source)
         load = LoadPhotos(options.resize, options.jpeg_quality)
         removed = filters.read_removed(self._source, options.published_split)
@@ -211,8 +202,8 @@ class Conversion:
                 if not isinstance(outcome, Encoded):
                     self.report.drop(outcome, outcome.reason)
                 elif split := self._keep(outcome, load(outcome) if loaded is None else loaded):
-                    kept.append(_Kept(split, outcome.partition, outcome.title, outcome.id))
-        if all(recipe.split == TEXT for recipe in kept):
+                    kept.append((split, outcome.partition, outcome.title, outcome.id))
+        if all(split == TEXT for split, *_ in kept):
             raise self._nothing_kept(root)
         self._assign_classes(bigrams, kept)
         if self._cluster:
@@ -266,7 +257,7 @@ class Conversion:
         most = max(reasons, key=reasons.__getitem__)
         return UserError(f"no recipe of {self._source} is kept; most frequent reason ({reasons[most]} recipes): {most}")
 
-    def _assign_classes(self, bigrams: BigramCounter, kept: list[_Kept]) -> None:
+    def _assign_classes(self, bigrams: BigramCounter, kept: list[tuple[str, str, str, str]]) -> None:
         splits, partitions, titles, ids = [list(column) for column in zip(*kept, strict=True)]
         options, notes = self._options, self.report.notes
         if self._classes:

@@ -47,13 +47,7 @@ class Duplicates:
         self._items = array("Q")  # partition and id
 
     def add(self, digest: int, partition: str, identity: str) -> None:
-        """Adds an item.
-
-        Args:
-            digest: Digest of the content, see `content_digest`.
-            partition: Partition of the item.
-            identity: Id that starts with 10 hex digits.
-        """
+        """Adds an item with a `content_digest` and an id that starts with 10 hex digits."""
         self._digests.append(digest)
         self._items.append(PARTITIONS.index(partition) << _ID_BITS | int(identity[:10], 16))
 
@@ -67,16 +61,19 @@ class Duplicates:
         partitions = (np.frombuffer(self._items, np.uint64)[rows] >> np.uint64(_ID_BITS)).astype(np.int64)
         number, kinds = int(contents[-1]) + 1 if len(contents) else 0, len(PARTITIONS)
         sizes = np.bincount(contents * kinds + partitions, minlength=number * kinds).reshape(number, kinds)
+        starts = np.searchsorted(contents, np.arange(number + 1))
         found: dict[tuple[str, ...], Shared] = {}
-        for one, other in itertools.combinations(range(kinds), 2):
-            chosen = np.flatnonzero((sizes[:, one] > 0) & (sizes[:, other] > 0))
-            items = {PARTITIONS[place]: int(sizes[chosen, place].sum()) for place in (one, other)}
-            first = self._first(rows, contents, partitions, chosen, (one, other))
-            found[PARTITIONS[one], PARTITIONS[other]] = Shared(len(chosen), items, first)
-        for place, name in enumerate(PARTITIONS):
-            chosen = np.flatnonzero(sizes[:, place] > 1)
-            items = {name: int(sizes[chosen, place].sum()) - len(chosen)}
-            found[(name,)] = Shared(len(chosen), items, self._first(rows, contents, partitions, chosen, (place, place)))
+        for places in (*itertools.combinations(range(kinds), 2), *((place,) for place in range(kinds))):
+            once = len(places) == 1  # within one partition, the first item of a content is not a duplicate
+            chosen = np.flatnonzero((sizes[:, places] > once).all(axis=1))
+            items = {PARTITIONS[place]: int((sizes[chosen, place] - once).sum()) for place in places}
+            first = []
+            for content in chosen[np.argsort(rows[starts[chosen]], kind="stable")[:NAMED]]:
+                span = slice(starts[content], starts[content + 1])
+                members = [rows[span][partitions[span] == place] for place in places]
+                pair = members[0][:2] if once else [of_partition[0] for of_partition in members]
+                first.append((self._name(pair[0]), self._name(pair[1])))
+            found[tuple(PARTITIONS[place] for place in places)] = Shared(len(chosen), items, first)
         return found
 
     def _repeated(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,24 +89,6 @@ class Duplicates:
         contents = contents[rows]
         order = np.argsort(contents, kind="stable")
         return rows[order], contents[order]
-
-    def _first(
-        self,
-        rows: np.ndarray,
-        contents: np.ndarray,
-        partitions: np.ndarray,
-        chosen: np.ndarray,
-        places: tuple[int, int],
-    ) -> list[tuple[str, str]]:
-        """Names the first pair of each chosen content, for the contents that appear first in the collection."""
-        starts = np.searchsorted(contents, chosen)
-        ends = np.searchsorted(contents, chosen, side="right")
-        pairs = []
-        for content in np.argsort(rows[starts], kind="stable")[:NAMED]:
-            span = slice(starts[content], ends[content])
-            one, other = (rows[span][partitions[span] == place] for place in places)
-            pairs.append((self._name(one[0]), self._name(other[1 if places[0] == places[1] else 0])))
-        return pairs
 
     def _name(self, row: int) -> str:
         return f"{self._items[row] & (1 << _ID_BITS) - 1:010x}{self._suffix}"

@@ -45,13 +45,7 @@ def read_removed(source: Path, published_split: bool) -> frozenset[str]:
 
 
 def reason_to_drop(recipe: Recipe, removed: frozenset[str], without_photos: bool = False) -> str | None:
-    """Returns the first reason to drop a recipe that neither its ingredients nor its photo files decide, or None.
-
-    Args:
-        recipe: Recipe to check.
-        removed: Ids returned by `read_removed`.
-        without_photos: Whether recipes without photos are kept.
-    """
+    """Returns the first reason to drop a recipe, apart from its ingredients and photo files, or None."""
     if recipe.id.lower() in removed:
         return REMOVED
     if not recipe.images and not without_photos:

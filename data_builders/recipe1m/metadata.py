@@ -10,12 +10,7 @@ VERSION = "1.0.0"
 
 
 def describe(options: Options, digests: dict[str, str]) -> dict[str, Any]:
-    """Returns the part of `metadata.json` that two builds are compared by.
-
-    Args:
-        options: Options of the build. Files are described by their names; `digests` identifies their content.
-        digests: SHA-256 of each file that was read.
-    """
+    """Returns the part of `metadata.json` that builds are compared by: options and SHA-256 digests of the files."""
     values = {
         name: getattr(value, "name", value) for name, value in dataclasses.asdict(options).items() if value is not None
     }

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.decoding import JPEG_QUALITY
@@ -15,51 +16,45 @@ _AT_LEAST_1 = {"word_min_count", "word_dim", "word_window", "word_epochs", "imag
 class Options:
     """The choices that determine the content of a collection. The defaults are those of the published collection.
 
-    Attributes:
-        vocab: Word2vec file, `.bin` (binary) or `.txt`, or a `vocab.pkl`. None selects the download's `vocab.bin` or
-            `vocab.pkl`; without one, word vectors are trained on the train recipes.
-        classes: A `classes1M.pkl`. None selects the download's; without one, classes are derived from the titles.
-        class_min_train: Number of train recipes that a class must exceed (the paper says "more than 20").
-        class_min_val: Minimum number of val recipes of a class.
-        class_min_test: Minimum number of test recipes of a class.
-        class_bigrams: Number of the most frequent bigrams of the titles that are candidates for classes.
-        max_classes: Maximum number of classes from bigrams; those from the Food-101 names are added to them.
-        word_min_count: Minimum count of a word in a trained vocabulary.
-        unknown_ingredients: Treatment of detected ingredient names that are not in the vocabulary. "drop" ignores them,
-            as in the published collection. "words" replaces a name by its words, which are also added to the training
-            text of the word vectors; a small collection, where most names occur once or twice, needs this.
-        word_dim: Length of trained word vectors.
-        word_window: Number of words on each side that a trained word vector predicts.
-        word_epochs: Number of epochs of word vector training.
-        images_per_recipe: Maximum number of photos per recipe; the first ones listed are used.
-        resize: Length of the shorter side of a stored photo, in pixels. Smaller photos are not enlarged.
-        jpeg_quality: JPEG quality of stored photos, 1 to 100 on libjpeg's scale.
-        without_photos: Whether to keep recipes without usable photos, in a separate split, "text".
-        partitions: Comma-separated partitions to convert. Words are always learned from train. Classes derived from the
-            titles need all three.
-        limit: Number of records to read, from the start of layer 1; 0 reads all.
-        published_split: Whether to keep the first recipe of `remove1M.txt`, as the published code does by accident.
+    The command line has a flag for each field, with the same help text.
     """
 
-    vocab: Path | None = None
-    classes: Path | None = None
-    class_min_train: int = 20
-    class_min_val: int = 1
-    class_min_test: int = 1
-    class_bigrams: int = 2000
-    max_classes: int = 1000
-    word_min_count: int = 10
-    unknown_ingredients: str = "drop"
-    word_dim: int = 300
-    word_window: int = 10
-    word_epochs: int = 10
-    images_per_recipe: int = 5
-    resize: int = 256
-    jpeg_quality: int = JPEG_QUALITY
-    without_photos: bool = False
-    partitions: str = ",".join(PARTITIONS)
-    limit: int = 0
-    published_split: bool = True
+    vocab: Annotated[
+        Path | None,
+        "word2vec file, .bin or .txt, or a vocab.pkl; if omitted, vocab.bin or vocab.pkl of the download is used, or "
+        "else word vectors are trained",
+    ] = None
+    classes: Annotated[
+        Path | None,
+        "a classes1M.pkl; if omitted, that of the download is used, or else classes are derived from the titles",
+    ] = None
+    class_min_train: Annotated[int, "number of train recipes that a class must exceed"] = 20
+    class_min_val: Annotated[int, "minimum number of val recipes of a class"] = 1
+    class_min_test: Annotated[int, "minimum number of test recipes of a class"] = 1
+    class_bigrams: Annotated[int, "number of the most frequent title bigrams to try as classes"] = 2000
+    max_classes: Annotated[int, "maximum number of classes from bigrams; those from Food-101 names are added"] = 1000
+    word_min_count: Annotated[int, "minimum count of a word in a trained vocabulary; small collections need less"] = 10
+    unknown_ingredients: Annotated[
+        str,
+        "drop detected ingredient names that are not in the vocabulary, as published, or replace them by their words, "
+        "which are then part of the training text too; a small collection needs this",
+    ] = "drop"
+    word_dim: Annotated[int, "length of trained word vectors"] = 300
+    word_window: Annotated[int, "number of words on each side that word2vec predicts"] = 10
+    word_epochs: Annotated[int, "number of word2vec epochs"] = 10
+    images_per_recipe: Annotated[int, "maximum number of photos per recipe; the first ones are used"] = 5
+    resize: Annotated[int, "shorter side of stored photos in pixels; smaller photos are not enlarged"] = 256
+    jpeg_quality: Annotated[int, "JPEG quality of stored photos, 1 to 100"] = JPEG_QUALITY
+    without_photos: Annotated[bool, "also keep recipes without usable photos, in a separate split named text"] = False
+    partitions: Annotated[
+        str,
+        "comma-separated partitions to convert; words are always learned from train, and classes derived from titles "
+        "need all three",
+    ] = ",".join(PARTITIONS)
+    limit: Annotated[int, "read only this many records from the start of layer1.json; 0 reads all"] = 0
+    published_split: Annotated[
+        bool, "keep the first recipe of remove1M.txt, as the published code does by accident"
+    ] = True
 
     def __post_init__(self):
         if not 1 <= self.jpeg_quality <= 100:

@@ -1,8 +1,7 @@
 """Selects the source of data in a folder: the JSON layers with photos, or else `data_lmdb`."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.conversion import Conversion
@@ -12,45 +11,12 @@ from data_builders.recipe1m.lmdb import conversion as lmdb_conversion
 from data_builders.recipe1m.lmdb import data_lmdb
 from data_builders.recipe1m.lmdb.conversion import LmdbConversion
 from data_builders.recipe1m.options import Options
-from data_builders.recipe1m.report.report import Report
-from data_builders.recipe1m.vocabulary import Vocabulary
 
 if TYPE_CHECKING:  # Apache Beam may be absent
     from data_builders.recipe1m.cluster import Cluster
 
 
-class Source(Protocol):
-    """A conversion of one source of data. Call `check` or `prepare` first.
-
-    Attributes:
-        report: What was kept, what was not, and why.
-        vocabulary: Vocabulary of the records; set by `prepare`.
-        class_names: Names of the classes; the first one is the background.
-    """
-
-    report: Report
-    vocabulary: Vocabulary
-    class_names: list[str]
-
-    def check(self) -> None:
-        """Decides what is kept and fills `report`."""
-        ...
-
-    def prepare(self) -> None:
-        """Decides what is kept, fills `report`, and stores what `examples` needs in the folder of the conversion.
-
-        Raises:
-            UserError: A file cannot be used, or nothing would be kept.
-        """
-        ...
-
-    def partitions(self) -> list[str]:
-        """Returns the partitions that have records."""
-        ...
-
-    def examples(self, partition: str) -> Iterator[dict[str, Any]]:
-        """Yields the records of a partition, with the fields of the builder's `features`."""
-        ...
+Source = Conversion | LmdbConversion
 
 
 def is_lmdb(source: Path) -> bool:

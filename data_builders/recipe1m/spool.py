@@ -17,11 +17,7 @@ _BUFFER = 1 << 20
 
 
 class Spool:
-    """Records and their photos, in one file per partition, written once and read once.
-
-    Args:
-        folder: New or empty folder for the files.
-    """
+    """Records and their photos, written to one file per partition in a new or empty folder, and read once."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)

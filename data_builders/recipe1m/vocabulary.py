@@ -153,25 +153,12 @@ def train_vocabulary(sentences: Path, counts: Counter[str], options: Options) ->
         def on_epoch_end(self, model):
             progress.update()
 
-    model = Word2Vec(
-        vector_size=options.word_dim,
-        window=options.word_window,
-        min_count=1,
-        sg=1,
-        hs=1,
-        negative=0,
-        seed=1,
-        workers=1,
-        sorted_vocab=0,
-    )
+    fixed = {"min_count": 1, "sg": 1, "hs": 1, "negative": 0, "seed": 1, "workers": 1, "sorted_vocab": 0}
+    model = Word2Vec(vector_size=options.word_dim, window=options.word_window, **fixed)
     model.build_vocab_from_freq({word: counts[word] for word in words}, corpus_count=number)
     with Progress("word vectors", options.word_epochs, "epoch") as progress:
-        model.train(
-            LineSentence(os.fspath(sentences)),
-            total_examples=number,
-            epochs=options.word_epochs,
-            callbacks=[ShowEpochs()],
-        )
+        lines, epochs = LineSentence(os.fspath(sentences)), options.word_epochs
+        model.train(lines, total_examples=number, epochs=epochs, callbacks=[ShowEpochs()])
     return Vocabulary(words, normalise_rows(model.wv[words]))
 
 

@@ -57,15 +57,7 @@ def read_array(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[Element]:
 def read_rest(
     file: "SupportsRead[bytes]", path: Path, chunk_bytes: int, *, offset: int, number: int
 ) -> Iterator[Element]:
-    """Yields the remaining elements of a JSON list.
-
-    Args:
-        file: File positioned at the start of an element.
-        path: Path of the file, for messages.
-        chunk_bytes: Number of bytes to read at a time.
-        offset: Byte offset of the element in the file.
-        number: Number of the element in the list, from 1.
-    """
+    """Yields the remaining elements of a list from a file positioned at element `number` (from 1), at byte `offset`."""
     return _Reader(file, path, chunk_bytes, offset, number).rest_of_list()
 
 

@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -27,10 +27,8 @@ BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _OPENING, _CLOSING, _QUOTE = 1, 2, 3
-_KINDS = bytearray(256)
-for _byte, _kind in zip(b'{[}]"', (_OPENING, _OPENING, _CLOSING, _CLOSING, _QUOTE), strict=True):
-    _KINDS[_byte] = _kind
-_KINDS = bytes(_KINDS)
+_KIND_OF = {"{": _OPENING, "[": _OPENING, "}": _CLOSING, "]": _CLOSING, '"': _QUOTE}
+_KINDS = bytes(_KIND_OF.get(chr(byte), 0) for byte in range(256))
 _SPACE = b" \t\r\n"
 _TAIL, _HEAD = 2, 8
 """Number of bytes at the end and at the start of a record that identify the boundary between two records."""
@@ -62,49 +60,46 @@ def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
             errors.
     """
     with path.open("rb") as file:
-        yield from _divide(file, path, block_bytes)
-
-
-def _divide(file: BinaryIO, path: Path, block_bytes: int) -> Iterator[Block]:
-    window = file.read(max(block_bytes, len(BYTE_ORDER_MARK)))
-    offset = 0  # byte offset of the window, which will start after the [ or with a record
-    if window.startswith(BYTE_ORDER_MARK):
-        window, offset = window[len(BYTE_ORDER_MARK) :], len(BYTE_ORDER_MARK)
-    while not window.lstrip(_SPACE) and (chunk := file.read(block_bytes)):
-        window, offset = chunk, offset + len(window)
-    skipped = len(window) - len(window.lstrip(_SPACE))
-    if window[skipped : skipped + 1] != b"[":
-        _raise_error(path)
-    window, offset, number, boundary = window[skipped + 1 :], offset + skipped + 1, 1, None
-    while True:
-        if boundary and (found := boundary.find(window)):
-            end, start, records = found
-            yield Block(offset, end, number, records)
-            window, offset, number = window[start:] + file.read(block_bytes), offset + start, number + records
-            continue
-        starts, ends, end = _record_bounds(window)
-        if end is not None:
-            break
-        if len(starts) > 1:
-            last = int(starts[-1])
-            text = window[:last].rstrip(_SPACE)
-            if not text.endswith(b","):
-                yield Block(offset, last + 1, number, len(starts), is_whole=False)
+        window = file.read(max(block_bytes, len(BYTE_ORDER_MARK)))
+        offset = 0  # byte offset of the window, which will start after the [ or with a record
+        if window.startswith(BYTE_ORDER_MARK):
+            window, offset = window[len(BYTE_ORDER_MARK) :], len(BYTE_ORDER_MARK)
+        while not window.lstrip(_SPACE) and (chunk := file.read(block_bytes)):
+            window, offset = chunk, offset + len(window)
+        skipped = len(window) - len(window.lstrip(_SPACE))
+        if window[skipped : skipped + 1] != b"[":
+            _raise_error(path)
+        window, offset, number, boundary = window[skipped + 1 :], offset + skipped + 1, 1, None
+        while True:
+            if boundary and (found := boundary.find(window)):
+                end, start, records = found
+                yield Block(offset, end, number, records)
+                window, offset, number = window[start:] + file.read(block_bytes), offset + start, number + records
+                continue
+            starts, ends, end = _record_bounds(window)
+            if end is not None:
+                break
+            if len(starts) > 1:
+                last = int(starts[-1])
+                text = window[:last].rstrip(_SPACE)
+                if not text.endswith(b","):
+                    yield Block(offset, last + 1, number, len(starts), is_whole=False)
+                    return
+                records = _count_elements(text[:-1]) or len(starts) - 1
+                yield Block(offset, len(text) - 1, number, records)
+                boundary = _Boundary.between(window, int(ends[0]), int(starts[1]))
+                window, offset, number = window[last:], offset + last, number + records
+            # The chunk is at least as long as the window, so that a long record is examined only a few times.
+            chunk = file.read(max(block_bytes, len(window)))
+            if not chunk or len(window) > 4 * MAX_RECORD_CHARS:
+                yield Block(offset, len(window), number, 1, is_whole=False)
                 return
-            records = _count_elements(text[:-1]) or len(starts) - 1
-            yield Block(offset, len(text) - 1, number, records)
-            boundary = _Boundary.between(window, int(ends[0]), int(starts[1]))
-            window, offset, number = window[last:], offset + last, number + records
-        # The chunk is at least as long as the window, so that a long record is examined only a few times.
-        chunk = file.read(max(block_bytes, len(window)))
-        if not chunk or len(window) > 4 * MAX_RECORD_CHARS:
-            yield Block(offset, len(window), number, 1, is_whole=False)
-            return
-        window += chunk
-    if window[:end].strip(_SPACE):
-        yield Block(offset, end, number, _count_elements(window[:end]) or len(starts))
-    if window[end + 1 :].strip(_SPACE) or any(chunk.strip(_SPACE) for chunk in iter(lambda: file.read(1 << 20), b"")):
-        _raise_error(path)
+            window += chunk
+        if window[:end].strip(_SPACE):
+            yield Block(offset, end, number, _count_elements(window[:end]) or len(starts))
+        rest = itertools.chain([window[end + 1 :]], iter(lambda: file.read(1 << 20), b""))
+        if any(chunk.strip(_SPACE) for chunk in rest):
+            _raise_error(path)
 
 
 class _Boundary(NamedTuple):

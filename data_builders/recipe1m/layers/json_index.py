@@ -80,11 +80,12 @@ class ArrayIndex:
         ids, offsets, lengths = np.asarray(self._rows)
         texts: list[bytes | None] = [None] * len(numbers)
         if len(ids):
+            self._file = self._file or self._path.open("rb")
             rows = np.minimum(np.searchsorted(ids, numbers), len(ids) - 1)
             (found,) = np.nonzero(ids[rows] == numbers)
             spans = zip(offsets[rows[found]].tolist(), lengths[rows[found]].tolist(), strict=True)
             for place, (offset, length) in zip(found.tolist(), spans, strict=True):
-                texts[place] = self._read(offset, length)
+                texts[place] = os.pread(self._file.fileno(), length, offset)
         return texts
 
     def value(self, text: bytes) -> Any:
@@ -97,11 +98,6 @@ class ArrayIndex:
             return loads(text)
         except (ValueError, RecursionError):
             raise UserError(f"{self._path} was changed while it was being read; run again") from None
-
-    def _read(self, offset: int, length: int) -> bytes:
-        if self._file is None:
-            self._file = self._path.open("rb")
-        return os.pread(self._file.fileno(), length, offset)
 
     def close(self) -> None:
         """Closes the file."""

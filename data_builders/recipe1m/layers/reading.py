@@ -192,12 +192,7 @@ class SeenIds:
         self._ids: set[int] = set()
 
     def mark_repeats(self, records: Sequence[T | Unusable], first: int) -> list[T | Unusable]:
-        """Replaces each record that repeats an id by an `Unusable`.
-
-        Args:
-            records: Consecutive records, each with an id, a title and a partition, or an `Unusable`.
-            first: Number of the first of them in layer 1, from 1.
-        """
+        """Replaces each record that repeats an id by an `Unusable`; `first` is the number of the first one, from 1."""
         usable = [(place, record) for place, record in enumerate(records) if not isinstance(record, Unusable)]
         numbers = id_numbers([record.id for _, record in usable]).tolist()
         checked = list(records)

@@ -94,10 +94,6 @@ class CollectSentences:
     """Collects the training sentences of word2vec.
 
     Returns the records of a block, the sentences of each as lines of text, and the counts of all words.
-
-    Attributes:
-        layers: Layers of the download.
-        split_names: See `words.training_sentences`.
     """
 
     layers: Layers

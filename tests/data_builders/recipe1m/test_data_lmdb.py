@@ -108,7 +108,7 @@ def test_without_the_package_it_is_named(tmp_path, monkeypatch, capsys):
         (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train" / "ims.lmdb"), "ims.lmdb is missing"),
         (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train"), "holds none of train, val, test"),
         (lambda folder: (folder / "vocab.txt").unlink(), "give the vocabulary that it was made with: --vocab FILE"),
-        (lambda folder: (folder / "vocab.txt").write_text("salt\noil\n"), "a word2vec file starts with a line"),
+        (lambda folder: (folder / "vocab.txt").write_text("salt\noil\n"), "a word2vec file must start"),
         (lambda folder: (folder / "vocab.txt").write_text("1 1\nsalt 1\n"), "1: an ingredient id that the vocabulary"),
         (
             lambda folder: write_environment(folder / "data_lmdb" / "train" / "ims.lmdb", {0: "no image"}),

@@ -67,7 +67,7 @@ def test_a_record_that_is_wrong_is_told_of_by_the_file_it_is_in(tmp_path, capsys
     assert run("check", "--source", as_plus(download.write(tmp_path))) == 0
     printed = capsys.readouterr().out
     assert "layer2+.json: images are not a list" in printed
-    assert "layer2+.json: 1 records without a usable id" in printed
+    assert "layer2+.json: 1 records without a valid id" in printed
 
 
 @pytest.mark.parametrize("images", ["images", "."])
