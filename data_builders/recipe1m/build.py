@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import how_to_get, require
+from adamine_jax.base.extras import require
 from data_builders.file_errors import os_errors_reported
 from data_builders.gc_tuning import rare_gc
 from data_builders.recipe1m.metadata import VERSION, describe, differences
@@ -47,7 +47,11 @@ def build(
         ModuleNotFoundError: A package that the conversion needs is not installed.
     """
     check_files(source)
-    beam_options = None if beam is None else _beam_options(beam)
+    beam_options = None
+    if beam is not None:
+        from data_builders.recipe1m.cluster import pipeline_options  # Apache Beam may be missing
+
+        beam_options = pipeline_options(beam)
     place = out / "recipe1m" / VERSION
     if place.exists() and not overwrite:
         requested = describe(options, fingerprint(source, options))
@@ -70,14 +74,6 @@ def _read_metadata(place: Path) -> dict:
     if not isinstance(metadata, dict):
         raise UserError(f"{place} exists but is not a collection of this command; add --overwrite to replace it")
     return metadata
-
-
-def _beam_options(flags: str) -> "PipelineOptions":
-    try:
-        from data_builders.recipe1m.cluster import pipeline_options
-    except ModuleNotFoundError:
-        raise UserError(f"--beam-options {how_to_get('apache_beam')}") from None
-    return pipeline_options(flags)
 
 
 def _build_in(

@@ -1,4 +1,4 @@
-"""The settings of the cycle collector are those of before, whatever happens."""
+"""`rare_gc` restores the settings of the garbage collector, even after an error."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""What a build writes, and what `check` says of it."""
+"""Output of builds, and reports of `check`."""
 
 import io
 import json

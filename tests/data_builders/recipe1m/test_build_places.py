@@ -1,4 +1,4 @@
-"""Builds where something is already: a collection, someone else's folder, another build, a killed one."""
+"""Builds into a place that contains a collection, other files, another build or a killed one."""
 
 import fcntl
 import io

@@ -82,5 +82,5 @@ def test_an_absent_beam_is_one_line(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     monkeypatch.delitem(sys.modules, "data_builders.recipe1m.cluster", raising=False)
     assert run("--source", source, "--out", tmp_path / "out", "--beam-options=--runner=FlinkRunner") == 2
-    wanted = "error: --beam-options needs apache_beam, which is not installed: pip install 'adamine-jax[beam]'\n"
+    wanted = "error: this needs apache_beam, which is not installed: pip install 'adamine-jax[beam]'\n"
     assert capsys.readouterr().err == wanted

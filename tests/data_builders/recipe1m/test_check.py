@@ -1,4 +1,4 @@
-"""`check --out`: the report of a build, without the build, whole or not at all."""
+"""`check --out` writes the report of a build, completely or not at all."""
 
 import json
 import shutil

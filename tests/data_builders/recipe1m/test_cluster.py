@@ -1,4 +1,4 @@
-"""Photos and records by Apache Beam: the same collection, whoever made it."""
+"""Apache Beam writes the same collection as a build without it."""
 
 import pickle
 from pathlib import Path
@@ -34,7 +34,7 @@ def small_batches(monkeypatch):
 
 
 def files(source, out, *flags):
-    """The files of a collection: name -> bytes."""
+    """Builds a collection and returns the content of its files."""
     assert run("--source", source, "--out", out, "--class-min-train", "0", *FEW_WORDS, *flags) == 0
     assert [path.name for path in out.iterdir()] == ["recipe1m"]
     return {path.name: path.read_bytes() for path in (out / "recipe1m" / "1.0.0").iterdir()}

@@ -1,4 +1,4 @@
-"""A disk that is full: one line, nothing that could be taken for whole, and a second run that works.
+"""A full disk: a one-line error, no incomplete output, and a second run that works.
 
 No disk is filled: a limit on the size of files makes each write beyond it fail as on a full one.
 """
@@ -32,7 +32,7 @@ def files_of_at_most(size: int):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """A folder with something for each command."""
+    """A folder with input for each command."""
     folder = tmp_path_factory.mktemp("inputs")
     planted().write(folder / "download")
     write_file(folder / "encodings", "train", encodings(range(50), [20] * 50)[0])

@@ -68,7 +68,7 @@ def test_every_cut_is_an_error_that_names_file_and_place(file, block_bytes):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
 def test_a_byte_that_is_lost_or_changed_is_found_where_the_slow_reading_finds_it(file, block_bytes):
-    """But for a lost or added quote, after which text and structure change places and both are as wrong."""
+    """Except for a lost or added quote, which exchanges text and structure, so that the two errors may differ."""
     data = json.dumps(RECORDS_WITH_TRAPS, ensure_ascii=False).encode()
     for place in range(len(data)):
         for changed in (data[:place] + data[place + 1 :], data[:place] + b"\x01" + data[place + 1 :]):
@@ -95,7 +95,7 @@ def test_what_the_fast_parser_refuses_is_read_as_json_reads_it(file, value):
 
 
 def exact_cuts(file, monkeypatch, block_bytes):
-    """The blocks of a file, and how many of them were found by following each byte."""
+    """Returns the blocks of a file, and how many of them were found without a guess."""
     exact, cuts = json_blocks._record_bounds, []
     monkeypatch.setattr(json_blocks, "_record_bounds", lambda window: cuts.append(window) or exact(window))
     return list(read_blocks(file, block_bytes)), len(cuts)

@@ -1,4 +1,4 @@
-"""What several processes, a part of a download and recipes without photos make of a conversion."""
+"""Conversions with several processes, of a part of a download, and of recipes without photos."""
 
 import json
 

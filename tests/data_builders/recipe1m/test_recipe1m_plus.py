@@ -1,4 +1,4 @@
-"""Recipe1M+: another list of photos, and photos without the folder of their partition."""
+"""Recipe1M+: another list of photos, whose paths do not contain the partition."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The command `vectors`, from the files of skip-instructions."""
+"""The command `vectors` with the files of skip-instructions."""
 
 import subprocess
 import sys
@@ -17,12 +17,12 @@ LENGTH = 8
 
 
 def characters(ids) -> t7.Tensor:
-    """Ids as the published files have them: a tensor of characters."""
+    """Returns ids in the published format, a tensor of characters."""
     return t7.tensor(np.array([list(identity.encode()) for identity in ids], "i1"))
 
 
 def encodings(numbers, counts, seed=0, **fields) -> dict:
-    """The table of a partition, and its vectors; `fields` replace those of the table."""
+    """Returns the table of a partition and its vectors; `fields` replace fields of the table."""
     vectors = np.random.default_rng(seed).standard_normal((sum(counts), LENGTH)).astype("<f4")
     first = np.cumsum([0, *counts[:-1]]) + 1
     table = {

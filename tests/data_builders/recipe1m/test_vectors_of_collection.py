@@ -1,4 +1,4 @@
-"""`vectors --data`: only the vectors of the recipes that a converted collection has."""
+"""`vectors --data` writes only the vectors of the recipes in a collection."""
 
 import numpy as np
 
