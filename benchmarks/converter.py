@@ -65,13 +65,13 @@ def load(source: Path) -> None:
 def prepare(source: Path, vocabulary: Path) -> None:
     """What the converter does before TFDS writes."""
     from adamine_jax.base.cores import available_cores
-    from data_builders.garbage import seldom_collected
+    from data_builders.gc_tuning import rare_gc
     from data_builders.recipe1m.conversion import Conversion
     from data_builders.recipe1m.options import Options
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         conversion = Conversion(source, Options(vocab=vocabulary), Path(folder), available_cores())
-        with seldom_collected():  # as the command does
+        with rare_gc():  # as the command does
             conversion.prepare()
         print(conversion.report.summary(), file=sys.stderr)
 

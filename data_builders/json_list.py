@@ -1,4 +1,4 @@
-"""Writes the files of a download."""
+"""Writes JSON lists record by record."""
 
 import contextlib
 from collections.abc import Iterable
@@ -7,11 +7,7 @@ from typing import Any
 
 
 class JsonList(contextlib.AbstractContextManager):
-    """A JSON list in a file, written record by record, one a line.
-
-    Args:
-        path: the file.
-    """
+    """A new file that contains a JSON list, one record per line."""
 
     def __init__(self, path: Path):
         self._path, self._separator = path, "[\n"
@@ -21,7 +17,7 @@ class JsonList(contextlib.AbstractContextManager):
         return self
 
     def extend(self, records: Iterable[str]) -> None:
-        """Appends records that are JSON already."""
+        """Appends records that are already encoded as JSON."""
         for record in records:
             self._file.write(self._separator + record)
             self._separator = ",\n"

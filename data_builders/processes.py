@@ -1,4 +1,4 @@
-"""How a process that works for another one begins."""
+"""Initialisation of worker processes."""
 
 import multiprocessing
 import os
@@ -8,12 +8,12 @@ from multiprocessing import connection
 
 
 def begin_worker() -> None:
-    """Leaves interrupts to the parent, which ends its workers; and ends when the parent was killed and cannot."""
+    """Ignores interrupts, which the parent handles, and exits when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
+def _exit_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         connection.wait([parent.sentinel])
         os._exit(1)

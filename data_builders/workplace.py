@@ -1,4 +1,4 @@
-"""A folder that one process at a time works in, and from which what it made goes to its place whole."""
+"""A locked temporary folder whose result is moved to its destination in one step."""
 
 import contextlib
 import fcntl
@@ -14,19 +14,19 @@ _REPLACED = "replaced"
 
 @contextlib.contextmanager
 def workplace(folder: Path, place: Path, *, out: Path, busy: str) -> Generator[Path]:
-    """Gives a folder that is empty at first, that nobody else has meanwhile, and that is gone afterwards.
+    """Yields an empty folder, locked against other processes and deleted at the end of the block.
 
-    What a killed process left there is deleted; had it come as far as taking away what it was to replace, that is
-    put back.
+    Files left by a killed process are deleted first. If it was killed within `move_into_place`, the folder that it was
+    replacing is restored.
 
     Args:
-        folder: to work in, on the file system of `place`.
-        place: where `move_into_place` is to put what is made.
-        out: what the user named, for messages.
-        busy: what to say where another process has the folder.
+        folder: Folder to create, on the file system of `place`.
+        place: Destination of `move_into_place`.
+        out: Value of `--out`, for messages.
+        busy: Message of the error that is raised when another process has locked the folder.
 
     Raises:
-        UserError: the folder cannot be made, or another process has it.
+        UserError: The folder cannot be created, or another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def workplace(folder: Path, place: Path, *, out: Path, busy: str) -> Generator[P
 
 
 def move_into_place(new: Path, place: Path, folder: Path) -> None:
-    """Renames a folder made in the workplace `folder`; what was at `place` goes only once the new one is there."""
+    """Renames `new` to `place`, replacing what is there; `folder` is the `workplace` that contains `new`."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
         place.rename(folder / _REPLACED)

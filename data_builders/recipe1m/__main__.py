@@ -1,4 +1,4 @@
-"""`python -m data_builders.recipe1m`: see `command`."""
+"""Entry point of `python -m data_builders.recipe1m`; see `command`."""
 
 import sys
 
@@ -7,8 +7,8 @@ from adamine_jax.base.errors import one_line_errors
 
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command."""
-    from data_builders.recipe1m import command  # not above: a missing extra is one line
+    """Runs the command and returns its exit status."""
+    from data_builders.recipe1m import command  # imported here so that a missing extra is reported in one line
 
     return command.main(arguments)
 

@@ -1,4 +1,4 @@
-"""Builds the collection in its place, or finds that it is there already."""
+"""Builds a collection, unless the same one exists already."""
 
 import contextlib
 import io
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import how_to_get, require
-from data_builders.file_errors import told_in_one_line
-from data_builders.garbage import seldom_collected
+from adamine_jax.base.extras import require
+from data_builders.file_errors import os_errors_reported
+from data_builders.gc_tuning import rare_gc
 from data_builders.recipe1m.metadata import VERSION, describe, differences
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.sources import check_files, fingerprint
@@ -27,36 +27,40 @@ def build(
 ) -> tuple[Path, str]:
     """Converts a download into `<out>/recipe1m/<version>/`.
 
-    Everything is written into a folder beside it and renamed at the end: the collection is there whole, or as it was
-    before. What an interrupted build left is deleted by the next one.
+    The collection is written to a temporary folder in `out` and renamed at the end, so an interrupted build leaves an
+    existing collection unchanged. The next build deletes what an interrupted one left.
 
     Args:
-        source: the download's folder.
-        out: where the collection goes.
-        options: what to do.
-        workers: processes that read the text, and threads that decode photos.
-        overwrite: replace what is there.
-        beam: options of Apache Beam, one text: its workers decode photos and write records.
+        source: Folder of the download.
+        out: Folder of the collections.
+        options: Options of the conversion.
+        workers: Number of processes that read text, and of threads that decode photos.
+        overwrite: Whether to replace an existing collection.
+        beam: Command-line flags of Apache Beam, whose workers then decode the photos and write the records.
 
     Returns:
-        The folder and the summary to print.
+        The folder of the collection and the summary to print.
 
     Raises:
-        UserError: the download or one of the files cannot be used, another collection is there, or another build is
-            running in the same place.
-        ModuleNotFoundError: a package that the conversion needs is not installed.
+        UserError: The download or one of its files cannot be used, another collection exists, or another build is
+            writing to the same place.
+        ModuleNotFoundError: A package that the conversion needs is not installed.
     """
     check_files(source)
-    beam_options = None if beam is None else _beam_options(beam)
+    beam_options = None
+    if beam is not None:
+        from data_builders.recipe1m.cluster import pipeline_options  # Apache Beam may be missing
+
+        beam_options = pipeline_options(beam)
     place = out / "recipe1m" / VERSION
     if place.exists() and not overwrite:
-        wanted = describe(options, fingerprint(source, options))
-        if changes := differences(_read_metadata(place), wanted):
-            raise UserError(f"{place} holds another collection: {'; '.join(changes)}; add --overwrite to replace it")
+        requested = describe(options, fingerprint(source, options))
+        if changes := differences(_read_metadata(place), requested):
+            raise UserError(f"{place} contains another collection: {'; '.join(changes)}; add --overwrite to replace it")
         return place, "already built"
     require("tensorflow", "tensorflow_datasets", "gensim", "matplotlib")
     busy = f"another build is writing to {out}; wait for it or choose another --out"
-    with told_in_one_line(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
+    with os_errors_reported(out), workplace(out / _WORKPLACE, place, out=out, busy=busy) as folder:
         built, summary = _build_in(folder, source, options, workers, beam_options)
         move_into_place(built, place, folder)
         return place, summary
@@ -68,25 +72,17 @@ def _read_metadata(place: Path) -> dict:
     except (OSError, ValueError):
         metadata = None
     if not isinstance(metadata, dict):
-        raise UserError(f"{place} is there, but is no collection of this command; add --overwrite to replace it")
+        raise UserError(f"{place} exists but is not a collection of this command; add --overwrite to replace it")
     return metadata
-
-
-def _beam_options(flags: str) -> "PipelineOptions":
-    try:
-        from data_builders.recipe1m.cluster import pipeline_options
-    except ModuleNotFoundError:
-        raise UserError(f"--beam-options {how_to_get('apache_beam')}") from None
-    return pipeline_options(flags)
 
 
 def _build_in(
     folder: Path, source: Path, options: Options, workers: int, beam_options: "PipelineOptions | None"
 ) -> tuple[Path, str]:
-    """Runs TFDS without its messages; returns the new folder and the summary."""
+    """Runs TFDS without its messages; returns the folder of the new collection and the summary."""
+    # TensorFlow reads these variables when it is imported, which takes seconds.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    # TensorFlow takes seconds to import, and reads these variables when it is.
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -94,11 +90,11 @@ def _build_in(
 
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=source, try_download_gcs=False, beam_options=beam_options)
-    # Workers of Beam may have another working directory.
+    # The path is absolute because Beam's workers may run in another directory.
     builder = Builder(data_dir=os.path.abspath(folder), options=options, workers=workers)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), seldom_collected():
+        with contextlib.redirect_stdout(io.StringIO()), rare_gc():
             builder.download_and_prepare(download_config=config)
     except tf.errors.OpError as error:
-        raise UserError(f"{folder}: writing failed ({error})") from error
+        raise UserError(f"{folder}: cannot be written ({error})") from error
     return Path(builder.data_dir), builder.summary

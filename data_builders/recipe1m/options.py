@@ -1,81 +1,79 @@
-"""What a conversion can be told."""
+"""Options of a conversion."""
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.decoding import JPEG_QUALITY
 from data_builders.recipe1m.recipes import PARTITIONS
 
 UNKNOWN_INGREDIENTS = ("drop", "words")
+_AT_LEAST_1 = {"word_min_count", "word_dim", "word_window", "word_epochs", "images_per_recipe", "resize"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The choices that decide what the converted collection holds; the defaults are the published ones.
+    """The choices that determine the content of a collection. The defaults are those of the published collection.
 
-    Attributes:
-        vocab: a word2vec file, `.bin` (binary) or `.txt`, or a `vocab.pkl`. None: the download's own `vocab.bin` or
-            `vocab.pkl`, and without one the words and their vectors are trained from the train recipes.
-        classes: a `classes1M.pkl`. None: the download's own, and without one classes are made from the titles.
-        class_min_train: a class has *more* train recipes than this (the published rule says "more than 20").
-        class_min_val: a class has at least this many validation recipes.
-        class_min_test: a class has at least this many test recipes.
-        class_bigrams: how many of the most frequent bigrams of the titles are tried as classes.
-        max_classes: the bigrams stop after this many classes; the Food-101 names are tried beyond it.
-        word_min_count: a trained vocabulary holds the words that appear at least this often.
-        unknown_ingredients: what becomes of a detected name that the vocabulary lacks: "drop", as published, or
-            "words": it is read as its single words, which the training of word vectors then sees as well. What a small
-            collection needs, where most names appear once or twice.
-        word_dim: length of a trained word vector.
-        word_window: words on each side that a trained word vector is to predict.
-        word_epochs: passes over the text when training word vectors.
-        images_per_recipe: photos of a recipe that are used: the first ones listed.
-        resize: shorter side of a stored photo in pixels; smaller photos are not enlarged.
-        jpeg_quality: of a stored photo, 1 to 100 as libjpeg counts.
-        without_photos: recipes without a photo that can be used are kept as well, in a split of their own, "text".
-        partitions: those to convert, with commas. Words are learnt from train even so; classes that are made from the
-            titles need all three.
-        limit: read only so many records of layer 1, the first ones; 0: all.
-        published_split: keep the first id of `remove1M.txt`, as the published code does by accident.
+    The command line has a flag for each field, with the same help text.
     """
 
-    vocab: Path | None = None
-    classes: Path | None = None
-    class_min_train: int = 20
-    class_min_val: int = 1
-    class_min_test: int = 1
-    class_bigrams: int = 2000
-    max_classes: int = 1000
-    word_min_count: int = 10
-    unknown_ingredients: str = "drop"
-    word_dim: int = 300
-    word_window: int = 10
-    word_epochs: int = 10
-    images_per_recipe: int = 5
-    resize: int = 256
-    jpeg_quality: int = JPEG_QUALITY
-    without_photos: bool = False
-    partitions: str = ",".join(PARTITIONS)
-    limit: int = 0
-    published_split: bool = True
+    vocab: Annotated[
+        Path | None,
+        "word2vec file, .bin or .txt, or a vocab.pkl; if omitted, vocab.bin or vocab.pkl of the download is used, or "
+        "else word vectors are trained",
+    ] = None
+    classes: Annotated[
+        Path | None,
+        "a classes1M.pkl; if omitted, that of the download is used, or else classes are derived from the titles",
+    ] = None
+    class_min_train: Annotated[int, "number of train recipes that a class must exceed"] = 20
+    class_min_val: Annotated[int, "minimum number of val recipes of a class"] = 1
+    class_min_test: Annotated[int, "minimum number of test recipes of a class"] = 1
+    class_bigrams: Annotated[int, "number of the most frequent title bigrams to try as classes"] = 2000
+    max_classes: Annotated[int, "maximum number of classes from bigrams; those from Food-101 names are added"] = 1000
+    word_min_count: Annotated[int, "minimum count of a word in a trained vocabulary; small collections need less"] = 10
+    unknown_ingredients: Annotated[
+        str,
+        "drop detected ingredient names that are not in the vocabulary, as published, or replace them by their words, "
+        "which are then part of the training text too; a small collection needs this",
+    ] = "drop"
+    word_dim: Annotated[int, "length of trained word vectors"] = 300
+    word_window: Annotated[int, "number of words on each side that word2vec predicts"] = 10
+    word_epochs: Annotated[int, "number of word2vec epochs"] = 10
+    images_per_recipe: Annotated[int, "maximum number of photos per recipe; the first ones are used"] = 5
+    resize: Annotated[int, "shorter side of stored photos in pixels; smaller photos are not enlarged"] = 256
+    jpeg_quality: Annotated[int, "JPEG quality of stored photos, 1 to 100"] = JPEG_QUALITY
+    without_photos: Annotated[bool, "also keep recipes without usable photos, in a separate split named text"] = False
+    partitions: Annotated[
+        str,
+        "comma-separated partitions to convert; words are always learned from train, and classes derived from titles "
+        "need all three",
+    ] = ",".join(PARTITIONS)
+    limit: Annotated[int, "read only this many records from the start of layer1.json; 0 reads all"] = 0
+    published_split: Annotated[
+        bool, "keep the first recipe of remove1M.txt, as the published code does by accident"
+    ] = True
 
     def __post_init__(self):
-        least = {"word_min_count": 1, "word_dim": 1, "word_window": 1, "word_epochs": 1, "images_per_recipe": 1}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if type(field.default) is int and value < least.get(field.name, 0):
-                raise UserError(f"{field.name} is {value}; it takes {least.get(field.name, 0)} or more")
-        if self.unknown_ingredients not in UNKNOWN_INGREDIENTS:
-            raise UserError(f"unknown_ingredients is {self.unknown_ingredients!r}; it takes 'drop' or 'words'")
-        if unknown := {*self.wanted_partitions} - {*PARTITIONS}:
-            raise UserError(f"partitions names {sorted(unknown)[0]!r}; it takes train, val and test, with commas")
-        if self.resize < 1:
-            raise UserError(f"resize is {self.resize}; it takes a number of pixels, 1 or more")
         if not 1 <= self.jpeg_quality <= 100:
-            raise UserError(f"jpeg_quality is {self.jpeg_quality}; it takes 1 to 100")
+            raise UserError(f"jpeg_quality is {self.jpeg_quality}; it must be between 1 and 100")
+        for field in dataclasses.fields(self):
+            value, minimum = getattr(self, field.name), int(field.name in _AT_LEAST_1)
+            if type(field.default) is int and value < minimum:
+                raise UserError(f"{field.name} is {value}; it must be at least {minimum}")
+        if self.unknown_ingredients not in UNKNOWN_INGREDIENTS:
+            raise UserError(f"unknown_ingredients is {self.unknown_ingredients!r}; it must be 'drop' or 'words'")
+        if unknown := {*self.wanted_partitions} - {*PARTITIONS}:
+            raise UserError(f"partitions contains {sorted(unknown)[0]!r}; use train, val and test, comma-separated")
 
     @property
     def wanted_partitions(self) -> tuple[str, ...]:
         """The partitions to convert."""
         return tuple(self.partitions.split(","))
+
+    @property
+    def splits_unknown_ingredients(self) -> bool:
+        """Whether ingredient names that are not in the vocabulary are replaced by their words."""
+        return self.unknown_ingredients == "words"

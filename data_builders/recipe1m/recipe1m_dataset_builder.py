@@ -1,4 +1,4 @@
-"""The TFDS builder: writes a conversion's records as sharded TFRecords, and beside them what belongs to them."""
+"""TFDS builder that writes a collection: sharded TFRecords, vocabulary, classes, metadata and report."""
 
 import json
 from collections.abc import Iterator
@@ -19,31 +19,30 @@ from data_builders.recipe1m.repeatable_writer import RepeatableWriter
 from data_builders.recipe1m.report.writing import write_report
 from data_builders.recipe1m.sources import fingerprint, open_conversion
 
-# TensorFlow only writes files here; it must not take an accelerator's memory from a training run.
+# TensorFlow only writes files here and must not reserve accelerator memory that a training run needs.
 tf.config.set_visible_devices([], "GPU")
 tf.config.set_visible_devices([], "TPU")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Recipe1M: recipes with photos, for retrieving one by the other.
+    """Recipe1M: recipes with photos, for cross-modal retrieval.
+
+    If TFDS's `DownloadConfig` has a Beam runner or Beam options, Beam decodes the photos and writes the records.
 
     Args:
-        options: what to convert, and how. They are no `BuilderConfig` because TFDS would make the choice of options a
-            folder of the path, and a reader would have to guess it.
-        workers: threads that decode photos; None takes all cores.
-        **kwargs: as for every builder (`data_dir`, `version`, ...).
-
-    With a runner or options of Beam in TFDS's `DownloadConfig`, photos are decoded and records written by Beam.
+        options: Options of the conversion. They are not a `BuilderConfig`, whose name TFDS would add to the path.
+        workers: Number of processes that read text, and of threads that decode photos. None uses all cores.
+        **kwargs: Arguments of every builder (`data_dir`, `version`, ...).
 
     Attributes:
-        summary: the report in a few lines, once the collection was built.
+        summary: Summary of the report; empty until the collection is built.
     """
 
     VERSION = tfds.core.Version(VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Recipe1M is given out by its authors on request (http://im2recipe.csail.mit.edu). The folder must hold "
-        "layer1.json, layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg (Recipe1M+: layer2+.json, "
-        "and no <partition>), or else data_lmdb/."
+        "Request Recipe1M from its authors (http://im2recipe.csail.mit.edu). The folder must contain layer1.json, "
+        "layer2.json, det_ingrs.json and images/<partition>/a/b/c/d/abcd….jpg (Recipe1M+: layer2+.json, and no "
+        "<partition>), or else data_lmdb/."
     )
 
     def __init__(self, *, options: Options | None = None, workers: int | None = None, **kwargs):
@@ -54,8 +53,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # Photos stay bytes: a reader decodes only the one it draws, and recipes differ in their number. Lists are
-        # tensors of open length, stored exactly as `Sequence` stores them and six times as fast.
+        # Photos stay encoded because a reader decodes only the one that it draws. Lists are tensors of unknown length,
+        # which are stored exactly as `Sequence` is and are written six times as fast.
         text = tfds.features.Tensor(shape=(), dtype=tf.string)
         texts = tfds.features.Tensor(shape=(None,), dtype=tf.string)
         numbers = tfds.features.Tensor(shape=(None,), dtype=np.int64)
@@ -100,7 +99,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         source = Path(dl_manager.manual_dir)
-        # TFDS renames this folder to its final name when all is written, so what is in it is there whole or not at all.
+        # A temporary folder, which TFDS renames when everything is written.
         folder = Path(self.data_dir)
         digests = fingerprint(source, self._options)
         conversion = open_conversion(source, self._options, folder, self._workers, self._cluster)

@@ -1,4 +1,4 @@
-"""Recipes, and the ids that they have: 10 hex digits, or the number that these are."""
+"""Recipes and their ids, which are 10 hex digits or the corresponding number."""
 
 import re
 from collections.abc import Sequence
@@ -11,22 +11,23 @@ PARTITIONS = ("train", "val", "test")
 
 RECIPE_ID = re.compile(r"[0-9a-fA-F]{10}")
 NO_ID = 2**64 - 1
-"""The number of what is no id."""
+"""Number that represents an invalid id."""
 
-_DIGITS, _BYTES = 10, 5
 _HEX = re.compile(r"[0-9a-fA-F]*")
 
 
 class Recipe(NamedTuple):
-    """One usable record of layer 1 with what the other two layers say about it; all texts are as they were written.
+    """A usable record of layer 1, joined with the records of the other two layers. All texts are unchanged.
 
     Attributes:
-        id: 10 hex digits.
+        id: Recipe id, 10 hex digits.
+        title: Title.
+        url: Link to the recipe.
         partition: "train", "val" or "test".
-        ingredients, instructions: the raw lines.
-        names: detected ingredient names, empty when det_ingrs.json does not know the recipe.
-        valid: for each name, whether the detector was sure.
-        images: what layer 2 lists as image ids, in its order and unchecked.
+        ingredients, instructions: Raw lines.
+        names: Detected ingredient names; empty if the recipe is not in det_ingrs.json.
+        valid: For each name, whether the detector marked it as valid.
+        images: Image ids in the order of layer 2, unchecked.
     """
 
     id: str
@@ -41,12 +42,12 @@ class Recipe(NamedTuple):
 
 
 class Unusable(msgspec.Struct, tag=True, array_like=True, gc=False):
-    """A well-formed record of layer 1 that is no usable recipe.
+    """A well-formed record of layer 1 that is not a usable recipe.
 
     Attributes:
-        name: what to call it in a report.
-        partition: as the record says, or "unknown".
-        reason: why it cannot be used.
+        name: Name of the record in a report.
+        partition: Partition of the record, or "unknown".
+        reason: Reason why it cannot be used.
     """
 
     name: str
@@ -55,12 +56,12 @@ class Unusable(msgspec.Struct, tag=True, array_like=True, gc=False):
 
 
 def id_numbers(ids: Sequence[Any]) -> np.ndarray:
-    """(ids,) uint64, each below 2⁴⁰, or `NO_ID` where something else than an id stands."""
-    if all(isinstance(identity, str) and len(identity) == _DIGITS for identity in ids):
+    """Returns (ids,) uint64 numbers below 2⁴⁰, or `NO_ID` for each value that is not an id."""
+    if all(isinstance(identity, str) and len(identity) == 10 for identity in ids):
         digits = "".join(ids)
-        if _HEX.fullmatch(digits):
+        if _HEX.fullmatch(digits):  # the usual case, converted in one step
             numbers = np.zeros((len(ids), 8), np.uint8)
-            numbers[:, -_BYTES:] = np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, _BYTES)
+            numbers[:, 3:] = np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(-1, 5)
             return numbers.view(">u8")[:, 0].astype(np.uint64)
-    is_id = [isinstance(identity, str) and RECIPE_ID.fullmatch(identity) for identity in ids]
-    return np.array([int(one, 16) if known else NO_ID for one, known in zip(ids, is_id, strict=True)], np.uint64)
+    are_ids = [isinstance(identity, str) and RECIPE_ID.fullmatch(identity) for identity in ids]
+    return np.array([int(text, 16) if is_id else NO_ID for text, is_id in zip(ids, are_ids, strict=True)], np.uint64)

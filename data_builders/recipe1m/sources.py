@@ -1,4 +1,4 @@
-"""Sources of data, and which of them a folder holds: the JSON layers with photos, or else `data_lmdb`."""
+"""Selects the source of data in a folder: the JSON layers with photos, or else `data_lmdb`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # Apache Beam may be absent
 
 
 class Source(Protocol):
-    """What the converter asks of a source of data, in this order: `check` or `prepare`, then the rest.
+    """A source of data. The converter calls either `check` or `prepare` first, then the other methods.
 
     Attributes:
-        report: What was kept, what was not, and why.
-        vocabulary: The words that the records are coded by, with their vectors; set by `prepare`.
+        report: Recipes that are kept, and recipes that are dropped with the reasons.
+        vocabulary: Words of the record ids, with their vectors; set by `prepare`.
         class_names: Names of the classes; the first one is the background.
     """
 
@@ -33,61 +33,58 @@ class Source(Protocol):
     class_names: list[str]
 
     def check(self) -> None:
-        """Reads everything and decides what is kept; writes nothing but what `report` says."""
+        """Reads all recipes and selects those to keep; writes only to `report`."""
         ...
 
     def prepare(self) -> None:
-        """As `check`, and keeps what `examples` needs in the folder of the conversion.
+        """Does what `check` does, and stores what `examples` needs in the folder of the conversion.
 
         Raises:
-            UserError: A file cannot be used, or nothing would be kept.
+            UserError: A file cannot be used, or no recipe would be kept.
         """
         ...
 
     def partitions(self) -> list[str]:
-        """The partitions that have recipes, of 'train', 'val' and 'test'."""
+        """Returns the partitions that have recipes, from 'train', 'val' and 'test'."""
         ...
 
     def examples(self, partition: str) -> Iterator[dict[str, Any]]:
-        """The records of a partition, with the fields that the builder's `features` names."""
+        """Yields the records of a partition, with the fields of the builder's `features`."""
         ...
 
 
 def is_lmdb(source: Path) -> bool:
-    """Whether `data_lmdb` is what is read: it is there, and not all of the JSON layers are."""
+    """Returns whether `data_lmdb` is read: it exists, and the JSON layers are incomplete."""
     return _has_lmdb(source) and not all(path.is_file() for path in Layers.files(source))
 
 
 def check_files(source: Path) -> None:
-    """Raises a `UserError` unless the folder holds all files of one form."""
-    if is_lmdb(source):
-        lmdb_conversion.check_files(source)
-    else:
-        Layers.check_files(source)
+    """Raises a `UserError` unless the folder contains all files of one source."""
+    (lmdb_conversion if is_lmdb(source) else Layers).check_files(source)
 
 
 def fingerprint(source: Path, options: Options) -> dict[str, str]:
-    """SHA-256 of each file, but those of photos, that decides what a conversion of `source` gives."""
+    """Returns the SHA-256 of each file, except photos, that affects a conversion of `source`."""
     return (lmdb_conversion if is_lmdb(source) else source_files).fingerprint(source, options)
 
 
 def open_conversion(
     source: Path, options: Options, folder: Path, workers: int, cluster: "Cluster | None" = None
 ) -> Source:
-    """The conversion of what the folder holds; arguments as for `Conversion`.
+    """Returns the conversion of a folder; the arguments are those of `Conversion`.
 
     Raises:
-        UserError: a file is missing or cannot be used.
+        UserError: A file is missing or cannot be used.
     """
     check_files(source)
     if is_lmdb(source):
         if cluster:
-            raise UserError(f"{data_lmdb.FOLDER} is converted on one machine: leave Beam's options out")
+            raise UserError(f"{data_lmdb.FOLDER} is converted on one machine; remove the Beam options")
         return LmdbConversion(source, options, folder, workers)
-    opened = Conversion(source, options, folder, workers, cluster)
+    conversion = Conversion(source, options, folder, workers, cluster)
     if _has_lmdb(source):
-        opened.report.notes.append(f"the JSON layers were read and {data_lmdb.FOLDER}, which is there too, was not")
-    return opened
+        conversion.report.notes.append(f"the JSON layers were read; {data_lmdb.FOLDER}, which also exists, was not")
+    return conversion
 
 
 def _has_lmdb(source: Path) -> bool:

@@ -1,8 +1,8 @@
-"""Kept recipes wait on disk, photos included, until it is known which classes there are.
+"""Temporary files of the kept recipes and their photos.
 
-Classes depend on which recipes have a readable photo, and every record holds its class: without the spool each photo
-would be decoded twice. It takes as much room as the finished collection, and each partition's file goes as soon as
-its records are written.
+A record contains its class, and the classes depend on which recipes have a readable photo. The spool avoids decoding
+each photo twice. It takes as much space as the finished collection; the file of a partition is deleted as soon as its
+records are written.
 """
 
 import struct
@@ -17,11 +17,7 @@ _BUFFER = 1 << 20
 
 
 class Spool:
-    """Records of text and photos, one file a partition, written once and read once.
-
-    Args:
-        folder: an empty or new folder for the files.
-    """
+    """Records and their photos, written to one file per partition in a new or empty folder, and read once."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +25,7 @@ class Spool:
         self._files: dict[str, Any] = {}
 
     def add(self, partition: str, record: bytes, photos: Sequence[tuple[str, bytes]]) -> None:
-        """Appends a record: a JSON object, and ids and files of its photos."""
+        """Appends a record, given as JSON, with the ids and JPEG files of its photos."""
         if partition not in self._files:
             self._files[partition] = (self._folder / partition).open("wb", _BUFFER)
         file = self._files[partition]
@@ -39,15 +35,12 @@ class Spool:
             file.write(part)
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the files."""
         for file in self._files.values():
             file.close()
 
     def drain(self, partition: str) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-        """Yields a partition's records in the order they were added, and deletes its file after the last one.
-
-        A record has its photos' ids as `image_ids`; their files come beside it. The folder goes with its last file.
-        """
+        """Yields the records of a partition as `read_spool` does, then deletes its file, and finally the folder."""
         path = self._folder / partition
         yield from read_spool(path)
         path.unlink()
@@ -57,7 +50,7 @@ class Spool:
 
 
 def read_spool(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-    """Yields the records of a spool's file in the order they were added."""
+    """Yields the records of a file in the order they were added: the fields, including `image_ids`, and the photos."""
     with path.open("rb", _BUFFER) as file:
         while length := file.read(_LENGTH.size):
             record, ids = msgspec.json.decode(_read_part(file, length)), msgspec.json.decode(_read_part(file))

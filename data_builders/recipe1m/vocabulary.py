@@ -1,4 +1,4 @@
-"""The words that have ids, and their vectors: read from a word2vec file or trained from the collection's own text."""
+"""The vocabulary and its word vectors, read from a file or trained on the collection."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ from adamine_jax.recipes.words import FIRST_WORD_ID
 from data_builders.recipe1m.legacy.unpickling import load_words
 from data_builders.recipe1m.options import Options
 
-# With fewer words than this nearly everything is unknown: the minimum count does not suit the collection.
-LEAST_WORDS = 5
+# With fewer words, nearly every word of the collection would be unknown: the minimum count is too high for it.
+MIN_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Vocabulary:
     """V words and their vectors.
 
     Attributes:
-        words: in row order.
-        vectors: (V, D) float32, rows of length 1 (a row of zeros stays one).
+        words: Words in row order.
+        vectors: (V, D) float32 array with rows of length 1 (rows of zeros are unchanged).
     """
 
     words: list[str]
@@ -35,23 +35,23 @@ class Vocabulary:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Word -> id; a word that is listed twice has its first row's."""
+        """Id of each word; see `number_words`."""
         return number_words(self.words)
 
     @property
     def unknown_id(self) -> int:
-        """The id of every word that is not in the vocabulary."""
+        """Id of words that are not in the vocabulary."""
         return len(self.words) + FIRST_WORD_ID
 
     @property
     def digest(self) -> str:
-        """SHA-256 over `words.txt` as it is written and the vectors as little-endian float32, row by row."""
+        """SHA-256 of the content of `words.txt`, followed by the vectors as little-endian float32 in row order."""
         digest = hashlib.sha256(self._text())
         digest.update(np.ascontiguousarray(self.vectors, "<f4").tobytes())
         return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
-        """Writes `words.txt` (UTF-8, a word a line, each line ended by a line feed) and `word_vectors.npy`."""
+        """Writes `words.txt` (UTF-8, one word per line, each line ended by a line feed) and `word_vectors.npy`."""
         (folder / "words.txt").write_bytes(self._text())
         save_array(folder / "word_vectors.npy", np.ascontiguousarray(self.vectors, "<f4"))
 
@@ -60,36 +60,36 @@ class Vocabulary:
 
 
 def number_words(words: list[str]) -> dict[str, int]:
-    """Word -> id for words in row order; a word that is listed twice has its first row's id."""
+    """Maps words in row order to ids; a repeated word has the id of its first row."""
     return {words[row]: row + FIRST_WORD_ID for row in reversed(range(len(words)))}
 
 
 def normalise_rows(vectors: np.ndarray) -> np.ndarray:
-    """(V, D) -> (V, D) float32 with rows of Euclidean length 1; rows of zeros stay."""
+    """Scales the rows of a (V, D) array to Euclidean length 1, as float32; rows of zeros are unchanged."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Reads a word2vec file: `.bin` is the binary form, `.txt` the one in text; or a `.pkl` of (matrix, words).
+    """Reads a word2vec file, `.bin` (binary) or `.txt` (text), or a `.pkl` of (matrix, words).
 
     Raises:
-        UserError: there is no such file, or it is not in that form, or is cut off.
+        UserError: The file is missing, malformed or truncated.
     """
     if path.suffix not in (".bin", ".txt", ".pkl"):
-        raise UserError(f"{path}: a vocabulary is a file ending in .bin, .txt or .pkl")
+        raise UserError(f"{path}: the name of a vocabulary must end in .bin, .txt or .pkl")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+        raise UserError(f"{path}: no such file")
     words, rows = load_words(path) if path.suffix == ".pkl" else _load_word2vec(path)
     if not words:
-        raise UserError(f"{path} has no word")
+        raise UserError(f"{path}: contains no words")
     for row, word in enumerate(words):
         if not word or "\n" in word:
-            raise UserError(f"{path}: word {row + 1} is empty or has a line feed")
+            raise UserError(f"{path}: word {row + 1} is empty or contains a line feed")
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         bad = words[int(np.argmin(finite))]
-        raise UserError(f"{path}: the vector of {bad!r} has a value that is not a finite number")
+        raise UserError(f"{path}: the vector of {bad!r} contains a value that is not finite")
     return Vocabulary(words, normalise_rows(rows))
 
 
@@ -99,12 +99,12 @@ def _load_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         size, dims = (int(number) for number in header.split())
     except ValueError:
-        raise UserError(f"{path}: a word2vec file starts with a line of two numbers, words and dimensions") from None
+        raise UserError(f"{path}: a word2vec file must start with its numbers of words and dimensions") from None
     if size < 1 or dims < 1:
-        raise UserError(f"{path}: the first line announces {size} words of {dims} dimensions")
-    # Each word takes a letter and a blank, each number four bytes or else a digit and a blank.
+        raise UserError(f"{path}: the first line specifies {size} words of {dims} dimensions")
+    # A word takes at least a letter and a space, a number four bytes or at least a digit and a space.
     if size * (2 + dims * (4 if path.suffix == ".bin" else 2)) > len(body) + 1:
-        raise UserError(f"{path} is cut off: the first line announces {size} words of {dims} dimensions")
+        raise UserError(f"{path}: truncated; the first line specifies {size} words of {dims} dimensions")
     words, rows = [], np.empty((size, dims), np.float32)
     for word, row in (_binary_rows if path.suffix == ".bin" else _text_rows)(path, body, size, dims):
         rows[len(words)] = row
@@ -113,78 +113,65 @@ def _load_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def frequent_words(counts: Counter[str], options: Options) -> list[str]:
-    """The words of a trained vocabulary, most frequent first, equally frequent ones in the order of their letters.
+    """Returns the words of a trained vocabulary, most frequent first, equally frequent ones in alphabetical order.
 
     Raises:
-        UserError: almost none is frequent enough.
+        UserError: Fewer than `MIN_WORDS` words are frequent enough.
     """
-    words = sorted((word for word, count in counts.items() if count >= options.word_min_count))
-    words.sort(key=lambda word: -counts[word])
-    if len(words) < LEAST_WORDS:
+    frequent = (word for word, count in counts.items() if count >= options.word_min_count)
+    words = sorted(frequent, key=lambda word: (-counts[word], word))
+    if len(words) < MIN_WORDS:
         raise UserError(
-            f"too few words ({len(words)}) appear {options.word_min_count} times or more in the train recipes; "
-            f"a small collection needs a smaller --word-min-count, or --vocab"
+            f"too few words ({len(words)}) occur {options.word_min_count} times or more in the train recipes; "
+            "give a smaller --word-min-count, or --vocab"
         )
     return words
 
 
 def train_vocabulary(sentences: Path, counts: Counter[str], options: Options) -> Vocabulary:
-    """Trains word2vec: skip-gram with hierarchical softmax (Mikolov et al. 2013), repeatable to the bit.
+    """Trains word2vec: skip-gram with hierarchical softmax (Mikolov et al., 2013).
 
-    One worker, because two would race for the weights; the order of the words is ours, because a sort by frequency
-    alone leaves it to the machine; the start values come from a seeded generator and from no string hash.
+    The result is the same to the bit on every run: a single thread updates the weights, the order of the words is
+    fixed, and the initial values come from a seeded generator.
 
     Args:
-        sentences: a file with a sentence a line, words divided by blanks.
-        counts: how often each word is in it.
-        options: minimum count, dimensions, window and passes.
+        sentences: File with one sentence per line and words separated by spaces.
+        counts: Count of each word in the file.
+        options: Minimum count, dimensions, window and epochs.
 
     Raises:
-        UserError: see `frequent_words`.
+        UserError: See `frequent_words`.
     """
-    from gensim.models.callbacks import CallbackAny2Vec  # slow to import and not needed with a given vocabulary
+    from gensim.models.callbacks import CallbackAny2Vec  # slow to import, and only needed for training
     from gensim.models.word2vec import LineSentence, Word2Vec
 
     words = frequent_words(counts, options)
     with sentences.open("rb") as file:
         number = sum(1 for _ in file)
 
-    class ShowPasses(CallbackAny2Vec):
+    class ShowEpochs(CallbackAny2Vec):
         def on_epoch_end(self, model):
             progress.update()
 
-    model = Word2Vec(
-        vector_size=options.word_dim,
-        window=options.word_window,
-        min_count=1,
-        sg=1,
-        hs=1,
-        negative=0,
-        seed=1,
-        workers=1,
-        sorted_vocab=0,
-    )
+    fixed = {"min_count": 1, "sg": 1, "hs": 1, "negative": 0, "seed": 1, "workers": 1, "sorted_vocab": 0}
+    model = Word2Vec(vector_size=options.word_dim, window=options.word_window, **fixed)
     model.build_vocab_from_freq({word: counts[word] for word in words}, corpus_count=number)
     with Progress("word vectors", options.word_epochs, "epoch") as progress:
-        model.train(
-            LineSentence(os.fspath(sentences)),
-            total_examples=number,
-            epochs=options.word_epochs,
-            callbacks=[ShowPasses()],
-        )
+        lines, epochs = LineSentence(os.fspath(sentences)), options.word_epochs
+        model.train(lines, total_examples=number, epochs=epochs, callbacks=[ShowEpochs()])
     return Vocabulary(words, normalise_rows(model.wv[words]))
 
 
 def _binary_rows(path: Path, body: bytes, size: int, dims: int) -> Iterator[tuple[str, np.ndarray]]:
     position = 0
     for row in range(size):
-        blank = body.find(b" ", position)
-        end = blank + 1 + 4 * dims
-        if blank < 0 or end > len(body):
-            raise UserError(f"{path} is cut off in word {row + 1} of {size}")
-        # Some writers put a line feed behind each vector, some do not.
-        word = body[position:blank].lstrip(b"\n")
-        yield word.decode(errors="replace"), np.frombuffer(body, "<f4", dims, blank + 1)
+        space = body.find(b" ", position)
+        end = space + 1 + 4 * dims
+        if space < 0 or end > len(body):
+            raise UserError(f"{path}: truncated in word {row + 1} of {size}")
+        # Some programs write a line feed after each vector.
+        word = body[position:space].lstrip(b"\n")
+        yield word.decode(errors="replace"), np.frombuffer(body, "<f4", dims, space + 1)
         position = end
 
 
@@ -193,8 +180,8 @@ def _text_rows(path: Path, body: bytes, size: int, dims: int) -> Iterator[tuple[
     for row in range(size):
         word, *numbers = lines[row].rstrip().split(b" ") if row < len(lines) else [b""]
         if len(numbers) != dims:
-            raise UserError(f"{path}: line {row + 2} should hold a word and {dims} numbers; is the file cut off?")
+            raise UserError(f"{path}: line {row + 2} is not a word and {dims} numbers; the file may be truncated")
         try:
             yield word.decode(errors="replace"), np.array(numbers, np.float32)
         except ValueError:
-            raise UserError(f"{path}: line {row + 2} has something that is not a number") from None
+            raise UserError(f"{path}: line {row + 2} contains a value that is not a number") from None

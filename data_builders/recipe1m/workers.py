@@ -1,4 +1,4 @@
-"""Work on the pieces of a long text by several processes, its results in order."""
+"""Parallel map over the blocks of a file, with results in order."""
 
 import collections
 import contextlib
@@ -21,36 +21,36 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 3
-"""Pieces for each process that are handed out before the first result is taken."""
+"""Number of items per process that are submitted before the first result is taken."""
 
 
 class Workers(contextlib.AbstractContextManager):
-    """Processes that are started at once and ended with the context.
+    """Worker processes that are started immediately and stopped at the end of the context.
 
     Args:
-        processes: how many; 1: this one does the work itself.
-        folder: for files that hand the work over.
+        processes: Number of processes. With 1, this process does the work.
+        folder: Folder for temporary files.
     """
 
     def __init__(self, processes: int, folder: Path):
         self._processes, self._folder = processes, folder
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
-            # Spawned, not forked: the caller may run threads (TensorFlow), which do not survive a fork.
+            # Spawned, not forked: the threads of the caller (TensorFlow) do not survive a fork.
             self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
             others = multiprocessing.active_children()
             for _ in range(processes):
-                self._pool.submit(os.getpid)  # they start now, beside whatever the caller does before there is work
+                self._pool.submit(os.getpid)  # starts a process now, while the caller prepares the work
             self._started = [child for child in multiprocessing.active_children() if child not in others]
         self._tasks = 0
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Gives function(item) for each item, in order; `function` is pickled once, an item each time.
+        """Yields function(item) for each item, in order; the work starts immediately.
 
-        The first items are worked on before the first result is asked for.
+        `function` is pickled once and each item when it is submitted.
 
         Raises:
-            UserError: a process ended early; and whatever `function` raises.
+            UserError: A process was killed.
         """
         if self._pool is None:
             return map(function, items)
@@ -58,15 +58,14 @@ class Workers(contextlib.AbstractContextManager):
         task = self._folder / f"task{self._tasks}.pickle"
         task.write_bytes(pickle.dumps(function))
         work = (self._pool.submit(_run, task, item) for item in items)
-        with _told():
+        with _killed_processes_reported():
             ahead = collections.deque(itertools.islice(work, AHEAD * self._processes))
         return self._results(task, ahead, work)
 
     def _results(self, task: Path, ahead: collections.deque[Future], work: Iterator[Future]) -> Iterator[Any]:
-        """What `ahead` and then `work` give, which is begun as results are taken."""
         try:
             while ahead:
-                with _told():
+                with _killed_processes_reported():
                     result = ahead.popleft().result()
                     ahead.extend(itertools.islice(work, 1))
                 yield result
@@ -77,23 +76,23 @@ class Workers(contextlib.AbstractContextManager):
 
     def __exit__(self, failure: type[BaseException] | None, *_) -> None:
         if self._pool:
-            if failure:  # nobody wants what they are about to do
+            if failure:  # the results are no longer needed
                 for process in self._started:
                     process.terminate()
             self._pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _told() -> Generator[None]:
+def _killed_processes_reported() -> Generator[None]:
     try:
         yield
     except BrokenProcessPool:
-        raise UserError("a process that reads the text was ended from outside; is there too little memory?") from None
+        raise UserError("a worker process was killed, perhaps for lack of memory; rerun with fewer --workers") from None
 
 
 def _begin() -> None:
     begin_worker()
-    gc.disable()  # records hold no cycles, and there are many to look through
+    gc.disable()  # records are acyclic, and there are millions of them
 
 
 def _run(task: Path, item: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What a record of each layer says, once it is known to say it in the right form.
+"""Reads and checks the fields of the records of each layer.
 
-Records of the right form are read and checked by `msgspec` in one step, a whole block of them at once, into the classes
-below. Where that fails, all of the block are read as plain values, and each is checked here, for the reason that is
-told of it. So every function takes either.
+`msgspec` decodes and checks a whole block of valid records at once, into the classes below. If that fails, the records
+of the block are decoded as plain values and checked one at a time here, to find the reason. Hence every function
+accepts both forms.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from data_builders.recipe1m.layers.json_blocks import NO_JSON, as_list
+from data_builders.recipe1m.layers.json_blocks import BAD_JSON, as_list
 from data_builders.recipe1m.recipes import PARTITIONS
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Line(msgspec.Struct, gc=False):
 
 
 class Record(msgspec.Struct, gc=False):
-    """Of layer 1; the id may still be none."""
+    """A record of layer 1, whose id is unchecked."""
 
     id: str
     title: str
@@ -38,19 +38,19 @@ class Record(msgspec.Struct, gc=False):
 
 
 class Image(msgspec.Struct, gc=False):
-    """Of a recipe in layer 2."""
+    """An image of a record of layer 2."""
 
     id: str
 
 
 class Listed(msgspec.Struct, gc=False):
-    """Of layer 2."""
+    """A record of layer 2."""
 
     images: list[Image]
 
 
 class Detected(msgspec.Struct, gc=False):
-    """Of det_ingrs.json."""
+    """A record of det_ingrs.json."""
 
     ingredients: list[Line]
     valid: list[bool]
@@ -62,12 +62,12 @@ DETECTED = msgspec.json.Decoder(list[Detected])
 
 
 class BadField(Exception):
-    """Carries the reason why a record cannot be used."""
+    """A record cannot be used; the message is the reason."""
 
 
 def decoded(texts: Sequence[bytes], decoder: msgspec.json.Decoder[list[T]], plain: Callable[[bytes], Any]) -> list[Any]:
-    """Values of several JSON texts: all as `decoder` makes them, or else all as `plain` does."""
-    with contextlib.suppress(*NO_JSON):
+    """Decodes several JSON texts with `decoder` or, if that fails for any of them, all with `plain`."""
+    with contextlib.suppress(*BAD_JSON):
         values = decoder.decode(as_list(b",".join(texts)))
         if len(values) == len(texts):
             return values
@@ -75,29 +75,25 @@ def decoded(texts: Sequence[bytes], decoder: msgspec.json.Decoder[list[T]], plai
 
 
 def ids_of(records: Sequence[Any]) -> list[Any]:
-    """The ids of records of layer 1, or what stands in their place."""
+    """Returns the ids of records of layer 1, unchecked."""
     return [record.id if isinstance(record, Record) else _field(record, "id") for record in records]
 
 
 def partition_of(record: Any) -> str:
-    """The partition of a record of layer 1; "unknown": it has none of the three."""
+    """Returns the partition of a record of layer 1, or "unknown" if it is invalid."""
     partition = record.partition if isinstance(record, Record) else _field(record, "partition")
     return partition if isinstance(partition, str) and partition in PARTITIONS else "unknown"
 
 
 def texts_of(record: Any) -> tuple[str, str, list[str], list[str]]:
-    """Title, link, ingredient lines and instructions of a record of layer 1.
+    """Returns the title, link, ingredient lines and instructions of a record of layer 1.
 
     Raises:
-        BadField: one of them is no text.
+        BadField: One of them is missing or not text; only the link may be missing.
     """
     if isinstance(record, Record):
-        ingredients, instructions = (
-            [line.text for line in record.ingredients],
-            [line.text for line in record.instructions],
-        )
-        return record.title, record.url, ingredients, instructions
-    # A recipe without its link is as good as any; a link that is not text says that something went wrong.
+        ingredients = [line.text for line in record.ingredients]
+        return record.title, record.url, ingredients, [line.text for line in record.instructions]
     return (
         _text(record.get("title"), "title is not text"),
         _text(record.get("url", ""), "url is not text"),
@@ -107,7 +103,7 @@ def texts_of(record: Any) -> tuple[str, str, list[str], list[str]]:
 
 
 def raw_texts(record: Any) -> tuple[str, str, list[str], list[str]] | None:
-    """`texts_of` a record; None where one of them is no text."""
+    """Returns the same as `texts_of`, or None if a field is invalid."""
     try:
         return texts_of(record)
     except BadField:
@@ -115,14 +111,14 @@ def raw_texts(record: Any) -> tuple[str, str, list[str], list[str]] | None:
 
 
 def images_of(record: Any, file: str) -> list[str]:
-    """The image ids of a record of layer 2, in its order and unchecked, whatever stands there as text.
+    """Returns the image ids of a record of layer 2 as text, in order and unchecked.
 
     Args:
-        record: a record.
-        file: its name, for messages.
+        record: Record of layer 2.
+        file: Name of the file, for messages.
 
     Raises:
-        BadField: there is no list of them.
+        BadField: The images are not a list.
     """
     if isinstance(record, Listed):
         return [image.id for image in record.images]
@@ -134,10 +130,10 @@ def images_of(record: Any, file: str) -> list[str]:
 
 
 def names_of(record: Any) -> tuple[list[str], list[bool]]:
-    """The names of a record of det_ingrs.json, and of each whether the detector was sure.
+    """Returns the names of a record of det_ingrs.json, and whether the detector marked each as valid.
 
     Raises:
-        BadField: something else stands there.
+        BadField: One of the two is malformed, or they differ in length.
     """
     if isinstance(record, Detected):
         names, valid = [line.text for line in record.ingredients], record.valid
@@ -152,7 +148,7 @@ def names_of(record: Any) -> tuple[list[str], list[bool]]:
 
 
 def storable(text: str) -> str:
-    """A text as it can be stored: half of a surrogate pair, which JSON and pickles may hold, becomes U+FFFD."""
+    """Replaces unpaired surrogates, which JSON and pickles may contain but UTF-8 may not, by U+FFFD."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 

@@ -1,10 +1,9 @@
-"""Cuts a JSON list of records into blocks that can be read on their own, by several processes.
+"""Divides a JSON list of records into blocks that several processes can read independently.
 
-The end of a block is guessed: a place that looks as the first one between two records did. A parser that knows all of
-JSON's rules, but makes nothing of what it reads, then goes through the block. Since the block begins with a record, it
-is a list of whole values only if its last record ends with it, so that no wrong guess goes unnoticed. After one,
-quotes, braces and brackets are followed in whole arrays of bytes, which takes several times as long. Whatever else is
-wrong with a block is found by who reads it.
+The end of a block is guessed: a place where the text looks as it does between the first two records. A complete JSON
+parser that builds no values then verifies the block: as the block starts with a record, it is a list of whole values
+only if the guess is right. If it is wrong, the end is found from all quotes, braces and brackets of the block, which
+takes several times as long. Other errors in a block are detected when it is read.
 """
 
 import contextlib
@@ -12,40 +11,38 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
 
-from data_builders.recipe1m.layers.json_array import MAX_RECORD_CHARS, Placed, read_array, read_list
+from data_builders.recipe1m.layers.json_array import MAX_RECORD_CHARS, Element, read_array, read_rest
 
 BLOCK_BYTES = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
 
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What `msgspec` raises for a text that is no JSON, or not of the type that was asked for."""
+BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Exceptions that `msgspec` raises for malformed JSON or a value of another type."""
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _OPENING, _CLOSING, _QUOTE = 1, 2, 3
-_KINDS = bytearray(256)
-for _byte, _kind in zip(b'{[}]"', (_OPENING, _OPENING, _CLOSING, _CLOSING, _QUOTE), strict=True):
-    _KINDS[_byte] = _kind
-_KINDS = bytes(_KINDS)
+_KIND_OF = {"{": _OPENING, "[": _OPENING, "}": _CLOSING, "]": _CLOSING, '"': _QUOTE}
+_KINDS = bytes(_KIND_OF.get(chr(byte), 0) for byte in range(256))
 _SPACE = b" \t\r\n"
 _TAIL, _HEAD = 2, 8
-"""So many bytes of a record show where one ends, and where the next one begins."""
+"""Number of bytes at the end and at the start of a record that identify the boundary between two records."""
 
 
 class Block(NamedTuple):
-    """Some records of a JSON list, one after the other.
+    """Consecutive records of a JSON list.
 
     Attributes:
-        offset: the first one's first byte in the file.
-        length: bytes, up to the last one's last.
-        number: the first one's place in the list, from 1, if what stands before is JSON.
-        records: how many there are, if the block is JSON; else about how many.
-        is_whole: False: all the rest of the file, in which nothing can be cut; most likely it is no JSON.
+        offset: Byte offset of the first record in the file.
+        length: Length in bytes, from the start of the first record to the end of the last.
+        number: Number of the first record in the list, from 1, provided that the preceding text is valid JSON.
+        records: Number of records; approximate if the block is not valid JSON.
+        is_whole: False for the rest of a file that cannot be divided, most likely because it is malformed.
     """
 
     offset: int
@@ -56,97 +53,101 @@ class Block(NamedTuple):
 
 
 def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Yields the blocks of the JSON list that is the file's content, in order.
+    """Yields the blocks of a file that contains one JSON list.
 
     Raises:
-        UserError: the file is no list, or has more text behind it. What is wrong within is found by `read_block`.
+        UserError: The file does not start with a list, or contains more text after it. `read_block` detects all other
+            errors.
     """
     with path.open("rb") as file:
-        yield from _cut(file, path, block_bytes)
-
-
-def _cut(file, path: Path, block_bytes: int) -> Iterator[Block]:
-    window = file.read(max(block_bytes, len(BYTE_ORDER_MARK)))
-    offset = 0  # of the window in the file; below it starts behind the [ or with a record
-    if window.startswith(BYTE_ORDER_MARK):
-        window, offset = window[len(BYTE_ORDER_MARK) :], len(BYTE_ORDER_MARK)
-    while not window.lstrip(_SPACE) and (chunk := file.read(block_bytes)):
-        window, offset = chunk, offset + len(window)
-    skipped = len(window) - len(window.lstrip(_SPACE))
-    if window[skipped : skipped + 1] != b"[":
-        _say_what_is_wrong(path)
-    window, offset, number, seam = window[skipped + 1 :], offset + skipped + 1, 1, None
-    while True:
-        if seam and (found := seam.find(window)):
-            end, start, records = found
-            yield Block(offset, end, number, records)
-            window, offset, number = window[start:] + file.read(block_bytes), offset + start, number + records
-            continue
-        starts, ends, end = _records(window)
-        if end is not None:
-            break
-        if len(starts) > 1:
-            last = int(starts[-1])
-            text = window[:last].rstrip(_SPACE)
-            if not text.endswith(b","):
-                yield Block(offset, last + 1, number, len(starts), is_whole=False)
+        window = file.read(max(block_bytes, len(BYTE_ORDER_MARK)))
+        offset = 0  # byte offset of the window, which will start after the [ or with a record
+        if window.startswith(BYTE_ORDER_MARK):
+            window, offset = window[len(BYTE_ORDER_MARK) :], len(BYTE_ORDER_MARK)
+        while not window.lstrip(_SPACE) and (chunk := file.read(block_bytes)):
+            window, offset = chunk, offset + len(window)
+        skipped = len(window) - len(window.lstrip(_SPACE))
+        if window[skipped : skipped + 1] != b"[":
+            _raise_error(path)
+        window, offset, number, boundary = window[skipped + 1 :], offset + skipped + 1, 1, None
+        while True:
+            if boundary and (found := boundary.find(window)):
+                end, start, records = found
+                yield Block(offset, end, number, records)
+                window, offset, number = window[start:] + file.read(block_bytes), offset + start, number + records
+                continue
+            starts, ends, end = _record_bounds(window)
+            if end is not None:
+                break
+            if len(starts) > 1:
+                last = int(starts[-1])
+                text = window[:last].rstrip(_SPACE)
+                if not text.endswith(b","):
+                    yield Block(offset, last + 1, number, len(starts), is_whole=False)
+                    return
+                records = _count_elements(text[:-1]) or len(starts) - 1
+                yield Block(offset, len(text) - 1, number, records)
+                boundary = _Boundary.between(window, int(ends[0]), int(starts[1]))
+                window, offset, number = window[last:], offset + last, number + records
+            # The chunk is at least as long as the window, so that a long record is examined only a few times.
+            chunk = file.read(max(block_bytes, len(window)))
+            if not chunk or len(window) > 4 * MAX_RECORD_CHARS:
+                yield Block(offset, len(window), number, 1, is_whole=False)
                 return
-            records = _elements(text[:-1]) or len(starts) - 1
-            yield Block(offset, len(text) - 1, number, records)
-            seam = _Seam.between(window, int(ends[0]), int(starts[1]))
-            window, offset, number = window[last:], offset + last, number + records
-        # At least as much is read as is waiting, so that a long record is looked at again only a few times.
-        chunk = file.read(max(block_bytes, len(window)))
-        if not chunk or len(window) > 4 * MAX_RECORD_CHARS:
-            yield Block(offset, len(window), number, 1, is_whole=False)
-            return
-        window += chunk
-    if window[:end].strip(_SPACE):
-        yield Block(offset, end, number, _elements(window[:end]) or len(starts))
-    if window[end + 1 :].strip(_SPACE) or any(chunk.strip(_SPACE) for chunk in iter(lambda: file.read(1 << 20), b"")):
-        _say_what_is_wrong(path)
+            window += chunk
+        if window[:end].strip(_SPACE):
+            yield Block(offset, end, number, _count_elements(window[:end]) or len(starts))
+        rest = itertools.chain([window[end + 1 :]], iter(lambda: file.read(1 << 20), b""))
+        if any(chunk.strip(_SPACE) for chunk in rest):
+            _raise_error(path)
 
 
-class _Seam(NamedTuple):
-    """What a place between two records looks like: the last bytes of one, the comma, the first bytes of the other."""
+class _Boundary(NamedTuple):
+    """The text between two records: the last bytes of one, the comma, and the first bytes of the other.
+
+    Attributes:
+        text: Bytes to search for.
+        tail: Number of these bytes that belong to the first record.
+        gap: Number of bytes between the two records.
+    """
 
     text: bytes
     tail: int
     gap: int
 
     @classmethod
-    def between(cls, window: bytes, end: int, start: int) -> "_Seam | None":
-        """That between a record that ends before `end` and one that begins at `start`; None: other values are there."""
+    def between(cls, window: bytes, end: int, start: int) -> "_Boundary | None":
+        """Returns the boundary between two records; None if `end` and `start` have other values between them."""
         if window[end:start].strip(_SPACE) != b",":
             return None
         first = end - _TAIL
         return cls(window[first : start + _HEAD], end - first, start - end)
 
     def find(self, window: bytes) -> tuple[int, int, int] | None:
-        """Where to cut a window that begins with a record.
+        """Finds a boundary in the second half of a window that starts with a record.
 
         Returns:
-            Where the last record before the cut ends, where the next one begins, and the number of records before it;
-            None: there is no such place in the second half of the window.
+            The end of the record before the boundary, the start of the one after it, and the number of records before
+            it; None if there is no boundary.
         """
         place = window.rfind(self.text, len(window) // 2)
         if place < 0:
             return None
         end = place + self.tail
-        records = _elements(window[:end])
+        records = _count_elements(window[:end])
         return (end, end + self.gap, records) if records else None
 
 
-def _elements(text: bytes) -> int:
-    """How many values stand between the brackets of a list; 0, too, where something else does."""
+def _count_elements(text: bytes) -> int:
+    """Returns the number of elements of a list without its brackets; 0 if it is malformed."""
     try:
         return len(_ELEMENTS.decode(as_list(text)))
-    except NO_JSON:
+    except BAD_JSON:
         return 0
 
 
-def _records(window: bytes) -> tuple[np.ndarray, np.ndarray, int | None]:
-    """Of a piece of a list: where its objects and lists start and end, and where the list itself ends, if it does."""
+def _record_bounds(window: bytes) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Returns the starts and ends of the objects and lists in a part of a list, and the end of the list or None."""
     if b"\\" in window:
         window = _ESCAPE.sub(b"__", window)
     kinds = np.frombuffer(window.translate(_KINDS), np.uint8)
@@ -164,65 +165,53 @@ def _records(window: bytes) -> tuple[np.ndarray, np.ndarray, int | None]:
     return places[starts], places[ends] + 1, end
 
 
-def _say_what_is_wrong(path: Path) -> NoReturn:
+def _raise_error(path: Path) -> NoReturn:
     for _ in read_array(path):
         pass
-    raise AssertionError(f"{path}: the list was cut in a wrong place")
+    raise AssertionError(f"{path}: the list was divided in a wrong place")
 
 
-def read_block(path: Path, block: Block) -> list[Placed]:
-    """The records of a block, and where each stands in the file.
+def read_block(path: Path, block: Block) -> list[Element]:
+    """Returns the records of a block.
 
     Raises:
-        UserError: it is not JSON; the message gives file, byte and what is wrong there.
+        UserError: The block is not valid JSON; the message names the file, the byte and the error.
     """
     with path.open("rb") as file:
         file.seek(block.offset)
-        rest = read_list(_List(file), path, BLOCK_BYTES, byte=block.offset - 1, number=block.number)
+        records = read_rest(file, path, BLOCK_BYTES, offset=block.offset, number=block.number)
         end = block.offset + block.length
-        return list(itertools.takewhile(lambda placed: not block.is_whole or placed.offset < end, rest))
+        return list(itertools.takewhile(lambda record: not block.is_whole or record.offset < end, records))
 
 
 def read_text(path: Path, block: Block) -> bytes | None:
-    """A block as a list of its own in UTF-8, which may be no JSON; None: `read_block` says what is wrong with it."""
+    """Returns a block as a JSON list, unchecked except for UTF-8, or None if only `read_block` can report the error."""
     if not block.is_whole:
         return None
     with path.open("rb") as file:
         file.seek(block.offset)
         text = as_list(file.read(block.length))
     with contextlib.suppress(UnicodeDecodeError):
-        # `msgspec` does not look at what it passes over.
+        # `msgspec` does not check the encoding of fields that it skips.
         return text if text.isascii() or text.decode() else None
     return None
 
 
-def places(text: bytes) -> list[tuple[int, int]]:
-    """Where the elements of a list begin, and their lengths.
+def element_spans(text: bytes) -> list[tuple[int, int]]:
+    """Returns the start and the length of each element of a JSON list.
 
     Raises:
-        NO_JSON: it is no list.
+        BAD_JSON: The text is not a list.
     """
-    found, end = [], 1
+    spans, end = [], 1
     for element in _ELEMENTS.decode(text):
-        # Between the last one's end and this one are white space and a comma, neither of which it begins with.
+        # Only white space and a comma precede the element, and it starts with neither.
         start, length = text.find(element, end), len(memoryview(element))
-        found.append((start, length))
+        spans.append((start, length))
         end = start + length
-    return found
+    return spans
 
 
 def as_list(text: bytes) -> bytes:
-    """What stands between the brackets of a list, with them."""
+    """Adds the brackets of a list."""
     return b"[" + text + b"]"
-
-
-class _List:
-    """The rest of a file, to be read as a list of its own."""
-
-    def __init__(self, file: BinaryIO):
-        self._file, self._opening = file, b"["
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, the opening bracket first."""
-        opening, self._opening = self._opening, b""
-        return opening or self._file.read(size)

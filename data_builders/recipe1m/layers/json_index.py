@@ -1,4 +1,4 @@
-"""Finds the records of a long JSON list by their id."""
+"""Finds the records of a JSON list by id."""
 
 import contextlib
 import functools
@@ -13,12 +13,19 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import save_array
 from data_builders.recipe1m.layers.json_array import loads
-from data_builders.recipe1m.layers.json_blocks import NO_JSON, Block, places, read_block, read_blocks, read_text
+from data_builders.recipe1m.layers.json_blocks import (
+    BAD_JSON,
+    Block,
+    element_spans,
+    read_block,
+    read_blocks,
+    read_text,
+)
 from data_builders.recipe1m.recipes import NO_ID, id_numbers
 
 
 class _Head(msgspec.Struct, gc=False):
-    """What an index needs of a record."""
+    """The id of a record, unchecked."""
 
     id: Any = None
 
@@ -27,20 +34,20 @@ _HEADS = msgspec.json.Decoder(list[_Head])
 
 
 class ArrayIndex:
-    """Where each record of a JSON list stands, by its id: 24 bytes a record, whatever its length.
+    """Offsets and lengths of the records of a JSON list, by id; 24 bytes per record.
 
     Args:
-        path: the file.
-        store: a file to keep the index in, which is then mapped and not held in memory; processes that are handed
-            the index share it.
-        run: does the reading: `map`, or a parallel one that keeps the order.
+        path: JSON file.
+        store: File to keep the index in, memory-mapped and shared with processes that receive the index. None keeps it
+            in memory.
+        run: Function that reads the blocks: `map`, or a parallel one that keeps the order.
 
     Attributes:
-        unusable: records without an id of 10 hex digits.
-        repeated: records whose id an earlier record has; the earliest is the one that is found.
+        unusable: Number of records without an id of 10 hex digits.
+        repeated: Number of records that repeat an earlier id; the first record with an id is found.
 
     Raises:
-        UserError: the file is not a JSON list.
+        UserError: The file is not a JSON list.
     """
 
     def __init__(
@@ -49,7 +56,7 @@ class ArrayIndex:
         store: Path | None = None,
         run: Callable[[Callable, Iterable[Block]], Iterator] = map,
     ):
-        self._path = path
+        self._path, self._store = path, store
         self._file: BinaryIO | None = None
         pieces = list(run(functools.partial(_index_block, path), read_blocks(path)))
         rows = np.concatenate([np.empty((0, 3), np.uint64), *pieces])
@@ -62,42 +69,38 @@ class ArrayIndex:
         if store:
             save_array(store, self._rows)
             self._rows = np.load(store, mmap_mode="r")
-        self._store = store
 
     def find(self, number: int) -> Any | None:
-        """The value of the first record with an id, given as a number, read from the file; None where there is none."""
+        """Returns the value of the first record with an id, given as a number, or None."""
         (text,) = self.find_all(np.array([number], np.uint64))
         return None if text is None else self.value(text)
 
     def find_all(self, numbers: np.ndarray) -> list[bytes | None]:
-        """The texts of the first records with these ids, (ids,) uint64; None where there is none."""
-        known, offsets, lengths = np.asarray(self._rows)
-        rows = np.minimum(np.searchsorted(known, numbers), max(len(known) - 1, 0))
-        found: list[bytes | None] = [None] * len(numbers)
-        (at,) = np.nonzero(known[rows] == numbers) if len(known) else (np.empty(0, np.int64),)
-        rows = rows[at]
-        for place, offset, length in zip(at.tolist(), offsets[rows].tolist(), lengths[rows].tolist(), strict=True):
-            found[place] = self._read(offset, length)
-        return found
+        """Returns the JSON texts of the first records with the given ids, (ids,) uint64; None for a missing one."""
+        ids, offsets, lengths = np.asarray(self._rows)
+        texts: list[bytes | None] = [None] * len(numbers)
+        if len(ids):
+            self._file = self._file or self._path.open("rb")
+            rows = np.minimum(np.searchsorted(ids, numbers), len(ids) - 1)
+            (found,) = np.nonzero(ids[rows] == numbers)
+            spans = zip(offsets[rows[found]].tolist(), lengths[rows[found]].tolist(), strict=True)
+            for place, (offset, length) in zip(found.tolist(), spans, strict=True):
+                texts[place] = os.pread(self._file.fileno(), length, offset)
+        return texts
 
     def value(self, text: bytes) -> Any:
-        """The value of a record's text.
+        """Decodes the text of a record.
 
         Raises:
-            UserError: it is no JSON, though it was when the index was made.
+            UserError: The text is not valid JSON, although it was when the file was indexed.
         """
         try:
             return loads(text)
         except (ValueError, RecursionError):
             raise UserError(f"{self._path} was changed while it was being read; run again") from None
 
-    def _read(self, offset: int, length: int) -> bytes:
-        if self._file is None:
-            self._file = self._path.open("rb")
-        return os.pread(self._file.fileno(), length, offset)
-
     def close(self) -> None:
-        """Closes the file; it is opened again when it is needed."""
+        """Closes the file."""
         if self._file:
             self._file.close()
             self._file = None
@@ -112,13 +115,13 @@ class ArrayIndex:
 
 
 def _index_block(path: Path, block: Block) -> np.ndarray:
-    """(records, 3) uint64: id as a number, offset and length of each record."""
+    """Returns (records, 3) uint64: id as a number, byte offset and length of each record."""
     if text := read_text(path, block):
-        with contextlib.suppress(*NO_JSON):
+        with contextlib.suppress(*BAD_JSON):
             ids = id_numbers([head.id for head in _HEADS.decode(text)])
-            at = np.array(places(text), np.uint64).reshape(-1, 2)
-            return np.column_stack([ids, at[:, 0] + np.uint64(block.offset - 1), at[:, 1]])
-    placed = read_block(path, block)
-    ids = id_numbers([record.value.get("id") if isinstance(record.value, dict) else None for record in placed])
-    at = np.array([(record.offset, record.length) for record in placed], np.uint64).reshape(-1, 2)
-    return np.column_stack([ids, at])
+            spans = np.array(element_spans(text), np.uint64).reshape(-1, 2)
+            return np.column_stack([ids, spans[:, 0] + np.uint64(block.offset - 1), spans[:, 1]])
+    records = read_block(path, block)
+    ids = id_numbers([record.value.get("id") if isinstance(record.value, dict) else None for record in records])
+    spans = np.array([(record.offset, record.length) for record in records], np.uint64).reshape(-1, 2)
+    return np.column_stack([ids, spans])

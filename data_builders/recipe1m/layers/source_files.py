@@ -1,9 +1,9 @@
-"""The files of a download that decide what a conversion gives, besides the photos."""
+"""The files of a download, besides the photos, that affect a conversion."""
 
 import hashlib
 from pathlib import Path
 
-from data_builders.file_errors import is_there
+from data_builders.file_errors import file_exists
 from data_builders.recipe1m.layers.reading import Layers
 from data_builders.recipe1m.options import Options
 
@@ -11,24 +11,24 @@ _LISTS = ("remove1M.txt", "food101_classes_renamed.txt")
 
 
 def vocabulary_file(source: Path, options: Options) -> Path | None:
-    """The vectors to use: those that were asked for, or else the download's; None: train them."""
-    return options.vocab or _first_there(source / "vocab.bin", source / "vocab.pkl")
+    """Returns the given vocabulary, or else the download's; None if word vectors are to be trained."""
+    return options.vocab or _first_existing(source / "vocab.bin", source / "vocab.pkl")
 
 
 def classes_file(source: Path, options: Options) -> Path | None:
-    """The classes to use: those that were asked for, or else the download's; None: make them from the titles."""
-    return options.classes or _first_there(source / "classes1M.pkl")
+    """Returns the given file of classes, or else the download's; None if classes are derived from the titles."""
+    return options.classes or _first_existing(source / "classes1M.pkl")
 
 
 def fingerprint(source: Path, options: Options) -> dict[str, str]:
-    """SHA-256 of each file but photos that decides what a conversion of `source` gives."""
+    """Returns the SHA-256 of each file, except photos, that affects a conversion of `source`."""
     files = {path.name: path for path in (*Layers.files(source), *(source / name for name in _LISTS))}
     files |= {"the vocabulary": vocabulary_file(source, options), "the file of classes": classes_file(source, options)}
     return digests(files)
 
 
 def digests(files: dict[str, Path | None]) -> dict[str, str]:
-    """SHA-256 of those files that are there."""
+    """Returns the SHA-256 of the files that exist."""
     found = {}
     for name, path in files.items():
         if path and path.is_file():
@@ -37,5 +37,5 @@ def digests(files: dict[str, Path | None]) -> dict[str, str]:
     return found
 
 
-def _first_there(*paths: Path) -> Path | None:
-    return next((path for path in paths if is_there(path)), None)
+def _first_existing(*paths: Path) -> Path | None:
+    return next((path for path in paths if file_exists(path)), None)

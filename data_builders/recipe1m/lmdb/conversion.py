@@ -19,7 +19,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
 from adamine_jax.recipes import decoding
 from adamine_jax.recipes.words import FIRST_WORD_ID
-from data_builders.file_errors import is_there
+from data_builders.file_errors import file_exists
 from data_builders.recipe1m import filters
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.duplicates import content_digest
@@ -56,7 +56,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
     if options.vocab:
         return options.vocab
     for suffix in ("bin", "pkl", "txt"):
-        if is_there(path := source / f"vocab.{suffix}"):
+        if file_exists(path := source / f"vocab.{suffix}"):
             return path
     raise UserError(
         f"{source}: data_lmdb stores ingredient ids without their words; give the vocabulary it was built with as "
@@ -66,7 +66,7 @@ def vocabulary_file(source: Path, options: Options) -> Path:
 
 def text_file(source: Path) -> Path | None:
     """Returns the `layer1.json` with the recipes' texts, in `source` or in AdaMine's subfolder, or None."""
-    return next(filter(is_there, (source / "layer1.json", source / "recipe1M" / "layer1.json")), None)
+    return next(filter(file_exists, (source / "layer1.json", source / "recipe1M" / "layer1.json")), None)
 
 
 def check_files(source: Path) -> None:

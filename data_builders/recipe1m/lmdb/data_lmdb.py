@@ -104,7 +104,7 @@ class Partition(dict[str, Environment]):
             try:
                 identity = self["ids"].text(number)
                 first, count = self["rbps"].integer(number, 1) - 1, self["rlens"].integer(number, 0)
-                if count > sentences.MOST:
+                if count > sentences.MAX_SENTENCES:
                     yield Sentences(identity, None, sentences.TOO_MANY)
                     continue
                 vectors = [self.vector(row) for row in range(first, first + count)]

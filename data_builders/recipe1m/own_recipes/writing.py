@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import Draft
-from data_builders.file_errors import told_in_one_line
+from data_builders.file_errors import os_errors_reported
 from data_builders.json_list import JsonList
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.layers.markup import shown
@@ -45,7 +45,7 @@ def new_folder(out: Path, *, overwrite: bool) -> Generator[Path]:
     """
     out = Path(os.path.realpath(out))
     busy = f"another import is writing {out}; wait for it or choose another --out"
-    with told_in_one_line(out):
+    with os_errors_reported(out):
         _check(out, overwrite=overwrite)
         with workplace(out.parent / f".{out.name}.incomplete", out, out=out, busy=busy) as folder:
             (folder / "download").mkdir()

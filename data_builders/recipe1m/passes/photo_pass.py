@@ -1,4 +1,4 @@
-"""What a recipe's photos decide: done by whichever thread or machine is free."""
+"""Decodes the photos of recipes and decides on the split of each recipe."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,44 +7,44 @@ from adamine_jax.recipes.decoding import JPEG_QUALITY
 from data_builders.recipe1m.passes import photos
 from data_builders.recipe1m.passes.photo_places import Listed
 from data_builders.recipe1m.passes.photos import Photo
-from data_builders.recipe1m.passes.text_pass import Encoded, Fate
+from data_builders.recipe1m.passes.text_pass import Encoded, Outcome
 
 TEXT = "text"
-"""The split of the recipes without photos."""
+"""Split of the recipes without photos."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadPhotos:
-    """The photos of a recipe that are used, those that cannot be read among them.
+    """Loads the photos of a recipe, including those that cannot be read.
 
     Attributes:
-        shorter_side: of a photo once it is made small, in pixels.
-        quality: of the JPEG that it becomes.
+        shorter_side: Length of the shorter side of a reduced photo, in pixels.
+        quality: JPEG quality of a reduced photo.
     """
 
     shorter_side: int
     quality: int = JPEG_QUALITY
 
-    def __call__(self, encoded: Encoded) -> list[Photo]:
-        return [self.one(listed) for listed in encoded.images]
+    def __call__(self, recipe: Encoded) -> list[Photo]:
+        return [self.one(listed) for listed in recipe.images]
 
     def one(self, listed: Listed) -> Photo:
-        """One of them."""
+        """Loads one photo."""
         return photos.load_photo(listed, self.shorter_side, self.quality)
 
 
-def has_files(fate: Fate) -> bool:
-    """Whether there are photos to be read."""
-    return isinstance(fate, Encoded) and any(listed.path for listed in fate.images)
+def has_files(outcome: Outcome) -> bool:
+    """Returns whether there are photos to read."""
+    return isinstance(outcome, Encoded) and any(listed.path for listed in outcome.images)
 
 
 def split_of(recipe: Encoded, loaded: Sequence[Photo], without_photos: bool) -> str | None:
-    """The split that a recipe belongs to; None: it has no readable photo, and needs one."""
+    """Returns the split of a recipe, or None if it needs a readable photo and has none."""
     if any(photo.is_readable for photo in loaded):
         return recipe.partition
     return TEXT if without_photos else None
 
 
 def small_files(loaded: Sequence[Photo]) -> list[tuple[str, bytes]]:
-    """Ids and small files of the photos that can be read."""
+    """Returns the ids and the reduced JPEG files of the readable photos."""
     return [(photo.id, photo.jpeg) for photo in loaded if photo.jpeg is not None]

@@ -1,6 +1,6 @@
-"""Photos, read and made small by several threads.
+"""Reads and reduces photos in several threads.
 
-A photo that cannot be read is a fact about the download, not an error: it is named in the report and left out.
+A photo that cannot be read is not an error: it is left out and reported.
 """
 
 import collections
@@ -19,20 +19,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK, AHEAD = 8, 4
-"""A thread takes so many items at once; so many times that are taken for each thread before the first is yielded."""
+"""Number of items that a thread takes at once, and number of such chunks per thread taken before the first result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo a recipe lists.
+    """A photo that a recipe lists.
 
     Attributes:
-        id: as layer 2 has it.
-        jpeg: the small JPEG file, or None when the photo cannot be used (or stayed where it was made small).
-        problem: why it cannot be used; empty: it can.
-        size: width and height in pixels before it was made small, upright.
-        format: of the file it was read from, as Pillow calls it ("JPEG", "PNG", ...).
-        digest: of the small JPEG file.
+        id: Image id in layer 2.
+        jpeg: Reduced JPEG file, or None if the photo cannot be used or the file stayed on a worker machine.
+        problem: Reason why the photo cannot be used; empty if it can.
+        size: Width and height of the upright original in pixels.
+        format: Format of the original, as Pillow names it ("JPEG", "PNG", ...).
+        digest: Digest of the reduced JPEG file.
     """
 
     id: str
@@ -44,12 +44,12 @@ class Photo:
 
     @property
     def is_readable(self) -> bool:
-        """Whether it can be used."""
+        """Whether the photo can be used."""
         return not self.problem
 
 
 def load_photo(listed: Listed, shorter_side: int, quality: int = JPEG_QUALITY) -> Photo:
-    """Reads a photo and makes it small; never raises for a bad one."""
+    """Reads and reduces a photo; returns a `Photo` with a problem if it cannot be read."""
     if listed.problem:
         return Photo(listed.id, problem=listed.problem)
     try:
@@ -64,24 +64,23 @@ def load_photo(listed: Listed, shorter_side: int, quality: int = JPEG_QUALITY) -
 def map_in_order(
     function: Callable[[Any], R], items: Iterable[T], workers: int, wanted: Callable[[T], bool] = lambda _: True
 ) -> Iterator[tuple[T, R | None]]:
-    """Yields (item, function(item)) in the order of `items`, computed by threads that run a little ahead.
+    """Yields (item, function(item)) in order, computed by threads that run a little ahead.
 
-    Threads, not processes: decoders work outside the interpreter lock, so they use all cores, and there is nothing to
-    pickle, to fork beside TensorFlow's threads, or to import again.
+    Threads suffice because image decoders release the interpreter lock, and they need no pickling and no fork.
 
     Args:
-        function: what to do with an item.
-        items: taken `CHUNK` by `CHUNK`, `AHEAD` chunks for each thread before they are yielded.
-        workers: threads.
-        wanted: items for which it is false keep their place in the order, with None for a result.
+        function: Function to call.
+        items: Items; `AHEAD` chunks of `CHUNK` items per thread are taken in advance.
+        workers: Number of threads.
+        wanted: Predicate. Items for which it is false are yielded with None.
     """
     items = iter(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="photos") as pool:
         ahead: collections.deque[tuple[list[T], list[bool], Future | None]] = collections.deque()
 
-        def first() -> Iterator[tuple[T, R | None]]:
-            chunk, are_wanted, done = ahead.popleft()
-            results = iter(done.result() if done else ())
+        def first_chunk() -> Iterator[tuple[T, R | None]]:
+            chunk, are_wanted, future = ahead.popleft()
+            results = iter(future.result() if future else ())
             for item, is_wanted in zip(chunk, are_wanted, strict=True):
                 yield item, next(results) if is_wanted else None
 
@@ -94,10 +93,10 @@ def map_in_order(
                 work = list(itertools.compress(chunk, are_wanted))
                 ahead.append((chunk, are_wanted, pool.submit(run, work) if work else None))
                 if len(ahead) >= AHEAD * workers:
-                    yield from first()
+                    yield from first_chunk()
             while ahead:
-                yield from first()
+                yield from first_chunk()
         finally:
-            for _, _, done in ahead:
-                if done:
-                    done.cancel()
+            for _, _, future in ahead:
+                if future:
+                    future.cancel()

@@ -1,4 +1,4 @@
-"""What the text alone says about each record of layer 1, block by block: done by whichever process is free."""
+"""Processes the text of layer 1 block by block, in worker processes."""
 
 import collections
 import dataclasses
@@ -14,12 +14,13 @@ from data_builders.recipe1m.classes import title_tokens
 from data_builders.recipe1m.duplicates import text_digest
 from data_builders.recipe1m.layers.json_blocks import Block
 from data_builders.recipe1m.layers.reading import Layers
+from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.passes.photo_places import Listed, find_photo
 from data_builders.recipe1m.recipes import Recipe, Unusable
 
 
-class Named(NamedTuple):
-    """What a report says of a recipe."""
+class Label(NamedTuple):
+    """The fields of a recipe that identify it in a report."""
 
     id: str
     title: str
@@ -27,7 +28,7 @@ class Named(NamedTuple):
 
 
 class Dropped(msgspec.Struct, tag=True, array_like=True, gc=False):
-    """A recipe that is left out without a look at its photos."""
+    """A recipe that is dropped because of its text."""
 
     id: str
     title: str
@@ -36,20 +37,20 @@ class Dropped(msgspec.Struct, tag=True, array_like=True, gc=False):
 
 
 class Encoded(msgspec.Struct, tag=True, array_like=True, gc=False):
-    """A recipe that passed the filter.
+    """A recipe that passed the text filters.
 
     Attributes:
-        id, title, partition: as those of a `Recipe`.
-        images: the photos that it lists, as many as are used.
-        images_beyond: how many more it lists.
-        record: JSON of what is stored of it, but for its photos and perhaps its class.
-        ingredient_lines: how many it has.
-        known_ingredients: how many of its ingredients the vocabulary has.
-        sentence_lengths: words of each instruction.
-        unknown_words: words of the instructions that the vocabulary lacks.
-        names: how many ingredient names that are not empty were detected; None: its ingredients were not.
-        unknown_names: those that the vocabulary lacks.
-        text_digest: of its text, see `duplicates.text_digest`.
+        id, title, partition: As in `Recipe`.
+        images: Listed photos that are used.
+        images_beyond: Number of further listed photos.
+        record: Fields of the record as JSON, except for photos and, usually, the class.
+        ingredient_lines: Number of ingredient lines.
+        known_ingredients: Number of ingredients that are in the vocabulary.
+        sentence_lengths: Number of words of each instruction.
+        unknown_words: Words of the instructions that are not in the vocabulary.
+        names: Number of detected, non-empty ingredient names, or None if det_ingrs.json does not contain the recipe.
+        unknown_names: Ingredient names that are not in the vocabulary.
+        text_digest: Digest of the text, see `duplicates.text_digest`.
     """
 
     id: str
@@ -67,119 +68,114 @@ class Encoded(msgspec.Struct, tag=True, array_like=True, gc=False):
     text_digest: int
 
 
-Fate = Encoded | Dropped | Unusable
+Outcome = Encoded | Dropped | Unusable
 
 
-class Decided(msgspec.Struct, array_like=True, gc=False):
-    """What becomes of the records of a block, and the tokens of the titles that count for the classes, if they do."""
+class BlockOutcomes(msgspec.Struct, array_like=True, gc=False):
+    """The outcome of each record of a block, and the title tokens of each that counts for the classes."""
 
-    fates: list[Fate]
+    outcomes: list[Outcome]
     tokens: list[list[str]]
 
-    def __reduce__(self) -> tuple[Callable[[bytes], "Decided"], tuple[bytes]]:
-        # Measured: 0.4 of the time that pickle takes to write so many small things, and half of it to read them.
-        return _decided, (msgspec.msgpack.encode(self),)
+    def __reduce__(self) -> tuple[Callable[[bytes], "BlockOutcomes"], tuple[bytes]]:
+        # Measured: 0.4 of pickle's time to encode so many small objects, and half of its time to decode them.
+        return _decode_outcomes, (msgspec.msgpack.encode(self),)
 
 
-_DECIDED = msgspec.msgpack.Decoder(Decided)
+_OUTCOMES = msgspec.msgpack.Decoder(BlockOutcomes)
 
 
-def _decided(text: bytes) -> Decided:
-    return _DECIDED.decode(text)
+def _decode_outcomes(data: bytes) -> BlockOutcomes:
+    return _OUTCOMES.decode(data)
 
 
 @dataclasses.dataclass(frozen=True)
-class ReadWords:
-    """What word2vec is to read: the records, of each the sentences, a line each, and the counts of all words.
+class CollectSentences:
+    """Collects the training sentences of word2vec.
 
-    Attributes:
-        layers: the download.
-        split_names: see `words.training_sentences`.
+    Returns the records of a block, the sentences of each as lines of text, and the counts of all words.
     """
 
     layers: Layers
     split_names: bool
 
-    def __call__(self, block: Block) -> tuple[list[Named | Unusable], list[str], collections.Counter[str]]:
+    def __call__(self, block: Block) -> tuple[list[Label | Unusable], list[str], collections.Counter[str]]:
         records, texts, counts = [], [], collections.Counter()
-        for record in self.layers.read(block, _not_for_training):
-            text = []
+        for record in self.layers.read(block, _label_unless_train):
+            lines = []
             if isinstance(record, Recipe):
                 for sentence in words.training_sentences(
                     record.names, record.valid, record.instructions, split_names=self.split_names
                 ):
                     counts.update(sentence)
                     if sentence:
-                        text.append(" ".join(sentence) + "\n")
-                record = Named(record.id, record.title, record.partition)
+                        lines.append(" ".join(sentence) + "\n")
+                record = Label(record.id, record.title, record.partition)
             records.append(record)
-            texts.append("".join(text))
+            texts.append("".join(lines))
         return records, texts, counts
 
 
-def _not_for_training(recipe: Recipe) -> Named | None:
-    return None if recipe.partition == "train" else Named(recipe.id, recipe.title, recipe.partition)
+def _label_unless_train(recipe: Recipe) -> Label | None:
+    return None if recipe.partition == "train" else Label(recipe.id, recipe.title, recipe.partition)
 
 
 @dataclasses.dataclass(frozen=True)
-class Decide:
-    """What becomes of each record of a block.
+class FilterAndEncode:
+    """Decides on each record of a block and encodes the recipes that pass the text filters.
 
     Attributes:
-        layers: the download.
-        ids: word → id.
-        unknown_id: of every other word.
-        removed: ids that are left out.
-        partitions: those that are converted.
-        without_photos: recipes without photos stay, if the rest of the filter lets them.
-        split_unknown: see `words.ingredient_ids`.
-        photos: the folder with the photos.
-        images_per_recipe: so many of those that it lists, the first ones, are used.
+        layers: Layers of the download.
+        ids: Id of each word.
+        unknown_id: Id of all other words.
+        removed: Ids of the recipes to drop.
+        photos: Folder of the photos.
+        options: Options of the conversion.
     """
 
     layers: Layers
     ids: dict[str, int]
     unknown_id: int
     removed: frozenset[str]
-    partitions: tuple[str, ...]
-    without_photos: bool
-    split_unknown: bool
     photos: Path
-    images_per_recipe: int
+    options: Options
 
-    def __call__(self, block: Block) -> Decided:
-        records = self.layers.read(block, self._dropped)
-        fates = [self._fate(record) if isinstance(record, Recipe) else record for record in records]
+    def __call__(self, block: Block) -> BlockOutcomes:
+        records = self.layers.read(block, self._drop)
+        outcomes = [self._encode(record) if isinstance(record, Recipe) else record for record in records]
         tokens = [
-            title_tokens(fate.title) if not isinstance(fate, Unusable) and fate.partition == "train" else []
-            for fate in fates
+            title_tokens(outcome.title) if not isinstance(outcome, Unusable) and outcome.partition == "train" else []
+            for outcome in outcomes
         ]
-        return Decided(fates, tokens)
+        return BlockOutcomes(outcomes, tokens)
 
-    def _dropped(self, recipe: Recipe) -> Dropped | None:
-        """What becomes of a recipe that is left out, whatever its ingredients are."""
-        reason = filters.NOT_ASKED_FOR if recipe.partition not in self.partitions else None
-        reason = reason or filters.reason_to_drop(recipe, self.removed, self.without_photos)
+    def _drop(self, recipe: Recipe) -> Dropped | None:
+        """Applies the filters that do not depend on the ingredients."""
+        if recipe.partition not in self.options.wanted_partitions:
+            reason = filters.NOT_ASKED_FOR
+        else:
+            reason = filters.reason_to_drop(recipe, self.removed, self.options.without_photos)
         return Dropped(recipe.id, recipe.title, recipe.partition, reason) if reason else None
 
-    def _fate(self, recipe: Recipe) -> Encoded | Dropped:
+    def _encode(self, recipe: Recipe) -> Encoded | Dropped:
         ingredient_ids = words.ingredient_ids(recipe.names, self.ids)
         if reason := filters.many_ingredients(ingredient_ids):
             return Dropped(recipe.id, recipe.title, recipe.partition, reason)
-        if self.split_unknown:  # after the filter: the words of a name do not make a recipe longer
+        if self.options.splits_unknown_ingredients:  # after the filter, which counts known names only
             ingredient_ids = words.ingredient_ids(recipe.names, self.ids, split_unknown=True)
         phrases = words.sure_phrases(recipe.names, recipe.valid)
         lines = [words.instruction_words(line, phrases) for line in recipe.instructions]
         sentences = [words.word_ids(line, self.ids, self.unknown_id) for line in lines]
-        of_lines = zip(lines, sentences, strict=True)
-        with_unknown = (line for line, sentence in of_lines if self.unknown_id in sentence)
+        with_unknown = (line for line, ids in zip(lines, sentences, strict=True) if self.unknown_id in ids)
         unknown_words = [word for line in with_unknown for word in line if word not in self.ids]
-        named = [name for name in recipe.names if name.strip()]  # an empty one names nothing that could be known
-        unknown_names = [name for name in named if words.ingredient_word(name) not in self.ids]
-        names = len(named) if recipe.names else None
-        used = recipe.images[: self.images_per_recipe]
-        images = [find_photo(self.photos, recipe.partition, image_id) for image_id in used]
-        return encode(recipe, ingredient_ids, sentences, unknown_words, names, unknown_names, images)
+        names = [name for name in recipe.names if name.strip()]
+        unknown_names = [name for name in names if words.ingredient_word(name) not in self.ids]
+        images = [
+            find_photo(self.photos, recipe.partition, image_id)
+            for image_id in recipe.images[: self.options.images_per_recipe]
+        ]
+        name_count = len(names) if recipe.names else None
+        return encode(recipe, ingredient_ids, sentences, unknown_words, name_count, unknown_names, images)
 
 
 def encode(
@@ -192,14 +188,14 @@ def encode(
     images: Sequence[Listed] = (),
     **fields: Any,
 ) -> Encoded:
-    """A recipe as it waits for its photos.
+    """Encodes a recipe.
 
     Args:
-        recipe: its texts.
-        ingredient_ids: the end mark is the last.
-        sentences: the word ids of its instructions.
-        unknown_words, names, unknown_names, images: see `Encoded`.
-        **fields: of the record, in addition.
+        recipe: Recipe to encode.
+        ingredient_ids: Ingredient ids, of which the last is the end mark.
+        sentences: Word ids of each instruction.
+        unknown_words, names, unknown_names, images: See `Encoded`.
+        **fields: Additional fields of the record.
     """
     lengths = [len(sentence) for sentence in sentences]
     record = {

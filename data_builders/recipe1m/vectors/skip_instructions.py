@@ -14,7 +14,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.recipes import PARTITIONS
-from data_builders.recipe1m.sentences import MOST, TOO_MANY, Sentences
+from data_builders.recipe1m.sentences import MAX_SENTENCES, TOO_MANY, Sentences
 from data_builders.recipe1m.vectors import torch7
 
 OUTSIDE = "recipes whose sentences are not all in the matrix"
@@ -58,7 +58,7 @@ class EncodingFiles:
         for name, first, count in zip(found.ids, found.first.tolist(), found.count.tolist(), strict=True):
             if first < 0 or count < 0 or first > rows - count:
                 yield Sentences(name, None, OUTSIDE)
-            elif count > MOST:
+            elif count > MAX_SENTENCES:
                 yield Sentences(name, None, TOO_MANY)
             else:
                 yield Sentences(name, found.vectors[first : first + count])

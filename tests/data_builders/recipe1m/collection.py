@@ -1,4 +1,4 @@
-"""Reads a converted collection the plain way: TFRecord framing by hand, then the protocol buffers."""
+"""Reads a converted collection independently: TFRecord framing by hand, then the protocol buffers."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def read_records(folder: Path, partition: str) -> list[dict]:
-    """The records of a partition as lists of bytes or numbers, in the order of the files."""
+    """Returns the records of a partition as lists of bytes or numbers, in the order of the files."""
     records = []
     for path in sorted(folder.glob(f"recipe1m-{partition}.tfrecord-*")):
         data = path.read_bytes()

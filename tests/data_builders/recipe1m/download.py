@@ -11,24 +11,24 @@ INSTRUCTIONS = ("Heat the olive oil.", "Fry the red onion, add salt!")
 
 
 def recipe_id(number: int) -> str:
-    """The id of the recipe with this number: 10 hex digits."""
+    """Returns the id of a recipe, 10 hex digits."""
     return f"{number:010x}"
 
 
 def photo_id(number: int) -> str:
-    """The id of a photo; photos of other numbers lie in other folders."""
+    """Returns the id of a photo; different numbers give different folders."""
     return f"{number * 0x1357:010x}"[::-1] + ".jpg"
 
 
 def jpeg(number: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A JPEG file in a colour of its own."""
+    """Returns a JPEG file whose colour depends on the number."""
     file = io.BytesIO()
     Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 80)).save(file, "JPEG")
     return file.getvalue()
 
 
 class Download:
-    """Records of the three layers and photos, to be changed at will before they are written."""
+    """Records of the three layers and photos, which can be changed before they are written."""
 
     def __init__(self):
         self.layer1: list = []
@@ -38,7 +38,7 @@ class Download:
         self.removed: list[str] | None = None
 
     def add(self, number: int, partition: str = "train", photos: int = 1, title: str | None = None, **fields) -> str:
-        """Adds a whole recipe with photos; `fields` replace those of layer 1. Returns its id."""
+        """Adds a recipe with photos, and returns its id; `fields` replace fields of layer 1."""
         identity = recipe_id(number)
         record = {
             "id": identity,
@@ -58,13 +58,13 @@ class Download:
         return identity
 
     def detect(self, identity: str, names, valid=None) -> None:
-        """Sets what det_ingrs.json says of a recipe."""
+        """Sets the record of a recipe in det_ingrs.json."""
         self.detected = [record for record in self.detected if record["id"] != identity]
         valid = [True] * len(names) if valid is None else valid
         self.detected.append({"valid": valid, "id": identity, "ingredients": [{"text": name} for name in names]})
 
     def write(self, folder: Path) -> Path:
-        """Writes the files; returns the folder."""
+        """Writes the files and returns the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, records in (("layer1", self.layer1), ("layer2", self.layer2), ("det_ingrs", self.detected)):
             (folder / f"{name}.json").write_text(json.dumps(records))

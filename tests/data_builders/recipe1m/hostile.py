@@ -1,4 +1,4 @@
-"""Records, texts and files that no download should hold, for Hypothesis to draw from."""
+"""Hypothesis strategies for malformed records, texts and files."""
 
 import io
 import json
@@ -30,7 +30,7 @@ values = st.sampled_from([*_NUMBERS, *_TEXTS, *_OTHERS, f'"{"long " * 20_000}"',
 """A value of any kind, as JSON."""
 
 BROKEN = ('"\n"', '"\0"', '"\\x"', '"\\u00"', "1E+", "0x10", "[1, 2", "'x'", "nul", "{1: 2}", "]", "[" * 100_000)
-"""What is no JSON, or nested too deeply to be read."""
+"""Texts that are not JSON or are nested too deeply."""
 
 
 _ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
@@ -38,7 +38,7 @@ _ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
 @st.composite
 def near(draw, value) -> str:
-    """JSON of something that is nearly this text or list."""
+    """JSON of a value similar to this text or list."""
     if isinstance(value, str):
         changes = (
             value + "\n",
@@ -62,7 +62,7 @@ def near(draw, value) -> str:
 
 @st.composite
 def records(draw, record: dict) -> str:
-    """A record as JSON: the given one, with fields replaced, taken away, repeated or added, or something else."""
+    """A record as JSON: the given one with fields replaced, removed, repeated or added, or another value."""
     if draw(st.integers(0, 9)) == 0:
         return draw(values)
     fields = [(name, json.dumps(value)) for name, value in record.items()]
@@ -89,7 +89,7 @@ def _saved(image: Image.Image, file_format: str, **options) -> bytes:
 
 
 def png(width: int, height: int, pixels: bytes = b"", depth: int = 1, colour: int = 0) -> bytes:
-    """A PNG file that announces a size, whatever its pixels are."""
+    """A PNG file whose header specifies a size that its pixels do not have."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -99,7 +99,7 @@ def png(width: int, height: int, pixels: bytes = b"", depth: int = 1, colour: in
 
 
 def tiff(width: int, height: int, compression: int = 1) -> bytes:
-    """A TIFF file of a hundred bytes of pixels that announces a size."""
+    """A TIFF file with a hundred bytes of pixels whose header specifies another size."""
     tags = ((256, width), (257, height), (258, 8), (259, compression), (262, 1), (273, 8), (277, 1), (278, height))
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*tags, (279, 100)))
     return b"II*\0" + struct.pack("<I", 108) + bytes(100) + struct.pack("<H", len(tags) + 1) + entries + bytes(4)
@@ -140,7 +140,7 @@ NO_FILES = {
     "link to a file outside": lambda path: os.symlink("/etc/passwd", path),
     "link to a device": lambda path: os.symlink("/dev/zero", path),
 }
-"""What makes something at a path that no photo may be read from."""
+"""Functions that create something other than a photo at a path."""
 
 IMAGE_IDS = (
     "../../../../etc/passwd",
@@ -155,7 +155,7 @@ IMAGE_IDS = (
 
 @st.composite
 def damaged(draw, data: bytes) -> bytes:
-    """A file with some bytes changed, taken away or added, or cut off."""
+    """A file with some bytes changed, removed or added, or truncated."""
     changed = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(changed) - 1, 0)))

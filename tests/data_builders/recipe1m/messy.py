@@ -1,4 +1,4 @@
-"""A download for the report: recipes and photos of many lengths and sizes, and some that are there twice."""
+"""A download for the report: recipes and photos of many lengths and sizes, some of them duplicated."""
 
 import io
 
@@ -13,7 +13,7 @@ PARTITIONS = ("train", "train", "train", "val", "test")
 
 
 def messy(recipes: int = 90) -> Download:
-    """Random recipes; every number is another photo, until some are copied."""
+    """Random recipes with different photos."""
     rng, download = np.random.default_rng(3), Download()
 
     def text(words: int) -> str:
@@ -44,7 +44,7 @@ def messy(recipes: int = 90) -> Download:
 
 
 def _photo(row: int, rng: np.random.Generator) -> bytes:
-    """Noise of a random size as a file of one of several formats; some are turned, some are broken."""
+    """Noise of a random size in one of several file formats, sometimes rotated or damaged."""
     width, height = rng.integers(20, 90, 2).tolist()
     image = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
     kind, options = "PNG" if row % 17 == 5 else "GIF" if row % 29 == 7 else "JPEG", {}

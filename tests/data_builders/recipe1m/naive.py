@@ -1,4 +1,4 @@
-"""Which recipes of a small download stay, found the plain way: whole files, one rule after the other."""
+"""An independent, simple implementation of the filter rules: whole files, one rule after the other."""
 
 import json
 import re
@@ -10,14 +10,14 @@ MOST_PHOTOS = 5
 
 
 def kept_and_dropped(source: Path, readable: set[str]) -> tuple[list[tuple[str, str]], Counter[str]]:
-    """The recipes that stay, and how many do not for which reason.
+    """Returns the kept recipes, and the number of dropped ones for each reason.
 
     Args:
-        source: the download; its recipes have few ingredients and instructions.
-        readable: ids of the photos that can be read.
+        source: Folder of a download whose recipes have few ingredients and instructions.
+        readable: Ids of the readable photos.
 
     Returns:
-        Id and partition of each recipe that stays, in order; and what is left out by the first words of its reason.
+        Id and partition of each kept recipe, in order, and the number of dropped ones by the first words of the reason.
     """
     layer1, layer2, detected = (_load(source / f"{name}.json") for name in ("layer1", "layer2", "det_ingrs"))
     removed = [line.lower() for line in (source / "remove1M.txt").read_text().split()][1:]

@@ -1,4 +1,4 @@
-"""A download with recipes on the right and on the wrong side of each rule, and the command that builds it."""
+"""A download with recipes on both sides of each filter rule, and the command that builds it."""
 
 from data_builders.recipe1m.__main__ import main
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
@@ -8,7 +8,7 @@ FEW_WORDS = ("--word-min-count", "1", "--word-dim", "8", "--word-epochs", "1")
 
 
 def planted() -> Download:
-    """Recipes on the right and on the wrong side of each rule."""
+    """Recipes on both sides of each filter rule."""
     download = Download()
     download.add(1, title="Apple pie", photos=3)
     download.add(2, title="Apple pie again", instructions=[{"text": "Stir."}] * 19)
@@ -36,5 +36,5 @@ def planted() -> Download:
 
 
 def run(*arguments) -> int:
-    """`python -m data_builders.recipe1m` with these arguments: its exit status."""
+    """Runs `python -m data_builders.recipe1m` and returns its exit status."""
     return main([str(argument) for argument in arguments])

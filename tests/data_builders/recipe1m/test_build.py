@@ -1,4 +1,4 @@
-"""What a build writes, and what `check` says of it."""
+"""Output of builds, and reports of `check`."""
 
 import io
 import json
@@ -142,7 +142,7 @@ def test_check_reports_on_a_collection_too_small_to_be_converted(tmp_path, capsy
     assert run("check", "--source", source) == 0
     printed = capsys.readouterr().out
     assert f"no photo listed in layer 2: {recipe_id(2)}" in printed
-    assert "note: it cannot be converted like this: too few words (0) appear 10 times or more" in printed
+    assert "note: a conversion would fail: too few words (0) occur 10 times or more" in printed
 
 
 def test_a_given_vocabulary_is_used(tmp_path):

@@ -1,4 +1,4 @@
-"""Builds where something is already: a collection, someone else's folder, another build, a killed one."""
+"""Builds into a place that contains a collection, other files, another build or a killed one."""
 
 import fcntl
 import io
@@ -65,7 +65,7 @@ def test_a_collection_from_before_an_option_is_known_again(source, built, tmp_pa
 def test_a_folder_of_someone_else_is_not_touched(source, tmp_path, capsys):
     (tmp_path / "recipe1m" / "1.0.0").mkdir(parents=True)
     assert run("--source", source, "--out", tmp_path) == 2
-    assert "is no collection of this command" in capsys.readouterr().err
+    assert "is not a collection of this command" in capsys.readouterr().err
 
 
 def test_a_build_that_fails_leaves_what_was_there(source, built, tmp_path, monkeypatch):

@@ -17,12 +17,12 @@ FOOD101 = "food101_classes_renamed.txt"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), "there is no such folder"),
+        (lambda folder: shutil.rmtree(folder), ": no such folder"),
         (lambda folder: (folder / "layer2.json").unlink(), "layer2.json is missing"),
         (lambda folder: (folder / "layer1.json").write_text('[{"id": "a", '), "broken JSON at byte 13"),
         (lambda folder: shutil.rmtree(folder / "images"), "no photo can be read"),
         (lambda folder: (folder / "layer2.json").write_text("[]"), "no recipe of"),
-        (lambda folder: (folder / "vocab.bin").write_text("no"), "vocab.bin: a word2vec file starts"),
+        (lambda folder: (folder / "vocab.bin").write_text("no"), "vocab.bin: a word2vec file must start"),
     ],
 )
 def test_a_download_that_cannot_be_used_is_one_line(tmp_path, capsys, change, message):
@@ -42,7 +42,7 @@ def test_what_is_there_and_is_no_file_is_not_taken_for_absent(tmp_path, capsys, 
     (folder / name).unlink(missing_ok=True)
     make(folder / name)
     assert run("check", "--source", folder, *FEW_WORDS) == 2
-    assert f"error: {folder / name}: is no file" in capsys.readouterr().err
+    assert f"error: {folder / name}: not a file" in capsys.readouterr().err
 
 
 def test_letters_of_ids_make_no_difference(tmp_path):
@@ -62,13 +62,13 @@ def test_letters_of_ids_make_no_difference(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--word-min-count", "1000"), "a small collection needs a smaller --word-min-count"),
+        (("--word-min-count", "1000"), "give a smaller --word-min-count"),
         (("--resize", "0"), "resize is 0"),
-        (("--jpeg-quality", "0"), "jpeg_quality is 0; it takes 1 to 100"),
-        (("--jpeg-quality", "101"), "jpeg_quality is 101; it takes 1 to 100"),
+        (("--jpeg-quality", "0"), "jpeg_quality is 0; it must be between 1 and 100"),
+        (("--jpeg-quality", "101"), "jpeg_quality is 101; it must be between 1 and 100"),
         (("--images-per-recipe", "0"), "images_per_recipe is 0"),
         (("--workers", "0"), "--workers is 0"),
-        (("--vocab", "absent.bin"), "there is no such file"),
+        (("--vocab", "absent.bin"), "absent.bin: no such file"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line(source, tmp_path, capsys, flags, message):
@@ -82,5 +82,5 @@ def test_an_absent_beam_is_one_line(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     monkeypatch.delitem(sys.modules, "data_builders.recipe1m.cluster", raising=False)
     assert run("--source", source, "--out", tmp_path / "out", "--beam-options=--runner=FlinkRunner") == 2
-    wanted = "error: --beam-options needs apache_beam, which is not installed: pip install 'adamine-jax[beam]'\n"
+    wanted = "error: this needs apache_beam, which is not installed: pip install 'adamine-jax[beam]'\n"
     assert capsys.readouterr().err == wanted

@@ -1,4 +1,4 @@
-"""`check --out`: the report of a build, without the build, whole or not at all."""
+"""`check --out` writes the report of a build, completely or not at all."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def test_an_older_report_is_replaced_and_so_is_an_empty_folder(flags, written, t
 def test_something_else_is_not_replaced_and_nothing_is_read_for_it(tmp_path, capsys, make):
     make(tmp_path / "out")
     assert run("check", "--source", tmp_path / "absent", "--out", tmp_path / "out") == 2
-    assert "there is something else than a report" in capsys.readouterr().err
+    assert "exists and is not a report" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -47,7 +47,7 @@ def test_bigrams_cross_titles_and_skip_stop_words():
 
 
 def corpus(**titles):
-    """title -> "ttvs": a recipe for each letter, of the partition it stands for."""
+    """Maps a title to letters such as "ttvs", one recipe per letter, in the partition that it abbreviates."""
     pairs = [(title.replace("_", " "), letter) for title, letters in titles.items() for letter in letters]
     return [title for title, _ in pairs], [{"t": "train", "v": "val", "s": "test"}[letter] for _, letter in pairs]
 

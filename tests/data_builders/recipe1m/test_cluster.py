@@ -1,4 +1,4 @@
-"""Photos and records by Apache Beam: the same collection, whoever made it."""
+"""Apache Beam writes the same collection as a build without it."""
 
 import pickle
 from pathlib import Path
@@ -34,7 +34,7 @@ def small_batches(monkeypatch):
 
 
 def files(source, out, *flags):
-    """The files of a collection: name -> bytes."""
+    """Builds a collection and returns the content of its files."""
     assert run("--source", source, "--out", out, "--class-min-train", "0", *FEW_WORDS, *flags) == 0
     assert [path.name for path in out.iterdir()] == ["recipe1m"]
     return {path.name: path.read_bytes() for path in (out / "recipe1m" / "1.0.0").iterdir()}
@@ -79,29 +79,29 @@ def test_several_shards_hold_the_same_records_in_the_same_order(tmp_path):
 
 def test_a_batch_that_is_done_twice_keeps_its_first_result(tmp_path):
     source = planted().write(tmp_path / "download")
-    fates = [Dropped("00000000aa", "", "train", "why")]
+    outcomes = [Dropped("00000000aa", "", "train", "why")]
     folder = tmp_path / "batch"
     folder.mkdir()
-    (folder / "recipes.pickle").write_bytes(pickle.dumps(fates))
+    (folder / "recipes.pickle").write_bytes(pickle.dumps(outcomes))
     (folder / "killed").mkdir()
     task = cluster._LoadBatch(LoadPhotos(256), source / "images", without_photos=False)
     task(str(folder))
-    first = (folder / "done" / "seen.pickle").stat().st_mtime_ns
+    first = (folder / "done" / "photos.pickle").stat().st_mtime_ns
     task(str(folder))
-    assert (folder / "done" / "seen.pickle").stat().st_mtime_ns == first
+    assert (folder / "done" / "photos.pickle").stat().st_mtime_ns == first
     assert sorted(path.name for path in folder.iterdir()) == ["done", "killed", "recipes.pickle"]
 
 
 def test_a_worker_without_the_photos_stops_the_build(tmp_path):
-    fates = iter([Dropped("00000000aa", "", "train", "why")])
+    outcomes = iter([Dropped("00000000aa", "", "train", "why")])
     beam = Cluster(tmp_path / "batches", options=PipelineOptions(["--runner=FnApiRunner"]))
     with (
         pytest.raises(
-            UserError, match=r"^Beam's pipeline failed: .* does not see /nowhere; all workers must mount it$"
+            UserError, match=r"^the Beam pipeline failed: .*: /nowhere is missing; all workers must mount it$"
         ),
         cluster.failures(),
     ):
-        list(beam.load(LoadPhotos(256), Path("/nowhere"), fates, without_photos=False))
+        list(beam.load(LoadPhotos(256), Path("/nowhere"), outcomes, without_photos=False))
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
@@ -109,7 +109,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "_read_batch", _fails)
     flags = ("--source", source, "--out", tmp_path / "out", *FEW_WORDS, "--beam-options=--runner=FnApiRunner")
     assert run(*flags) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "error: Beam's pipeline failed: in the middle"
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the Beam pipeline failed: in the middle"
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -147,4 +147,4 @@ def test_data_lmdb_is_refused(tmp_path, capsys):
 
 def test_check_does_without(tmp_path, capsys):
     assert run("check", "--source", planted().write(tmp_path), "--beam-options=--runner=FnApiRunner") == 2
-    assert "leave --beam-options out" in capsys.readouterr().err
+    assert "remove --beam-options" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def test_without_the_package_it_is_named(tmp_path, monkeypatch, capsys):
         (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train" / "ims.lmdb"), "ims.lmdb is missing"),
         (lambda folder: shutil.rmtree(folder / "data_lmdb" / "train"), "contains none of the folders train, val, test"),
         (lambda folder: (folder / "vocab.txt").unlink(), "give the vocabulary it was built with as --vocab FILE"),
-        (lambda folder: (folder / "vocab.txt").write_text("salt\noil\n"), "a word2vec file starts with a line"),
+        (lambda folder: (folder / "vocab.txt").write_text("salt\noil\n"), "a word2vec file"),
         (lambda folder: (folder / "vocab.txt").write_text("1 1\nsalt 1\n"), "1: ingredient id outside the vocabulary"),
         (
             lambda folder: write_environment(folder / "data_lmdb" / "train" / "ims.lmdb", {0: "no image"}),
@@ -146,7 +146,7 @@ def test_vectors_are_those_of_the_sentences(tmp_path, out, form, protocol):
 
 
 def test_vectors_that_cannot_be_used_are_counted_and_named(tmp_path, out, capsys, monkeypatch):
-    monkeypatch.setattr(sentences, "MOST", 100)
+    monkeypatch.setattr(sentences, "MAX_SENTENCES", 100)
     trace = tmp_path / "trace"
     attack = Pickled(dumps(Call("os", "system", f"touch {trace}")))
     database = Database()

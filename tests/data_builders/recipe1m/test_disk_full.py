@@ -1,4 +1,4 @@
-"""A disk that is full: one line, nothing that could be taken for whole, and a second run that works.
+"""A full disk: a one-line error, no incomplete output, and a second run that works.
 
 No disk is filled: a limit on the size of files makes each write beyond it fail as on a full one.
 """
@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from adamine_jax.base.errors import UserError
-from data_builders.file_errors import file_problem, told_in_one_line
+from data_builders.file_errors import os_errors_reported
 from tests.data_builders.recipe1m.download import jpeg
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 from tests.data_builders.recipe1m.test_vectors import encodings, write_file
@@ -32,7 +32,7 @@ def files_of_at_most(size: int):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """A folder with something for each command."""
+    """A folder with input for each command."""
     folder = tmp_path_factory.mktemp("inputs")
     planted().write(folder / "download")
     write_file(folder / "encodings", "train", encodings(range(50), [20] * 50)[0])
@@ -111,10 +111,13 @@ def test_checking_needs_little_room_and_says_where(inputs, capsys, monkeypatch, 
 
 
 def test_other_problems_name_the_file(tmp_path):
-    with pytest.raises(UserError, match=r"^/absent/file: No such file or directory$"), told_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^/absent/file: No such file or directory$"), os_errors_reported(tmp_path):
         os.stat("/absent/file")
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/file")
-    assert file_problem(full, tmp_path).startswith("/full/file: no space left on device (")
-    assert file_problem(OSError("something"), tmp_path) == f"{tmp_path}: something"
-    nowhere = file_problem(OSError(errno.ENOSPC, "No space"), tmp_path / "not" / "there")
-    assert nowhere.startswith(f"{tmp_path}/not/there: no space (")
+    with pytest.raises(UserError, match=r"^/full/file: No space left on device \("), os_errors_reported(tmp_path):
+        raise full
+    with pytest.raises(UserError, match=f"^{tmp_path}: something$"), os_errors_reported(tmp_path):
+        raise OSError("something")
+    nowhere = tmp_path / "not" / "there"
+    with pytest.raises(UserError, match=rf"^{nowhere}: No space \("), os_errors_reported(nowhere):
+        raise OSError(errno.ENOSPC, "No space")

@@ -1,4 +1,4 @@
-"""Duplicates against a plain comparison of all items with each other."""
+"""Duplicates, compared with a direct comparison of all pairs of items."""
 
 import itertools
 import tracemalloc

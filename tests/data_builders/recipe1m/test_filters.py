@@ -48,7 +48,7 @@ def test_the_list_is_read_whatever_its_letters_and_its_line_ends(tmp_path):
 )
 def test_a_list_of_something_else_is_refused(tmp_path, text, line):
     (tmp_path / "remove1M.txt").write_bytes(text)
-    with pytest.raises(UserError, match=rf"remove1M.txt, line {line}: .* is no id of 10 hex digits") as error:
+    with pytest.raises(UserError, match=rf"remove1M.txt, line {line}: .* is not an id of 10 hex digits") as error:
         filters.read_removed(tmp_path, published_split=True)
     assert str(error.value).isprintable()
 

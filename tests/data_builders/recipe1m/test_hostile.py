@@ -1,6 +1,6 @@
-"""Downloads as no one should make them: whatever is in them, each record is kept or left out with its reason.
+"""Malformed downloads: each record is kept, or dropped with a reason.
 
-What cannot be read at all is one line. Nothing outside of the download is opened, and nothing is waited for.
+Unreadable files give a one-line error. No file outside the download is opened, and nothing blocks.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ WORDS = ("salt", "olive_oil", "Heat", "the", "add")
 PARTITIONS = ("train", "val", "test")
 OPTIONS = Options(resize=8)
 SAFE = 12
-"""The recipe that nothing is done to: without any a download is refused."""
+"""The recipe that is never changed: a download without any valid recipe is rejected."""
 
 
 def small() -> Download:
@@ -51,7 +51,7 @@ def small() -> Download:
 
 
 def write_others(folder: Path) -> None:
-    """The optional files beside the layers."""
+    """Writes the optional files beside the layers."""
     rows = [word.encode() + b" " + np.arange(1, 4, dtype="<f4").tobytes() + b"\n" for word in WORDS]
     (folder / "vocab.bin").write_bytes(b"5 3\n" + b"".join(rows))
     (folder / "vocab.txt").write_text("5 3\n" + "".join(f"{word} 1 2 3\n" for word in WORDS))
@@ -64,7 +64,7 @@ def write_others(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A small download with all the files there are."""
+    """A small download with all optional files."""
     folder = small().write(tmp_path_factory.mktemp("source"))
     write_others(folder)
     return folder
@@ -77,7 +77,7 @@ def copy_of(source: Path):
 
 
 def converted(source: Path) -> tuple[Conversion, list[tuple[str, str]]]:
-    """A conversion up to its records, and id and partition of each of these."""
+    """Returns a prepared conversion, and the id and partition of each of its records."""
     with tempfile.TemporaryDirectory() as folder:
         conversion = Conversion(source, OPTIONS, Path(folder), 2)
         conversion.prepare()
@@ -89,7 +89,7 @@ def converted(source: Path) -> tuple[Conversion, list[tuple[str, str]]]:
 
 
 def assert_adds_up(source: Path, readable: set[str]) -> None:
-    """Compares a conversion with the plain way."""
+    """Compares a conversion with the independent implementation."""
     kept, dropped = kept_and_dropped(source, readable)
     conversion, found = converted(source)
     assert sorted(found) == sorted(kept)
@@ -106,7 +106,7 @@ def assert_adds_up(source: Path, readable: set[str]) -> None:
 
 
 def check_records(source: Path, data: st.DataObject) -> None:
-    """Spoils some records of the three layers, adds some a second time, and mixes them."""
+    """Damages, repeats and reorders records of the three layers."""
     download = small()
     safe = {recipe_id(SAFE)}
     with copy_of(source) as folder:
@@ -156,7 +156,7 @@ def test_a_file_that_is_not_whole_json_stops_with_its_byte(source, capsys, layer
 
 
 def run_damaged(source: Path, name: str, data: st.DataObject, *arguments) -> None:
-    """Damages a file and runs a command: it ends well, or with one line that can be printed."""
+    """Damages a file and runs a command, which must succeed or print a one-line error."""
     with copy_of(source) as folder:
         path = folder / name
         path.write_bytes(data.draw(hostile.damaged(path.read_bytes())))

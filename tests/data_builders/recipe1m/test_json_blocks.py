@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers import json_blocks
 from data_builders.recipe1m.layers.json_array import read_array
-from data_builders.recipe1m.layers.json_blocks import places, read_block, read_blocks, read_text
+from data_builders.recipe1m.layers.json_blocks import element_spans, read_block, read_blocks, read_text
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: \né\U0001f370'), max_size=8)
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | TEXTS
@@ -68,7 +68,7 @@ def test_every_cut_is_an_error_that_names_file_and_place(file, block_bytes):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
 def test_a_byte_that_is_lost_or_changed_is_found_where_the_slow_reading_finds_it(file, block_bytes):
-    """But for a lost or added quote, after which text and structure change places and both are as wrong."""
+    """Except for a lost or added quote, which exchanges text and structure, so that the two errors may differ."""
     data = json.dumps(RECORDS_WITH_TRAPS, ensure_ascii=False).encode()
     for place in range(len(data)):
         for changed in (data[:place] + data[place + 1 :], data[:place] + b"\x01" + data[place + 1 :]):
@@ -95,9 +95,9 @@ def test_what_the_fast_parser_refuses_is_read_as_json_reads_it(file, value):
 
 
 def exact_cuts(file, monkeypatch, block_bytes):
-    """The blocks of a file, and how many of them were found by following each byte."""
-    exact, cuts = json_blocks._records, []
-    monkeypatch.setattr(json_blocks, "_records", lambda window: cuts.append(window) or exact(window))
+    """Returns the blocks of a file, and how many of them were found without a guess."""
+    exact, cuts = json_blocks._record_bounds, []
+    monkeypatch.setattr(json_blocks, "_record_bounds", lambda window: cuts.append(window) or exact(window))
     return list(read_blocks(file, block_bytes)), len(cuts)
 
 
@@ -135,7 +135,7 @@ def test_places_are_where_the_elements_stand(file, records, indent):
     assume("Infinity" not in text)
     file.write_text(text)
     (block,) = read_blocks(file)
-    found = [(block.offset - 1 + start, length) for start, length in places(read_text(file, block))]
+    found = [(block.offset - 1 + start, length) for start, length in element_spans(read_text(file, block))]
     assert found == [(placed.offset, placed.length) for placed in read_array(file)]
 
 

@@ -4,15 +4,15 @@ import pytest
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers import fields as layer_fields
-from data_builders.recipe1m.layers.reading import Layers, Seen
+from data_builders.recipe1m.layers.reading import Layers, SeenIds
 from data_builders.recipe1m.recipes import Recipe, Unusable
 from tests.data_builders.recipe1m.download import INGREDIENTS, INSTRUCTIONS, Download, photo_id, recipe_id
 
 
 def read_all(folder):
     with contextlib.closing(Layers(folder)) as layers:
-        seen = Seen()
-        found = [record for block in layers.blocks for record in seen.check(layers.read(block), block.number)]
+        seen = SeenIds()
+        found = [record for block in layers.blocks for record in seen.mark_repeats(layers.read(block), block.number)]
         return found, layers.notes
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_changes_after_it_was_indexed_is_told_of(tmp_path):
 
 
 def test_a_missing_folder_or_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="nowhere: there is no such folder"):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
         Layers(tmp_path / "nowhere")
     download = Download()
     download.add(1)
@@ -183,7 +183,7 @@ def test_broken_json_is_named_wherever_it_is(tmp_path):
 
 def test_an_empty_layer_1_is_an_error(tmp_path):
     Download().write(tmp_path)
-    with pytest.raises(UserError, match="list is empty"):
+    with pytest.raises(UserError, match="list of recipes is empty"):
         read_all(tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_the_json_layers_are_read_where_both_forms_are_complete(json_built, tmp_
     source = download.write(database.write(shutil.copytree(beside, tmp_path / "source")))
     place = build(source, tmp_path / "out")
     assert set(records_of(place)) == {recipe_id(77)}
-    assert "data_lmdb, which is there too, was not" in (place / "report.md").read_text()
+    assert "data_lmdb, which also exists, was not" in (place / "report.md").read_text()
     (source / "det_ingrs.json").unlink()
     assert recipe_id(77) not in records_of(build(source, tmp_path / "other"))
 

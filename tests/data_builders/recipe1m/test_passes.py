@@ -1,4 +1,4 @@
-"""What several processes, a part of a download and recipes without photos make of a conversion."""
+"""Conversions with several processes, of a part of a download, and of recipes without photos."""
 
 import json
 
@@ -57,7 +57,7 @@ def _refuse_three(number):
 
 
 def test_a_process_that_is_killed_is_told_of(tmp_path):
-    with workers.Workers(2, tmp_path) as pool, pytest.raises(UserError, match="ended from outside"):
+    with workers.Workers(2, tmp_path) as pool, pytest.raises(UserError, match="worker process was killed"):
         list(pool.map(_die, range(10)))
 
 
@@ -104,7 +104,7 @@ def test_partitions_are_left_out_when_not_asked_for(tmp_path):
     found = splits(place := convert(source, tmp_path / "out", "--partitions", "val,test"))
     assert {name: sorted(records) for name, records in found.items()} == {"val": [recipe_id(5)], "test": [recipe_id(6)]}
     dropped = json.loads((place / "report.json").read_text())["dropped"]
-    assert dropped["in a partition that --partitions leaves out"]["train"] == 10
+    assert dropped["in a partition that --partitions excludes"]["train"] == 10
 
 
 def test_unknown_partitions_are_refused(tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_a_link_to_a_photo_elsewhere_is_not_followed(tmp_path):
     folder = root / "val" / "6" / "b" / "d" / "c"
     folder.mkdir(parents=True)
     (folder / name).symlink_to(tmp_path / "elsewhere.jpg")
-    assert load(root, "val", name).problem == "a symbolic link to outside of the folder of the photos"
+    assert load(root, "val", name).problem == "a symbolic link to a file outside the folder of the photos"
     (folder / name).unlink()
     folder.rmdir()
     (tmp_path / "c").mkdir()

@@ -1,4 +1,4 @@
-"""Counts again, with `json` and Pillow alone, which real recipes the rules keep."""
+"""Recounts, with `json` and Pillow alone, which real recipes the filter rules keep."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def opens(path):
 
 
 def naive_collection(source):
-    """What should come out: the vocabulary's words, and for each kept id its ingredient words and word count."""
+    """Returns the expected words of the vocabulary, and the ingredient words and word count of each kept recipe."""
     layers = {n: json.loads((source / f"{n}.json").read_text()) for n in ("layer1", "layer2", "det_ingrs")}
     images = {record["id"]: record["images"] for record in layers["layer2"]}
     detected = {record["id"]: record for record in layers["det_ingrs"]}

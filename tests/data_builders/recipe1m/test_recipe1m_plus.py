@@ -1,4 +1,4 @@
-"""Recipe1M+: another list of photos, and photos without the folder of their partition."""
+"""Recipe1M+: another list of photos, whose paths do not contain the partition."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def test_the_official_list_is_read_where_both_are_there(tmp_path, capsys):
     folder = download.write(tmp_path / "download")
     (folder / "layer2+.json").write_text("[broken")
     assert run("check", "--source", folder) == 0
-    assert "note: layer2.json was read and layer2+.json not" in capsys.readouterr().out
+    assert "note: layer2.json was read and layer2+.json was not" in capsys.readouterr().out
     assert "layer2+.json" not in fingerprint(folder, Options())
 
 
@@ -67,7 +67,7 @@ def test_a_record_that_is_wrong_is_told_of_by_the_file_it_is_in(tmp_path, capsys
     assert run("check", "--source", as_plus(download.write(tmp_path))) == 0
     printed = capsys.readouterr().out
     assert "layer2+.json: images are not a list" in printed
-    assert "layer2+.json: 1 records without a usable id" in printed
+    assert "layer2+.json: 1 records without a valid id" in printed
 
 
 @pytest.mark.parametrize("images", ["images", "."])

@@ -1,4 +1,4 @@
-"""The command `vectors`, from the files of skip-instructions."""
+"""The command `vectors` with the files of skip-instructions."""
 
 import subprocess
 import sys
@@ -17,12 +17,12 @@ LENGTH = 8
 
 
 def characters(ids) -> t7.Tensor:
-    """Ids as the published files have them: a tensor of characters."""
+    """Returns ids in the published format, a tensor of characters."""
     return t7.tensor(np.array([list(identity.encode()) for identity in ids], "i1"))
 
 
 def encodings(numbers, counts, seed=0, **fields) -> dict:
-    """The table of a partition, and its vectors; `fields` replace those of the table."""
+    """Returns the table of a partition and its vectors; `fields` replace fields of the table."""
     vectors = np.random.default_rng(seed).standard_normal((sum(counts), LENGTH)).astype("<f4")
     first = np.cumsum([0, *counts[:-1]]) + 1
     table = {
@@ -216,14 +216,14 @@ def test_files_that_are_there_are_replaced_only_when_told(source, out, capsys):
     for there in (out, out.with_suffix(".txt")):
         there.write_text("mine")
         assert run("vectors", "--source", source, "--out", out) == 2
-        assert f"{there} is there already; add --overwrite" in capsys.readouterr().err
+        assert f"{there} exists already; add --overwrite" in capsys.readouterr().err
         assert there.read_text() == "mine"
         if there == out:
             there.unlink()
     assert run("vectors", "--source", source, "--out", out, "--overwrite") == 0
     assert np.load(out).shape == (2, 8)
     assert run("vectors", "--source", source, "--out", out.with_suffix(".bin")) == 2
-    assert "the matrix is a .npy file" in capsys.readouterr().err
+    assert "the name of the matrix must end in .npy" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_leaves_what_was_there(source, out, monkeypatch):

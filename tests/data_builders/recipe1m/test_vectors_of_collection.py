@@ -1,4 +1,4 @@
-"""`vectors --data`: only the vectors of the recipes that a converted collection has."""
+"""`vectors --data` writes only the vectors of the recipes in a collection."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def test_only_the_vectors_of_a_collection(built, tmp_path, capsys):
     np.testing.assert_array_equal(np.load(out), np.concatenate([vectors[1:6], vectors[7:], of_other[:1]]))
     assert out.with_suffix(".txt").read_text().split() == ids_of({3: 2, 12: 3, 1: 2, 6: 1})
     printed = capsys.readouterr().out.splitlines()
-    assert "passed over: 2 recipes that the collection does not have" in printed
+    assert "skipped: 2 recipes that are not in the collection" in printed
     assert "left out: 1 recipes whose id is not 10 hex digits (test 'xxxxxxxxxx')" in printed
     assert f"note: 3 of the 7 recipes of {built.parent.parent} have no vectors" in printed
     assert out.stat().st_size == 128 + 8 * LENGTH * 4

@@ -87,7 +87,7 @@ def test_what_is_no_vocabulary_is_refused_in_one_line(tmp_path, name, data):
 def test_frequent_words_are_ordered_by_count_then_letters():
     counts = Counter({"e": 5, "b": 9, "a": 5, "z": 4, "d": 5, "c": 7})
     assert frequent_words(counts, Options(word_min_count=5)) == ["b", "c", "a", "d", "e"]
-    with pytest.raises(UserError, match=r"too few words \(2\) appear 6 times or more"):
+    with pytest.raises(UserError, match=r"too few words \(2\) occur 6 times or more"):
         frequent_words(counts, Options(word_min_count=6))
 
 

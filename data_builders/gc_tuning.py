@@ -1,4 +1,4 @@
-"""Looking for cycles seldom: a conversion makes many objects, which hold none, and Python would look through them."""
+"""Settings of Python's cyclic garbage collector."""
 
 import contextlib
 import gc
@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def seldom_collected() -> Generator[None]:
-    """Within it, cycles are looked for after many objects more than usual, and not among what was there before."""
+def rare_gc() -> Generator[None]:
+    """Runs the cyclic garbage collector rarely within the block: a conversion allocates millions of acyclic objects."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

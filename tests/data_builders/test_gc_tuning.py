@@ -1,10 +1,10 @@
-"""The settings of the cycle collector are those of before, whatever happens."""
+"""`rare_gc` restores the settings of the garbage collector, even after an error."""
 
 import gc
 
 import pytest
 
-from data_builders.garbage import seldom_collected
+from data_builders.gc_tuning import rare_gc
 
 
 def settings():
@@ -14,11 +14,11 @@ def settings():
 def test_the_collector_is_as_before_even_after_an_error():
     gc.unfreeze()  # Python 3.12 starts with a few hundred objects frozen
     before = settings()
-    with seldom_collected():
+    with rare_gc():
         (youngest, *_), frozen = settings()
     assert youngest > 10 * before[0][0]
     assert frozen > 1000
     assert settings() == before
-    with pytest.raises(KeyError), seldom_collected():
+    with pytest.raises(KeyError), rare_gc():
         raise KeyError
     assert settings() == before
