@@ -62,8 +62,8 @@ test, 1k (recall in %, MedR from 1)
 A           -           -           -           -           -           -           -           -
 B  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5
 
-no interval for A: longer/ranks_test.npz: absent; `python -m adamine_jax.evaluate --workdir longer` writes it
-no interval for B: a/ranks_test.npz: absent; `python -m adamine_jax.evaluate --workdir a` writes it
+no interval for A: longer/ranks_test.npz: no such file; `python -m adamine_jax.evaluate --workdir longer` writes it
+no interval for B: a/ranks_test.npz: no such file; `python -m adamine_jax.evaluate --workdir a` writes it
 
 in what the configurations differ
 loss.aggregation  A: -   B: "valid"

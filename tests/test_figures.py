@@ -10,7 +10,7 @@ from PIL import Image
 
 from adamine_jax import figures
 from adamine_jax.figures import main
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.plots import ingredient_panels, removal
 from adamine_jax.plots.items import load_items
@@ -300,8 +300,9 @@ def test_real_photos_and_texts(tmp_path):
         texts = (tuple(line["text"] for line in recipe[key]) for key in ("ingredients", "instructions"))
         items.append(Item(recipe["id"], recipe["title"], "background", *texts, content))
     about = {"model": "0", "step": 1, "source": {}, "class_names": ["background"]}
-    with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 8) as writer:
-        writer.write({side: np.random.default_rng(len(side)).normal(size=(len(items), 8)) for side in SIDES}, items)
+    with GalleryWriter(tmp_path / "gallery" / "test", about, MODALITIES, 8) as writer:
+        rows = {name: np.random.default_rng(len(name)).normal(size=(len(items), 8)) for name in MODALITIES}
+        writer.write(rows, items)
         writer.finish()
     assert main(["--workdir", str(tmp_path), "--queries", "3", "--only", "top5,map"]) == 0
     assert names(tmp_path) == sorted([*TOP5, *files("map")])

@@ -1,27 +1,27 @@
-"""What the server takes, so that its memory and time stay bounded whatever is sent to it."""
+"""Limits of requests, which bound the memory and time that the server spends."""
 
 import dataclasses
 
 TOP = 100
-"""Results of one search."""
+"""Maximum number of results of a search."""
 LINES, LINE_CHARS = 60, 500
-"""Of ingredients, and of instructions; and the characters of each."""
+"""Maximum number of ingredient lines and of instruction lines, and of characters per line."""
 TITLE_CHARS = 300
 NAMES, NAME_CHARS = 20, 80
-"""Of ingredients that are added or taken away."""
+"""Maximum number of added and of removed ingredients, and of characters per name."""
 ID_CHARS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one server takes at once.
+    """Limits of one server.
 
     Attributes:
-        photo_bytes: of an upload with a photo. Its pixels are limited by `recipes.decoding.MAX_PIXELS`.
-        text_bytes: of every other request.
-        queue: searches that are answered or wait; one more is told to come back.
-        uploads: photos that are received or decoded at once; further ones wait unread.
-        seconds: from a request to its answer.
+        photo_bytes: Maximum size of an upload. `recipes.decoding.MAX_PIXELS` limits the pixels of its photo.
+        text_bytes: Maximum size of any other request.
+        queue: Maximum number of running and waiting searches; further ones are refused.
+        uploads: Maximum number of photos received or decoded at the same time; further ones wait.
+        seconds: Maximum duration of a request.
     """
 
     photo_bytes: int = 16_000_000

@@ -1,4 +1,4 @@
-"""A photo out of a multipart request, in memory alone."""
+"""Reads the photo of a multipart request without writing it to the disk."""
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
@@ -16,37 +16,37 @@ BODY = {
                     FIELD: {
                         "type": "string",
                         "format": "binary",
-                        "description": "a file: JPEG, PNG, WebP, GIF (its first picture), BMP or TIFF",
+                        "description": "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF file",
                     }
                 },
             }
         }
     },
 }
-"""The body of the request in OpenAPI."""
+"""OpenAPI description of the request body."""
 
 
 class _InMemory(MultiPartParser):
-    """Writes nothing to the disk: the guard bounds what comes."""
+    """Keeps uploads in memory; `Guard` limits their size."""
 
-    spool_max_size = 0  # never rolled over
+    spool_max_size = 0  # never spools to a file
 
 
 async def photo_of(request: Request) -> bytes:
     """Reads the photo of a request.
 
     Raises:
-        HTTPException: it is not there.
+        HTTPException: The request has no photo.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise HTTPException(415, f"Send the photo as multipart/form-data, in a field named {FIELD}.")
+        raise HTTPException(415, f"Send the photo as multipart/form-data in a field named {FIELD}.")
     try:
         form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=1).parse()
     except MultiPartException as error:
         raise HTTPException(400, f"The form cannot be read: {error.message}") from None
     file = form.get(FIELD)
     if not isinstance(file, UploadFile):
-        raise HTTPException(422, f"There is no file in the field {FIELD}.")
+        raise HTTPException(422, f"The field {FIELD} is missing or contains no file.")
     try:
         return await file.read()
     finally:
