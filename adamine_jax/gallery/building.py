@@ -91,20 +91,12 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
 
 
 def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
-    """Embeds a file of recipes, one JSON object per line, and writes their gallery.
+    """Embeds a file of recipes, one JSON object per line, writes their gallery, and returns its number of items.
 
     A recipe without an id gets the id "recipe N". The whole file is checked before the first recipe is embedded.
 
-    Args:
-        encoder: Encoder of the trained model.
-        file: File of recipes.
-        folder: Folder of the gallery.
-
-    Returns:
-        Number of items in the gallery.
-
     Raises:
-        UserError: The model cannot read a line, or two recipes have the same id.
+        UserError: The model cannot read a recipe, or two recipes have the same id.
     """
     classes, digest, ids, unknown = set(), hashlib.sha256(), set(), 0
     for recipe, where in _numbered(file):

@@ -19,7 +19,6 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 from adamine_jax.gallery.files import KINDS
@@ -76,16 +75,14 @@ class About:
 class Index:
     """Opens the index of one modality of a gallery.
 
-    Args:
-        gallery: The indexed gallery.
-        modality: 'image' or 'recipe'.
-
     Raises:
-        UserError: The index is missing, damaged or that of another gallery, or FAISS is not installed.
+        UserError: The index is missing, damaged or that of another gallery.
     """
 
     def __init__(self, gallery: Gallery, modality: str):
-        path, faiss = gallery.folder / f"{modality}.faiss", _faiss()
+        import faiss
+
+        path = gallery.folder / f"{modality}.faiss"
         self._embeddings, self.about = gallery.embeddings(modality), _read_about(gallery, modality)
         try:
             self._index = faiss.read_index(str(path))
@@ -108,16 +105,14 @@ class Index:
 def build(gallery: Gallery, modality: str) -> About:
     """Builds the index of one modality of a gallery and saves it beside the embeddings.
 
-    The embeddings are read in blocks. Memory holds the index, one byte per number, and during training 40 projected
-    embeddings per cell.
-
-    Args:
-        gallery: Gallery of at least `SMALLEST` items.
-        modality: 'image' or 'recipe'.
+    The embeddings are read in blocks: memory contains only the index, one byte per number, and during training 40
+    projected embeddings per cell.
 
     Raises:
-        UserError: The gallery is too small, or FAISS is not installed.
+        UserError: The gallery has fewer than `SMALLEST` items.
     """
+    import faiss
+
     embeddings, rng = gallery.embeddings(modality), np.random.default_rng(_SEED)
     if len(embeddings) < SMALLEST:
         raise UserError(
@@ -133,7 +128,7 @@ def build(gallery: Gallery, modality: str) -> About:
     path = gallery.folder / f"{modality}.faiss"
     (gallery.folder / f"{modality}.faiss.json").unlink(missing_ok=True)
     with files.written_whole(path) as temporary:
-        _faiss().write_index(index, str(temporary))
+        faiss.write_index(index, str(temporary))
     files.write_text(gallery.folder / f"{modality}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
     print(
         f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {about.cells:,} cells "
@@ -165,20 +160,13 @@ def _digest(gallery: Gallery) -> str:
     return hashlib.sha256(json.dumps(gallery.about, sort_keys=True).encode()).hexdigest()
 
 
-def _faiss():
-    try:
-        import faiss
-    except ImportError:
-        raise UserError(f"an index {how_to_get('faiss')}") from None
-    return faiss
-
-
 def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
     """Returns an empty index whose components and cells are trained on samples.
 
     It compares Euclidean distances of the projections: among unit rows the nearest are the most similar.
     """
-    faiss = _faiss()
+    import faiss
+
     count, dim = embeddings.shape
     kept, cells = min(COMPONENTS, dim), 1 << round(np.log2(4 * np.sqrt(count)))
     components = faiss.PCAMatrix(dim, kept)
@@ -207,10 +195,9 @@ def _tuned(gallery: Gallery, modality: str, index, embeddings: np.ndarray, rng: 
     other = next((name for name in gallery.modalities if name != modality), modality)
     queries = _sample(gallery.embeddings(other), rng, _QUERIES)
     expected = exact.search(embeddings, queries, 10)[1]
-    cells = _faiss().extract_index_ivf(index).nlist
     visited = 1
     while True:
-        _visit(index, visited)
+        cells = _visit(index, visited)
         found = _search(index, embeddings, queries, 10)[1]
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]))
         if recall >= GOAL or visited >= cells:
@@ -219,10 +206,13 @@ def _tuned(gallery: Gallery, modality: str, index, embeddings: np.ndarray, rng: 
     return About(_digest(gallery), cells, visited, recall, f"{_QUERIES} {KINDS[other,]} of the gallery")
 
 
-def _visit(index, cells: int) -> None:
-    """Sets the number of cells that a query visits, and shares them among all cores."""
-    inverted = _faiss().extract_index_ivf(index)
+def _visit(index, cells: int) -> int:
+    """Sets the number of cells that a query visits, shared among all cores; returns the number of all cells."""
+    import faiss
+
+    inverted = faiss.extract_index_ivf(index)
     inverted.nprobe, inverted.parallel_mode = cells, 1
+    return inverted.nlist
 
 
 def _search(index, embeddings: np.ndarray, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:

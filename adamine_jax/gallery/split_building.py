@@ -17,16 +17,7 @@ from adamine_jax.runs import embedding, workdir
 
 
 def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage) -> int:
-    """Embeds a split of the run's data set and writes its gallery.
-
-    Args:
-        trained: Trained model.
-        split: 'train', 'val' or 'test'.
-        folder: Folder of the gallery.
-        damage: Collects the damaged records, which are left out.
-
-    Returns:
-        Number of pairs in the gallery.
+    """Embeds a split of the run's data set, writes its gallery, and returns the number of pairs in it.
 
     Raises:
         UserError: The split is missing, too many of its records are damaged, or the folder cannot be written.
@@ -41,8 +32,8 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
             embed_step = embedding.make_embed_step(trained.model, trained.mesh)
             arguments = trained.config, trained.mesh, f"embedding {split}", damage
             batches = embedding.embed_batches(embed_step, trained.variables, index, remaining, *arguments)
-            for numbers, readable, image, recipe in _joined(batches):
-                _write_block(writer, trained, index, numbers, readable, image, recipe, damage)
+            for block in _joined(batches):
+                _write_block(writer, trained, index, block, damage)
         if not len(writer):
             raise embedding.none_readable(index)
         return writer.finish()
@@ -58,7 +49,7 @@ def write_split(
     folder: Path,
     damage: Damage,
 ) -> int:
-    """Writes the gallery of the records with these numbers, whose embeddings are given.
+    """Writes the gallery of the records with these numbers, given their embeddings.
 
     Returns:
         Number of pairs in the gallery; records that have become unreadable are left out.
@@ -67,7 +58,8 @@ def write_split(
         for start in range(writer.taken, len(numbers), BLOCK):
             rows = slice(start, start + BLOCK)
             readable = np.ones(len(numbers[rows]), bool)
-            _write_block(writer, trained, index, numbers[rows], readable, image[rows], recipe[rows], damage)
+            block = embedding.Embedded(numbers[rows], readable, image[rows], recipe[rows])
+            _write_block(writer, trained, index, block, damage)
         return writer.finish()
 
 
@@ -78,18 +70,11 @@ def _about_split(trained: workdir.Trained, index: RecordIndex, split: str) -> di
 
 
 def _write_block(
-    writer: GalleryWriter,
-    trained: workdir.Trained,
-    index: RecordIndex,
-    numbers: np.ndarray,
-    readable: np.ndarray,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    damage: Damage,
+    writer: GalleryWriter, trained: workdir.Trained, index: RecordIndex, block: embedding.Embedded, damage: Damage
 ) -> None:
-    items: list[Item | None] = [None] * len(numbers)
-    recipes = read_recipes(index, numbers[readable], damage)
-    for row, found in zip(np.flatnonzero(readable), recipes, strict=True):
+    items: list[Item | None] = [None] * len(block.numbers)
+    recipes = read_recipes(index, block.numbers[block.readable], damage)
+    for row, found in zip(np.flatnonzero(block.readable), recipes, strict=True):
         if found is not None:
             items[row] = Item(
                 id=found.id,
@@ -99,7 +84,7 @@ def _write_block(
                 instructions=found.instructions,
                 photo=found.photo,
             )
-    writer.write({"image": image, "recipe": recipe}, items)
+    writer.write({"image": block.image, "recipe": block.recipe}, items)
 
 
 def _joined(batches: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:

@@ -56,12 +56,8 @@ class RetrievalEvaluator:
     `r1` is the mean R@1 of both directions, `rsum` the mean of their R@1 + R@5 + R@10.
     """
 
-    _RECALLS = ("r1", "r5", "r10")
-    metrics = (
-        "r1",
-        "rsum",
-        *(f"{metric}_{direction}" for direction in DIRECTIONS for metric in ("medr", "r1", "r5", "r10")),
-    )
+    _BY_DIRECTION = tuple((metric, direction) for direction in DIRECTIONS for metric in ("medr", "r1", "r5", "r10"))
+    metrics = ("r1", "rsum", *(f"{metric}_{direction}" for metric, direction in _BY_DIRECTION))
 
     def __init__(self, config: ml_collections.ConfigDict):
         self._seed = config.eval.seed
@@ -70,12 +66,9 @@ class RetrievalEvaluator:
         """Returns the metrics by name."""
         protocol = "full" if len(embeddings.ids) <= LARGEST_FULL else "1k"
         results = evaluate(embeddings.image, embeddings.recipe, embeddings.ids, (protocol,), self._seed)[protocol]
-        scores = {
-            f"{metric}_{direction}": results[direction][metric]["mean"]
-            for direction in DIRECTIONS
-            for metric in ("medr", *self._RECALLS)
-        }
-        recalls = [np.mean([scores[f"{recall}_{direction}"] for direction in DIRECTIONS]) for recall in self._RECALLS]
+        means = {pair: results[pair[1]][pair[0]]["mean"] for pair in self._BY_DIRECTION}
+        scores = {f"{metric}_{direction}": mean for (metric, direction), mean in means.items()}
+        recalls = [np.mean([means[metric, each] for each in DIRECTIONS]) for metric in ("r1", "r5", "r10")]
         return scores | {"r1": float(recalls[0]), "rsum": float(sum(recalls))}
 
 

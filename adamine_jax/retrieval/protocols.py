@@ -102,13 +102,15 @@ def rank_draws(
     Raises:
         UserError: Shapes or the number of ids differ, an id is not unique, or an embedding is not finite.
     """
-    _check_ids(ids)
     for modality, embeddings in (("image", image), ("recipe", recipe)):
         if np.ndim(embeddings) == 2 and len(embeddings) != len(ids):
             raise UserError(f"{len(embeddings)} {modality} embeddings, but {len(ids)} ids; expected one id per row")
     image, recipe = checked_embeddings(image, "image", ids), checked_embeddings(recipe, "recipe", ids)
     names = np.asarray(ids)
     order = np.argsort(names, kind="stable")
+    duplicates = names[order][1:][names[order][1:] == names[order][:-1]]
+    if len(duplicates):
+        raise UserError(f"id {duplicates[0].item()!r} occurs twice among the evaluated pairs; ids must be unique")
     if not np.array_equal(order, np.arange(len(order))):  # avoids copying the embeddings
         names, image, recipe = names[order], image[order], recipe[order]
     return {
@@ -146,14 +148,6 @@ def _parse(name: str) -> Protocol:
             f"unknown evaluation protocol {name!r}; choose from 1k, 10k, full or <pairs>x<draws>, for example 500x20"
         )
     return Protocol(name, int(numbers[1]), int(numbers[2]))
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    seen = set()
-    for item in ids:
-        if item in seen:
-            raise UserError(f"id {item!r} occurs twice among the evaluated pairs; ids must be unique")
-        seen.add(item)
 
 
 def _rank_protocol(protocol: Protocol, image: np.ndarray, recipe: np.ndarray, ids: np.ndarray, seed: int) -> Ranked:

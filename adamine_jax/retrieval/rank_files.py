@@ -57,10 +57,7 @@ def read_ranks(path: Path) -> RankFile:
         with open(path, "rb") as file, np.load(file) as arrays:
             names = [field.removesuffix("/ids") for field in arrays.files if field.endswith("/ids")]
             protocols = {
-                name: Ranked(
-                    arrays[f"{name}/ids"],
-                    {direction: arrays[f"{name}/{direction}"] for direction in DIRECTIONS},
-                )
+                name: Ranked(arrays[f"{name}/ids"], {each: arrays[f"{name}/{each}"] for each in DIRECTIONS})
                 for name in names
             }
             content = RankFile(protocols, int(arrays["seed"]), int(arrays["step"]))
@@ -69,13 +66,11 @@ def read_ranks(path: Path) -> RankFile:
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     for name, ranked in content.protocols.items():
+        shape = ranked.ids.shape
         if (
-            ranked.ids.ndim != 2
-            or not ranked.ids.size
-            or any(
-                ranks.shape != ranked.ids.shape or not np.issubdtype(ranks.dtype, np.floating) or not (ranks >= 1).all()
-                for ranks in ranked.ranks.values()
-            )
+            len(shape) != 2
+            or 0 in shape
+            or any(r.shape != shape or r.dtype.kind != "f" or not (r >= 1).all() for r in ranked.ranks.values())
         ):
             raise UserError(f"{path}: cannot be read (the arrays of {name} are inconsistent)")
     return content

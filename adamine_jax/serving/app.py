@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +13,28 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 import adamine_jax
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.photos import UnusablePhoto
+from adamine_jax.recipes.photos import UnusablePhoto, stored
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
-from adamine_jax.serving import messages, uploads
-from adamine_jax.serving.engine import Busy, Engine, NothingLeft
+from adamine_jax.serving import messages
+from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Guard
-from adamine_jax.serving.item_responses import ItemResponses, NoPhoto
+from adamine_jax.serving.item_responses import ItemResponses
 
 PAGE = Path(__file__).parent / "page"
-_BINARY = {"type": "string", "format": "binary"}
+_JPEG = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+_FORMATS = "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF file"
+_PHOTO_FORM = {
+    "type": "object",
+    "required": ["photo"],
+    "properties": {"photo": {"type": "string", "format": "binary", "description": _FORMATS}},
+}
 _DESCRIPTIONS = {
     400: "The request is malformed.",
     404: "The item does not exist or has no photo.",
@@ -121,19 +129,12 @@ def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
         """Returns an item of the gallery."""
         return items.item(_row(engine, id))
 
-    @router.get(
-        "/photo",
-        response_class=Response,
-        responses=_errors(404, 422) | {200: {"content": {"image/jpeg": {"schema": _BINARY}}}},
-    )
+    @router.get("/photo", response_class=Response, responses=_errors(404, 422) | {200: _JPEG})
     def photo(
         id: Annotated[messages.Identifier, Query()], size: Annotated[messages.Size, Query()] = "large"
     ) -> Response:
         """Returns the photo of an item, small or in the size stored in the gallery."""
-        try:
-            content = items.photo(_row(engine, id), size)
-        except NoPhoto as error:
-            raise HTTPException(404, str(error)) from None
+        content = items.photo(_row(engine, id), size)
         return Response(content, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
     @router.get("/suggestions", responses=_errors(422))
@@ -149,18 +150,11 @@ def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
 def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     router = fastapi.APIRouter()
 
-    async def search(query: bytes | RecipeText | tuple[str, int], default: str, options: messages.Options) -> Response:
+    async def search(query: engines.Query, default: str, options: messages.Options) -> Response:
         start = time.perf_counter()
-        answer = await engine.answer(
-            engines.Query(
-                by=query,
-                among=_among(engine, options.among, default),
-                top=options.top,
-                class_name=_class_name(engine, options.class_name),
-                added=options.added,
-                removed=options.removed,
-            )
-        )
+        if options.class_name and options.class_name not in engine.gallery.class_counts():
+            raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
+        answer = await engine.answer(query, _among(engine, options.among, default), options)
         return await engine.in_thread(respond, answer, start)
 
     def respond(answer: engines.Answer, start: float) -> Response:
@@ -170,7 +164,7 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
             "recipes": hits.get("recipes"),
             "photos": hits.get("photos"),
             "names": [{"name": name, "known": name not in unknown} for name in dict.fromkeys(answer.names)],
-            "absent": list(answer.absent),
+            "absent": answer.absent,
             "milliseconds": round(1000 * (time.perf_counter() - start), 1),
         }
         # A `messages.Found`; having FastAPI create and validate one takes as long as everything else.
@@ -180,7 +174,7 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
         "/photo",
         response_model=messages.Found,
         responses=_errors(400, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": uploads.BODY},
+        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _PHOTO_FORM}}}},
     )
     async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> Response:
         """Searches by photo."""
@@ -190,7 +184,12 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
                     422, "The model reads precomputed image features and cannot embed photos; search with a recipe."
                 )
             async with engine.uploads:
-                photo = await engine.stored(await uploads.photo_of(request))
+                upload = await _uploaded_photo(request)
+                try:
+                    photo = await engine.in_thread(stored, upload, engine.encoder.trained.photo_side)
+                except UnusablePhoto as error:
+                    remedy = error.remedy[0].upper() + error.remedy[1:]
+                    raise HTTPException(422, f"The photo cannot be used: {error.reason}. {remedy}.") from None
             return await search(photo, "recipes", options)
 
     @router.post("/recipe", response_model=messages.Found, responses=_errors(400, 408, 413, 422, 503))
@@ -238,10 +237,26 @@ def _among(engine: Engine, requested: str | None, default: str) -> tuple[str, ..
     return (among,)
 
 
-def _class_name(engine: Engine, name: str | None) -> str | None:
-    if name and name not in engine.gallery.class_counts():
-        raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
-    return name or None
+class _InMemoryParser(MultiPartParser):
+    """Keeps uploads in memory; `Guard` limits their size."""
+
+    spool_max_size = 0  # never spools to a file
+
+
+async def _uploaded_photo(request: Request) -> bytes:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(415, "Send the photo as multipart/form-data in a field named photo.")
+    try:
+        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1).parse()
+    except MultiPartException as error:
+        raise HTTPException(400, f"The form cannot be read: {error.message}") from None
+    file = form.get("photo")
+    if not isinstance(file, UploadFile):
+        raise HTTPException(422, "The field photo is missing or contains no file.")
+    try:
+        return await file.read()
+    finally:
+        await form.close()
 
 
 def _errors(*statuses: int) -> dict[int | str, dict]:
@@ -251,40 +266,21 @@ def _errors(*statuses: int) -> dict[int | str, dict]:
 def _add_errors(app: FastAPI) -> None:
     """Makes all errors have the form of `messages.Error`."""
 
-    def error_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        return JSONResponse({"error": text}, status, headers)
-
     @app.exception_handler(StarletteHTTPException)
     async def http_error(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        text = "Not found." if error.detail == "Not Found" else error.detail
-        return error_response(error.status_code, text if text.endswith(".") else f"{text}.", error.headers)
+        return JSONResponse({"error": f"{error.detail.removesuffix('.')}."}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:])) or first["loc"][0]
-        if first["type"] == "json_invalid":
-            return error_response(422, f"The body is not valid JSON at character {where}.")
-        if first["type"] == "model_attributes_type":
-            return error_response(422, "Send one JSON object, with the header content-type: application/json.")
-        if first["type"] == "extra_forbidden":
-            return error_response(422, f"{where}: unknown field.")
-        return error_response(422, f"{where}: {first['msg']}.")
-
-    @app.exception_handler(UnusablePhoto)
-    async def unusable(_: Request, error: UnusablePhoto) -> JSONResponse:
-        return error_response(
-            422, f"The photo cannot be used: {error.reason}. {error.remedy[0].upper()}{error.remedy[1:]}."
-        )
-
-    @app.exception_handler(NothingLeft)
-    async def nothing_left(_: Request, __: NothingLeft) -> JSONResponse:
-        return error_response(422, "Nothing is left of the recipe; remove fewer ingredients.")
-
-    @app.exception_handler(Busy)
-    async def busy(_: Request, __: Busy) -> JSONResponse:
-        return error_response(503, "The server is busy; try again in a second.", {"Retry-After": "1"})
+        text = {
+            "json_invalid": f"The body is not valid JSON at character {where}.",
+            "model_attributes_type": "Send one JSON object, with the header content-type: application/json.",
+            "extra_forbidden": f"{where}: unknown field.",
+        }.get(first["type"], f"{where}: {first['msg']}.")
+        return JSONResponse({"error": text}, 422)
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> JSONResponse:
-        return error_response(500, "Internal server error; the log of the server has the details.")
+    async def internal_error(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse({"error": "Internal server error; the log of the server has the details."}, 500)

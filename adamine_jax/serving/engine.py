@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import io
 import os
@@ -11,46 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import AMONG, Gallery
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
-from adamine_jax.recipes.photos import stored
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
 from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.messages import Options
 from adamine_jax.serving.suggestions import Names
 
-
-class Busy(Exception):
-    """The maximum number of queries is pending."""
-
-
-class NothingLeft(Exception):
-    """All content of the recipe was removed."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Query:
-    """A query and the options of its search.
-
-    Attributes:
-        by: A photo returned by `photos.stored`, a recipe, or a modality and a row of the gallery.
-        among: What to search: 'recipes', 'photos' or both.
-        top: Maximum number of results of each search.
-        class_name: Class to which the search is restricted; None searches all classes.
-        added: Ingredients added to the query.
-        removed: Ingredients removed from the query.
-    """
-
-    by: bytes | RecipeText | tuple[str, int]
-    among: Sequence[str]
-    top: int
-    class_name: str | None = None
-    added: Sequence[str] = ()
-    removed: Sequence[str] = ()
+Query = bytes | RecipeText | tuple[str, int]
+"""A photo returned by `photos.stored`, a recipe, or a modality and a row of the gallery."""
 
 
 class Found(NamedTuple):
@@ -62,7 +36,7 @@ class Found(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Results of a query; see `messages.Found`.
+    """Results of a query.
 
     Attributes:
         found: Results among 'recipes' and 'photos', best first.
@@ -111,17 +85,17 @@ class Engine:
     def __init__(self, encoder: Encoder, gallery: Gallery, limits: Limits, batch: int):
         self.encoder, self.gallery, self.limits = encoder, gallery, limits
         self.running = 0
+        self.uploads = asyncio.Semaphore(limits.uploads)
         self.names = Names(gallery, encoder.texts, encoder.trained.words)
-        self.searched = tuple(name for name, modality in AMONG.items() if modality in gallery.modalities)
+        self.searched = tuple(among for among, modality in AMONG.items() if modality in gallery.modalities)
         self._indexed = {
-            name for name in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[name])
+            among for among in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[among])
         }
         self._warm_up()
         self._embed_photos = Batcher(functools.partial(self._embed, encoder.embed_stored), batch, "photos")
         self._embed_recipes = Batcher(functools.partial(self._embed, encoder.embed_recipes), batch, "recipes")
         self._search = Batcher(self._nearest, batch, "searches")
         self._threads = ThreadPoolExecutor(os.cpu_count(), "requests")
-        self.uploads = asyncio.Semaphore(limits.uploads)
 
     @property
     def reads_photos(self) -> bool:
@@ -130,13 +104,9 @@ class Engine:
 
     @contextlib.contextmanager
     def taken(self) -> Generator[None]:
-        """Counts a query as pending while it is answered.
-
-        Raises:
-            Busy: The maximum number of queries is pending.
-        """
+        """Counts a query as pending while it is answered; raises a 503 if too many queries are pending."""
         if self.running >= self.limits.queue:
-            raise Busy
+            raise HTTPException(503, "The server is busy; try again in a second.", {"Retry-After": "1"})
         self.running += 1
         try:
             yield
@@ -147,26 +117,13 @@ class Engine:
         """Runs a function that takes much CPU time in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    async def stored(self, photo: bytes) -> bytes:
-        """Converts a photo to the form that the model reads.
-
-        Raises:
-            UnusablePhoto: The photo cannot be used.
-        """
-        return await self.in_thread(stored, photo, self.encoder.trained.photo_side)
-
-    async def answer(self, query: Query) -> Answer:
-        """Answers a query.
-
-        Raises:
-            NothingLeft: `removed` removes all content of the recipe.
-        """
-        by = query.by
-        if not (query.added or query.removed or isinstance(by, tuple)):
-            return await self._answer_unchanged(query, by)
-        before, after, names, absent = await self._embedded(query)
-        searches = [self._find(query, name, before, after) for name in query.among]
-        return Answer(dict(zip(query.among, await asyncio.gather(*searches), strict=True)), names, absent)
+    async def answer(self, query: Query, among: Sequence[str], options: Options) -> Answer:
+        """Searches among 'recipes', 'photos' or both; raises a 422 if nothing is left of the recipe."""
+        if not (options.added or options.removed or isinstance(query, tuple)):
+            return await self._answer_unchanged(query, among, options)
+        before, after, names, absent = await self._embedded(query, options)
+        found = await asyncio.gather(*[self._find(each, options, before, after) for each in among])
+        return Answer(dict(zip(among, found, strict=True)), names, absent)
 
     def close(self) -> None:
         """Answers the waiting queries and stops the threads."""
@@ -174,14 +131,13 @@ class Engine:
             batcher.close()
         self._threads.shutdown()
 
-    async def _answer_unchanged(self, query: Query, by: bytes | RecipeText) -> Answer:
+    async def _answer_unchanged(self, query: bytes | RecipeText, among: Sequence[str], options: Options) -> Answer:
         """Answers a query without changes. Searching in the embedding thread saves waiting for another one."""
-        names = self.encoder.texts.names(by) if isinstance(by, RecipeText) else []
-        embed = self._embed_recipes if isinstance(by, RecipeText) else self._embed_photos
-        searches = [(name, query.top, query.class_name) for name in query.among]
-        _, results = await embed(_Embedding(by, searches))
-        found = {name: _hits(scores, rows, {}) for name, (scores, rows) in zip(query.among, results, strict=True)}
-        return Answer(found, names, [])
+        is_recipe = isinstance(query, RecipeText)
+        searches = [(each, options.top, options.class_name) for each in among]
+        _, results = await (self._embed_recipes if is_recipe else self._embed_photos)(_Embedding(query, searches))
+        found = {each: _hits(similarities, rows, {}) for each, (similarities, rows) in zip(among, results, strict=True)}
+        return Answer(found, self.encoder.texts.names(query) if is_recipe else [], [])
 
     def _embed(self, embed: Callable, batch: list[_Embedding]) -> list[tuple[np.ndarray, list]]:
         """Returns the embedding of each element of a batch and the results of its searches."""
@@ -190,37 +146,36 @@ class Engine:
         found = iter(self._nearest(searches))
         return [(row, [next(found) for _ in each]) for (_, each), row in zip(batch, rows, strict=True)]
 
-    async def _embedded(self, query: Query) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    async def _embed_all(self, recipes: Sequence[RecipeText]) -> np.ndarray:
+        embedded = await asyncio.gather(*[self._embed_recipes(_Embedding(recipe)) for recipe in recipes])
+        return np.array([row for row, _ in embedded])
+
+    async def _embedded(self, query: Query, options: Options) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
         """Returns the (D,) embeddings before and after the changes, the ingredients, and the absent ones."""
-        names, absent, added, removed = list(query.added), [], query.added, query.removed
-        if isinstance(query.by, RecipeText):
-            recipe, absent = changed(query.by, query.added, query.removed)
+        names, absent, added, removed = options.added, [], options.added, options.removed
+        if isinstance(query, RecipeText):
+            recipe, absent = changed(query, added, removed)
             if recipe.is_empty:
-                raise NothingLeft
-            recipes = [query.by] if recipe == query.by else [query.by, recipe]
-            rows = [row for row, _ in await asyncio.gather(*map(self._embed_recipes, map(_Embedding, recipes)))]
+                raise HTTPException(422, "Nothing is left of the recipe; remove fewer ingredients.")
+            rows = await self._embed_all([query] if recipe == query else [query, recipe])
             before, after = rows[0], rows[-1]
             # Ingredients that the recipe does not contain are subtracted from its embedding, as from a photo's.
-            names, added, removed = self.encoder.texts.names(recipe), (), absent
+            names, added, removed = self.encoder.texts.names(recipe), [], absent
+        elif isinstance(query, bytes):
+            before = after = (await self._embed_photos(_Embedding(query)))[0]
         else:
-            before = after = await self._row(query.by)
+            modality, row = query
+            before = after = np.array(self.gallery.embeddings(modality)[row])
         added, removed = ([name for name in each if self.encoder.texts.knows(name)] for each in (added, removed))
         if added or removed:
-            single = [_Embedding(RecipeText(ingredients=(name,))) for name in (*added, *removed)]
-            rows = np.array([row for row, _ in await asyncio.gather(*map(self._embed_recipes, single))])
+            rows = await self._embed_all([RecipeText(ingredients=(name,)) for name in (*added, *removed)])
             after = moved_by(after[None], rows[: len(added)], rows[len(added) :])[0]
         return before, after, names, absent
 
-    async def _row(self, by: bytes | tuple[str, int]) -> np.ndarray:
-        if isinstance(by, bytes):
-            return (await self._embed_photos(_Embedding(by)))[0]
-        modality, row = by
-        return np.array(self.gallery.embeddings(modality)[row])
-
-    async def _find(self, query: Query, among: str, before: np.ndarray, after: np.ndarray) -> list[Found]:
-        searches = [_Search(after, among, query.top, query.class_name)]
-        if is_changed := bool(query.added or query.removed):
-            searches.append(_Search(before, among, max(FORMER_PLACES, query.top), query.class_name))
+    async def _find(self, among: str, options: Options, before: np.ndarray, after: np.ndarray) -> list[Found]:
+        searches = [_Search(after, among, options.top, options.class_name)]
+        if is_changed := bool(options.added or options.removed):
+            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.class_name))
         (similarities, rows), *former = await asyncio.gather(*map(self._search, searches))
         places = {int(row): place for place, row in enumerate(former[0][1], 1)} if is_changed else {}
         return _hits(similarities, rows, places)
@@ -248,8 +203,8 @@ class Engine:
             if self.reads_photos:
                 self.encoder.embed_stored([photo.getvalue()] * size)
             self.encoder.embed_recipes([RecipeText(ingredients=("salt",))] * size)
-        for name in self.searched:
-            self.gallery.nearest(np.zeros((1, self.encoder.dim)), name, 1, approximate=name in self._indexed)
+        for among in self.searched:
+            self.gallery.nearest(np.zeros((1, self.encoder.dim)), among, 1, approximate=among in self._indexed)
 
 
 def _hits(similarities: np.ndarray, rows: np.ndarray, places: dict[int, int]) -> list[Found]:

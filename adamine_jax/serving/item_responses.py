@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery.store import Gallery
@@ -25,10 +26,6 @@ SMALL = 160
 CACHED = 4096
 """Number of items kept in memory."""
 EXAMPLES = 6
-
-
-class NoPhoto(Exception):
-    """An item has no photo, or its photo cannot be read; the message says which."""
 
 
 class ItemResponses:
@@ -79,22 +76,18 @@ class ItemResponses:
         }
 
     def _photo(self, row: int, size: messages.Size) -> bytes:
-        """Returns the JPEG file of a row's photo; "large" is the size stored in the gallery.
-
-        Raises:
-            NoPhoto: The photo is missing, damaged or outside the gallery.
-        """
+        """Returns the JPEG file of a row's photo, or raises a 404; "large" is the size stored in the gallery."""
         item = self._gallery.item(row)
         if not isinstance(item.photo, Path):
-            raise NoPhoto("The item has no photo.")
+            raise HTTPException(404, "The item has no photo.")
         path = item.photo.resolve()
         if not path.is_relative_to(self._root):
-            raise NoPhoto("The item's photo is not in the gallery.")
+            raise HTTPException(404, "The item's photo is not in the gallery.")
         try:
             content = path.read_bytes()
             return _small(content) if size == "small" else content
         except OSError:
-            raise NoPhoto("The item's photo is missing from the gallery or damaged.") from None
+            raise HTTPException(404, "The item's photo is missing from the gallery or damaged.") from None
 
 
 def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:

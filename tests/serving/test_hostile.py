@@ -10,10 +10,11 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery.store import Gallery
-from adamine_jax.serving.item_responses import ItemResponses, NoPhoto
+from adamine_jax.serving.item_responses import ItemResponses
 from tests.servers import serving
 from tests.small_collection import photo_file
 
@@ -185,5 +186,5 @@ def test_missing_photos_and_photos_outside_the_gallery(folder, tmp_path):
         np.savez(folder / "items.npz", **{**table, "starts": starts})
     items = ItemResponses(Gallery(folder))
     for row, message in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
-        with pytest.raises(NoPhoto, match=message):
+        with pytest.raises(HTTPException, match=f"404: .*{message}"):
             items.photo(row, "small")

@@ -221,7 +221,9 @@ def test_the_page_is_accessible_and_fits(opened, scheme, width):
     def check():
         violations = Axe().run(page).response["violations"]
         serious = [
-            (found["id"], found["nodes"][0]["html"]) for found in violations if found["impact"] in ("serious", "critical")
+            (found["id"], found["nodes"][0]["html"])
+            for found in violations
+            if found["impact"] in ("serious", "critical")
         ]
         assert serious == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
