@@ -96,11 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _recipe(flags: argparse.Namespace) -> RecipeText | None:
-    """Returns the recipe given by the flags; None if they give a photo.
-
-    Raises:
-        UserError: The flags give no query, an empty one, or more than one.
-    """
+    """Returns the recipe given by the flags; None if they give a photo."""
     parts = {name: getattr(flags, name) for name in ("title", "ingredients", "instructions")}
     given = [f"--{name}" for name in ("image", "recipe", *parts) if getattr(flags, name) is not None]
     if flags.top < 1:

@@ -45,7 +45,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
 
     from adamine_jax.serving.app import create_app
     from adamine_jax.serving.engine import Engine
-    from adamine_jax.serving.limits import Limits
+    from adamine_jax.serving.guard import Limits
 
     encoder = Encoder(workdir.load_from_flags(flags), [size for size in BATCH_SIZES if size <= flags.batch])
     gallery.check_model(encoder.digest)
@@ -77,11 +77,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Returns a socket bound to an address; it does not listen yet.
-
-    Raises:
-        UserError: The address is in use or does not belong to this machine.
-    """
+    """Returns a socket bound to an address, which does not listen yet."""
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port}: expected 0 to 65535")
     bound = None

@@ -11,7 +11,7 @@ from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
 from adamine_jax.serving.app import create_app
 from adamine_jax.serving.engine import Engine
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
 
 
 @contextlib.contextmanager

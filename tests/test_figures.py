@@ -138,10 +138,10 @@ def test_what_is_given_is_what_is_drawn(workdir, model, monkeypatch):
     ("name", "flags", "message"),
     [
         ("panels", ["--ingredients", "kale"], "--ingredients kale: not among the words of the model"),
-        ("panels", ["--within", "pie"], "no class 'pie'"),
+        ("panels", ["--within", "pie"], "{workdir}/gallery/test: no class 'pie'"),
         ("panels", ["--within", "soup"], "no ingredient that the model knows is frequent in the gallery; name some by"),
         ("removal", ["--without", "kale"], "--without kale: not among the words of the model"),
-        ("removal", ["--recipe", "f"], "{workdir}/gallery/test: has no item 'f'"),
+        ("removal", ["--recipe", "f"], "{workdir}/gallery/test: no item has the id 'f'"),
         ("removal", ["--recipe", f"{5:010x}", "--without", "leek"], "recipe 0000000005 has no leek"),
         ("removal", ["--recipe", f"{5:010x}"], "recipe 0000000005 has no ingredient that the model knows and"),
     ],
@@ -165,7 +165,7 @@ def test_a_gallery_of_another_model_is_refused(workdir, model, capsys):
     model.digest = "e" * 64
     assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"not drawn: panels, removal: {workdir}/gallery/test: made by another model (step 1 of ddd")
+    assert line.startswith(f"not drawn: panels, removal: {workdir}/gallery/test: built by another model (step 1 of ddd")
     assert names(workdir) == files("ranks")
 
 
@@ -253,10 +253,14 @@ def test_with_nothing_the_command_fails_in_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("gallery/test/items.jsonl", "{}\n", "items.jsonl is not the one that items.npz belongs to"),
+        ("gallery/test/items.jsonl", "{}\n", "items.jsonl and items.npz do not belong together"),
         ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
-        ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
+        (
+            "gallery/test/gallery.json",
+            "{}",
+            "gallery.json: cannot be read (missing fields: class_names, dim, items, model, sides)",
+        ),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
         ("config.json", "[]", "no unfreeze_epoch can be read"),
     ],

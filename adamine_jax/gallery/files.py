@@ -61,11 +61,7 @@ def reading(where: Path | str) -> Generator[None]:
 
 
 def parse_item(line: bytes, folder: Path, where: str) -> Item:
-    """Parses a line of `items.jsonl`.
-
-    Raises:
-        UserError: The line is damaged; the message begins with `where`.
-    """
+    """Parses a line of `items.jsonl`; a `UserError` begins with `where`."""
     with reading(where):
         record = json.loads(line)
         return Item(
@@ -79,11 +75,7 @@ def parse_item(line: bytes, folder: Path, where: str) -> Item:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Reads `gallery.json`; see `Gallery.about`.
-
-    Raises:
-        UserError: gallery.json is missing or malformed.
-    """
+    """Reads `gallery.json`, or raises a `UserError` if it is missing or malformed."""
     path = folder / "gallery.json"
     if not path.exists():
         problem = "gallery.json is missing" if folder.is_dir() else "no such folder"

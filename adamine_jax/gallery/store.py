@@ -11,7 +11,7 @@ from adamine_jax.gallery import exact, index
 from adamine_jax.gallery.files import KINDS, REBUILD, Item, parse_item, read_about, reading
 
 AMONG = {"recipes": "recipe", "photos": "image"}
-"""What a search looks among, to the modality of its embeddings."""
+"""What can be searched, and the modality of its embeddings."""
 
 
 class Hit(NamedTuple):
@@ -75,11 +75,7 @@ class Gallery:
         return tuple(self.about["sides"])
 
     def embeddings(self, modality: str) -> np.ndarray:
-        """Returns the (N, D) float32 unit rows of a modality, memory-mapped.
-
-        Raises:
-            UserError: The gallery has no embeddings of the modality.
-        """
+        """Returns the memory-mapped (N, D) float32 unit rows of a modality, or raises a `UserError`."""
         if modality not in self._embeddings:
             kind = KINDS[self.modalities]
             raise UserError(
@@ -144,30 +140,21 @@ class Gallery:
         return exact.search(embeddings, queries, top, candidates)
 
     def item(self, row: int) -> Item:
-        """Reads the item of a row.
-
-        Raises:
-            UserError: The item's line is damaged.
-        """
+        """Reads the item of a row."""
         start, end = int(self._starts[row]), int(self._starts[row + 1])
         return parse_item(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
 
     def row_of(self, identifier: str) -> int:
-        """Returns the row of an id.
-
-        Raises:
-            UserError: No item has the id.
-        """
+        """Returns the row of an id, or raises a `UserError` if no item has it."""
         found = np.flatnonzero(self.ids == identifier)
         if not len(found):
             raise UserError(f"{self.folder}: no item has the id {identifier!r}; items.jsonl lists the ids")
         return int(found[0])
 
     def rows_of_class(self, name: str) -> np.ndarray:
-        """Returns the (n,) int64 rows of a class in ascending order; case is ignored unless it distinguishes classes.
+        """Returns the (n,) int64 rows of a class in ascending order, or raises a `UserError` if there is no such class.
 
-        Raises:
-            UserError: There is no such class.
+        Case is ignored unless it distinguishes classes.
         """
         names = self.about["class_names"]
         if name not in names:
@@ -188,11 +175,7 @@ class Gallery:
         return {names[number]: int(counts[number]) for number in np.argsort(-counts, kind="stable") if counts[number]}
 
     def check_model(self, digest: str) -> None:
-        """Checks that the model with this digest built the gallery.
-
-        Raises:
-            UserError: Another model built it.
-        """
+        """Raises a `UserError` unless the model with this digest built the gallery."""
         if self.about["model"] != digest:
             step = f"step {self.about['step']} of " if self.about.get("step") is not None else ""
             raise UserError(

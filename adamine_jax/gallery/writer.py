@@ -111,11 +111,7 @@ class GalleryWriter(contextlib.AbstractContextManager):
         files.write_text(self._unfinished / _PROGRESS, json.dumps(progress))
 
     def finish(self) -> int:
-        """Completes the gallery, moves it to its folder and returns its number of items.
-
-        Raises:
-            UserError: The gallery has no items.
-        """
+        """Completes the gallery, moves it to its folder and returns its number of items."""
         if not self._ids:
             raise UserError(f"{self._folder}: nothing could be embedded, so no gallery is written")
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(self._ids), self._dim)}
@@ -184,11 +180,7 @@ class GalleryWriter(contextlib.AbstractContextManager):
 
 
 def check_replaceable(folder: Path, modalities: Sequence[str]) -> None:
-    """Checks that a new gallery would replace nothing but a gallery of the same modalities.
-
-    Raises:
-        UserError: The folder contains something else.
-    """
+    """Raises a `UserError` if the folder contains anything but a gallery of the same modalities."""
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "items.jsonl").exists())):
         raise UserError(f"--out {folder}: exists and is not a gallery; choose another folder")
     existing = tuple(modality for modality in MODALITIES if (folder / f"{modality}.npy").exists())

@@ -12,7 +12,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import embed_recipes
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.crops import center_crops
 from adamine_jax.recipes.encoded import EncodedRecipe
 from adamine_jax.recipes.photos import Photo, stored
 from adamine_jax.recipes.text_encoder import TextEncoder
@@ -53,7 +53,7 @@ class Encoder:
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
         replicated = NamedSharding(mesh, PartitionSpec())
         data = trained.config.data
-        self._crops = images.center_crops(data.resize, data.image_size)
+        self._crops = center_crops(data.resize, data.image_size)
         self._embed_images = jax.jit(
             lambda variables, photos: model.apply(variables, photos, train=False, method="embed_images"),
             out_shardings=replicated,
@@ -83,12 +83,12 @@ class Encoder:
     def embed_stored(self, jpegs: Sequence[bytes]) -> np.ndarray:
         """Embeds photos returned by `photos.stored`, like `embed_photos`."""
 
-        def batch_of(rows: Sequence[bytes], size: int) -> np.ndarray:
+        def make_batch(rows: Sequence[bytes], size: int) -> np.ndarray:
             crops, is_decoded = self._crops(rows, np.zeros((len(rows), 3), np.float32))
             assert is_decoded.all(), "`stored` returns decodable files"
             return np.pad(crops, [(0, size - len(rows)), (0, 0), (0, 0), (0, 0)])
 
-        return self._embed(self._embed_images, jpegs, batch_of)
+        return self._embed(self._embed_images, jpegs, make_batch)
 
     def embed_recipes(self, recipes: Iterable[RecipeText | Mapping[str, Any]]) -> np.ndarray:
         """Embeds complete or partial recipes.
@@ -113,11 +113,11 @@ class Encoder:
 
         recipe_fields = registry.recipe_fields(self.trained.config.model)
 
-        def batch_of(rows: Sequence[RecipeText], size: int) -> dict[str, np.ndarray]:
+        def make_batch(rows: Sequence[RecipeText], size: int) -> dict[str, np.ndarray]:
             encoded = [self.texts.encode(recipe) for recipe in rows]
             return recipe_fields([*encoded, *[EncodedRecipe()] * (size - len(rows))])
 
-        return self._embed(self._embed_recipes, texts, batch_of)
+        return self._embed(self._embed_recipes, texts, make_batch)
 
     def check_reads_photos(self) -> None:
         """Raises a `UserError` if the model reads precomputed features instead of photos."""
@@ -136,12 +136,12 @@ class Encoder:
         if problem:
             raise UserError(f"{where}: {problem}")
 
-    def _embed(self, step, items: Sequence[Any], batch_of) -> np.ndarray:
-        """Embeds in batches; `batch_of(items, size)` returns host arrays of `size` rows, padded at the end."""
+    def _embed(self, step, items: Sequence[Any], make_batch) -> np.ndarray:
+        """Embeds in batches; `make_batch(items, size)` returns host arrays of `size` rows, padded at the end."""
         parts = [np.zeros((0, self.dim), np.float32)]
         for start, size in _batches(len(items), self.sizes):
             rows = items[start : start + size]
-            batch = jax.device_put(batch_of(rows, size), self._rows)
+            batch = jax.device_put(make_batch(rows, size), self._rows)
             parts.append(np.asarray(step(self.trained.variables, batch), np.float32)[: len(rows)])
         return np.concatenate(parts)
 

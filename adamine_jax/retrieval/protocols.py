@@ -87,9 +87,6 @@ def evaluate(
         `image_to_recipe` and `recipe_to_image` and the metrics `medr` (median rank from 1), `medr_from_zero`
         (median rank from 0, as AdaMine reports it), and `r1`, `r5`, `r10` in percent: mean and standard deviation
         (ddof 0) over the draws. Plain Python numbers, ready for JSON.
-
-    Raises:
-        UserError: See `rank_draws`.
     """
     return score(rank_draws(image, recipe, ids, protocols, seed))
 

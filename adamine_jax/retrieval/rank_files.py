@@ -48,11 +48,7 @@ def write_ranks(path: Path, ranks: RankFile) -> None:
 
 
 def read_ranks(path: Path) -> RankFile:
-    """Reads a rank file.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
+    """Reads a rank file, or raises a `UserError` if it is missing or damaged."""
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             names = [field.removesuffix("/ids") for field in arrays.files if field.endswith("/ids")]

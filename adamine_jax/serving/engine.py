@@ -19,7 +19,7 @@ from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
 from adamine_jax.serving.messages import Options
 from adamine_jax.serving.suggestions import Names
 

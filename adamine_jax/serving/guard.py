@@ -1,13 +1,12 @@
 """Limits the size and duration of every request, and adds security headers to every response."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from adamine_jax.serving.limits import Limits
 
 PHOTO_PATH = "/api/v1/search/photo"
 """The only path that accepts `Limits.photo_bytes`."""
@@ -22,6 +21,25 @@ HEADERS = {
 }
 _DRAINED = 8
 """Multiple of the size limit up to which an oversized body is drained, so that its sender reads the response."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Limits of one server, which bound the memory and time that it spends.
+
+    Attributes:
+        photo_bytes: Maximum size of an upload. `recipes.decoding.MAX_PIXELS` limits the pixels of its photo.
+        text_bytes: Maximum size of any other request.
+        queue: Maximum number of running and waiting searches; further ones are refused.
+        uploads: Maximum number of photos received or decoded at the same time; further ones wait.
+        seconds: Maximum duration of a request.
+    """
+
+    photo_bytes: int = 16_000_000
+    text_bytes: int = 200_000
+    queue: int = 64
+    uploads: int = 16
+    seconds: float = 30.0
 
 
 class Guard:

@@ -4,14 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from adamine_jax.serving import limits
-
-Among = Literal["recipes", "photos", "both"]
-By = Literal["photo", "recipe"]
 Size = Literal["small", "large"]
-Identifier = Annotated[str, StringConstraints(max_length=limits.ID_CHARS)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=limits.NAME_CHARS)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.LINE_CHARS)]
+Identifier = Annotated[str, StringConstraints(max_length=1000)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
 
 class Options(BaseModel):
@@ -19,32 +15,30 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    among: Among | None = Field(
+    among: Literal["recipes", "photos", "both"] | None = Field(
         None, alias="in", description="what to search; default: recipes for a photo, photos for a recipe"
     )
-    top: int = Field(12, ge=1, le=limits.TOP, description="maximum number of results")
+    top: int = Field(12, ge=1, le=100, description="maximum number of results")
     class_name: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, alias="class", description="search only items of this class"
     )
-    added: list[Name] = Field([], alias="with", max_length=limits.NAMES, description="ingredients to add to the query")
-    removed: list[Name] = Field(
-        [], alias="without", max_length=limits.NAMES, description="ingredients to remove from the query"
-    )
+    added: list[Name] = Field([], alias="with", max_length=20, description="ingredients to add to the query")
+    removed: list[Name] = Field([], alias="without", max_length=20, description="ingredients to remove from the query")
 
 
 class SimilarOptions(Options):
     """A search with an item of the gallery as the query."""
 
     id: Identifier = Field(description="id of the item")
-    by: By = Field("photo", description="whether the item's photo or its recipe is the query")
+    by: Literal["photo", "recipe"] = Field("photo", description="whether the item's photo or its recipe is the query")
 
 
 class RecipeQuery(Options):
     """A search with a complete or partial recipe as the query."""
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.TITLE_CHARS)] = ""
-    ingredients: list[Line] = Field([], max_length=limits.LINES, description="one ingredient per line")
-    instructions: list[Line] = Field([], max_length=limits.LINES, description="one step per line")
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
+    ingredients: list[Line] = Field([], max_length=60, description="one ingredient per line")
+    instructions: list[Line] = Field([], max_length=60, description="one step per line")
 
 
 class Photo(BaseModel):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
 from tests.servers import serving
 from tests.small_collection import photo_file
 
