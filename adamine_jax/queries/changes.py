@@ -86,19 +86,14 @@ def mention(name: str) -> re.Pattern:
     *others, last = name.lower().replace("_", " ").split() or [""]
     if not last:
         return re.compile(r"(?!)")
-    between = r"[\s_-]+"
-    return re.compile(rf"\b{between.join([*map(re.escape, others), _singular_or_plural(last)])}\b", re.IGNORECASE)
+    beginning, endings = _divided(last)  # the same for "tomatoes" and "tomato", and for "berries" and "berry"
+    words = r"[\s_-]+".join([*map(re.escape, others), re.escape(beginning) + endings])
+    return re.compile(rf"\b{words}\b", re.IGNORECASE)
 
 
 def stem(word: str) -> str:
     """Returns the common beginning of the singular and the plural of a word."""
     return _divided(word)[0]
-
-
-def _singular_or_plural(word: str) -> str:
-    """Returns the same pattern for "tomatoes" and "tomato", and for "berries" and "berry"."""
-    beginning, endings = _divided(word)
-    return re.escape(beginning) + endings
 
 
 def _divided(word: str) -> tuple[str, str]:
