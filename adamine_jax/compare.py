@@ -18,7 +18,7 @@ from typing import Any
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.flags import given_path
 from adamine_jax.retrieval.protocols import DIRECTIONS
-from adamine_jax.retrieval.tables import columns
+from adamine_jax.retrieval.text_tables import columns
 from adamine_jax.runs.history import Run, describe_method, in_order, read_run
 from adamine_jax.runs.significance import MIN_SAMPLES, SAMPLES, format_significance
 

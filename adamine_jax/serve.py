@@ -1,10 +1,10 @@
-"""Serves a page and an API on which a gallery is searched with photos, recipes and ingredients.
+"""Serves a web page and an API that search a gallery by photo, recipe or ingredients.
 
 python -m adamine_jax.serve --workdir runs/a
 python -m adamine_jax.serve --workdir runs/a --gallery galleries/mine --port 8080
 
-Then open the address that it prints. Only this machine reaches it, unless --host says otherwise. SIGTERM and Ctrl-C
-stop it when what it has begun is answered.
+Open the printed address in a browser. The server accepts only local connections unless --host is given. SIGTERM and
+Ctrl-C stop it after all accepted requests are answered.
 """
 
 import argparse
@@ -13,13 +13,12 @@ import importlib.util
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import index
-from adamine_jax.gallery.store import open_gallery
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
 
@@ -28,54 +27,47 @@ BATCH_SIZES = (1, 8, 32)
 
 @one_line_errors
 def main(arguments: list[str] | None = None) -> None:
-    """Parses the flags, loads the model and the gallery, serves until it is told to stop."""
+    """Parses the flags, loads the model and the gallery, and serves until stopped."""
     flags = _parser().parse_args(arguments)
     for package in ("fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"serving {how_to_get(package, 'serve')}")
-    workdir.load_config(flags.workdir)  # a mistake in its name is told before one in the gallery's
-    folder = flags.gallery or flags.workdir / "gallery" / "test"
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder; write it with `python -m adamine_jax.embed --workdir {flags.workdir} "
-            f"--split test --out {folder}`"
-        )
+    workdir.load_config(flags.workdir)  # reports a wrong workdir before a missing gallery in it
+    gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test")
     if min(flags.batch, flags.queue) < 1:
-        raise UserError("--batch and --queue take 1 or more")
+        raise UserError("--batch and --queue: expected at least 1")
     with bound_socket(flags.host, flags.port) as bound:
-        _serve(flags, folder, bound)
+        _serve(flags, gallery, bound)
 
 
-def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> None:
+def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) -> None:
     import uvicorn
 
     from adamine_jax.serving.app import create_app
     from adamine_jax.serving.engine import Engine
-    from adamine_jax.serving.limits import Limits
+    from adamine_jax.serving.guard import Limits
 
-    sizes = [size for size in BATCH_SIZES if size <= flags.batch]
-    encoder = Encoder(workdir.load_from_flags(flags), sizes)
-    gallery = open_gallery(folder, encoder.digest)
-    print(
-        f"{folder}: {len(gallery):,} items; compiling for batches of {', '.join(map(str, encoder.sizes))}", flush=True
-    )
+    encoder = Encoder(workdir.load_from_flags(flags), [size for size in BATCH_SIZES if size <= flags.batch])
+    gallery.check_model(encoder.digest)
+    sizes = ", ".join(map(str, encoder.sizes))
+    print(f"{gallery.folder}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     app = create_app(engine, flags.allow_origin)
     if len(gallery) < index.SMALLEST:
-        # Among so few a second thread of BLAS finds nothing to do, but spins, which takes a third of two cores.
+        # A second BLAS thread has nothing to do on so few items, but its spinning takes a third of two cores.
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(1, "blas")
-    gc.freeze()  # what stays need not be looked through again and again while queries wait
+    gc.freeze()  # keeps the collector from scanning permanent objects while queries wait
     config = uvicorn.Config(
         app,
         log_level="warning",
-        access_log=False,  # addresses hold what people search for
+        access_log=False,  # URLs contain queries
         server_header=False,
         timeout_graceful_shutdown=round(engine.limits.seconds),
     )
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again when it has stopped
-    bound.listen(config.backlog)  # who connects as soon as it says ready waits, and is not refused
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
+    bound.listen(config.backlog)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     server = uvicorn.Server(config)
@@ -85,13 +77,9 @@ def _serve(flags: argparse.Namespace, folder: Path, bound: socket.socket) -> Non
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket at an address, which listens to nobody yet.
-
-    Raises:
-        UserError: the address is no address of this machine, or in use.
-    """
+    """Returns a socket bound to an address, which does not listen yet."""
     if not 0 <= port <= 65535:
-        raise UserError(f"--port {port}: takes 0 to 65535")
+        raise UserError(f"--port {port}: expected 0 to 65535")
     bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -102,7 +90,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         if bound:
             bound.close()
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--host {host} --port {port}: cannot be used ({reason}); give others") from None
+        raise UserError(f"--host {host} --port {port}: cannot be used ({reason}); choose another address") from None
     return bound
 
 
@@ -112,15 +100,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     workdir.add_flags(parser)
     parser.add_argument(
-        "--gallery", type=given_path, metavar="DIR", help="what is searched (default: WORKDIR/gallery/test)"
+        "--gallery", type=given_path, metavar="DIR", help="gallery to search (default: WORKDIR/gallery/test)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 = any that is free")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: local connections only)")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     parser.add_argument(
-        "--allow-origin", action="append", default=[], metavar="URL", help="a site whose pages may use the API"
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="site whose pages may use the API; repeatable",
     )
-    parser.add_argument("--batch", type=int, default=BATCH_SIZES[-1], help="queries computed together (default: 32)")
-    parser.add_argument("--queue", type=int, default=64, help="queries taken at once, others get a 503 (default: 64)")
+    parser.add_argument(
+        "--batch", type=int, default=BATCH_SIZES[-1], help="maximum number of queries per batch (default: 32)"
+    )
+    parser.add_argument(
+        "--queue", type=int, default=64, help="maximum number of pending queries; further ones get a 503 (default: 64)"
+    )
     return parser
 
 

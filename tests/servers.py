@@ -1,4 +1,4 @@
-"""A real server on a free port, in a thread."""
+"""Runs a real server on a free port in a thread."""
 
 import contextlib
 import threading
@@ -11,14 +11,14 @@ from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
 from adamine_jax.serving.app import create_app
 from adamine_jax.serving.engine import Engine
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
 
 
 @contextlib.contextmanager
 def serving(
     model: Encoder, gallery: Gallery, limits: Limits | None = None, origins: Sequence[str] = (), batch: int = 8
 ) -> Iterator[tuple[str, Engine, uvicorn.Server]]:
-    """(base address, engine, uvicorn's server) while it runs; it stops as SIGTERM stops it."""
+    """Yields (base address, engine, uvicorn's server) of a running server, and stops it as SIGTERM does."""
     engine = Engine(model, gallery, limits or Limits(), batch)
     app = create_app(engine, origins)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=30))

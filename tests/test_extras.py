@@ -77,7 +77,7 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
         packages, "adamine_jax.search", "--workdir", tmp_path / "run", "--ingredients", "word1", "--index"
     )
     assert searched.returncode == 2
-    assert searched.stderr == "error: an index needs faiss, which is not installed: pip install 'adamine-jax[search]'\n"
+    assert searched.stderr == "error: this needs faiss, which is not installed: pip install 'adamine-jax[search]'\n"
 
 
 @pytest.mark.parametrize(

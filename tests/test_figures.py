@@ -10,7 +10,7 @@ from PIL import Image
 
 from adamine_jax import figures
 from adamine_jax.figures import main
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.plots import ingredient_panels, removal
 from adamine_jax.plots.gallery_items import load_items
@@ -138,14 +138,14 @@ def test_the_flags_of_panels_and_removal(workdir, model, monkeypatch):
     ("name", "flags", "message"),
     [
         ("panels", ["--ingredients", "kale"], "--ingredients kale: not in the vocabulary of the model"),
-        ("panels", ["--within", "pie"], "no class 'pie'"),
+        ("panels", ["--within", "pie"], "{workdir}/gallery/test: no class 'pie'"),
         (
             "panels",
             ["--within", "soup"],
             "no ingredient in the model's vocabulary is frequent in the gallery; name some by",
         ),
         ("removal", ["--without", "kale"], "--without kale: not in the vocabulary of the model"),
-        ("removal", ["--recipe", "f"], "{workdir}/gallery/test: has no item 'f'"),
+        ("removal", ["--recipe", "f"], "{workdir}/gallery/test: no item has the id 'f'"),
         ("removal", ["--recipe", f"{5:010x}", "--without", "leek"], "recipe 0000000005 has no leek"),
         (
             "removal",
@@ -173,7 +173,7 @@ def test_a_gallery_of_another_model_is_refused(workdir, model, capsys):
     model.digest = "e" * 64
     assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"not drawn: panels, removal: {workdir}/gallery/test: made by another model (step 1 of ddd")
+    assert line.startswith(f"not drawn: panels, removal: {workdir}/gallery/test: built by another model (step 1 of ddd")
     assert names(workdir) == files("ranks")
 
 
@@ -263,10 +263,14 @@ def test_an_empty_workdir_is_a_one_line_error(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("gallery/test/items.jsonl", "{}\n", "items.jsonl is not the one that items.npz belongs to"),
+        ("gallery/test/items.jsonl", "{}\n", "items.jsonl and items.npz do not belong together"),
         ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
-        ("gallery/test/gallery.json", "{}", "gallery.json: lacks model, items"),
+        (
+            "gallery/test/gallery.json",
+            "{}",
+            "gallery.json: cannot be read (missing fields: class_names, dim, items, model, sides)",
+        ),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
         ("config.json", "[]", "cannot read unfreeze_epoch"),
     ],
@@ -310,8 +314,9 @@ def test_real_photos_and_texts(tmp_path):
         texts = (tuple(line["text"] for line in recipe[key]) for key in ("ingredients", "instructions"))
         items.append(Item(recipe["id"], recipe["title"], "background", *texts, content))
     about = {"model": "0", "step": 1, "source": {}, "class_names": ["background"]}
-    with GalleryWriter(tmp_path / "gallery" / "test", about, SIDES, 8) as writer:
-        writer.write({side: np.random.default_rng(len(side)).normal(size=(len(items), 8)) for side in SIDES}, items)
+    with GalleryWriter(tmp_path / "gallery" / "test", about, MODALITIES, 8) as writer:
+        rows = {name: np.random.default_rng(len(name)).normal(size=(len(items), 8)) for name in MODALITIES}
+        writer.write(rows, items)
         writer.finish()
     assert main(["--workdir", str(tmp_path), "--queries", "3", "--only", "top5,map"]) == 0
     assert names(tmp_path) == sorted([*TOP5, *files("map")])

@@ -1,4 +1,4 @@
-"""Galleries are written whole, gone on with where they were, and read as they were written."""
+"""Galleries appear only when complete, can be resumed, and are read as they were written."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.store import Gallery, open_gallery
 from adamine_jax.gallery.writer import GalleryWriter
 
@@ -23,17 +23,17 @@ def item(number):
     return Item(f"{number:010x}", title, NAMES[number % 3], (f"{number} eggs", "salt\n"), ("Stir.",), photo)
 
 
-def rows(numbers, side="image"):
-    table = np.random.default_rng(len(side)).normal(size=(100, DIM)).astype(np.float32)
+def rows(numbers, modality="image"):
+    table = np.random.default_rng(len(modality)).normal(size=(100, DIM)).astype(np.float32)
     return table[list(numbers)]
 
 
 def block(numbers):
-    return {side: rows(numbers, side) for side in SIDES}, [item(number) for number in numbers]
+    return {modality: rows(numbers, modality) for modality in MODALITIES}, [item(number) for number in numbers]
 
 
-def write(folder, blocks, about=ABOUT, finish=True, sides=SIDES):
-    with GalleryWriter(folder, about, sides, DIM) as writer:
+def write(folder, blocks, about=ABOUT, finish=True):
+    with GalleryWriter(folder, about, MODALITIES, DIM) as writer:
         for numbers in blocks:
             if numbers[0] >= writer.taken:
                 writer.write(*block(numbers))
@@ -49,9 +49,9 @@ def test_a_gallery_is_read_as_it_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
     gallery = Gallery(tmp_path / "g")
     assert len(gallery) == 11
-    for side in SIDES:
-        np.testing.assert_array_equal(gallery.embeddings(side), rows(range(11), side))
-        np.testing.assert_array_equal(np.load(tmp_path / "g" / f"{side}.npy"), rows(range(11), side))
+    for modality in MODALITIES:
+        np.testing.assert_array_equal(gallery.embeddings(modality), rows(range(11), modality))
+        np.testing.assert_array_equal(np.load(tmp_path / "g" / f"{modality}.npy"), rows(range(11), modality))
     for number in (10, 0, 3, 7):
         found, expected = gallery.item(number), item(number)
         photo = found.photo.read_bytes() if found.photo else None
@@ -67,9 +67,9 @@ def test_a_gallery_is_read_as_it_was_written(tmp_path):
     assert [json.loads(line)["id"] for line in (tmp_path / "g" / "items.jsonl").read_bytes().splitlines()] == [
         item(number).id for number in range(11)
     ]
-    with pytest.raises(UserError, match=r"no class 'stew' in .* the largest of 3 are: background, soup, cake"):
+    with pytest.raises(UserError, match=r"no class 'stew'; the largest of 3 classes are: background, soup, cake"):
         gallery.rows_of_class("stew")
-    with pytest.raises(UserError, match="has no item 'x'"):
+    with pytest.raises(UserError, match="no item has the id 'x'"):
         gallery.row_of("x")
 
 
@@ -81,20 +81,20 @@ def test_items_are_left_out_with_their_rows(tmp_path):
     gallery = Gallery(tmp_path / "g")
     np.testing.assert_array_equal(gallery.embeddings("image"), rows([0, 2]))
     assert [gallery.item(row).id for row in range(2)] == [item(0).id, item(2).id]
-    with pytest.raises(UserError, match="holds photos alone, no recipes; search in it with --in photos"):
+    with pytest.raises(UserError, match="contains only photos, no recipes; search it with --in photos"):
         gallery.embeddings("recipe")
 
 
 @pytest.mark.parametrize("torn", [0, 1, 40])
-def test_an_interrupted_gallery_is_gone_on_with_to_the_same_bytes(tmp_path, torn):
+def test_an_interrupted_gallery_is_resumed_to_the_same_bytes(tmp_path, torn):
     blocks = [range(0, 4), range(4, 8), range(8, 11)]
     write(tmp_path / "whole", blocks)
     assert write(tmp_path / "g", blocks[:2], finish=False) == 8
     assert not (tmp_path / "g").exists()
-    for name in ("image.npy", "recipe.npy", "items.jsonl"):  # as if it was killed within the third block
+    for name in ("image.npy", "recipe.npy", "items.jsonl"):  # as if it had been killed during the third block
         with open(tmp_path / ".g.unfinished" / name, "ab") as file:
             file.write(b"?" * torn)
-    with GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM) as writer:
+    with GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM) as writer:
         assert (writer.taken, len(writer)) == (8, 8)
         writer.write(*block(blocks[2]))
         assert writer.finish() == 11
@@ -102,31 +102,31 @@ def test_an_interrupted_gallery_is_gone_on_with_to_the_same_bytes(tmp_path, torn
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
-        lambda aside: (aside / "progress.json").write_text("{"),
-        lambda aside: (aside / "progress.json").unlink(),
-        lambda aside: os.truncate(aside / "image.npy", 130),
-        lambda aside: os.truncate(aside / "items.jsonl", 30),
-        lambda aside: (aside / "recipe.npy").unlink(),
+        lambda folder: (folder / "progress.json").write_text("{"),
+        lambda folder: (folder / "progress.json").unlink(),
+        lambda folder: os.truncate(folder / "image.npy", 130),
+        lambda folder: os.truncate(folder / "items.jsonl", 30),
+        lambda folder: (folder / "recipe.npy").unlink(),
     ],
 )
-def test_what_cannot_be_gone_on_with_begins_again(tmp_path, spoil):
+def test_a_damaged_unfinished_gallery_is_restarted(tmp_path, damage):
     write(tmp_path / "whole", [range(4)])
     write(tmp_path / "g", [range(3)], finish=False)
-    spoil(tmp_path / ".g.unfinished")
+    damage(tmp_path / ".g.unfinished")
     assert write(tmp_path / "g", [range(4)]) == 4
     assert content(tmp_path / "g") == content(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("change", [{"model": "def"}, {"source": {"split": "val"}}])
-def test_another_source_or_model_begins_again(tmp_path, change):
+def test_another_source_or_model_restarts_the_gallery(tmp_path, change):
     write(tmp_path / "g", [range(3)], finish=False)
-    with GalleryWriter(tmp_path / "g", ABOUT | change, SIDES, DIM) as writer:
+    with GalleryWriter(tmp_path / "g", ABOUT | change, MODALITIES, DIM) as writer:
         assert writer.taken == 0
 
 
-def test_an_older_gallery_stays_until_the_new_one_is_whole(tmp_path):
+def test_an_older_gallery_remains_until_the_new_one_is_complete(tmp_path):
     write(tmp_path / "g", [range(5)])
     before = content(tmp_path / "g")
     write(tmp_path / "g", [range(3)], finish=False)
@@ -136,35 +136,37 @@ def test_an_older_gallery_stays_until_the_new_one_is_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
 
 
-def test_two_writers_do_not_meet(tmp_path):
+def test_a_second_writer_is_refused(tmp_path):
     with (
-        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM),
-        pytest.raises(UserError, match="another process is writing it"),
+        GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM),
+        pytest.raises(UserError, match="another process is writing this gallery"),
     ):
-        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM)
+        GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM)
 
 
-def test_nothing_but_a_gallery_is_replaced(tmp_path):
+def test_only_a_gallery_is_replaced(tmp_path):
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="exists and is not a gallery"):
-        GalleryWriter(tmp_path / "g", ABOUT, SIDES, DIM)
+        GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM)
     with (
         pytest.raises(UserError, match="nothing could be embedded"),
-        GalleryWriter(tmp_path / "h", ABOUT, SIDES, DIM) as writer,
+        GalleryWriter(tmp_path / "h", ABOUT, MODALITIES, DIM) as writer,
     ):
         writer.finish()
 
 
-def test_only_the_model_that_made_a_gallery_searches_in_it(tmp_path):
+def test_only_the_model_that_built_a_gallery_can_search_it(tmp_path):
     write(tmp_path / "g", [range(3)])
     assert len(open_gallery(tmp_path / "g", "abc")) == 3
-    with pytest.raises(UserError, match=r"made by another model \(step 3 of abc, this one is def\); .* write it again"):
+    with pytest.raises(
+        UserError, match=r"built by another model \(step 3 of abc instead of def\).*; rebuild the gallery"
+    ):
         open_gallery(tmp_path / "g", "def")
     (tmp_path / "g" / "gallery.json").unlink()
-    with pytest.raises(UserError, match=r"not a whole one \(an earlier version wrote it\)"):
+    with pytest.raises(UserError, match=r"gallery.json is missing; build the gallery with"):
         open_gallery(tmp_path / "g", "abc")
-    with pytest.raises(UserError, match=r"nowhere: is no gallery"):
+    with pytest.raises(UserError, match=r"nowhere: no such folder; build the gallery with"):
         open_gallery(tmp_path / "nowhere", "abc")
 
 
@@ -172,28 +174,28 @@ def test_searching(tmp_path):
     write(tmp_path / "g", [range(9)])
     gallery = Gallery(tmp_path / "g")
     query = rows([2, 5], "recipe")
-    hits, others = gallery.search(query, among="photos", top=4)
+    first_hits, second_hits = gallery.search(query, among="photos", top=4)
     expected = np.argsort(-(rows(range(9)) @ query[0]))[:4]
-    assert [hit.row for hit in hits] == expected.tolist()
-    assert [hit.place for hit in others] == [1, 2, 3, 4]
-    assert hits[0].item.id == item(expected[0]).id
-    assert hits[0].similarity == pytest.approx(float(rows([expected[0]])[0] @ query[0]), rel=1e-5)
-    (of_class,) = gallery.search(query[:1], among="photos", top=5, class_name="cake")
-    assert sorted(hit.row for hit in of_class) == [2, 5, 8]
-    assert gallery.search(query[:1], among="photos", top=5, class_name="Cake") == [of_class]
-    for wrong, message in (
-        ({"among": "dishes"}, "takes 'recipes' or 'photos'"),
-        ({"top": 0}, "takes 1 or more"),
+    assert [hit.row for hit in first_hits] == expected.tolist()
+    assert [hit.place for hit in second_hits] == [1, 2, 3, 4]
+    assert first_hits[0].item.id == item(expected[0]).id
+    assert first_hits[0].similarity == pytest.approx(float(rows([expected[0]])[0] @ query[0]), rel=1e-5)
+    (in_class,) = gallery.search(query[:1], among="photos", top=5, class_name="cake")
+    assert sorted(hit.row for hit in in_class) == [2, 5, 8]
+    assert gallery.search(query[:1], among="photos", top=5, class_name="Cake") == [in_class]
+    for invalid, message in (
+        ({"among": "dishes"}, "expected 'recipes' or 'photos'"),
+        ({"top": 0}, "expected at least 1"),
         ({"queries": query[0]}, r"queries have shape \(6,\)"),
-        ({"approximate": True}, "has no index of its recipe embeddings"),
-        ({"class_name": "Cakes"}, "no class 'Cakes' in .*; is it cake"),
-        ({"class_name": "wombat"}, "no class 'wombat' in .*; the largest of"),
+        ({"approximate": True}, "the recipe embeddings have no index"),
+        ({"class_name": "Cakes"}, "no class 'Cakes'; did you mean cake"),
+        ({"class_name": "wombat"}, "no class 'wombat'; the largest of"),
     ):
         with pytest.raises(UserError, match=message):
-            gallery.search(**({"queries": query} | wrong))
+            gallery.search(**({"queries": query} | invalid))
 
 
-def test_threads_read_items_at_once(tmp_path):
+def test_threads_read_items_concurrently(tmp_path):
     write(tmp_path / "g", [range(40)])
     gallery, wrong = Gallery(tmp_path / "g"), []
 

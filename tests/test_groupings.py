@@ -76,7 +76,7 @@ def test_only_the_requested_groups_are_written(workdir, capsys):
     (workdir / "breakdown_test.json").unlink()
     assert evaluate.main(flags) == 0
     assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 2
-    assert "error: test: too small for 1k; give full, or fewer pairs" in capsys.readouterr().err
+    assert "error: the test split is too small for 1k; give full or" in capsys.readouterr().err
     assert not (workdir / "breakdown_test.json").exists()
 
 

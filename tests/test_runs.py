@@ -165,7 +165,7 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
     # Another protocol is added to what is there; one that no split is large enough for takes nothing away.
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "5x3"]) == 0
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "10k"]) == 2
-    assert "error: val: too small for 10k; give full, or fewer pairs" in capsys.readouterr().err
+    assert "error: the val split is too small for 10k; give full or" in capsys.readouterr().err
     more = json.loads((undisturbed / "eval_val.json").read_text())
     assert set(more) == {"full", "5x3"}
     assert more["full"] == results["full"]

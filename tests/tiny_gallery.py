@@ -1,4 +1,4 @@
-"""Small galleries whose photos have one colour each, and an encoder that anybody can follow: for tests of figures."""
+"""Small galleries of single-colour photos and a simple encoder, for the tests of figures."""
 
 import io
 import re
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.recipes.texts import RecipeText
@@ -18,12 +18,12 @@ DIGEST = "d" * 64
 
 
 def color_of(row: int) -> tuple[int, int, int]:
-    """Of the photo of an item: different ones for up to 60 rows."""
+    """Returns the colour of an item's photo, distinct for up to 60 rows."""
     return 10 + 60 * (row % 4), 10 + 50 * (row // 4 % 5), 20 + 70 * (row // 20)
 
 
 def photo_of(row: int) -> bytes:
-    """A photo of one colour, without loss."""
+    """Returns a losslessly compressed photo of one colour."""
     file = io.BytesIO()
     Image.new("RGB", (24, 20), color_of(row)).save(file, "PNG")
     return file.getvalue()
@@ -32,19 +32,19 @@ def photo_of(row: int) -> bytes:
 def write_gallery(
     folder: Path, items: Sequence[Item], image: np.ndarray, recipe: np.ndarray, classes: Sequence[str] = ()
 ) -> Gallery:
-    """Writes a gallery of items whose photos are `photo_of` their rows."""
+    """Writes a gallery of items, whose photos are those of `photo_of`."""
     about = {"model": DIGEST, "step": 1, "source": {}, "class_names": ["background", *classes]}
-    with GalleryWriter(folder, about, SIDES, image.shape[1]) as writer:
+    with GalleryWriter(folder, about, MODALITIES, image.shape[1]) as writer:
         writer.write({"image": image.astype(np.float32), "recipe": recipe.astype(np.float32)}, items)
         writer.finish()
     return Gallery(folder)
 
 
 class Words:
-    """Stands in for an `Encoder`: a recipe's embedding is the sum of fixed vectors of its words, of unit length.
+    """A stand-in for `Encoder`: a recipe's embedding is the normalized sum of fixed vectors of its words.
 
     Args:
-        vectors: word → (D,).
+        vectors: Word → (D,) vector.
     """
 
     digest = DIGEST

@@ -1,7 +1,7 @@
-"""Builds galleries of a folder of photos and of a file of recipes; `split_building` those of the data set.
+"""Builds galleries from a folder of photos or a file of recipes; `split_building` builds those of the data set.
 
-Nothing is dropped without a word, and the order is the source's. An interrupted build of the same source by the same
-model goes on where it was.
+The items keep the order of the source, and every item that is left out is reported. An interrupted build of the same
+source with the same model is resumed.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -27,31 +27,27 @@ from adamine_jax.recipes.texts import RecipeText, read_recipe_lines
 from adamine_jax.runs import workdir
 
 BLOCK = 256
-"""Items between two notes of how far a build is, which is what an interruption costs at most."""
-_NAMED = 20
-"""What is wrong with items is told of this many."""
+"""Items written at once, and the most that an interruption loses."""
+_MAX_REPORTED = 20
+"""Number of problems that are reported one by one."""
 
 
-class Built(NamedTuple):
-    """How many items a gallery has, and how many of the source it has not."""
+def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> tuple[int, int]:
+    """Embeds a folder of photos and writes their gallery. The id of an item is the photo's relative path.
 
-    items: int
-    left_out: int
-
-
-def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> Built:
-    """Embeds a folder of photos into a gallery; an item's id is the photo's path in that folder.
-
-    Photos that cannot be used are named on stderr and left out.
+    Unusable photos are reported on stderr and left out.
 
     Args:
-        encoder: of the model.
-        photos: the folder, with those below it.
-        folder: the gallery.
-        workers: threads that decode photos.
+        encoder: Encoder of the trained model.
+        photos: Folder of photos, searched recursively.
+        folder: Folder of the gallery.
+        workers: Number of threads that decode photos.
+
+    Returns:
+        (number of items in the gallery, number of unusable photos).
 
     Raises:
-        UserError: there is no photo, or none that can be used.
+        UserError: The folder contains no usable photo.
     """
     encoder.check_reads_photos()
     paths = photo_files(photos)
@@ -60,11 +56,10 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         f"{name} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for name, path in zip(names, paths, strict=True)
     ]
     about = description(encoder.trained, {"photos": lines_digest(stamps)}, [BACKGROUND])
-    side, left_out = encoder.trained.photo_side, 0
 
     def read(path: Path) -> bytes | UnusablePhoto:
         try:
-            return stored(path, side)
+            return stored(path, encoder.trained.photo_side)
         except UnusablePhoto as error:
             return error
 
@@ -73,47 +68,35 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         ThreadPoolExecutor(workers) as threads,
         Progress("embedding photos", len(paths), "photo", initial=writer.taken) as progress,
     ):
-        say_if_going_on(writer, folder)
-        left_out += writer.taken - len(writer)
+        left_out = writer.taken - len(writer)
         for start in range(writer.taken, len(paths), BLOCK):
+            block = slice(start, start + BLOCK)
             items: list[Item | None] = []
             jpegs: list[bytes] = []
-            for name, path, jpeg in zip(
-                names[start : start + BLOCK],
-                paths[start : start + BLOCK],
-                threads.map(read, paths[start : start + BLOCK]),
-                strict=True,
-            ):
+            for name, path, jpeg in zip(names[block], paths[block], threads.map(read, paths[block]), strict=True):
                 if isinstance(jpeg, UnusablePhoto):
                     left_out += 1
-                    _name(f"{path}: {jpeg.reason}; left out", left_out)
+                    _report(f"{path}: {jpeg.reason}; left out", left_out)
                     items.append(None)
                 else:
                     items.append(Item(id=name, title=path.stem, photo=jpeg))
                     jpegs.append(jpeg)
             rows = np.zeros((len(items), encoder.dim), np.float32)
-            there = [place for place, item in enumerate(items) if item is not None]
-            rows[there] = encoder.embed_stored(jpegs)
+            rows[[item is not None for item in items]] = encoder.embed_stored(jpegs)
             writer.write({"image": rows}, items)
             progress.update(len(items))
         if not len(writer):
             raise UserError(f"{photos}: none of the {len(paths)} photos can be used")
-        return Built(writer.finish(), left_out)
+        return writer.finish(), left_out
 
 
-def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
-    """Embeds a file of recipes, one JSON object a line, into a gallery.
+def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
+    """Embeds a file of recipes, one JSON object per line, writes their gallery, and returns its number of items.
 
-    A recipe without an id of its own gets "recipe N". The whole file is read before anything is embedded, so that a
-    mistake in it is told at once.
-
-    Args:
-        encoder: of the model.
-        file: of the recipes.
-        folder: the gallery.
+    A recipe without an id gets the id "recipe N". The whole file is checked before the first recipe is embedded.
 
     Raises:
-        UserError: a line is no recipe that the model can read, or two have one id.
+        UserError: The model cannot read a recipe, or two recipes have the same id.
     """
     classes, digest, ids, unknown = set(), hashlib.sha256(), set(), 0
     for recipe, where in _numbered(file):
@@ -121,22 +104,21 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
         classes.add(recipe.class_name)
         digest.update(json.dumps(vars(recipe)).encode())
         if recipe.id in ids:
-            raise UserError(f"{where}: the id {recipe.id!r} was there before; give each recipe its own, or none")
+            raise UserError(f"{where}: duplicate id {recipe.id!r}; give every recipe a unique id, or none")
         ids.add(recipe.id)
         if not encoder.texts.reads(recipe):
             unknown += 1
-            _name(f"{where}: the model knows no word of it, so that its place means nothing", unknown)
+            _report(f"{where}: the model knows none of its words, so its embedding is meaningless", unknown)
     if not ids:
-        raise UserError(f"{file}: holds no recipe; takes a JSON object a line")
+        raise UserError(f"{file}: contains no recipes; expected one JSON object per line")
     class_names = [BACKGROUND, *sorted(classes - {"", BACKGROUND})]
     about = description(encoder.trained, {"recipes": digest.hexdigest()}, class_names)
     with (
         GalleryWriter(folder, about, ("recipe",), encoder.dim) as writer,
         Progress("embedding recipes", len(ids), "recipe", initial=writer.taken) as progress,
     ):
-        say_if_going_on(writer, folder)
-        recipes = (recipe for recipe, _ in _numbered(file))
-        for block in _blocks(itertools.islice(recipes, writer.taken, None)):
+        recipes = (recipe for recipe, _ in itertools.islice(_numbered(file), writer.taken, None))
+        while block := list(itertools.islice(recipes, BLOCK)):
             items = [
                 Item(
                     id=recipe.id,
@@ -149,39 +131,27 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> Built:
             ]
             writer.write({"recipe": encoder.embed_recipes(block)}, items)
             progress.update(len(items))
-        return Built(writer.finish(), 0)
+        return writer.finish()
 
 
 def description(trained: workdir.Trained, source: dict[str, str], class_names: Iterable[str]) -> dict[str, Any]:
-    """What a gallery is `about`, see `GalleryWriter`: what is embedded by what."""
+    """Returns the `about` of a `GalleryWriter`, which identifies the model and the source."""
     return {"model": trained.digest, "step": trained.step, "source": source, "class_names": list(class_names)}
 
 
 def lines_digest(lines: Iterable[str]) -> str:
-    """sha256 of lines of text."""
+    """Returns the SHA-256 digest of lines of text."""
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _numbered(file: Path) -> Iterator[tuple[RecipeText, str]]:
-    """The recipes of a file, each with an id, and where it is."""
+    """Yields the recipes of a file, each with an id, and their places in it."""
     for number, recipe in enumerate(read_recipe_lines(file), 1):
-        named = recipe if recipe.id else dataclasses.replace(recipe, id=f"recipe {number}")
-        yield named, f"{file}, recipe {number}"
+        yield recipe if recipe.id else dataclasses.replace(recipe, id=f"recipe {number}"), f"{file}, recipe {number}"
 
 
-def _blocks(recipes: Iterator[RecipeText]) -> Iterator[list[RecipeText]]:
-    while block := list(itertools.islice(recipes, BLOCK)):
-        yield block
-
-
-def say_if_going_on(writer: GalleryWriter, folder: Path) -> None:
-    """Tells that an interrupted build is gone on with, where it is."""
-    if writer.taken:
-        print(f"{folder}: going on behind {writer.taken:,} items that are there already", flush=True)
-
-
-def _name(line: str, number: int) -> None:
-    if number <= _NAMED:
+def _report(line: str, number: int) -> None:
+    if number <= _MAX_REPORTED:
         tqdm.tqdm.write(line, file=sys.stderr)
-    if number == _NAMED:
-        tqdm.tqdm.write("further ones are not named", file=sys.stderr)
+    if number == _MAX_REPORTED:
+        tqdm.tqdm.write("further ones are not reported", file=sys.stderr)

@@ -1,32 +1,32 @@
-"""Exact search: the rows most similar to a query, block by block, whatever the number of rows."""
+"""Exact search for the rows most similar to a query. Memory does not grow with the number of rows."""
 
 import numpy as np
 
 BLOCK = 1 << 16
-"""Rows that are compared at once: 64 Ki of 1024 numbers are 256 MiB."""
+"""Rows compared per block: 64 Ki rows of 1024 numbers take 256 MiB."""
 
 
 def search(
-    embeddings: np.ndarray, queries: np.ndarray, top: int, among: np.ndarray | None = None
+    embeddings: np.ndarray, queries: np.ndarray, top: int, candidates: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `top` rows with the largest dot products, of equal ones those that come first.
+    """Returns the `top` rows with the largest dot products; ties are broken by the lower row number.
 
     Args:
-        embeddings: (N, D) float32, may be mapped from the disk.
-        queries: (Q, D) float32.
-        top: K, how many; fewer where there are not as many rows.
-        among: (n,) int64 rows in ascending order that are looked at; None = all.
+        embeddings: (N, D) float32 array, possibly memory-mapped.
+        queries: (Q, D) float32 array.
+        top: Number of results K; fewer are returned if there are fewer candidates.
+        candidates: (n,) int64 row numbers to search, in ascending order; None searches all rows.
 
     Returns:
         (similarities (Q, K) float32, rows (Q, K) int64), best first.
     """
-    count = len(embeddings) if among is None else len(among)
+    count = len(embeddings) if candidates is None else len(candidates)
     best = np.zeros((len(queries), 0), np.float32)
     rows = np.zeros((len(queries), 0), np.int64)
     for start in range(0, count, BLOCK):
         numbers = np.arange(start, min(start + BLOCK, count))
-        numbers = numbers if among is None else among[numbers]
-        block = embeddings[numbers[0] : numbers[-1] + 1] if among is None else embeddings[numbers]
+        numbers = numbers if candidates is None else candidates[numbers]
+        block = embeddings[numbers[0] : numbers[-1] + 1] if candidates is None else embeddings[numbers]
         similarities = (block @ queries.T).T  # ten times as fast as queries @ block.T for a single query
         best, rows = _merged(best, rows, similarities, numbers, top)
     return best, rows
@@ -35,9 +35,9 @@ def search(
 def _merged(
     best: np.ndarray, rows: np.ndarray, similarities: np.ndarray, numbers: np.ndarray, top: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best of what was found so far (Q, k) and of a block (Q, n), whose rows have these numbers (n,)."""
+    """Merges the best results so far (Q, k) with those of a block (Q, n) whose row numbers are `numbers` (n,)."""
     if similarities.shape[1] > top:
-        # All that equal the last of the top are kept at first: which of them stay is for their numbers to decide.
+        # Keeps every entry that ties with the last of the top results: the row numbers decide which of them remain.
         least = -np.partition(-similarities, top - 1, axis=1)[:, top - 1 : top]
         width = int((similarities >= least).sum(axis=1).max())
         chosen = np.argpartition(-similarities, width - 1, axis=1)[:, :width]

@@ -1,17 +1,19 @@
-"""The files of a gallery, a folder that appears whole or not at all.
+"""The files of a gallery. The folder appears only when it is complete.
 
 gallery/
-  gallery.json    which model made it, how many items it has, and what of them
-  image.npy       (N, D) float32 unit rows of the photos; absent in a gallery of recipes alone
-  recipe.npy      (N, D) likewise of the recipes; absent in one of photos alone
+  gallery.json    the model and source of the gallery, and its number of items
+  image.npy       (N, D) float32 unit rows of the photos; absent from a gallery of recipes
+  recipe.npy      (N, D) float32 unit rows of the recipes; absent from a gallery of photos
   items.jsonl     N lines: id, title, class, photo, ingredients, instructions
-  items.npz       where each line begins, and the classes
+  items.npz       offset of each line, class numbers and ids
   photos/         the photos that the items name
 """
 
+import contextlib
 import dataclasses
 import json
 import zipfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,24 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 
 BACKGROUND = "background"
-SIDES = ("image", "recipe")
-"""Of which a gallery holds embeddings: of the photos, of the recipes, or of both."""
-WRITE_AGAIN = "write the gallery again with `python -m adamine_jax.embed`"
+MODALITIES = ("image", "recipe")
+"""A gallery has embeddings of photos ("image"), of recipes ("recipe"), or of both."""
+KINDS: dict[tuple[str, ...], str] = {("image",): "photos", ("recipe",): "recipes", MODALITIES: "pairs"}
+"""The modalities of a gallery to the name of its kind in messages."""
+REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One recipe and its photo.
+    """A recipe and its photo.
 
     Attributes:
-        id: unique in its gallery.
-        title: as written.
-        class_name: "background" where it has no class.
-        ingredients: raw lines.
-        instructions: raw lines.
-        photo: an image file's path or its bytes, or (H, W, 3) uint8 pixels; None where there is none.
+        id: Identifier, unique in the gallery.
+        title: Title as written.
+        class_name: Name of the class; "background" if the recipe has none.
+        ingredients: Raw ingredient lines.
+        instructions: Raw instruction lines.
+        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None if there is no photo.
     """
 
     id: str
@@ -46,13 +50,19 @@ class Item:
     photo: bytes | Path | np.ndarray | None = None
 
 
-def item_of(line: bytes, folder: Path, where: str) -> Item:
-    """An item from its line in `items.jsonl`; `where` is told to a person.
-
-    Raises:
-        UserError: the line is damaged.
-    """
+@contextlib.contextmanager
+def reading(where: Path | str) -> Generator[None]:
+    """Turns the errors of reading a damaged file into a `UserError` that says where the file is damaged."""
     try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{where}: cannot be read ({reason}); {REBUILD}") from None
+
+
+def parse_item(line: bytes, folder: Path, where: str) -> Item:
+    """Parses a line of `items.jsonl`; a `UserError` begins with `where`."""
+    with reading(where):
         record = json.loads(line)
         return Item(
             id=record["id"],
@@ -62,58 +72,19 @@ def item_of(line: bytes, folder: Path, where: str) -> Item:
             instructions=tuple(record["instructions"]),
             photo=folder / record["photo"] if record["photo"] else None,
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{where}: not an item of a gallery ({error!r}); {WRITE_AGAIN}") from None
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """`gallery.json`; see `Gallery.about`.
-
-    Raises:
-        UserError: there is none, or it is none.
-    """
+    """Reads `gallery.json`, or raises a `UserError` if it is missing or malformed."""
     path = folder / "gallery.json"
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        old = " (an earlier version wrote it)" if (folder / "items.jsonl").exists() else ""
+    if not path.exists():
+        problem = "gallery.json is missing" if folder.is_dir() else "no such folder"
         raise UserError(
-            f"{folder}: is no gallery, or not a whole one{old}; write it with "
+            f"{folder}: {problem}; build the gallery with "
             f"`python -m adamine_jax.embed --workdir RUN --split test --out {folder}`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {WRITE_AGAIN}") from None
-    if not isinstance(about, dict) or _missing_of(about):
-        raise UserError(f"{path}: lacks {', '.join(_missing_of(about))}; {WRITE_AGAIN}")
+        )
+    with reading(path):
+        about = dict(json.loads(path.read_text(encoding="utf-8")))
+        if missing := {"model", "items", "dim", "sides", "class_names"} - about.keys():
+            raise ValueError(f"missing fields: {', '.join(sorted(missing))}")
     return about
-
-
-def _missing_of(about: Any) -> list[str]:
-    """The fields that `gallery.json` needs and does not have."""
-    needed = ("model", "items", "dim", "sides", "class_names")
-    return [name for name in needed if not isinstance(about, dict) or name not in about]
-
-
-def read_table(folder: Path) -> dict[str, np.ndarray]:
-    """`items.npz`: `starts` (N + 1,) int64, first bytes of the lines; `class_id` (N,) int32; `ids` (N,) texts.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        with np.load(folder / "items.npz") as arrays:
-            return {name: arrays[name] for name in ("starts", "class_id", "ids")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{folder}/items.npz: cannot be read ({error}); {WRITE_AGAIN}") from None
-
-
-def map_array(path: Path) -> np.ndarray:
-    """A `.npy`, mapped from the disk.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {WRITE_AGAIN}") from None

@@ -1,12 +1,11 @@
 """A FAISS index of a gallery, for hundreds of thousands of items and more.
 
-Embeddings are projected on their principal components and stored in the cells of an inverted file, 8 bits a number
-(Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011; Johnson et al., *Billion-scale similarity
-search with GPUs*, 2017). How many cells a query visits is found out when the index is built, on queries whose exact
-answers are known. Of what it finds the best are chosen by their exact similarities, which the gallery's own embeddings
-give.
+Embeddings are projected on their principal components and stored in an inverted file with 8 bits per number (Jégou et
+al., *Product Quantization for Nearest Neighbor Search*, 2011; Johnson et al., *Billion-scale similarity search with
+GPUs*, 2017). The build measures how many cells a query must visit, on queries whose exact results it computes. A search
+re-ranks the candidates that the index returns by their exact similarities, computed from the gallery's embeddings.
 
-Beside the embeddings it has two files: `<side>.faiss` and, written last, `<side>.faiss.json`.
+The index consists of two files beside the embeddings: `<modality>.faiss` and, written last, `<modality>.faiss.json`.
 """
 
 import dataclasses
@@ -20,18 +19,19 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
+from adamine_jax.gallery.files import KINDS
 
 SMALLEST = 10_000
-"""Items below which exact search takes milliseconds and an index helps nobody."""
+"""Minimum number of items of an indexed gallery; exact search of fewer takes milliseconds."""
 GOAL = 0.98
 """Recall@10 that the visited cells must reach on the queries of the build."""
 COMPONENTS = 256
-"""Principal components that are kept; of shorter embeddings all."""
+"""Maximum number of principal components."""
 CANDIDATES = 200
-"""Items, at least, that are looked at again with their exact similarities: the projection may exchange neighbours."""
+"""Minimum number of candidates that are re-ranked exactly: the projection may swap neighbours."""
+_BUILD = "build it with `python -m adamine_jax.search … --index`"
 _QUERIES = 128
 _TRAIN_PER_CELL = 40
 _COMPONENT_SAMPLE = 20_000
@@ -40,29 +40,29 @@ _SEED = 0
 
 
 class Gallery(Protocol):
-    """What an index reads of a `store.Gallery`, which opens it."""
+    """The part of `store.Gallery` that an index reads; `store` imports this module."""
 
     folder: Path
     about: dict[str, Any]
 
     @property
-    def sides(self) -> tuple[str, ...]: ...
+    def modalities(self) -> tuple[str, ...]: ...
 
-    def embeddings(self, side: str) -> np.ndarray: ...
+    def embeddings(self, modality: str) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What `<side>.faiss.json` holds.
+    """Content of `<modality>.faiss.json`.
 
     Attributes:
-        gallery: digest of the gallery's own description: an index belongs to one.
-        cells: of the inverted file.
-        visited: cells that a query visits.
-        recall: recall@10 of so many cells on the queries of the build.
-        queries: whose queries these were: of the other side of the gallery, or of the same where there is no other.
+        gallery: Digest of `gallery.json`, which ties the index to one gallery.
+        cells: Number of cells of the inverted file.
+        visited: Number of cells that a query visits.
+        recall: Recall@10 on the queries of the build.
+        queries: Description of these queries: embeddings of the other modality if the gallery has it.
     """
 
     gallery: str
@@ -73,65 +73,63 @@ class About:
 
 
 class Index:
-    """Opens the index of a side of a gallery.
-
-    Args:
-        gallery: whose embeddings it has.
-        side: 'image' or 'recipe'.
+    """Opens the index of one modality of a gallery.
 
     Raises:
-        UserError: there is none, it belongs to another gallery, or cannot be read; or FAISS is not installed.
+        UserError: The index is missing, damaged or that of another gallery.
     """
 
-    def __init__(self, gallery: Gallery, side: str):
-        path, faiss = gallery.folder / f"{side}.faiss", _faiss()
-        self._embeddings, self.about = gallery.embeddings(side), read_about(gallery, side)
+    def __init__(self, gallery: Gallery, modality: str):
+        import faiss
+
+        path = gallery.folder / f"{modality}.faiss"
+        self._embeddings, self.about = gallery.embeddings(modality), _read_about(gallery, modality)
         try:
             self._index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0][:200]}); {_BUILD}") from None
         if (self._index.ntotal, self._index.d) != self._embeddings.shape:
-            raise UserError(f"{path}: holds {self._index.ntotal} items, the gallery {len(gallery)}; {_BUILD}")
+            raise UserError(f"{path}: {self._index.ntotal} items, but the gallery has {len(gallery)}; {_BUILD}")
         _visit(self._index, self.about.visited)
 
     def search(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `exact.search` of all rows; a row that is in none of the visited cells is not found.
+        """Searches all rows like `exact.search`, but misses rows outside the visited cells.
 
         Returns:
-            (similarities (Q, K), rows (Q, K)), best first; where the cells hold too few, −inf and −1 at the end.
+            (similarities (Q, K), rows (Q, K)), best first; if the visited cells contain fewer than K rows, the last
+            entries are -inf and -1.
         """
         return _search(self._index, self._embeddings, queries, top)
 
 
-def build(gallery: Gallery, side: str) -> About:
-    """Builds the index of a side of a gallery, and saves it beside the embeddings.
+def build(gallery: Gallery, modality: str) -> About:
+    """Builds the index of one modality of a gallery and saves it beside the embeddings.
 
-    The embeddings are read block by block: memory holds the index, which has a byte for each of its numbers, and while
-    it is trained 40 projected embeddings a cell.
-
-    Args:
-        gallery: of at least `SMALLEST` items.
-        side: 'image' or 'recipe'.
+    The embeddings are read in blocks: memory contains only the index, one byte per number, and during training 40
+    projected embeddings per cell.
 
     Raises:
-        UserError: the gallery is too small, or FAISS is not installed.
+        UserError: The gallery has fewer than `SMALLEST` items.
     """
-    embeddings, rng = gallery.embeddings(side), np.random.default_rng(_SEED)
+    import faiss
+
+    embeddings, rng = gallery.embeddings(modality), np.random.default_rng(_SEED)
     if len(embeddings) < SMALLEST:
         raise UserError(
-            f"{gallery.folder}: has {len(gallery):,} items; below {SMALLEST:,} exact search takes milliseconds"
+            f"{gallery.folder}: {len(gallery):,} items; an index needs {SMALLEST:,}, exact search of fewer takes "
+            "milliseconds"
         )
     index = _trained(gallery.folder, embeddings, rng)
     with Progress("indexing", len(embeddings), "item") as progress:
         for rows in _blocks(len(embeddings)):
             index.add(np.ascontiguousarray(embeddings[rows]))
             progress.update(rows.stop - rows.start)
-    about = _about(gallery, side, index, embeddings, rng)
-    path = gallery.folder / f"{side}.faiss"
-    (gallery.folder / f"{side}.faiss.json").unlink(missing_ok=True)
-    with files.written_whole(path) as aside:
-        _faiss().write_index(index, str(aside))
-    files.write_text(gallery.folder / f"{side}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
+    about = _tuned(gallery, modality, index, embeddings, rng)
+    path = gallery.folder / f"{modality}.faiss"
+    (gallery.folder / f"{modality}.faiss.json").unlink(missing_ok=True)
+    with files.written_whole(path) as temporary:
+        faiss.write_index(index, str(temporary))
+    files.write_text(gallery.folder / f"{modality}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
     print(
         f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {about.cells:,} cells "
         f"({about.visited / about.cells:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
@@ -140,51 +138,35 @@ def build(gallery: Gallery, side: str) -> About:
     return about
 
 
-def is_there(gallery: Gallery, side: str) -> bool:
-    """Whether a side of a gallery has an index."""
-    return (gallery.folder / f"{side}.faiss.json").exists()
+def exists(gallery: Gallery, modality: str) -> bool:
+    """Whether a modality of a gallery has an index."""
+    return (gallery.folder / f"{modality}.faiss.json").exists()
 
 
-def read_about(gallery: Gallery, side: str) -> About:
-    """What an index says of itself.
-
-    Raises:
-        UserError: there is none, it belongs to another gallery, or cannot be read.
-    """
-    path = gallery.folder / f"{side}.faiss.json"
+def _read_about(gallery: Gallery, modality: str) -> About:
+    path = gallery.folder / f"{modality}.faiss.json"
     try:
         about = About(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{gallery.folder}: has no index of its {side} embeddings; {_BUILD}") from None
+        raise UserError(f"{gallery.folder}: the {modality} embeddings have no index; {_BUILD}") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {_BUILD}") from None
-    if about.gallery != digest(gallery):
-        raise UserError(f"{gallery.folder}/{side}.faiss: is the index of another gallery or another model; {_BUILD}")
+    if about.gallery != _digest(gallery):
+        raise UserError(f"{gallery.folder}/{modality}.faiss: index of another gallery or model; {_BUILD}")
     return about
 
 
-def digest(gallery: Gallery) -> str:
-    """SHA-256 of a gallery's description, its model's among it."""
+def _digest(gallery: Gallery) -> str:
     return hashlib.sha256(json.dumps(gallery.about, sort_keys=True).encode()).hexdigest()
 
 
-_BUILD = "build it with `python -m adamine_jax.search … --index`"
-
-
-def _faiss():
-    try:
-        import faiss
-    except ImportError:
-        raise UserError(f"an index {how_to_get('faiss')}") from None
-    return faiss
-
-
 def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
-    """An empty index, whose components and cells are chosen on samples.
+    """Returns an empty index whose components and cells are trained on samples.
 
-    Distances are those of the projected embeddings: of unit rows the nearest are the most similar.
+    It compares Euclidean distances of the projections: among unit rows the nearest are the most similar.
     """
-    faiss = _faiss()
+    import faiss
+
     count, dim = embeddings.shape
     kept, cells = min(COMPONENTS, dim), 1 << round(np.log2(4 * np.sqrt(count)))
     components = faiss.PCAMatrix(dim, kept)
@@ -193,12 +175,12 @@ def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
     projected = np.concatenate(
         [components.apply(np.ascontiguousarray(embeddings[chosen[rows]])) for rows in _blocks(len(chosen))]
     )
-    print(f"{folder}: placing {cells:,} cells among {len(chosen):,} of {count:,} items", flush=True)
+    print(f"{folder}: training {cells:,} cells on {len(chosen):,} of {count:,} items", flush=True)
     inverted = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(kept), kept, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2, False
     )
     inverted.cp.seed, inverted.cp.max_points_per_centroid = _SEED, _TRAIN_PER_CELL
-    inverted.cp.min_points_per_centroid = 1  # small galleries have few, which is no mistake
+    inverted.cp.min_points_per_centroid = 1  # silences a warning on small galleries
     inverted.train(projected)
     return faiss.IndexPreTransform(components, inverted)
 
@@ -208,28 +190,29 @@ def _sample(embeddings: np.ndarray, rng: np.random.Generator, size: int) -> np.n
     return np.ascontiguousarray(embeddings[rows])
 
 
-def _about(gallery: Gallery, side: str, index, embeddings: np.ndarray, rng: np.random.Generator) -> About:
-    """Finds out how many cells must be visited."""
-    other = next((name for name in gallery.sides if name != side), side)
+def _tuned(gallery: Gallery, modality: str, index, embeddings: np.ndarray, rng: np.random.Generator) -> About:
+    """Doubles the number of visited cells until the recall reaches `GOAL`."""
+    other = next((name for name in gallery.modalities if name != modality), modality)
     queries = _sample(gallery.embeddings(other), rng, _QUERIES)
-    right = exact.search(embeddings, queries, 10)[1]
-    cells = _faiss().extract_index_ivf(index).nlist
+    expected = exact.search(embeddings, queries, 10)[1]
     visited = 1
     while True:
-        _visit(index, visited)
+        cells = _visit(index, visited)
         found = _search(index, embeddings, queries, 10)[1]
-        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(right, found, strict=True)]))
+        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]))
         if recall >= GOAL or visited >= cells:
             break
         visited = min(2 * visited, cells)
-    said = {"image": "photos", "recipe": "recipes"}[other]
-    return About(digest(gallery), cells, visited, recall, f"{_QUERIES} {said} of the gallery")
+    return About(_digest(gallery), cells, visited, recall, f"{_QUERIES} {KINDS[other,]} of the gallery")
 
 
-def _visit(index, cells: int) -> None:
-    """Lets a query visit so many cells, which all cores share."""
-    inverted = _faiss().extract_index_ivf(index)
+def _visit(index, cells: int) -> int:
+    """Sets the number of cells that a query visits, shared among all cores; returns the number of all cells."""
+    import faiss
+
+    inverted = faiss.extract_index_ivf(index)
     inverted.nprobe, inverted.parallel_mode = cells, 1
+    return inverted.nlist
 
 
 def _search(index, embeddings: np.ndarray, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
@@ -240,8 +223,8 @@ def _search(index, embeddings: np.ndarray, queries: np.ndarray, top: int) -> tup
     for number, near in enumerate(found):
         near = np.sort(near[near >= 0])
         if len(near):
-            best, places = exact.search(embeddings, queries[number : number + 1], top, near)
-            similarities[number, : best.shape[1]], rows[number, : best.shape[1]] = best, places
+            best, best_rows = exact.search(embeddings, queries[number : number + 1], top, near)
+            similarities[number, : best.shape[1]], rows[number, : best.shape[1]] = best, best_rows
     return similarities, rows
 
 

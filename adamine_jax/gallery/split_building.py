@@ -1,4 +1,4 @@
-"""Builds the gallery of a split of the data set, from its records or from what is embedded already."""
+"""Builds the gallery of a split of the data set, from its records or from embeddings that exist already."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.building import BLOCK, description, lines_digest, say_if_going_on
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.building import BLOCK, description, lines_digest
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.reading import read_recipes
@@ -17,35 +17,23 @@ from adamine_jax.runs import embedding, workdir
 
 
 def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage) -> int:
-    """Embeds a split of the run's data set into a gallery.
-
-    Args:
-        trained: the model.
-        split: 'train', 'val' or 'test'.
-        folder: the gallery.
-        damage: takes the damaged records, which are left out.
-
-    Returns:
-        How many pairs it has.
+    """Embeds a split of the run's data set, writes its gallery, and returns the number of pairs in it.
 
     Raises:
-        UserError: there is no such split, too many of its records are damaged, or the folder cannot be written.
+        UserError: The split is missing, too many of its records are damaged, or the folder cannot be written.
     """
     index = load_index(trained.open_dataset().shards(split), damage)
     if not len(index):
-        raise UserError(f"{trained.config.data.dir}: has no {split} split to embed")
-    order = index.sorted_by_id()
-    with GalleryWriter(
-        folder, _about_split(trained, index, split), SIDES, trained.config.model.embedding_dim
-    ) as writer:
-        say_if_going_on(writer, folder)
-        embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-        rest = order[writer.taken :]
-        arguments = trained.config, trained.mesh, f"embedding {split}", damage
-        if len(rest):
-            batches = embedding.embed_batches(embed_step, trained.variables, index, rest, *arguments)
-            for numbers, readable, image, recipe in _joined(batches):
-                _add(writer, trained, index, numbers, readable, image, recipe, damage)
+        raise UserError(f"{trained.config.data.dir}: no {split} split to embed")
+    about = _about_split(trained, index, split)
+    with GalleryWriter(folder, about, MODALITIES, trained.config.model.embedding_dim) as writer:
+        remaining = index.sorted_by_id()[writer.taken :]
+        if len(remaining):
+            embed_step = embedding.make_embed_step(trained.model, trained.mesh)
+            arguments = trained.config, trained.mesh, f"embedding {split}", damage
+            batches = embedding.embed_batches(embed_step, trained.variables, index, remaining, *arguments)
+            for block in _joined(batches):
+                _write_block(writer, trained, index, block, damage)
         if not len(writer):
             raise embedding.none_readable(index)
         return writer.finish()
@@ -61,16 +49,17 @@ def write_split(
     folder: Path,
     damage: Damage,
 ) -> int:
-    """Writes the gallery of a split that is embedded already, of the records with these numbers.
+    """Writes the gallery of the records with these numbers, given their embeddings.
 
     Returns:
-        How many pairs it has: a record may have become unreadable since it was embedded.
+        Number of pairs in the gallery; records that have become unreadable are left out.
     """
-    with GalleryWriter(folder, _about_split(trained, index, split), SIDES, image.shape[1]) as writer:
+    with GalleryWriter(folder, _about_split(trained, index, split), MODALITIES, image.shape[1]) as writer:
         for start in range(writer.taken, len(numbers), BLOCK):
             rows = slice(start, start + BLOCK)
             readable = np.ones(len(numbers[rows]), bool)
-            _add(writer, trained, index, numbers[rows], readable, image[rows], recipe[rows], damage)
+            block = embedding.Embedded(numbers[rows], readable, image[rows], recipe[rows])
+            _write_block(writer, trained, index, block, damage)
         return writer.finish()
 
 
@@ -80,21 +69,14 @@ def _about_split(trained: workdir.Trained, index: RecordIndex, split: str) -> di
     return description(trained, {"split": split, "records": lines_digest(records)}, trained.class_names)
 
 
-def _add(
-    writer: GalleryWriter,
-    trained: workdir.Trained,
-    index: RecordIndex,
-    numbers: np.ndarray,
-    readable: np.ndarray,
-    image: np.ndarray,
-    recipe: np.ndarray,
-    damage: Damage,
+def _write_block(
+    writer: GalleryWriter, trained: workdir.Trained, index: RecordIndex, block: embedding.Embedded, damage: Damage
 ) -> None:
-    read = read_recipes(index, numbers[readable], damage)
-    items: list[Item | None] = [None] * len(numbers)
-    for place, found in zip(np.flatnonzero(readable), read, strict=True):
+    items: list[Item | None] = [None] * len(block.numbers)
+    recipes = read_recipes(index, block.numbers[block.readable], damage)
+    for row, found in zip(np.flatnonzero(block.readable), recipes, strict=True):
         if found is not None:
-            items[place] = Item(
+            items[row] = Item(
                 id=found.text.id,
                 title=found.text.title,
                 class_name=trained.class_names[found.class_id],
@@ -102,14 +84,14 @@ def _add(
                 instructions=found.text.instructions,
                 photo=found.photo,
             )
-    writer.write({"image": image, "recipe": recipe}, items)
+    writer.write({"image": block.image, "recipe": block.recipe}, items)
 
 
-def _joined(parts: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:
-    """Batches put together to at least `BLOCK` rows."""
+def _joined(batches: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:
+    """Joins batches to blocks of at least `BLOCK` rows."""
     waiting: list[embedding.Embedded] = []
-    for part in parts:
-        waiting.append(part)
+    for batch in batches:
+        waiting.append(batch)
         if sum(len(other.numbers) for other in waiting) >= BLOCK:
             yield embedding.Embedded(*map(np.concatenate, zip(*waiting, strict=True)))
             waiting = []

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from adamine_jax.plots import style
 from adamine_jax.retrieval.protocols import RECALLS
 from adamine_jax.retrieval.ranks import pair_ranks
-from adamine_jax.retrieval.tables import ARROWS
+from adamine_jax.retrieval.text_tables import ARROWS
 
 _FIRST_EDGES = (1, 2, 3, 4, 6, 8, 11)  # the bars up to each K add up to R@K
 _GROWTH = 1.36  # ratio of the later edges

@@ -1,4 +1,4 @@
-"""A trained model that embeds photos and recipes as people have them."""
+"""Embeds raw photos and recipes with a trained model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,32 +12,32 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import embed_recipes
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.crops import center_crops
 from adamine_jax.recipes.photos import Photo, stored
 from adamine_jax.recipes.text_encoder import TextEncoder
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText, recipe_of
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 64)
-"""Rows that are embedded at once: each number is compiled for when it is first needed."""
+"""Batch sizes in rows; each is compiled when it is first used."""
 
 
 class Encoder:
-    """Embeds single photos and recipes, or many; `adamine_jax.load` makes one of a workdir.
+    """Embeds any number of photos and recipes; `adamine_jax.load` creates an encoder from a workdir.
 
-    Photos go through what the converter and the input pipeline do to stored ones, recipes through the converter's
-    rules, so that what is in the data set gets the embedding that evaluation measures. Rows are embedded in batches of
-    a few fixed sizes; the last one is filled up.
+    Photos and recipes are processed like those of a data set, by the same converter and input pipeline, so a recipe of
+    the data set gets the embedding that evaluation measures. Rows are embedded in batches of a few fixed sizes; the
+    last batch is padded.
 
     Args:
-        trained: the model.
-        batch_sizes: ascending; rounded up to a multiple of the devices.
+        trained: Trained model.
+        batch_sizes: Batch sizes, each rounded up to a multiple of the number of devices.
 
     Attributes:
-        trained: the model.
-        digest: of its parameters: what an embedding belongs to.
-        texts: maps recipes to the ids of the vocabulary.
-        sizes: of the batches, ascending.
+        trained: Trained model.
+        digest: Digest of its parameters, which identifies compatible embeddings.
+        texts: Maps recipes to ids of the vocabulary.
+        sizes: Batch sizes in ascending order.
     """
 
     def __init__(self, trained: workdir.Trained, batch_sizes: Sequence[int] = BATCH_SIZES):
@@ -50,58 +50,58 @@ class Encoder:
         mesh, model = trained.mesh, trained.model
         self.sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
-        whole = NamedSharding(mesh, PartitionSpec())
+        replicated = NamedSharding(mesh, PartitionSpec())
         data = trained.config.data
-        self._crops = images.center_crops(data.resize, data.image_size)
+        self._crops = center_crops(data.resize, data.image_size)
         self._embed_images = jax.jit(
             lambda variables, photos: model.apply(variables, photos, train=False, method="embed_images"),
-            out_shardings=whole,
+            out_shardings=replicated,
         )
         self._embed_recipes = jax.jit(
-            lambda variables, batch: embed_recipes(model, variables["params"], batch, mesh), out_shardings=whole
+            lambda variables, batch: embed_recipes(model, variables["params"], batch, mesh), out_shardings=replicated
         )
 
     @property
     def dim(self) -> int:
-        """Length D of an embedding."""
+        """Length D of the embeddings."""
         return self.trained.config.model.embedding_dim
 
     def embed_photos(self, photos: Iterable[Photo]) -> np.ndarray:
-        """Embeds photos, each a path, a file's bytes, Pillow's image or (H, W, 3) uint8 pixels.
+        """Embeds photos, given as paths, file contents, Pillow images or (H, W, 3) uint8 pixels.
 
         Returns:
             (N, D) float32 unit rows.
 
         Raises:
-            UserError: a photo cannot be used, or the model reads features in place of photos.
+            UserError: A photo cannot be used, or the model reads precomputed features instead of photos.
         """
         self.check_reads_photos()
         side = self.trained.photo_side
         return self.embed_stored([stored(photo, side, f"photo {number}") for number, photo in enumerate(photos, 1)])
 
     def embed_stored(self, jpegs: Sequence[bytes]) -> np.ndarray:
-        """Embeds photos that `photos.stored` made; see `embed_photos`."""
+        """Embeds photos returned by `photos.stored`, like `embed_photos`."""
 
-        def batch_of(rows: Sequence[bytes], size: int) -> np.ndarray:
+        def make_batch(rows: Sequence[bytes], size: int) -> np.ndarray:
             crops, is_decoded = self._crops(rows, np.zeros((len(rows), 3), np.float32))
-            assert is_decoded.all(), "what `stored` wrote can be decoded"
+            assert is_decoded.all(), "`stored` returns decodable files"
             return np.pad(crops, [(0, size - len(rows)), (0, 0), (0, 0), (0, 0)])
 
-        return self._embed(self._embed_images, jpegs, batch_of)
+        return self._embed(self._embed_images, jpegs, make_batch)
 
     def embed_recipes(self, recipes: Iterable[RecipeText | Mapping[str, Any]]) -> np.ndarray:
-        """Embeds recipes, or parts of them.
+        """Embeds complete or partial recipes.
 
         Args:
-            recipes: each a `RecipeText`, or a mapping with any of `title`, `ingredients` and `instructions`, both
-                lists of lines. `TextEncoder` says what becomes of a missing part.
+            recipes: Recipes, each a `RecipeText` or a mapping with any of `title`, `ingredients` and `instructions`;
+                the latter two are lists of lines. `TextEncoder` describes how missing parts are handled.
 
         Returns:
             (N, D) float32 unit rows.
 
         Raises:
-            UserError: one is no recipe or an empty one, or has instructions where the model reads given vectors of
-                them.
+            UserError: A recipe is empty or malformed, or has instructions although the model reads precomputed vectors
+                of them.
         """
         texts = [
             recipe if isinstance(recipe, RecipeText) else recipe_of(recipe, f"recipe {number}")
@@ -112,35 +112,35 @@ class Encoder:
 
         recipe_fields = registry.recipe_fields(self.trained.config.model)
 
-        def batch_of(rows: Sequence[RecipeText], size: int) -> dict[str, np.ndarray]:
+        def make_batch(rows: Sequence[RecipeText], size: int) -> dict[str, np.ndarray]:
             encoded = [self.texts.encode(recipe) for recipe in rows]
             return recipe_fields([*encoded, *[EncodedRecipe()] * (size - len(rows))])
 
-        return self._embed(self._embed_recipes, texts, batch_of)
+        return self._embed(self._embed_recipes, texts, make_batch)
 
     def check_reads_photos(self) -> None:
-        """Raises a `UserError` where the model reads features of photos that another encoder makes."""
+        """Raises a `UserError` if the model reads precomputed features instead of photos."""
         if not self.trained.model.image_tower.reads_photos:
             raise UserError(
-                "the model reads features that another encoder made of the photos (config.data.image_features), and "
-                "cannot embed a photo itself; search with recipes, or embed a split"
+                "the model reads image features computed by another encoder (config.data.image_features), so it "
+                "cannot embed photos; search with recipes or embed a split"
             )
 
     def check(self, recipe: RecipeText, where: str) -> None:
-        """Raises a `UserError` that says `where`, unless the model can read a recipe."""
+        """Raises a `UserError` that begins with `where` if the model cannot read a recipe."""
         config = self.trained.config.model
-        fault = "an empty recipe; give any of title, ingredients and instructions"
+        problem = "empty recipe; give any of title, ingredients and instructions"
         if not recipe.is_empty:
-            fault = registry.recipe_tower(config).check_query(config.recipe, recipe)
-        if fault:
-            raise UserError(f"{where}: {fault}")
+            problem = registry.recipe_tower(config).check_query(config.recipe, recipe)
+        if problem:
+            raise UserError(f"{where}: {problem}")
 
-    def _embed(self, step, items: Sequence[Any], batch_of) -> np.ndarray:
-        """Embeds batch by batch: `batch_of(items, size)` gives host arrays of `size` rows, the last ones padding."""
+    def _embed(self, step, items: Sequence[Any], make_batch) -> np.ndarray:
+        """Embeds in batches; `make_batch(items, size)` returns host arrays of `size` rows, padded at the end."""
         parts = [np.zeros((0, self.dim), np.float32)]
         for start, size in _batches(len(items), self.sizes):
             rows = items[start : start + size]
-            batch = jax.device_put(batch_of(rows, size), self._rows)
+            batch = jax.device_put(make_batch(rows, size), self._rows)
             parts.append(np.asarray(step(self.trained.variables, batch), np.float32)[: len(rows)])
         return np.concatenate(parts)
 
@@ -151,22 +151,22 @@ def load(
     data: dict[str, str] | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
 ) -> Encoder:
-    """Loads a workdir's model to embed with.
+    """Loads the model of a workdir to embed photos and recipes.
 
     Args:
-        directory: of the run.
-        checkpoint: 'best' by validation, or 'last'.
-        data: see `workdir.load`.
-        batch_sizes: see `Encoder`.
+        directory: Workdir of the run.
+        checkpoint: 'best' on the validation split, or 'last'.
+        data: See `workdir.load`.
+        batch_sizes: See `Encoder`.
 
     Raises:
-        UserError: the folder is not a workdir, or holds no checkpoint yet.
+        UserError: The folder is not a workdir or has no checkpoint yet.
     """
     return Encoder(workdir.load(Path(directory), checkpoint, data), batch_sizes)
 
 
 def _batches(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(first row, size) of the batches of `count` rows: always the largest size that is more than half filled."""
+    """Yields (first row, size) of batches, always of the largest size that is more than half full."""
     start = 0
     while start < count:
         size = max((size for size in sizes if count - start > size / 2), default=sizes[0])

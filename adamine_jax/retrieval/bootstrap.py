@@ -1,12 +1,12 @@
-"""How far the scores of two models may differ by the choice of the tested recipes: a paired bootstrap.
+"""A paired bootstrap: how much the scores of two models may differ by the choice of the test recipes.
 
-Recipes are drawn again, as many as there are and with replacement, and every score is computed anew from the ranks of
-those drawn. A recipe that several draws of a protocol hold is taken with all its ranks or with none (a cluster
-bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997). All models are given the same samples,
-so that what makes a recipe hard for both of them cancels out (a paired one: Koehn, EMNLP 2004).
+Each sample draws as many recipes as there are, with replacement, and recomputes every score from their ranks. A recipe
+that appears in several draws of a protocol is sampled with all of its ranks (a cluster bootstrap: Davison and Hinkley,
+Bootstrap Methods and their Application, 1997). All models are scored on the same samples, so the difficulty of a recipe
+that affects them alike cancels out (a paired bootstrap: Koehn, EMNLP 2004).
 
-This covers which recipes were tested. It does not cover the seed of the training, and the candidates, among which each
-recipe was ranked, stay what they were.
+The intervals cover the choice of the test recipes. They do not cover the training seed, nor the choice of the
+candidates: each recipe keeps its rank among the candidates of its draw.
 """
 
 import dataclasses
@@ -17,16 +17,18 @@ from adamine_jax.retrieval.protocols import DIRECTIONS, RECALLS, Ranked, metrics
 
 METRICS = (*(f"r{k}" for k in RECALLS), "medr")
 SEED = 0
-_TOGETHER = 64  # samples, and as many times the pairs of a draw in memory
+_BLOCK = 64
+"""Samples computed at once; memory grows with this times the pairs of a draw."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resampled:
-    """A model's scores.
+    """Scores of a model, and of bootstrap samples of its ranks.
 
     Attributes:
-        measured: (2, 4) by direction and metric, as in `DIRECTIONS` and `METRICS`; means over the draws.
-        samples: (S, 2, 4) the same of each sample.
+        measured: (2, 4) measured scores by direction and metric, in the order of `DIRECTIONS` and `METRICS`; means over
+            the draws.
+        samples: (S, 2, 4) scores of the samples.
     """
 
     measured: np.ndarray
@@ -35,15 +37,15 @@ class Resampled:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How much a second model's score is above a first one's.
+    """Difference of one score between two models.
 
     Attributes:
-        direction: one of `DIRECTIONS`, or 'mean' of both.
-        metric: one of `METRICS`.
-        value: second less first, as measured; R@K in points of percent.
-        low: lower end of the 95 % interval, the 2.5th percentile of the samples' differences.
-        high: its upper end.
-        better: share of the samples in which the second is better, equal ones counted by halves.
+        direction: One of `DIRECTIONS`, or 'mean' for the mean of both.
+        metric: One of `METRICS`.
+        value: Measured score of the second model minus that of the first; R@K in percentage points.
+        low: Lower end of the 95 % interval, the 2.5th percentile of the samples' differences.
+        high: Upper end of the 95 % interval.
+        better: Fraction of the samples in which the second model is better; ties count as half.
     """
 
     direction: str
@@ -55,14 +57,14 @@ class Difference:
 
 
 def resample(ranked: Ranked, samples: int, seed: int = SEED) -> Resampled:
-    """Scores of a model on samples of the tested recipes.
+    """Scores a model on bootstrap samples of the test recipes.
 
-    Models whose `ranked.ids` are equal are given the same samples by the same seed.
+    For the same seed, models with equal `ranked.ids` get the same samples.
 
     Args:
-        ranked: of one protocol.
-        samples: how many.
-        seed: of the samples.
+        ranked: Ranks under one protocol.
+        samples: Number of samples.
+        seed: Seed of the samples.
     """
     names, cluster = np.unique(ranked.ids, return_inverse=True)
     cluster = cluster.reshape(ranked.ids.shape)
@@ -72,19 +74,19 @@ def resample(ranked: Ranked, samples: int, seed: int = SEED) -> Resampled:
     ]
     rng = np.random.default_rng(seed)
     parts = []
-    for start in range(0, samples, _TOGETHER):
-        times = _times_drawn(rng, min(_TOGETHER, samples - start), len(names))
-        parts.append([_over_draws(times, cluster, ranked.ranks[direction]) for direction in DIRECTIONS])
+    for start in range(0, samples, _BLOCK):
+        times = _times_drawn(rng, min(_BLOCK, samples - start), len(names))
+        parts.append([_mean_over_draws(times, cluster, ranked.ranks[direction]) for direction in DIRECTIONS])
     return Resampled(np.mean(measured, axis=1), np.concatenate([np.stack(part, axis=1) for part in parts]))
 
 
 def differences(first: Resampled, second: Resampled) -> list[Difference]:
-    """The second model's scores less the first's: each direction and the mean of both, each metric."""
+    """Returns the second model's scores minus the first's, for each direction, their mean, and each metric."""
     value = _with_mean(second.measured - first.measured)
-    samples = _with_mean(second.samples - first.samples).round(9)  # equal shares may differ in their last bit
+    samples = _with_mean(second.samples - first.samples).round(9)  # equal fractions may differ in their last bit
     low, high = np.percentile(samples, [2.5, 97.5], axis=0)
-    in_favour = samples * np.array([-1 if metric == "medr" else 1 for metric in METRICS])
-    better = np.mean(in_favour > 0, axis=0) + np.mean(in_favour == 0, axis=0) / 2
+    gains = samples * np.array([-1 if metric == "medr" else 1 for metric in METRICS])
+    better = np.mean(gains > 0, axis=0) + np.mean(gains == 0, axis=0) / 2
     return [
         Difference(direction, metric, *(float(table[i, j]) for table in (value, low, high, better)))
         for i, direction in enumerate((*DIRECTIONS, "mean"))
@@ -93,34 +95,34 @@ def differences(first: Resampled, second: Resampled) -> list[Difference]:
 
 
 def _times_drawn(rng: np.random.Generator, samples: int, recipes: int) -> np.ndarray:
-    """(recipes, samples) int16: how often each recipe is in each sample."""
+    """Returns how often each recipe appears in each sample, (recipes, samples) int16."""
     drawn = (rng.integers(recipes, size=recipes) for _ in range(samples))
     counts = [np.bincount(sample, minlength=recipes).astype(np.int16) for sample in drawn]
     return np.ascontiguousarray(np.stack(counts).T)
 
 
-def _over_draws(times: np.ndarray, cluster: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """(S, 4) metrics of one direction, the mean over the draws; a draw of which a sample has nothing is left out."""
-    return np.nanmean([_of_draw(times, *draw) for draw in zip(cluster, ranks, strict=True)], axis=0)
+def _mean_over_draws(times: np.ndarray, cluster: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Returns (S, 4) metrics of one direction; draws from which a sample contains no recipe are left out."""
+    return np.nanmean([_draw_metrics(times, *draw) for draw in zip(cluster, ranks, strict=True)], axis=0)
 
 
-def _of_draw(times: np.ndarray, cluster: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """(S, 4) metrics of one draw: of its ranks (N,), each as many times as its recipe (N,) was drawn."""
+def _draw_metrics(times: np.ndarray, cluster: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Returns (S, 4) metrics of one draw, each of its (N,) ranks weighted by how often its recipe was sampled."""
     order = np.argsort(ranks)
     ranks = ranks[order]
-    # Short rows are gathered and then turned: gathering columns takes ten times as long.
+    # Gathers rows and then transposes: gathering columns takes ten times as long.
     up_to = np.cumsum(np.ascontiguousarray(times[cluster[order]].T), axis=1, dtype=np.int32)
     total = up_to[:, -1]
     within = np.searchsorted(ranks, RECALLS, side="right")
     found = np.where(within > 0, up_to[:, within - 1], 0)
-    # The median of an even number of ranks is the mean of the two in the middle, which may be the same one.
+    # The median is the mean of the two middle ranks; for an odd number of ranks both are the same.
     halves = np.stack([(total - 1) // 2, total // 2], axis=1)
-    places = [np.searchsorted(row, half, side="right") for row, half in zip(up_to, halves, strict=True)]
-    median = ranks[np.minimum(places, len(ranks) - 1)].mean(axis=1)
+    middle = [np.searchsorted(row, half, side="right") for row, half in zip(up_to, halves, strict=True)]
+    median = ranks[np.minimum(middle, len(ranks) - 1)].mean(axis=1)
     recalls = 100 * found / np.maximum(total, 1)[:, None]
     return np.where(total[:, None] > 0, np.column_stack([recalls, median]), np.nan)
 
 
 def _with_mean(table: np.ndarray) -> np.ndarray:
-    """(..., 2, 4) → (..., 3, 4): the mean of both directions behind them."""
+    """Appends the mean of both directions: (..., 2, 4) → (..., 3, 4)."""
     return np.concatenate([table, table.mean(axis=-2, keepdims=True)], axis=-2)

@@ -1,8 +1,8 @@
-"""`ranks_<split>.npz`: the rank of every query of every draw, for those who look into a test or compare two.
+"""Reads and writes `ranks_<split>.npz`, the rank of every query of every draw of an evaluation.
 
-For each protocol `<protocol>/ids` (draws, pairs), the recipes' ids, and `<protocol>/image_to_recipe` and
-`<protocol>/recipe_to_image` (draws, pairs) float32, the ranks of the same rows; `seed`, of the draws; `step`, of the
-checkpoint.
+The file contains for each protocol `<protocol>/ids` (draws, pairs), the ids of the recipes drawn, and their ranks
+`<protocol>/image_to_recipe` and `<protocol>/recipe_to_image` (draws, pairs) float32; the `seed` of the draws; and the
+`step` of the checkpoint.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked
 
 @dataclasses.dataclass(frozen=True)
 class RankFile:
-    """What a `ranks_<split>.npz` holds.
+    """Content of a `ranks_<split>.npz`.
 
     Attributes:
-        protocols: the ranks under each.
-        seed: of the draws.
-        step: of the checkpoint.
+        protocols: Ranks under each protocol.
+        seed: Seed of the draws.
+        step: Step of the checkpoint.
     """
 
     protocols: dict[str, Ranked]
@@ -33,49 +33,40 @@ class RankFile:
 
 
 def ranks_path(workdir: Path, split: str) -> Path:
-    """Where a workdir keeps the ranks of a split."""
+    """Returns the path of a workdir's ranks of a split."""
     return workdir / f"ranks_{split}.npz"
 
 
 def write_ranks(path: Path, ranks: RankFile) -> None:
-    """Writes the file, whole or not at all; ids as bytes."""
+    """Writes a rank file atomically; ids are stored as bytes."""
     arrays: dict[str, Any] = {"seed": np.int64(ranks.seed), "step": np.int64(ranks.step)}
     for name, ranked in ranks.protocols.items():
         arrays[f"{name}/ids"] = np.char.encode(ranked.ids) if ranked.ids.dtype.kind == "U" else ranked.ids
         arrays |= {f"{name}/{direction}": ranked.ranks[direction] for direction in DIRECTIONS}
-    with files.written_whole(path) as aside:
-        np.savez(aside, **arrays)
+    with files.written_whole(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def read_ranks(path: Path) -> RankFile:
-    """Reads what `write_ranks` wrote.
-
-    Raises:
-        UserError: the file is absent, damaged, or something else.
-    """
+    """Reads a rank file, or raises a `UserError` if it is missing or damaged."""
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             names = [field.removesuffix("/ids") for field in arrays.files if field.endswith("/ids")]
             protocols = {
-                name: Ranked(
-                    arrays[f"{name}/ids"],
-                    {direction: arrays[f"{name}/{direction}"] for direction in DIRECTIONS},
-                )
+                name: Ranked(arrays[f"{name}/ids"], {each: arrays[f"{name}/{each}"] for each in DIRECTIONS})
                 for name in names
             }
             content = RankFile(protocols, int(arrays["seed"]), int(arrays["step"]))
     except FileNotFoundError:
-        raise UserError(f"{path}: absent") from None
+        raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     for name, ranked in content.protocols.items():
+        shape = ranked.ids.shape
         if (
-            ranked.ids.ndim != 2
-            or not ranked.ids.size
-            or any(
-                ranks.shape != ranked.ids.shape or not np.issubdtype(ranks.dtype, np.floating) or not (ranks >= 1).all()
-                for ranks in ranked.ranks.values()
-            )
+            len(shape) != 2
+            or 0 in shape
+            or any(r.shape != shape or r.dtype.kind != "f" or not (r >= 1).all() for r in ranked.ranks.values())
         ):
-            raise UserError(f"{path}: cannot be read (what it holds of {name} does not fit together)")
+            raise UserError(f"{path}: cannot be read (the arrays of {name} are inconsistent)")
     return content

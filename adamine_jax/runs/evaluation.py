@@ -13,7 +13,7 @@ from adamine_jax.input.records import RecordIndex, load_index
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
-from adamine_jax.retrieval.tables import format_table
+from adamine_jax.retrieval.text_tables import format_table
 from adamine_jax.runs import embedding, workdir
 
 

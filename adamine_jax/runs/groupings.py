@@ -9,7 +9,7 @@ from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.reading import read_recipes
 from adamine_jax.retrieval.breakdown import bin_of, break_down, by_bins, largest
-from adamine_jax.retrieval.tables import format_breakdown
+from adamine_jax.retrieval.text_tables import format_breakdown
 from adamine_jax.runs import workdir
 from adamine_jax.runs.evaluation import Evaluated
 

@@ -12,7 +12,7 @@ from adamine_jax.retrieval.bootstrap import Difference, differences, resample
 from adamine_jax.retrieval.breakdown import largest
 from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked, score
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks
-from adamine_jax.retrieval.tables import ARROWS, columns
+from adamine_jax.retrieval.text_tables import ARROWS, columns
 from adamine_jax.runs.history import Run
 
 SAMPLES, MIN_SAMPLES = 2_000, 100

@@ -1,1 +1,1 @@
-"""The web server: an API over a gallery and the page that uses it; `python -m adamine_jax.serve` starts it."""
+"""The web server started by `python -m adamine_jax.serve`: an API over a gallery, and a page that uses it."""

@@ -1,8 +1,8 @@
-"""The API and the page as an ASGI application."""
+"""The ASGI application: the API and the page."""
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,36 +13,45 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 import adamine_jax
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.photos import UnusablePhoto
+from adamine_jax.recipes.photos import UnusablePhoto, stored
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
-from adamine_jax.serving import messages, uploads
-from adamine_jax.serving.engine import Busy, Engine, NothingLeft
+from adamine_jax.serving import messages
+from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Guard
-from adamine_jax.serving.items import Items, NoPhoto
+from adamine_jax.serving.item_responses import ItemResponses
 
 PAGE = Path(__file__).parent / "page"
-_SAID = {
-    400: "The request cannot be read.",
-    404: "There is no such item, or it has no photo.",
+_JPEG = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+_FORMATS = "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF file"
+_PHOTO_FORM = {
+    "type": "object",
+    "required": ["photo"],
+    "properties": {"photo": {"type": "string", "format": "binary", "description": _FORMATS}},
+}
+_DESCRIPTIONS = {
+    400: "The request is malformed.",
+    404: "The item does not exist or has no photo.",
     408: "The request did not arrive in time.",
     413: "The request is too large.",
-    415: "The body has another type than it should.",
-    422: "Something in the request cannot be used.",
-    503: "The server is busy; `Retry-After` says when to come again.",
+    415: "The content type of the request is wrong.",
+    422: "A value in the request is invalid.",
+    503: "The server is busy; retry after the seconds given in `Retry-After`.",
 }
 
 
 def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
-    """Makes the application.
+    """Creates the application.
 
     Args:
-        engine: answers the queries; it is closed with the application.
-        origins: other sites whose pages may use the API.
+        engine: Engine that answers the queries; it is closed with the application.
+        origins: Other sites whose pages may use the API.
     """
 
     @contextlib.asynccontextmanager
@@ -52,17 +61,17 @@ def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
 
     app = FastAPI(
         title="AdaMine",
-        summary="Recipes for photos, and photos for recipes",
+        summary="Finds recipes for photos, and photos for recipes",
         version=adamine_jax.__version__,
         openapi_url="/api/v1/openapi.json",
-        docs_url=None,  # these would load scripts from elsewhere
+        docs_url=None,  # the documentation pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
     )
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_headers=["content-type"])
     _add_errors(app)
-    items = Items(engine.gallery)
+    items = ItemResponses(engine.gallery)
     app.include_router(_state(engine), prefix="/api/v1", tags=["state"])
     app.include_router(_gallery(engine, items), prefix="/api/v1", tags=["gallery"])
     app.include_router(_searches(engine, items), prefix="/api/v1/search", tags=["search"])
@@ -76,9 +85,9 @@ def _add_page(app: FastAPI) -> None:
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request, name: str = "index.html") -> Response:
-        answer = await files.get_response(name, request.scope)
-        answer.headers["cache-control"] = "no-cache"  # asked for again, and sent again only where it has changed
-        return answer
+        response = await files.get_response(name, request.scope)
+        response.headers["cache-control"] = "no-cache"  # browsers revalidate, and reload only what has changed
+        return response
 
 
 def _state(engine: Engine) -> fastapi.APIRouter:
@@ -86,114 +95,106 @@ def _state(engine: Engine) -> fastapi.APIRouter:
 
     @router.get("/health")
     async def health() -> messages.State:
-        """The server lives."""
+        """Reports that the server is running."""
         return messages.State(status="ok")
 
     @router.get("/ready", responses=_errors(503))
     async def ready() -> messages.State:
-        """The server takes a query: its models are compiled, and its queue is not full."""
+        """Reports that the server accepts queries: the model is compiled and the queue is not full."""
         with engine.taken():
             return messages.State(status="ready")
 
     return router
 
 
-def _gallery(engine: Engine, items: Items) -> fastapi.APIRouter:
+def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     router, gallery = fastapi.APIRouter(), engine.gallery
     about = messages.About(
         items=len(gallery),
-        sides=[side for side in ("recipes", "photos") if side in engine.searched],
+        sides=[among for among in ("recipes", "photos") if among in engine.searched],
         photo_queries=engine.reads_photos,
         classes=[messages.ClassCount(name=name, items=n) for name, n in gallery.class_counts().items()],
-        examples=[],
+        examples=items.examples(),
         max_photo_bytes=engine.limits.photo_bytes,
         step=gallery.about.get("step"),
     )
-    about.examples = items.examples()
 
     @router.get("/gallery")
     async def the_gallery() -> messages.About:
-        """What is searched, and what may be asked."""
+        """Describes the gallery and the queries that it supports."""
         return about
 
     @router.get("/item", response_model=messages.Item, responses=_errors(404, 422))
     def item(id: Annotated[messages.Identifier, Query()]) -> dict[str, Any]:
-        """A recipe of the gallery."""
+        """Returns an item of the gallery."""
         return items.item(_row(engine, id))
 
-    @router.get(
-        "/photo",
-        response_class=Response,
-        responses=_errors(404, 422) | {200: {"content": {"image/jpeg": {"schema": _BINARY}}}},
-    )
+    @router.get("/photo", response_class=Response, responses=_errors(404, 422) | {200: _JPEG})
     def photo(
         id: Annotated[messages.Identifier, Query()], size: Annotated[messages.Size, Query()] = "large"
     ) -> Response:
-        """An item's photo: small, or as large as the gallery has it."""
-        try:
-            content = items.photo(_row(engine, id), size)
-        except NoPhoto as error:
-            raise HTTPException(404, str(error)) from None
+        """Returns the photo of an item, small or in the size stored in the gallery."""
+        content = items.photo(_row(engine, id), size)
         return Response(content, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
     @router.get("/suggestions", responses=_errors(422))
     async def suggestions(
         text: Annotated[str, Query(max_length=80)], top: Annotated[int, Query(ge=1, le=50)] = 8
     ) -> messages.Suggestions:
-        """Ingredients for what someone begins to type."""
+        """Suggests ingredients while a person types."""
         return messages.Suggestions(names=engine.names.beginning(text, top))
 
     return router
 
 
-def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
+def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     router = fastapi.APIRouter()
 
-    async def found(query: bytes | RecipeText | tuple[str, int], other: str, options: messages.Options) -> Response:
-        began = time.perf_counter()
-        answer = await engine.answer(
-            engines.Query(
-                by=query,
-                among=_among(engine, options.among, other),
-                top=options.top,
-                class_name=_class_name(engine, options.class_name),
-                added=options.added,
-                removed=options.removed,
-            )
-        )
-        return await engine.in_thread(described, answer, began)
+    async def search(query: engines.Query, default: str, options: messages.Options) -> Response:
+        start = time.perf_counter()
+        if options.class_name and options.class_name not in engine.gallery.class_counts():
+            raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
+        answer = await engine.answer(query, _among(engine, options.among, default), options)
+        return await engine.in_thread(respond, answer, start)
 
-    def described(answer: engines.Answer, began: float) -> Response:
+    def respond(answer: engines.Answer, start: float) -> Response:
         unknown = set(engine.encoder.texts.unknown_names(RecipeText(names=tuple(answer.names))))
-        sides = {name: items.hits(hits, answer.names) for name, hits in answer.found.items()}
+        hits = {among: items.hits(found, answer.names) for among, found in answer.found.items()}
         content = {
-            "recipes": sides.get("recipes"),
-            "photos": sides.get("photos"),
+            "recipes": hits.get("recipes"),
+            "photos": hits.get("photos"),
             "names": [{"name": name, "known": name not in unknown} for name in dict.fromkeys(answer.names)],
-            "absent": list(answer.absent),
-            "milliseconds": round(1000 * (time.perf_counter() - began), 1),
+            "absent": answer.absent,
+            "milliseconds": round(1000 * (time.perf_counter() - start), 1),
         }
-        # A `messages.Found`. FastAPI would make one and check it, which takes as long as all the rest.
+        # A `messages.Found`; having FastAPI create and validate one takes as long as everything else.
         return Response(msgspec.json.encode(content), media_type="application/json")
 
     @router.post(
         "/photo",
         response_model=messages.Found,
         responses=_errors(400, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": uploads.BODY},
+        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _PHOTO_FORM}}}},
     )
     async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> Response:
-        """Searches with a photo."""
+        """Searches by photo."""
         with engine.taken():
             if not engine.reads_photos:
-                raise HTTPException(422, "The model reads features of photos, not photos; search with a recipe.")
-            async with engine.upload():
-                photo = await engine.stored(await uploads.photo_of(request))
-            return await found(photo, "recipes", options)
+                raise HTTPException(
+                    422, "The model reads precomputed image features and cannot embed photos; search with a recipe."
+                )
+            async with engine.uploads:
+                upload = await _uploaded_photo(request)
+                try:
+                    photo = await engine.in_thread(stored, upload, engine.encoder.trained.photo_side)
+                except UnusablePhoto as error:
+                    remedy = error.remedy[0].upper() + error.remedy[1:]
+                    raise HTTPException(422, f"The photo cannot be used: {error.reason}. {remedy}.") from None
+            return await search(photo, "recipes", options)
 
     @router.post("/recipe", response_model=messages.Found, responses=_errors(400, 408, 413, 422, 503))
     async def search_by_recipe(query: messages.RecipeQuery) -> Response:
-        """Searches with a recipe, or with any part of one."""
+        """Searches by a complete or partial recipe."""
         recipe = RecipeText(
             title=query.title,
             ingredients=tuple(filter(None, query.ingredients)),
@@ -204,17 +205,17 @@ def _searches(engine: Engine, items: Items) -> fastapi.APIRouter:
         except UserError as error:
             raise HTTPException(422, f"{error}.") from None
         with engine.taken():
-            return await found(recipe, "photos", query)
+            return await search(recipe, "photos", query)
 
     @router.get("/similar", response_model=messages.Found, responses=_errors(404, 422, 503))
     async def search_by_item(options: Annotated[messages.SimilarOptions, Query()]) -> Response:
-        """Searches with the photo or the recipe of an item of the gallery."""
-        side = {"photo": "image", "recipe": "recipe"}[options.by]
-        if side not in engine.gallery.sides:
-            raise HTTPException(422, f"The gallery holds {engine.searched[0]} alone.")
+        """Searches by the photo or the recipe of an item of the gallery."""
+        modality = "image" if options.by == "photo" else "recipe"
+        if modality not in engine.gallery.modalities:
+            raise HTTPException(422, f"The gallery contains only {engine.searched[0]}.")
         with engine.taken():
             row = await engine.in_thread(_row, engine, options.id)
-            return await found((side, row), "recipes" if options.by == "photo" else "photos", options)
+            return await search((modality, row), "recipes" if options.by == "photo" else "photos", options)
 
     return router
 
@@ -226,66 +227,60 @@ def _row(engine: Engine, identifier: str) -> int:
         raise HTTPException(404, "The gallery has no such item.") from None
 
 
-def _among(engine: Engine, wanted: str | None, other: str) -> tuple[str, ...]:
-    """What is searched of 'recipes' and 'photos'; where nothing is wanted, what there is."""
-    if wanted == "both" or (wanted is None and other not in engine.searched):
+def _among(engine: Engine, requested: str | None, default: str) -> tuple[str, ...]:
+    """Returns what to search: 'recipes', 'photos' or both."""
+    among = requested or default
+    if among == "both" or (requested is None and default not in engine.searched):
         return engine.searched
-    if (wanted or other) not in engine.searched:
-        raise HTTPException(422, f"The gallery holds {engine.searched[0]} alone; search in {engine.searched[0]}.")
-    return (wanted or other,)
+    if among not in engine.searched:
+        raise HTTPException(422, f"The gallery contains only {engine.searched[0]}; search in {engine.searched[0]}.")
+    return (among,)
 
 
-def _class_name(engine: Engine, name: str | None) -> str | None:
-    if name and name not in engine.gallery.class_counts():
-        raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
-    return name or None
+class _InMemoryParser(MultiPartParser):
+    """Keeps uploads in memory; `Guard` limits their size."""
+
+    spool_max_size = 0  # never spools to a file
 
 
-_BINARY = {"type": "string", "format": "binary"}
+async def _uploaded_photo(request: Request) -> bytes:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(415, "Send the photo as multipart/form-data in a field named photo.")
+    try:
+        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1).parse()
+    except MultiPartException as error:
+        raise HTTPException(400, f"The form cannot be read: {error.message}") from None
+    file = form.get("photo")
+    if not isinstance(file, UploadFile):
+        raise HTTPException(422, "The field photo is missing or contains no file.")
+    try:
+        return await file.read()
+    finally:
+        await form.close()
 
 
 def _errors(*statuses: int) -> dict[int | str, dict]:
-    return {status: {"model": messages.Error, "description": _SAID[status]} for status in statuses}
+    return {status: {"model": messages.Error, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every answer that is none has one form; see `messages.Error`."""
+    """Makes all errors have the form of `messages.Error`."""
 
-    def said(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        return JSONResponse({"error": text}, status, headers)
-
-    @app.exception_handler(AnyHTTPException)
-    async def http_error(_: Request, error: AnyHTTPException) -> JSONResponse:
-        text = "There is nothing here." if error.detail == "Not Found" else error.detail
-        return said(error.status_code, text if text.endswith(".") else f"{text}.", error.headers)
+    @app.exception_handler(StarletteHTTPException)
+    async def http_error(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        return JSONResponse({"error": f"{error.detail.removesuffix('.')}."}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:])) or first["loc"][0]
-        if first["type"] == "json_invalid":
-            return said(422, f"The body is no JSON from character {where} on.")
-        if first["type"] == "model_attributes_type":
-            return said(422, "Send one JSON object, with the header content-type: application/json.")
-        if first["type"] == "extra_forbidden":
-            return said(422, f"{where}: there is no such field.")
-        return said(422, f"{where}: {first['msg']}.")
-
-    @app.exception_handler(UnusablePhoto)
-    async def unusable(_: Request, error: UnusablePhoto) -> JSONResponse:
-        return said(
-            422,
-            f"The photo cannot be used: {error.reason}. {error.remedy[0].upper()}{error.remedy[1:]}.",
-        )
-
-    @app.exception_handler(NothingLeft)
-    async def nothing_left(_: Request, __: NothingLeft) -> JSONResponse:
-        return said(422, "Nothing is left of the recipe; take less away.")
-
-    @app.exception_handler(Busy)
-    async def busy(_: Request, __: Busy) -> JSONResponse:
-        return said(503, "The server is busy; try again in a second.", {"Retry-After": "1"})
+        text = {
+            "json_invalid": f"The body is not valid JSON at character {where}.",
+            "model_attributes_type": "Send one JSON object, with the header content-type: application/json.",
+            "extra_forbidden": f"{where}: unknown field.",
+        }.get(first["type"], f"{where}: {first['msg']}.")
+        return JSONResponse({"error": text}, 422)
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> JSONResponse:
-        return said(500, "Something went wrong in the server; its log says what.")
+    async def internal_error(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse({"error": "Internal server error; the log of the server has the details."}, 500)

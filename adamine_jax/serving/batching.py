@@ -1,4 +1,4 @@
-"""Concurrent queries, computed together."""
+"""Computes concurrent queries in batches."""
 
 import asyncio
 import queue
@@ -9,30 +9,30 @@ from typing import Any
 
 
 class Batcher:
-    """Calls a function, in a thread of its own, on all items that came while the last call ran.
+    """Calls a function in its own thread, each time on all items that arrived during the previous call.
 
-    Nothing waits for others to come: the first item of an idle batcher is computed at once, alone.
+    It never waits for a batch to fill: an item that arrives while the thread is idle is computed immediately.
 
     Args:
-        work: gives one result for each item of a list.
-        most: items of one call.
-        name: of the thread.
+        function: Returns one result for each item of a list.
+        max_size: Maximum number of items per call.
+        name: Name of the thread.
     """
 
-    def __init__(self, work: Callable[[list], Sequence[Any]], most: int, name: str):
-        self._work, self._most = work, most
+    def __init__(self, function: Callable[[list], Sequence[Any]], max_size: int, name: str):
+        self._function, self._max_size = function, max_size
         self._waiting: queue.SimpleQueue[tuple[Any, Future] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     async def __call__(self, item: Any) -> Any:
-        """The result of one item."""
+        """Returns the result of one item."""
         future: Future = Future()
         self._waiting.put((item, future))
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Computes what waits, then ends the thread."""
+        """Computes the waiting items, then stops the thread."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -40,24 +40,24 @@ class Batcher:
         closed = False
         while not closed:
             batch = [self._waiting.get()]
-            while len(batch) < self._most and batch[-1] is not None:
+            while len(batch) < self._max_size and batch[-1] is not None:
                 try:
                     batch.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
             closed = batch[-1] is None
-            # Who has given up waiting is passed over.
+            # Skips cancelled items.
             self._compute([entry for entry in batch if entry and entry[1].set_running_or_notify_cancel()])
 
     def _compute(self, batch: list[tuple[Any, Future]]) -> None:
         if not batch:
             return
         try:
-            results = self._work([item for item, _ in batch])
+            results = self._function([item for item, _ in batch])
         except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
-            else:  # one of them is at fault, and the others should not suffer from it
+            else:  # computes each item alone, so that only the faulty one fails
                 for entry in batch:
                     self._compute([entry])
             return

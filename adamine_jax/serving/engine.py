@@ -1,8 +1,7 @@
-"""Answers queries: embeds them in batches, searches in batches, reads what was found."""
+"""Answers queries: embeds them and searches the gallery in batches."""
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import io
 import os
@@ -11,50 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import AMONG, Gallery
-from adamine_jax.queries.changes import LOOKED_AT, alone, changed, moved_by
+from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
-from adamine_jax.recipes.photos import stored
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
+from adamine_jax.serving.messages import Options
 from adamine_jax.serving.suggestions import Names
 
-
-class Busy(Exception):
-    """As many queries as the server takes are being answered."""
-
-
-class NothingLeft(Exception):
-    """A recipe from which everything was taken away."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Query:
-    """What is searched for, and where.
-
-    Attributes:
-        by: a photo that `photos.stored` made, a recipe, or a side and a row of the gallery.
-        among: of 'recipes' and 'photos'.
-        top: results of each.
-        class_name: None = all classes.
-        added: ingredients.
-        removed: ingredients.
-    """
-
-    by: bytes | RecipeText | tuple[str, int]
-    among: Sequence[str]
-    top: int
-    class_name: str | None = None
-    added: Sequence[str] = ()
-    removed: Sequence[str] = ()
+Query = bytes | RecipeText | tuple[str, int]
+"""A photo returned by `photos.stored`, a recipe, or a modality and a row of the gallery."""
 
 
 class Found(NamedTuple):
-    """A row of the gallery with its similarity, and its place before ingredients were added or taken away."""
+    """A row of the gallery, its similarity, and its place before ingredients were added or removed."""
 
     row: int
     similarity: float
@@ -62,12 +36,12 @@ class Found(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What `Engine.answer` gives; see `messages.Found`.
+    """Results of a query.
 
     Attributes:
-        found: of each of 'recipes' and 'photos' that was searched, the best first.
-        names: of the query's ingredients.
-        absent: of `removed`, what the recipe does not have.
+        found: Results among 'recipes' and 'photos', best first.
+        names: Names of the query's ingredients.
+        absent: Removed ingredients that the recipe does not contain.
     """
 
     found: dict[str, list[Found]]
@@ -82,177 +56,155 @@ class _Search(NamedTuple):
     class_name: str | None
 
 
-class _Asked(NamedTuple):
-    """What is to be embedded, and what (among, top, class) is to be searched with it at once."""
+class _Embedding(NamedTuple):
+    """Content to embed, and the searches (among, top, class) to run with its embedding in the same thread."""
 
     content: bytes | RecipeText
     searches: Sequence[tuple[str, int, str | None]] = ()
 
 
 class Engine:
-    """A model and a gallery that answer many queries at once.
+    """Answers concurrent queries with a model and a gallery.
 
     Args:
-        encoder: of the model.
-        gallery: that it made.
-        limits: how many queries are taken.
-        batch: queries that are embedded together; 1 = each alone.
+        encoder: Encoder of the model.
+        gallery: Gallery built by the model.
+        limits: Limits of the server.
+        batch: Maximum number of queries per batch.
 
     Attributes:
-        names: suggestions of ingredients.
-        running: queries that are being answered.
+        names: Suggestions of ingredients.
+        running: Number of pending queries.
+        searched: What the gallery can be searched for: 'recipes', 'photos' or both.
+        uploads: Semaphore to hold while a photo is received and decoded.
 
     Raises:
-        UserError: an index of the gallery cannot be used.
+        UserError: An index of the gallery cannot be used.
     """
 
     def __init__(self, encoder: Encoder, gallery: Gallery, limits: Limits, batch: int):
         self.encoder, self.gallery, self.limits = encoder, gallery, limits
         self.running = 0
+        self.uploads = asyncio.Semaphore(limits.uploads)
         self.names = Names(gallery, encoder.texts, encoder.trained.words)
-        self.searched = tuple(name for name, side in AMONG.items() if side in gallery.sides)
+        self.searched = tuple(among for among, modality in AMONG.items() if modality in gallery.modalities)
         self._indexed = {
-            name for name in self.searched if len(gallery) >= index.SMALLEST and index.is_there(gallery, AMONG[name])
+            among for among in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[among])
         }
         self._warm_up()
         self._embed_photos = Batcher(functools.partial(self._embed, encoder.embed_stored), batch, "photos")
         self._embed_recipes = Batcher(functools.partial(self._embed, encoder.embed_recipes), batch, "recipes")
         self._search = Batcher(self._nearest, batch, "searches")
         self._threads = ThreadPoolExecutor(os.cpu_count(), "requests")
-        self._uploads: asyncio.Semaphore = asyncio.Semaphore(limits.uploads)
 
     @property
     def reads_photos(self) -> bool:
-        """Whether the model embeds photos, and not another encoder's features of them."""
+        """Whether the model embeds photos, rather than features computed by another encoder."""
         return self.encoder.trained.model.image_tower.reads_photos
 
     @contextlib.contextmanager
     def taken(self) -> Generator[None]:
-        """Counts a query while it is answered.
-
-        Raises:
-            Busy: there are as many as the limit.
-        """
+        """Counts a query as pending while it is answered; raises a 503 if too many queries are pending."""
         if self.running >= self.limits.queue:
-            raise Busy
+            raise HTTPException(503, "The server is busy; try again in a second.", {"Retry-After": "1"})
         self.running += 1
         try:
             yield
         finally:
             self.running -= 1
 
-    def upload(self) -> asyncio.Semaphore:
-        """To be held while a photo is received and decoded."""
-        return self._uploads
-
     async def in_thread(self, function: Callable, *arguments: Any) -> Any:
-        """Runs what takes the processor a while."""
+        """Runs a function that takes much CPU time in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    async def stored(self, photo: bytes) -> bytes:
-        """A photo as the model reads it.
-
-        Raises:
-            UnusablePhoto: it cannot be used.
-        """
-        return await self.in_thread(stored, photo, self.encoder.trained.photo_side)
-
-    async def answer(self, query: Query) -> Answer:
-        """Searches for a query.
-
-        Raises:
-            NothingLeft: `removed` took everything away.
-        """
-        by = query.by
-        if not (query.added or query.removed or isinstance(by, tuple)):
-            return await self._answer_at_once(query, by)
-        before, after, names, absent = await self._embedded(query)
-        searches = [self._find(query, name, before, after) for name in query.among]
-        return Answer(dict(zip(query.among, await asyncio.gather(*searches), strict=True)), names, absent)
+    async def answer(self, query: Query, among: Sequence[str], options: Options) -> Answer:
+        """Searches among 'recipes', 'photos' or both; raises a 422 if nothing is left of the recipe."""
+        if not (options.added or options.removed or isinstance(query, tuple)):
+            return await self._answer_unchanged(query, among, options)
+        before, after, names, absent = await self._embedded(query, options)
+        found = await asyncio.gather(*[self._find(each, options, before, after) for each in among])
+        return Answer(dict(zip(among, found, strict=True)), names, absent)
 
     def close(self) -> None:
-        """Answers what waits and ends the threads."""
+        """Answers the waiting queries and stops the threads."""
         for batcher in (self._embed_photos, self._embed_recipes, self._search):
             batcher.close()
         self._threads.shutdown()
 
-    async def _answer_at_once(self, query: Query, by: bytes | RecipeText) -> Answer:
-        """An answer without changes: it is searched where it is embedded, which saves waiting for another thread."""
-        names = self.encoder.texts.names(by) if isinstance(by, RecipeText) else []
-        embed = self._embed_recipes if isinstance(by, RecipeText) else self._embed_photos
-        searches = [(name, query.top, query.class_name) for name in query.among]
-        _, results = await embed(_Asked(by, searches))
-        found = {name: _hits(scores, rows, {}) for name, (scores, rows) in zip(query.among, results, strict=True)}
-        return Answer(found, names, [])
+    async def _answer_unchanged(self, query: bytes | RecipeText, among: Sequence[str], options: Options) -> Answer:
+        """Answers a query without changes. Searching in the embedding thread saves waiting for another one."""
+        is_recipe = isinstance(query, RecipeText)
+        searches = [(each, options.top, options.class_name) for each in among]
+        _, results = await (self._embed_recipes if is_recipe else self._embed_photos)(_Embedding(query, searches))
+        found = {each: _hits(similarities, rows, {}) for each, (similarities, rows) in zip(among, results, strict=True)}
+        return Answer(found, self.encoder.texts.names(query) if is_recipe else [], [])
 
-    def _embed(self, embed: Callable, asked: list[_Asked]) -> list[tuple[np.ndarray, list]]:
-        """The row of each, and what its searches have found."""
-        rows = embed([one.content for one in asked])
-        searches = [_Search(row, *search) for one, row in zip(asked, rows, strict=True) for search in one.searches]
+    def _embed(self, embed: Callable, batch: list[_Embedding]) -> list[tuple[np.ndarray, list]]:
+        """Returns the embedding of each element of a batch and the results of its searches."""
+        rows = embed([content for content, _ in batch])
+        searches = [_Search(row, *search) for (_, each), row in zip(batch, rows, strict=True) for search in each]
         found = iter(self._nearest(searches))
-        return [(row, [next(found) for _ in one.searches]) for one, row in zip(asked, rows, strict=True)]
+        return [(row, [next(found) for _ in each]) for (_, each), row in zip(batch, rows, strict=True)]
 
-    async def _embedded(self, query: Query) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
-        """(D,) rows of the query before and after its changes, the names of its ingredients, and what it lacks."""
-        names, absent, removed = list(query.added), [], query.removed
-        added = query.added
-        if isinstance(query.by, RecipeText):
-            recipe, absent = changed(query.by, query.added, query.removed)
+    async def _embed_all(self, recipes: Sequence[RecipeText]) -> np.ndarray:
+        embedded = await asyncio.gather(*[self._embed_recipes(_Embedding(recipe)) for recipe in recipes])
+        return np.array([row for row, _ in embedded])
+
+    async def _embedded(self, query: Query, options: Options) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+        """Returns the (D,) embeddings before and after the changes, the ingredients, and the absent ones."""
+        names, absent, added, removed = options.added, [], options.added, options.removed
+        if isinstance(query, RecipeText):
+            recipe, absent = changed(query, added, removed)
             if recipe.is_empty:
-                raise NothingLeft
-            different = [query.by] if recipe == query.by else [query.by, recipe]
-            rows = [row for row, _ in await asyncio.gather(*map(self._embed_recipes, map(_Asked, different)))]
+                raise HTTPException(422, "Nothing is left of the recipe; remove fewer ingredients.")
+            rows = await self._embed_all([query] if recipe == query else [query, recipe])
             before, after = rows[0], rows[-1]
-            # What the recipe does not have can be taken away from its embedding alone, as from a photo's.
-            names, added, removed = self.encoder.texts.names(recipe), (), absent
+            # Ingredients that the recipe does not contain are subtracted from its embedding, as from a photo's.
+            names, added, removed = self.encoder.texts.names(recipe), [], absent
+        elif isinstance(query, bytes):
+            before = after = (await self._embed_photos(_Embedding(query)))[0]
         else:
-            before = after = await self._row(query.by)
-        added, removed = ([name for name in some if self.encoder.texts.knows(name)] for some in (added, removed))
+            modality, row = query
+            before = after = np.array(self.gallery.embeddings(modality)[row])
+        added, removed = ([name for name in each if self.encoder.texts.knows(name)] for each in (added, removed))
         if added or removed:
-            moves = await asyncio.gather(*[self._embed_recipes(_Asked(alone(name))) for name in (*added, *removed)])
-            moves = np.asarray([row for row, _ in moves]).reshape(-1, self.encoder.dim)
-            after = moved_by(after[None], moves[: len(added)], moves[len(added) :])[0]
+            rows = await self._embed_all([RecipeText(ingredients=(name,)) for name in (*added, *removed)])
+            after = moved_by(after[None], rows[: len(added)], rows[len(added) :])[0]
         return before, after, names, absent
 
-    async def _row(self, by: bytes | tuple[str, int]) -> np.ndarray:
-        if isinstance(by, bytes):
-            return (await self._embed_photos(_Asked(by)))[0]
-        side, row = by
-        return np.array(self.gallery.embeddings(side)[row])
-
-    async def _find(self, query: Query, among: str, before: np.ndarray, after: np.ndarray) -> list[Found]:
-        searches = [_Search(after, among, query.top, query.class_name)]
-        if is_changed := bool(query.added or query.removed):
-            searches.append(_Search(before, among, max(LOOKED_AT, query.top), query.class_name))
+    async def _find(self, among: str, options: Options, before: np.ndarray, after: np.ndarray) -> list[Found]:
+        searches = [_Search(after, among, options.top, options.class_name)]
+        if is_changed := bool(options.added or options.removed):
+            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.class_name))
         (similarities, rows), *former = await asyncio.gather(*map(self._search, searches))
         places = {int(row): place for place, row in enumerate(former[0][1], 1)} if is_changed else {}
         return _hits(similarities, rows, places)
 
     def _nearest(self, searches: list[_Search]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Searches together what is looked for in the same rows and to a similar depth."""
+        """Batches the searches of the same rows and of similar depth."""
         groups: dict[tuple, list[int]] = {}
         for number, search in enumerate(searches):
-            groups.setdefault((search.among, search.class_name, search.top >= LOOKED_AT), []).append(number)
+            groups.setdefault((search.among, search.class_name, search.top >= FORMER_PLACES), []).append(number)
         results: list[Any] = [None] * len(searches)
         for (among, class_name, _), numbers in groups.items():
             top = max(searches[number].top for number in numbers)
             rows = np.stack([searches[number].row for number in numbers])
             similarities, found = self.gallery.nearest(rows, among, top, class_name, among in self._indexed)
-            for place, number in enumerate(numbers):
-                own = slice(searches[number].top)
-                results[number] = similarities[place, own], found[place, own]
+            for row, number in enumerate(numbers):
+                kept = slice(searches[number].top)
+                results[number] = similarities[row, kept], found[row, kept]
         return results
 
     def _warm_up(self) -> None:
-        """Compiles for every size of a batch, and reads the indices."""
-        picture = io.BytesIO()
-        Image.new("RGB", (64, 64), "white").save(picture, "JPEG")
+        """Compiles for every batch size and loads the indices."""
+        photo = io.BytesIO()
+        Image.new("RGB", (64, 64), "white").save(photo, "JPEG")
         for size in self.encoder.sizes:
             if self.reads_photos:
-                self.encoder.embed_stored([picture.getvalue()] * size)
-            self.encoder.embed_recipes([alone("salt")] * size)
-        for name in self.searched:
-            self.gallery.nearest(np.zeros((1, self.encoder.dim)), name, 1, approximate=name in self._indexed)
+                self.encoder.embed_stored([photo.getvalue()] * size)
+            self.encoder.embed_recipes([RecipeText(ingredients=("salt",))] * size)
+        for among in self.searched:
+            self.gallery.nearest(np.zeros((1, self.encoder.dim)), among, 1, approximate=among in self._indexed)
 
 
 def _hits(similarities: np.ndarray, rows: np.ndarray, places: dict[int, int]) -> list[Found]:

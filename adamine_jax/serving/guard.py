@@ -1,16 +1,15 @@
-"""Around the whole server: how much a request may send, how long it may take, and what browsers are told."""
+"""Limits the size and duration of every request, and adds security headers to every response."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adamine_jax.serving.limits import Limits
-
 PHOTO_PATH = "/api/v1/search/photo"
-"""Where more may be sent than elsewhere."""
+"""The only path that accepts `Limits.photo_bytes`."""
 POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 HEADERS = {
     "content-security-policy": POLICY,
@@ -20,20 +19,39 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
-_READ_AWAY = 8
-"""Times the limit that is read of a body that is too large, so that its sender comes to read the answer."""
+_DRAINED = 8
+"""Multiple of the size limit up to which an oversized body is drained, so that its sender reads the response."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Limits of one server, which bound the memory and time that it spends.
+
+    Attributes:
+        photo_bytes: Maximum size of an upload. `recipes.decoding.MAX_PIXELS` limits the pixels of its photo.
+        text_bytes: Maximum size of any other request.
+        queue: Maximum number of running and waiting searches; further ones are refused.
+        uploads: Maximum number of photos received or decoded at the same time; further ones wait.
+        seconds: Maximum duration of a request.
+    """
+
+    photo_bytes: int = 16_000_000
+    text_bytes: int = 200_000
+    queue: int = 64
+    uploads: int = 16
+    seconds: float = 30.0
 
 
 class Guard:
-    """ASGI application that bounds what another one receives and how long it takes.
+    """ASGI middleware that limits the size and duration of requests.
 
     Args:
-        app: the other one.
-        limits: for it.
+        app: Wrapped application.
+        limits: Limits of its requests.
 
     Attributes:
-        is_stopping: whether connections should be closed, so that clients do not send another query to a server that
-            goes.
+        is_stopping: Returns whether to close connections, so that clients do not send further queries to a server that
+            is shutting down.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits):
@@ -41,7 +59,7 @@ class Guard:
         self.is_stopping: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Handles one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,12 +69,12 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
-                await body.read_away()
+                await body.drain()
                 started = True
-                there = {name for name, _ in message["headers"]}
+                present = {name for name, _ in message["headers"]}
                 closing = {"connection": "close"} if self.is_stopping() else {}
                 more = [(name.encode(), value.encode()) for name, value in (HEADERS | closing).items()]
-                message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in there)]
+                message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in present)]
             await send(message)
 
         try:
@@ -65,13 +83,13 @@ class Guard:
         except TimeoutError:
             if started:
                 raise
-            late = not body.complete
-            body.complete = True  # nothing more of it is waited for
-            await _refuse(send_with_headers, 408 if late else 503, self._limits.seconds)
+            status = 503 if body.complete else 408
+            body.complete = True  # nothing is left to drain
+            await _refuse(send_with_headers, status, self._limits.seconds)
 
 
 class _Body:
-    """The body of a request, as far as it is within the limit."""
+    """Receives the body of a request up to a size limit."""
 
     def __init__(self, receive: Receive, limit: int):
         self._receive, self._limit = receive, limit
@@ -79,30 +97,32 @@ class _Body:
         self.complete = False
 
     async def receive(self) -> Message:
-        """The next message of the request."""
-        message = await self._receive()
-        self._received += len(message.get("body", b""))
-        self.complete = not message.get("more_body", False)
+        """Returns the next message of the request."""
+        message = await self._next()
         if self._received > self._limit:
             raise HTTPException(
-                413, f"More than {self._limit / 1e6:g} MB are too large; send a smaller photo or a shorter text."
+                413, f"Requests are limited to {self._limit / 1e6:g} MB; send a smaller photo or a shorter text."
             )
         return message
 
-    async def read_away(self) -> None:
-        """Drops what was not read: many senders look for an answer only when they have sent everything."""
-        while not self.complete and self._received <= _READ_AWAY * self._limit:
-            message = await self._receive()
-            self._received += len(message.get("body", b""))
-            self.complete = not message.get("more_body", False)
+    async def drain(self) -> None:
+        """Discards the rest of the body: many clients read a response only after sending everything."""
+        while not self.complete and self._received <= _DRAINED * self._limit:
+            await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self.complete = not message.get("more_body", False)
+        return message
 
 
 async def _refuse(send: Send, status: int, seconds: float) -> None:
-    said = {
+    error = {
         408: f"The request did not arrive within {seconds:g} seconds; try a smaller photo or a better connection.",
-        503: f"There was no answer within {seconds:g} seconds; try again in a moment.",
+        503: f"The request was not completed within {seconds:g} seconds; try again in a moment.",
     }[status]
-    content = json.dumps({"error": said}).encode()
+    content = json.dumps({"error": error}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(b"retry-after", b"5")] if status == 503 else [(b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})

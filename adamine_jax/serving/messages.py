@@ -1,61 +1,59 @@
-"""What goes in and out of the API: the schemas of its OpenAPI document."""
+"""Requests and responses of the API: the schemas of its OpenAPI document, in which these docstrings appear."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from adamine_jax.serving import limits
-
-Among = Literal["recipes", "photos", "both"]
-By = Literal["photo", "recipe"]
 Size = Literal["small", "large"]
-Identifier = Annotated[str, StringConstraints(max_length=limits.ID_CHARS)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=limits.NAME_CHARS)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.LINE_CHARS)]
+Identifier = Annotated[str, StringConstraints(max_length=1000)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
 
 class Options(BaseModel):
-    """How to search, whatever the query is."""
+    """Options of every search."""
 
     model_config = ConfigDict(extra="forbid")
 
-    among: Among | None = Field(None, alias="in", description="what to search; by default the query's other side")
-    top: int = Field(12, ge=1, le=limits.TOP, description="how many results")
-    class_name: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, alias="class", description="only items of this class"
+    among: Literal["recipes", "photos", "both"] | None = Field(
+        None, alias="in", description="what to search; default: recipes for a photo, photos for a recipe"
     )
-    added: list[Name] = Field([], alias="with", max_length=limits.NAMES, description="ingredients to add to the query")
-    removed: list[Name] = Field([], alias="without", max_length=limits.NAMES, description="ingredients to take away")
+    top: int = Field(12, ge=1, le=100, description="maximum number of results")
+    class_name: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, alias="class", description="search only items of this class"
+    )
+    added: list[Name] = Field([], alias="with", max_length=20, description="ingredients to add to the query")
+    removed: list[Name] = Field([], alias="without", max_length=20, description="ingredients to remove from the query")
 
 
 class SimilarOptions(Options):
-    """How to search with an item of the gallery."""
+    """A search with an item of the gallery as the query."""
 
-    id: Identifier = Field(description="of the item")
-    by: By = Field("photo", description="which side of the item is the query")
+    id: Identifier = Field(description="id of the item")
+    by: Literal["photo", "recipe"] = Field("photo", description="whether the item's photo or its recipe is the query")
 
 
 class RecipeQuery(Options):
-    """A recipe or any part of one, and how to search with it."""
+    """A search with a complete or partial recipe as the query."""
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.TITLE_CHARS)] = ""
-    ingredients: list[Line] = Field([], max_length=limits.LINES, description="a line each")
-    instructions: list[Line] = Field([], max_length=limits.LINES, description="a step each")
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
+    ingredients: list[Line] = Field([], max_length=60, description="one ingredient per line")
+    instructions: list[Line] = Field([], max_length=60, description="one step per line")
 
 
 class Photo(BaseModel):
-    """Where an item's photo is."""
+    """Addresses of an item's photo."""
 
     small: str
     large: str
 
 
 class Ingredient(BaseModel):
-    """A line of an item's ingredients."""
+    """An ingredient line of an item."""
 
     line: str
-    names: list[str] = Field(description="of the ingredients in it, as `with` and `without` take them")
-    in_query: bool = Field(False, description="whether the query names one of them")
+    names: list[str] = Field(description="names of its ingredients, as used by `with` and `without`")
+    in_query: bool = Field(False, description="whether the query contains one of them")
 
 
 class Item(BaseModel):
@@ -70,29 +68,29 @@ class Item(BaseModel):
 
 
 class Hit(Item):
-    """An item that was found."""
+    """A search result."""
 
-    place: int = Field(description="from 1, the best")
+    place: int = Field(description="place among the results, from 1")
     place_before: int | None = Field(
-        None, description="without `with` and `without`; null where there are none, or it was beyond the 1000th"
+        None, description="place without `with` and `without`; null if neither is given, or beyond place 1000"
     )
-    similarity: float = Field(description="cosine of the two embeddings")
+    similarity: float = Field(description="cosine similarity of the two embeddings")
 
 
 class QueryName(BaseModel):
     """An ingredient of the query."""
 
     name: str
-    known: bool = Field(description="whether the model's vocabulary has it; it does not see others")
+    known: bool = Field(description="whether the model knows it; unknown ingredients are ignored")
 
 
 class Found(BaseModel):
-    """What a search has found; null on a side that was not searched."""
+    """Search results; `recipes` or `photos` is null if it was not searched."""
 
     recipes: list[Hit] | None
     photos: list[Hit] | None
-    names: list[QueryName] = Field(description="the query's ingredients")
-    absent: list[str] = Field(description="what was to be taken away from a recipe that does not have it")
+    names: list[QueryName] = Field(description="ingredients of the query")
+    absent: list[str] = Field(description="ingredients in `without` that the recipe does not contain")
     milliseconds: float
 
 
@@ -104,30 +102,30 @@ class ClassCount(BaseModel):
 
 
 class About(BaseModel):
-    """What is searched, and what may be asked."""
+    """The gallery and the queries that it supports."""
 
     items: int
     sides: list[Literal["recipes", "photos"]]
     photo_queries: bool = Field(description="whether the model can embed a photo")
     classes: list[ClassCount]
-    examples: list[Item] = Field(description="a few items with photos")
+    examples: list[Item] = Field(description="items with photos to start from")
     max_photo_bytes: int
-    step: int | None = Field(description="of the checkpoint")
+    step: int | None = Field(description="step of the model's checkpoint")
 
 
 class Suggestions(BaseModel):
-    """Names of ingredients, the most frequent first."""
+    """Names of ingredients, most frequent first."""
 
     names: list[str]
 
 
 class State(BaseModel):
-    """Whether the server lives, or takes queries."""
+    """State of the server."""
 
     status: Literal["ok", "ready"]
 
 
 class Error(BaseModel):
-    """Why there is no answer."""
+    """Why the request failed."""
 
     error: str

@@ -1,4 +1,4 @@
-"""Names of ingredients for what a person begins to type."""
+"""Suggests names of ingredients while a person types."""
 
 import collections
 import functools
@@ -10,29 +10,29 @@ from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.text_encoder import TextEncoder
 from adamine_jax.recipes.texts import RecipeText
 
-MOST_ITEMS = 3000
-"""Of a gallery that are looked at for names, spread over it."""
+MAX_ITEMS = 3000
+"""Maximum number of items whose ingredients are counted, evenly spaced over the gallery."""
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def names_of(line: str) -> tuple[str, ...]:
-    """The names of the ingredients in a line that the rule for them is sure of."""
+    """Returns the names of the ingredients in a line that are detected with certainty."""
     return tuple(name for name, sure in ingredient_names(line) if sure)
 
 
 class Names:
-    """The ingredients of a gallery that the model knows, the most frequent first.
+    """Ingredients of a gallery that the model knows, most frequent first.
 
-    A gallery without recipes has none; there the vocabulary's words are taken.
+    For a gallery of photos, these are the words of the vocabulary in alphabetical order.
 
     Args:
-        gallery: whose recipes name them.
-        texts: knows the vocabulary.
-        words: of the vocabulary.
+        gallery: Gallery whose ingredients are suggested.
+        texts: Text encoder of the model.
+        words: Vocabulary of the model.
     """
 
     def __init__(self, gallery: Gallery, texts: TextEncoder, words: tuple[str, ...]):
-        rows = np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MOST_ITEMS)).astype(int))
+        rows = np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MAX_ITEMS)).astype(int))
         counts = collections.Counter(
             name for row in rows for line in gallery.item(row).ingredients for name in names_of(line)
         )
@@ -43,7 +43,7 @@ class Names:
         self._names = known or sorted(word.replace("_", " ") for word in words)
 
     def beginning(self, text: str, top: int) -> list[str]:
-        """Names that begin with a text, then those in which a later word does."""
+        """Returns up to `top` names that begin with a text, followed by those in which a later word does."""
         text = " ".join(text.lower().split())
         first = [name for name in self._names if name.startswith(text)]
         later = [name for name in self._names if f" {text}" in name and not name.startswith(text)]

@@ -99,5 +99,5 @@ def test_files_are_reproducible_and_nan_is_an_error(tmp_path):
     assert [path.name for path in first] == ["ranks.png", "ranks.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     image[1] = np.nan
-    with pytest.raises(UserError, match="image embedding of row 1 holds a NaN"):
+    with pytest.raises(UserError, match="image embedding of row 1 contains NaN"):
         rank_histogram(image, recipe, tmp_path / "ranks.png")

@@ -140,5 +140,5 @@ def test_errors_for_unsuitable_embeddings(tmp_path):
     with pytest.raises(UserError, match="all embeddings are equal"):
         space.draw_map(items, same, same, 400, 0, tmp_path / "map.png")
     recipe[2] = np.nan
-    with pytest.raises(UserError, match=f"recipe embedding of row 2 .id {items[2].id}. holds a NaN"):
+    with pytest.raises(UserError, match=f"recipe embedding of row 2 .id {items[2].id}. contains NaN"):
         space.draw_map(items, image, recipe, 400, 0, tmp_path / "map.png")

@@ -1,4 +1,4 @@
-"""The bootstrap against a naive loop, closed forms, and simulated models whose true difference is known."""
+"""The bootstrap against a naive loop, a closed form, and simulated models with a known difference."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ def ranked(ids, image_to_recipe, recipe_to_image=None):
 
 
 def drawn(rng, recipes, draws, pairs):
-    """Ids of random draws, and halves as ranks."""
+    """Returns the ids of random draws, and random ranks in steps of ½."""
     ids = np.array([rng.choice(recipes, pairs, replace=False) for _ in range(draws)])
     names = np.array([f"{number:010x}".encode() for number in rng.permutation(recipes)])
     return names[ids], *(rng.integers(2, 30, (2, draws, pairs)) / 2)
 
 
 def naive(result, samples, seed):
-    """Writes every recipe down as often as it was drawn."""
+    """Repeats every recipe as often as it was drawn."""
     names = sorted(set(result.ids.ravel().tolist()))
     rng = np.random.default_rng(seed)
     scores = np.empty((samples, 2, 4))
@@ -47,7 +47,7 @@ def test_samples_equal_a_naive_loop(recipes, draws, pairs):
     np.testing.assert_allclose(resample(result, 150, seed=3).samples, naive(result, 150, seed=3), rtol=1e-12)
 
 
-def test_what_was_measured_is_the_mean_over_the_draws():
+def test_measured_scores_are_means_over_the_draws():
     result = ranked([["a", "b"], ["c", "a"]], [[1, 7], [5.5, 1.5]], [[1, 1], [1, 12]])
     assert METRICS == ("r1", "r5", "r10", "medr")
     assert resample(result, 1).measured.tolist() == [[25, 50, 100, 3.75], [75, 75, 75, 3.75]]
@@ -61,11 +61,11 @@ def test_identical_models_are_exactly_as_good_as_each_other():
 
 
 def test_equal_scores_that_are_summed_in_another_order_are_ties():
-    """Three draws of the same recipes; the models' ranks in them are exchanged."""
+    """Uses three draws of the same recipes, in the opposite order for the second model."""
     ids, ranks, _ = drawn(np.random.default_rng(7), 41, 1, 41)
     of_draws = np.stack([ranks[0], ranks[0] + 2, np.roll(ranks[0], 5)])
     first, second = (resample(ranked(np.repeat(ids, 3, axis=0), table), 300) for table in (of_draws, of_draws[::-1]))
-    assert np.any(first.samples != second.samples), "their last bits must differ for this test to see them"
+    assert np.any(first.samples != second.samples), "the test needs scores whose last bits differ"
     assert {found.better for found in differences(first, second)} == {0.5}
 
 
@@ -102,7 +102,7 @@ def test_a_recipe_in_several_draws_goes_with_all_its_ranks():
 
 
 def test_spread_is_the_standard_error_of_a_difference_of_paired_proportions():
-    """Var = (p10 + p01 - (p10 - p01)²) / n; 2,000 samples know a standard deviation to 1.6 %."""
+    """Var = (p10 + p01 - (p10 - p01)²) / n; 2,000 samples estimate a standard deviation to 1.6 %."""
     rng = np.random.default_rng(4)
     n = 20_000
     hard = rng.normal(size=n)
@@ -111,8 +111,8 @@ def test_spread_is_the_standard_error_of_a_difference_of_paired_proportions():
     p10, p01 = np.mean((second == 1) & (first > 1)), np.mean((first == 1) & (second > 1))
     expected = 100 * np.sqrt((p10 + p01 - (p10 - p01) ** 2) / n)
     samples = [resample(ranked(ids, [ranks]), 2000) for ranks in (first, second)]
-    spread = np.std(samples[1].samples[:, 0, 0] - samples[0].samples[:, 0, 0])
-    assert spread == pytest.approx(expected, rel=0.06)
+    deviation = np.std(samples[1].samples[:, 0, 0] - samples[0].samples[:, 0, 0])
+    assert deviation == pytest.approx(expected, rel=0.06)
     (found,) = (d for d in differences(*samples) if (d.direction, d.metric) == ("image_to_recipe", "r1"))
     assert found.value == pytest.approx(100 * (p10 - p01))
     assert (found.low, found.high) == pytest.approx(
@@ -121,26 +121,26 @@ def test_spread_is_the_standard_error_of_a_difference_of_paired_proportions():
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_true_difference_nineteen_times_of_twenty():
-    """Two simulated models, 300 recipes a test, 300 tests; by chance alone the count varies by 1.3 %."""
+def test_intervals_cover_the_true_difference_19_times_out_of_20():
+    """Runs 300 tests of 300 recipes on two simulated models; the coverage has a standard error of 1.3 %."""
     rng = np.random.default_rng(5)
     ids = [[f"{number:03x}" for number in range(300)]]
 
-    def ranks_of_both(recipes):
-        """Geometric ranks whose mean depends on how hard a recipe is for both models, and on the model."""
+    def simulated_ranks(recipes):
+        """Returns geometric ranks that depend on the model and on the difficulty of the recipe for both models."""
         hard = rng.uniform(0.02, 0.3, recipes)
         return rng.geometric(hard), rng.geometric(1.25 * hard)
 
-    first, second = ranks_of_both(2_000_000)
+    first, second = simulated_ranks(2_000_000)
     truth = {"r1": 100 * (np.mean(second <= 1) - np.mean(first <= 1)), "medr": np.median(second) - np.median(first)}
     covered = dict.fromkeys(truth, 0)
     for _ in range(300):
-        one, other = (resample(ranked(ids, [ranks]), 300) for ranks in ranks_of_both(300))
+        one, other = (resample(ranked(ids, [ranks]), 300) for ranks in simulated_ranks(300))
         for found in differences(one, other):
             if found.direction == "image_to_recipe" and found.metric in truth:
                 covered[found.metric] += found.low <= truth[found.metric] <= found.high
     assert 0.91 <= covered["r1"] / 300 <= 0.98
-    assert covered["medr"] / 300 >= 0.91  # whole numbers: their intervals cover more
+    assert covered["medr"] / 300 >= 0.91  # intervals of integers cover more
 
 
 def test_another_seed_and_more_samples():

@@ -1,4 +1,4 @@
-"""Groups of queries against a plain loop, and counted by hand."""
+"""Scores of groups of queries, counted by hand and against a plain loop."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked
 
 
 def test_counted_by_hand():
-    """Two draws of three; `b` is in both, and `d` was not drawn."""
+    """Uses two draws of three pairs; `b` is in both, `d` in neither."""
     ranks = {
         "image_to_recipe": np.array([[1, 2, 7], [3, 11, 1.5]], np.float32),
         "recipe_to_image": np.array([[1, 1, 1], [5, 6, 10.5]], np.float32),
@@ -61,9 +61,9 @@ def test_bins():
 
 
 def test_the_largest_protocol_has_the_most_pairs_and_then_the_most_draws():
-    def of(draws, pairs):
+    def ranked(draws, pairs):
         return Ranked(np.zeros((draws, pairs), "S1"), {})
 
-    assert largest({"1k": of(10, 1000), "full": of(1, 3000), "500x9": of(9, 500)}) == "full"
-    assert largest({"50x2": of(2, 50), "50x3": of(3, 50)}) == "50x3"
+    assert largest({"1k": ranked(10, 1000), "full": ranked(1, 3000), "500x9": ranked(9, 500)}) == "full"
+    assert largest({"50x2": ranked(2, 50), "50x3": ranked(3, 50)}) == "50x3"
     assert largest({}) is None

@@ -1,4 +1,4 @@
-"""Ingredients taken away from a recipe and added to it."""
+"""Adding ingredients to a recipe and removing ingredients from it."""
 
 import pytest
 
@@ -22,15 +22,15 @@ SOUP = RecipeText(
         ("eggs", (0, 1, 3, 4), ("Fry the chicken.", "Add broccoli, and .", "Broccoli!"), SOUP.title),
     ],
 )
-def test_an_ingredient_is_taken_away_wherever_it_stands(name, ingredients, instructions, title):
+def test_an_ingredient_is_removed_from_all_parts(name, ingredients, instructions, title):
     recipe, absent = changed(SOUP, (), (name,))
     assert not absent
-    assert recipe.ingredients == tuple(SOUP.ingredients[place] for place in ingredients)
+    assert recipe.ingredients == tuple(SOUP.ingredients[line] for line in ingredients)
     assert recipe.instructions == instructions
     assert recipe.title == title
 
 
-def test_what_is_not_there_is_told():
+def test_absent_ingredients_are_reported():
     assert changed(SOUP, (), ("hen", "leek", "salt")) == (changed(SOUP, (), ("salt",))[0], ["hen", "leek"])
 
 
@@ -62,13 +62,13 @@ def test_adding():
         ("a+b", "a+b", True),
     ],
 )
-def test_names_in_the_singular_and_plural(name, line, is_named):
+def test_singular_and_plural_match(name, line, is_named):
     recipe = RecipeText(ingredients=(line, "salt"))
-    different, absent = changed(recipe, (), (name,))
+    without, absent = changed(recipe, (), (name,))
     assert (absent == []) == is_named
-    assert different.ingredients == (("salt",) if is_named else recipe.ingredients)
+    assert without.ingredients == (("salt",) if is_named else recipe.ingredients)
 
 
-def test_a_name_without_a_word_names_nothing():
+def test_a_name_without_words_matches_nothing():
     for name in ("_", "s", ""):
         assert changed(SOUP, (), (name,)) == (SOUP, [name])

@@ -1,4 +1,4 @@
-"""Raw photos and recipes get the embeddings of the records that a conversion makes of them."""
+"""Raw photos and recipes get the same embeddings as the records converted from them."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def test_raw_recipes_and_photos_get_the_embeddings_of_the_split(kitchen, model):
     chosen = [written[identifier] for identifier in gallery.ids]
     embedded = model.embed_recipes(chosen)
     np.testing.assert_allclose(embedded, gallery.embeddings("recipe"), atol=1e-6)
-    assert np.ptp(embedded, axis=0).max() > 1e-3  # they differ from each other
+    assert np.ptp(embedded, axis=0).max() > 1e-3  # embeddings differ from each other
     photos = model.embed_photos([kitchen / "own" / recipe["images"][0] for recipe in chosen])
     np.testing.assert_allclose(photos, gallery.embeddings("image"), atol=1e-6)
 
@@ -36,7 +36,7 @@ def test_raw_recipes_and_photos_get_the_embeddings_of_the_split(kitchen, model):
     assert hits[0].item.class_name == chosen[3]["class"]
 
 
-def test_photos_of_any_kind(model, tmp_path):
+def test_photos_in_all_formats(model, tmp_path):
     number = 4
     picture = photo(number)
     picture.save(tmp_path / "a.png")
@@ -64,10 +64,6 @@ def test_photos_of_any_kind(model, tmp_path):
     assert model.embed_photos([]).shape == (0, 16)
 
 
-def damaged(content):
-    return content[: len(content) // 2]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -78,7 +74,7 @@ def damaged(content):
         ("huge.png", "huge", "12000 x 9000 pixels exceed the limit"),
     ],
 )
-def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsys, name, content, message):
+def test_unusable_photos_are_reported_in_one_line(kitchen, model, tmp_path, capsys, name, content, message):
     path = tmp_path / name
     if content == "huge":
         Image.new("1", (12000, 9000)).save(path)
@@ -92,7 +88,7 @@ def test_photos_that_cannot_be_used_are_one_line(kitchen, model, tmp_path, capsy
     assert line.startswith(f"error: {path}: {message}")
 
 
-def test_pixels_of_other_shapes_are_named(model):
+def test_invalid_pixel_arrays_are_reported(model):
     for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match=r"photo 1: pixels of shape .* takes \(H, W, 3\) uint8"):
             model.embed_photos([pixels])
@@ -111,7 +107,7 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     assert embed.main(command) == 0
     printed = capsys.readouterr()
     assert f"{folder}/broken.jpg: not an image; left out" in printed.err
-    assert "g: 3 photos (image.npy, items.jsonl, photos/); 2 that cannot be used were left out" in printed.out
+    assert "g: 3 photos (image.npy, items.jsonl, photos/); 2 unusable photos left out" in printed.out
     assert f"{folder}/phone.HEIC: HEIC and AVIF are not supported; left out" in printed.err
     gallery = Gallery(tmp_path / "g")
     assert gallery.ids.tolist() == ["a.jpg", "b.png", "sub/c.PNG"]
@@ -125,10 +121,10 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     assert found[0]["id"] == "b.png"
     assert found[0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert search.main([*query, "--image", str(folder / "b.png")]) == 2
-    assert "holds photos alone, no recipes; search in it with --in photos" in capsys.readouterr().err
+    assert "contains only photos, no recipes; search it with --in photos" in capsys.readouterr().err
 
 
-def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
+def test_a_file_command_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     written = [dict(recipe) for recipe in recipes(5)]
     for recipe in written[3:]:
         del recipe["id"]
@@ -144,44 +140,44 @@ def test_a_file_of_recipes_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     for line, message in (
         ("{}", "r.jsonl, line 6: an empty recipe"),
         ('{"title": "soup"\n', "r.jsonl, line 6: not JSON (Expecting ',' delimiter, column 17); takes"),
-        (json.dumps(written[1]), "r.jsonl, recipe 6: the id '0000000001' was there before"),
+        (json.dumps(written[1]), "r.jsonl, recipe 6: duplicate id '0000000001'"),
     ):
         path.write_text("\n".join([*map(json.dumps, written), line]))
         assert embed.main(command) == 2
         assert message in capsys.readouterr().err
-    assert len(Gallery(tmp_path / "g")) == 5  # the older one is still there
+    assert len(Gallery(tmp_path / "g")) == 5  # the older gallery remains
 
 
 def test_a_gallery_of_another_kind_is_not_replaced(kitchen, tmp_path, capsys):
     path = tmp_path / "r.jsonl"
     path.write_text(json.dumps({"title": "tomato soup"}))
-    of_recipes = ["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]
-    assert embed.main(of_recipes) == 0
+    command = ["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]
+    assert embed.main(command) == 0
     assert embed.main(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")]) == 2
-    assert "g: holds a gallery of recipes, and this would be one of pairs; take another" in capsys.readouterr().err
-    assert Gallery(tmp_path / "g").sides == ("recipe",)
-    assert embed.main(of_recipes) == 0
+    assert "g: contains a gallery of recipes, not of pairs; remove it or choose another" in capsys.readouterr().err
+    assert Gallery(tmp_path / "g").modalities == ("recipe",)
+    assert embed.main(command) == 0
 
 
-def test_recipes_of_which_no_word_is_known_are_named(kitchen, tmp_path, capsys):
+def test_recipes_without_known_words_are_reported(kitchen, tmp_path, capsys):
     path = tmp_path / "r.jsonl"
     path.write_text('{"ingredients": ["2 tsp salt"]}\n{"ingredients": ["1 wombat"]}\n')
     assert embed.main(["--workdir", str(kitchen / "run"), "--recipes", str(path), "--out", str(tmp_path / "g")]) == 0
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "knows no word" in line]
-    assert line == f"{path}, recipe 2: the model knows no word of it, so that its place means nothing"
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "knows none" in line]
+    assert line == f"{path}, recipe 2: the model knows none of its words, so its embedding is meaningless"
 
 
-def test_ctrl_c_tells_how_to_go_on(kitchen, tmp_path, capsys, monkeypatch):
+def test_ctrl_c_tells_how_to_resume(kitchen, tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("adamine_jax.gallery.writer.GalleryWriter.finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         embed.main.__wrapped__(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")])
-    assert "g: not written yet; the same command goes on where this one ends" in capsys.readouterr().err
+    assert "g: incomplete; rerun the same command to resume" in capsys.readouterr().err
 
 
-def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, monkeypatch):
+def test_an_interrupted_embedding_of_a_split_is_resumed(kitchen, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("adamine_jax.gallery.split_building.BLOCK", 8)
     command = ["--workdir", str(kitchen / "run"), "--split", "train", "--out"]
     assert embed.main([*command, str(tmp_path / "whole")]) == 0
@@ -203,12 +199,12 @@ def test_an_interrupted_embedding_of_a_split_goes_on(kitchen, tmp_path, capsys, 
         state |= {"taken": 16, "items": 16, "bytes": sum(len(line) for line in lines.readlines()[:16])}
     progress.write_text(json.dumps(state))
     assert embed.main([*command, str(tmp_path / "g")]) == 0
-    assert "going on behind 16 items that are there already" in capsys.readouterr().out
+    assert "resuming after 16 items" in capsys.readouterr().out
     for name in ("image.npy", "recipe.npy", "items.jsonl", "gallery.json"):
         assert (tmp_path / "g" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_what_the_model_does_not_know_moves_nothing(kitchen, model, tmp_path, capsys):
+def test_unknown_ingredients_do_not_change_the_results(kitchen, model, tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(photo_file(7))
     command = ["--workdir", str(kitchen / "run"), "--top", "12"]
 
@@ -217,30 +213,30 @@ def test_what_the_model_does_not_know_moves_nothing(kitchen, model, tmp_path, ca
         printed = capsys.readouterr()
         return printed.out.splitlines()[2:], printed.err
 
-    plain, told = found("--image", str(tmp_path / "a.png"))
-    assert told == ""
-    lines, told = found("--image", str(tmp_path / "a.png"), "--with", "wombat", "--without", "dragon fruit")
+    plain, messages = found("--image", str(tmp_path / "a.png"))
+    assert messages == ""
+    lines, messages = found("--image", str(tmp_path / "a.png"), "--with", "wombat", "--without", "dragon fruit")
     assert lines == plain
-    assert "'wombat' is not among the words" in told
-    assert "'dragon fruit' is not among the words" in told
+    assert "unknown ingredient 'wombat'" in messages
+    assert "unknown ingredient 'dragon fruit'" in messages
     moved, _ = found("--image", str(tmp_path / "a.png"), "--with", "wombat,dill")
     assert [line.split(" (was ")[0] for line in moved] != plain
     recipe = ["--ingredients", "beets"]
-    lines, told = found(*recipe, "--without", "wombat")
+    lines, messages = found(*recipe, "--without", "wombat")
     assert lines == found(*recipe)[0]
-    assert "wombat: the recipe does not have it" in told
+    assert "--without wombat: not in the recipe\n" in messages
     for query in (("--title", "Wombat à la mode"), ("--ingredients", "wombat"), ("--instructions", "Xx yy.")):
         assert "the model knows no word of the query" in found(*query)[1], query
     assert found("--title", "Beets and dill")[1] == ""
-    assert found("--title", "Wombat soufflé with dill")[1].endswith("does not know, and so not see: wombat, soufflé\n")
+    assert found("--title", "Wombat soufflé with dill")[1].endswith("ignored by the model: wombat, soufflé\n")
     assert found("--title", "Wombat", "--ingredients", "dill")[1] == ""
 
 
-def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
+def test_searching_with_parts_command(kitchen, tmp_path, capsys):
     command = ["--workdir", str(kitchen / "run")]
     assert search.main([*command, "--ingredients", "beets, dragon fruit", "--title", "Soup", "--top", "2"]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "'dragon fruit' is not among the words of the model, which does not see it\n"
+    assert printed.err == "unknown ingredient 'dragon fruit', ignored by the model\n"
     head, _, *lines = printed.out.splitlines()
     assert head == f"recipe (“Soup”, 2 ingredients) → photos of {kitchen}/run/gallery/test (12)"
     assert [line.split()[0] for line in lines] == ["1", "2"]
@@ -254,8 +250,8 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
         == 0
     )
     printed = capsys.readouterr()
-    assert "--without leek: the recipe does not have it; taken from its embedding instead" in printed.err
-    assert "'dragon fruit' is not among the words of the model" in printed.err
+    assert "--without leek: not in the recipe; it is subtracted from the embedding instead" in printed.err
+    assert "unknown ingredient 'dragon fruit'" in printed.err
     former = [int(line.split("(was ")[1].rstrip(")")) for line in printed.out.splitlines()[2:]]
     assert sorted(former) == list(range(1, 13))
 
@@ -277,19 +273,19 @@ def test_searching_with_parts_of_recipes(kitchen, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "nothing to search for"),
-        (["--title", "  "], "--title: is empty"),
-        (["--title", "a", "--recipe", "r.json"], "--recipe and --title: give a photo"),
+        ([], "no query: give --image"),
+        (["--title", "  "], "--title: empty value"),
+        (["--title", "a", "--recipe", "r.json"], "--recipe and --title: give only one of"),
         (["--recipe", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--image", "nowhere.jpg"], "nowhere.jpg: cannot be read (No such file or directory)"),
-        (["--title", "soup", "--top", "0"], "--top 0: takes 1 or more"),
+        (["--title", "soup", "--top", "0"], "--top 0: expected at least 1"),
         (["--title", "beets", "--class", "stew"], "no class 'stew'"),
         (["--title", "beets", "--class", ""], "no class ''"),
-        (["--title", "soup", "--gallery", "nowhere"], "nowhere: no such folder; write it with `python -m"),
+        (["--title", "soup", "--gallery", "nowhere"], "nowhere: no such folder; build the gallery with `python -m"),
         (["--ingredients", "salt", "--without", "salt"], "nothing is left of the recipe"),
     ],
 )
-def test_mistakes_are_one_line(kitchen, capsys, flags, message):
+def test_mistakes_are_reported_in_one_line(kitchen, capsys, flags, message):
     assert search.main(["--workdir", str(kitchen / "run"), *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
@@ -299,25 +295,25 @@ def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
     train(tiny.small_config(kitchen / "data", epochs=0, seed=5, model__recipe__max_words=12), tmp_path / "other")
     gallery = str(tmp_path / "other" / "gallery" / "test")
     assert search.main(["--workdir", str(kitchen / "run"), "--title", "soup", "--gallery", gallery]) == 2
-    assert "made by another model (step 0 of" in capsys.readouterr().err
+    assert "built by another model (step 0 of" in capsys.readouterr().err
 
 
-def test_batches_are_filled():
+def test_batches_are_more_than_half_full():
     for count in range(200):
-        cut = list(_batches(count, (1, 8, 64)))
-        ends = [start + size for start, size in cut]
-        assert [start for start, _ in cut] == [0, *ends[:-1]][: len(cut)]
-        assert sum(size for _, size in cut) >= count
-        assert all(min(size, count - start) > size / 2 for start, size in cut)
+        batches = list(_batches(count, (1, 8, 64)))
+        ends = [start + size for start, size in batches]
+        assert [start for start, _ in batches] == [0, *ends[:-1]][: len(batches)]
+        assert sum(size for _, size in batches) >= count
+        assert all(min(size, count - start) > size / 2 for start, size in batches)
 
 
-def test_a_model_that_reads_features_says_what_it_cannot_embed(model, monkeypatch):
+def test_a_model_of_precomputed_features_reports_what_it_cannot_embed(model, monkeypatch):
     config = model.trained.config.copy_and_resolve_references()
     config.model.recipe.instructions = "vectors"
     towers = AdaMine(FeatureTower(8), model.trained.model.recipe_tower)
     changed = vars(model.trained) | {"config": config, "model": towers}
     monkeypatch.setattr(model, "trained", type(model.trained)(**changed))
-    with pytest.raises(UserError, match="reads features that another encoder made"):
+    with pytest.raises(UserError, match="reads image features computed by another encoder"):
         model.embed_photos([io.BytesIO().getvalue()])
     with pytest.raises(UserError, match="recipe 1: the model reads precomputed sentence vectors"):
         model.embed_recipes([{"ingredients": ["salt"], "instructions": ["Stir."]}])

@@ -1,4 +1,4 @@
-"""The FAISS index finds what exact search finds, belongs to one gallery, and is whole or not there."""
+"""The FAISS index agrees with exact search, belongs to one gallery, and is complete or absent."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.files import SIDES, Item
+from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.gallery.writer import GalleryWriter
 
@@ -22,12 +22,12 @@ def unit(rows):
 
 
 def write(folder, about=ABOUT, seed=0):
-    """A gallery of a manifold of four dimensions; photos lie near their recipes."""
+    """Writes a gallery on a four-dimensional manifold; photos are near their recipes."""
     rng = np.random.default_rng(seed)
     recipe = unit(np.tanh(rng.normal(size=(COUNT, 4)) @ rng.normal(size=(4, DIM))))
     image = unit(recipe + 0.02 * rng.normal(size=recipe.shape))
     items = [Item(f"{row}", "", ABOUT["class_names"][row % 2]) for row in range(COUNT)]
-    with GalleryWriter(folder, about, SIDES, DIM) as writer:
+    with GalleryWriter(folder, about, MODALITIES, DIM) as writer:
         writer.write({"image": image, "recipe": recipe}, items)
         writer.finish()
     return folder
@@ -47,7 +47,7 @@ def folder(built, tmp_path):
     return shutil.copytree(built[0], tmp_path / "g")
 
 
-def test_it_finds_what_exact_search_finds(built):
+def test_the_index_agrees_with_exact_search(built):
     folder, about = built
     gallery = Gallery(folder)
     assert about.recall >= 0.98
@@ -57,41 +57,41 @@ def test_it_finds_what_exact_search_finds(built):
     expected = exact.search(gallery.embeddings("recipe"), queries, 10)
     recall = np.mean([np.isin(one, other).mean() for one, other in zip(expected[1], rows, strict=True)])
     assert recall >= 0.95
-    # The similarities are exact, and in order.
+    # The similarities are exact and sorted.
     np.testing.assert_allclose(
         similarities, np.einsum("qd,qkd->qk", queries, gallery.embeddings("recipe")[rows]), atol=1e-6
     )
     assert (np.diff(similarities, axis=1) <= 0).all()
 
 
-def test_a_gallery_searches_with_it(folder):
+def test_a_gallery_searches_with_its_index(folder):
     gallery = Gallery(folder)
     query = np.asarray(gallery.embeddings("image")[7:8])
     (hits,) = gallery.search(query, "recipes", 3, approximate=True)
     assert hits[0].row == 7
-    (of_class,) = gallery.search(query, "recipes", 3, class_name="soup", approximate=True)
-    assert [hit.row % 2 for hit in of_class] == [1, 1, 1]
-    with pytest.raises(UserError, match="has no index of its image embeddings; build it with"):
+    (in_class,) = gallery.search(query, "recipes", 3, class_name="soup", approximate=True)
+    assert [hit.row % 2 for hit in in_class] == [1, 1, 1]
+    with pytest.raises(UserError, match="the image embeddings have no index; build it with"):
         gallery.search(query, "photos", 3, approximate=True)
 
 
-def test_fewer_than_asked_for_are_found_in_the_visited_cells(folder):
+def test_the_visited_cells_may_contain_fewer_rows_than_requested(folder):
     path = folder / "recipe.faiss.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"visited": 1}))
     found = index.Index(Gallery(folder), "recipe")
     similarities, rows = found.search(np.asarray(Gallery(folder).embeddings("recipe")[:2]), COUNT)
     assert rows.shape == (2, COUNT)
-    held = rows[0] >= 0
-    assert 0 < held.sum() < COUNT
-    assert held[: held.sum()].all()
-    assert (similarities[0, ~held] == -np.inf).all()
+    is_found = rows[0] >= 0
+    assert 0 < is_found.sum() < COUNT
+    assert is_found[: is_found.sum()].all()
+    assert (similarities[0, ~is_found] == -np.inf).all()
 
 
 def test_the_index_of_another_gallery_is_refused(folder, tmp_path):
     other = write(tmp_path / "other", ABOUT | {"model": "def"}, seed=1)
     for name in ("recipe.faiss", "recipe.faiss.json"):
         shutil.copy(folder / name, other / name)
-    with pytest.raises(UserError, match="is the index of another gallery or another model; build it with"):
+    with pytest.raises(UserError, match="index of another gallery or model; build it with"):
         index.Index(Gallery(other), "recipe")
 
 
@@ -103,19 +103,19 @@ def test_the_index_of_another_gallery_is_refused(folder, tmp_path):
         ("recipe.faiss.json", b'{"a": 1}', r"recipe.faiss.json: cannot be read"),
     ],
 )
-def test_a_damaged_index_is_named(folder, name, content, message):
+def test_a_damaged_index_is_reported(folder, name, content, message):
     (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         index.Index(Gallery(folder), "recipe")
 
 
-def test_a_deleted_index_is_named(folder):
+def test_a_deleted_index_is_reported(folder):
     (folder / "recipe.faiss").unlink()
     with pytest.raises(UserError, match=r"recipe\.faiss: cannot be read"):
         index.Index(Gallery(folder), "recipe")
 
 
-def test_a_build_that_is_killed_leaves_no_index(folder, monkeypatch):
+def test_a_killed_build_leaves_no_index(folder, monkeypatch):
     monkeypatch.setattr(index, "SMALLEST", 1000)
     before = json.loads((folder / "recipe.faiss.json").read_text())
 
@@ -126,11 +126,11 @@ def test_a_build_that_is_killed_leaves_no_index(folder, monkeypatch):
         patch.setattr(files, "sync", kill)
         with pytest.raises(KeyboardInterrupt):
             index.build(Gallery(folder), "recipe")
-    assert not index.is_there(Gallery(folder), "recipe")
+    assert not index.exists(Gallery(folder), "recipe")
     index.build(Gallery(folder), "recipe")
     assert json.loads((folder / "recipe.faiss.json").read_text()) == before
 
 
-def test_a_small_gallery_needs_none(folder):
-    with pytest.raises(UserError, match="has 3,000 items; below 10,000 exact search takes milliseconds"):
+def test_a_small_gallery_is_refused(folder):
+    with pytest.raises(UserError, match="3,000 items; an index needs 10,000, exact search of fewer takes milliseconds"):
         index.build(Gallery(folder), "recipe")

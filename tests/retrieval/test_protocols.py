@@ -1,4 +1,4 @@
-"""Protocols: their names, their draws, and the numbers against a plain loop."""
+"""Names and draws of protocols, and their scores against a plain loop."""
 
 import json
 
@@ -10,7 +10,7 @@ from adamine_jax.retrieval.protocols import Protocol, evaluate, parse_protocols,
 
 
 def pairs(n, noise, d=16, seed=0):
-    """Matched embeddings with realistic confusion, and ids that are not in order."""
+    """Returns noisy matched embeddings and unsorted ids."""
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(n, d)).astype(np.float32)
     recipe = (image + noise * rng.normal(size=(n, d))).astype(np.float32)
@@ -30,7 +30,7 @@ def test_names():
 
 
 @pytest.mark.parametrize("name", ["2k", "", "x5", "5x", "0x3", "3x0", "-1x3", "5x5x5", "1.5x2", "٣x٣"])
-def test_other_names_are_refused(name):
+def test_unknown_names_are_refused(name):
     with pytest.raises(UserError, match=r"unknown evaluation protocol.*choose from 1k, 10k, full"):
         parse_protocols(name)
 
@@ -40,13 +40,13 @@ def test_no_protocol_is_refused():
         parse_protocols([])
 
 
-def test_numbers_equal_a_plain_loop():
+def test_scores_equal_a_plain_loop():
     image, recipe, ids = pairs(200, noise=1.5)
     result = evaluate(image, recipe, ids, "50x4", seed=7)["50x4"]
     by_id = sorted(range(200), key=lambda row: ids[row])
     expected = {"image_to_recipe": [], "recipe_to_image": []}
     for draw in range(4):
-        rows = [by_id[place] for place in np.random.default_rng([7, draw]).choice(200, 50, replace=False)]
+        rows = [by_id[number] for number in np.random.default_rng([7, draw]).choice(200, 50, replace=False)]
         similarities = image[rows].astype(np.float64) @ recipe[rows].T.astype(np.float64)
         for direction, table in (("image_to_recipe", similarities), ("recipe_to_image", similarities.T)):
             positions = [1 + sum(row > row[i]) for i, row in enumerate(table)]
@@ -61,10 +61,10 @@ def test_numbers_equal_a_plain_loop():
         assert result[direction]["medr_from_zero"]["std"] == pytest.approx(deviations[0])
     assert result["draws"] == 4
     assert result["pairs"] == 50
-    assert result["image_to_recipe"]["r1"]["std"] > 0, "the draws must differ for this test to see the deviation"
+    assert result["image_to_recipe"]["r1"]["std"] > 0, "the test needs draws that differ"
 
 
-def test_layout_is_plain_json():
+def test_results_are_plain_json():
     image, recipe, ids = pairs(30, noise=0.5)
     result = evaluate(image, recipe, ids, ["full", "10x2"], seed=0)
     assert json.loads(json.dumps(result)) == result
@@ -75,7 +75,7 @@ def test_layout_is_plain_json():
     assert (result["full"]["draws"], result["full"]["pairs"]) == (1, 30)
 
 
-def test_row_order_changes_nothing_and_seed_does():
+def test_scores_depend_on_the_seed_but_not_on_the_row_order():
     image, recipe, ids = pairs(120, noise=1.5)
     shuffled = np.random.default_rng(1).permutation(120)
     first = evaluate(image, recipe, ids, "40x3,full", seed=0)
@@ -85,14 +85,14 @@ def test_row_order_changes_nothing_and_seed_does():
 
 
 def test_draws_do_not_depend_on_their_number():
-    """Draw 0 of ten is draw 0 of one: a longer protocol repeats the shorter one's draws and adds others."""
+    """A protocol with more draws repeats those of a shorter one and adds others."""
     image, recipe, ids = pairs(100, noise=1.5)
     one = evaluate(image, recipe, ids, "20x1", seed=3)["20x1"]["image_to_recipe"]["r1"]["mean"]
     two = evaluate(image, recipe, ids, "20x2", seed=3)["20x2"]["image_to_recipe"]["r1"]
     assert min(abs(two["mean"] - two["std"] - one), abs(two["mean"] + two["std"] - one)) < 1e-9
 
 
-def test_a_protocol_larger_than_the_split_is_skipped_with_a_line():
+def test_a_protocol_larger_than_the_split_is_skipped_and_reported():
     image, recipe, ids = pairs(50, noise=0.5)
     assert list(evaluate(image, recipe, ids, "1k,50x2,51x2", seed=0)) == ["50x2"]
     assert evaluate(image, recipe, ids, "1k", seed=0) == {}
@@ -111,17 +111,17 @@ def test_a_collapsed_model_scores_like_chance():
         assert result[direction]["r1"]["mean"] == 0
 
 
-def test_an_embedding_that_is_not_a_number_is_named_by_its_id():
+def test_a_non_finite_embedding_is_reported_with_its_id():
     image, recipe, ids = pairs(10, noise=0.5)
     recipe[3, 0] = np.nan
     recipe[7, 0] = np.nan
-    with pytest.raises(UserError, match=rf"recipe embedding of row 3 \(id {ids[3]}\) holds a NaN \(1 more like it\)"):
+    with pytest.raises(UserError, match=rf"recipe embedding of row 3 \(id {ids[3]}\) contains NaN \(and 1 more\)"):
         evaluate(image, recipe, ids, "full", seed=0)
 
 
-def test_ids_must_name_the_rows():
+def test_ids_must_be_complete_and_unique():
     image, recipe, ids = pairs(10, noise=0.5)
-    with pytest.raises(UserError, match="10 image embeddings and 9 ids"):
+    with pytest.raises(UserError, match="10 image embeddings, but 9 ids"):
         evaluate(image, recipe, ids[:9], "full", seed=0)
     with pytest.raises(UserError, match=f"id '{ids[2]}' occurs twice"):
         evaluate(image, recipe, [ids[2], *ids[1:]], "full", seed=0)

@@ -1,4 +1,4 @@
-"""The ranks that are kept: what is written comes back, and what is damaged is one line."""
+"""Rank files are read as they were written, and damaged ones are reported."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def ranked(protocols="20x3,full", n=40, names=str):
     return image, recipe, ids, rank_draws(image, recipe, ids, protocols, seed=5)
 
 
-def test_every_rank_is_that_of_its_id_among_the_recipes_of_its_draw():
+def test_every_rank_belongs_to_its_id_and_draw():
     image, recipe, ids, results = ranked()
     row_of = {name: row for row, name in enumerate(ids)}
     for draw, drawn in enumerate(results["20x3"].ids):
@@ -32,26 +32,26 @@ def test_every_rank_is_that_of_its_id_among_the_recipes_of_its_draw():
 
 
 @pytest.mark.parametrize("names", [str, str.encode])
-def test_what_is_written_comes_back(tmp_path, names):
+def test_rank_files_are_read_as_they_were_written(tmp_path, names):
     results = ranked(names=names)[-1]
     write_ranks(tmp_path / "ranks_test.npz", RankFile(results, seed=5, step=637))
     assert [path.name for path in tmp_path.iterdir()] == ["ranks_test.npz"]
-    back = read_ranks(tmp_path / "ranks_test.npz")
-    assert (back.seed, back.step, list(back.protocols)) == (5, 637, ["20x3", "full"])
-    for name, result in back.protocols.items():
+    content = read_ranks(tmp_path / "ranks_test.npz")
+    assert (content.seed, content.step, list(content.protocols)) == (5, 637, ["20x3", "full"])
+    for name, result in content.protocols.items():
         assert result.ids.tolist() == np.char.encode(results[name].ids.astype(str)).tolist()
         for direction, ranks in result.ranks.items():
             assert ranks.dtype == np.float32
             np.testing.assert_array_equal(ranks, results[name].ranks[direction])
 
 
-def test_an_absent_file_is_said_to_be_absent(tmp_path):
-    with pytest.raises(UserError, match=r"ranks_test.npz: absent"):
+def test_a_missing_file_is_reported(tmp_path):
+    with pytest.raises(UserError, match=r"ranks_test.npz: no such file"):
         read_ranks(tmp_path / "ranks_test.npz")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 300, -30])
-def test_a_file_that_is_cut_off_is_named(tmp_path, kept):
+def test_a_truncated_file_is_reported(tmp_path, kept):
     path = tmp_path / "ranks_test.npz"
     write_ranks(path, RankFile(ranked()[-1], seed=5, step=1))
     path.write_bytes(path.read_bytes()[:kept])
@@ -72,7 +72,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, kept):
         {"step": np.arange(3)},
     ],
 )
-def test_arrays_that_do_not_fit_together_are_named(tmp_path, change):
+def test_inconsistent_arrays_are_reported(tmp_path, change):
     path = tmp_path / "ranks_test.npz"
     write_ranks(path, RankFile(ranked()[-1], seed=5, step=1))
     with np.load(path) as arrays:
@@ -82,7 +82,7 @@ def test_arrays_that_do_not_fit_together_are_named(tmp_path, change):
         read_ranks(path)
 
 
-def test_any_flipped_byte_is_an_error_or_changes_nothing(tmp_path):
+def test_a_flipped_byte_is_an_error_or_harmless(tmp_path):
     path = tmp_path / "ranks_test.npz"
     write_ranks(path, RankFile(ranked(protocols="4x1")[-1], seed=5, step=1))
     whole, expected = path.read_bytes(), read_ranks(path)

@@ -1,4 +1,4 @@
-"""Ranks against a naive sort, on numbers small enough for every similarity to be exact, and on real-valued ones."""
+"""Ranks agree with a naive sort, on small integers with exact similarities and on random unit rows."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from adamine_jax.retrieval.ranks import _tile_size, pair_ranks, ranks
 
 
 def naive_ranks(queries, candidates, positives):
-    """Sorts each query's candidates and averages the places (from 1) that share the right one's score."""
+    """Sorts each query's candidates and averages the places (from 1) that share the positive's score."""
     result = []
     for query, positive in zip(queries, positives, strict=True):
         scores = [float(np.dot(query.astype(np.float64), candidate)) for candidate in candidates]
@@ -33,7 +33,7 @@ def unit_rows(rng, n, d):
 
 @st.composite
 def retrieval_problems(draw):
-    """Queries, candidates and positives of small integers: many ties, and no rounding."""
+    """Draws queries, candidates and positives of small integers: many ties and no rounding."""
     n, m, d = draw(st.integers(1, 70)), draw(st.integers(1, 70)), draw(st.integers(1, 3))
     entries = st.integers(-2, 2)
     queries = draw(hnp.arrays(np.float32, (n, d), elements=entries))
@@ -79,15 +79,15 @@ def test_one_candidate_is_always_first():
 
 
 def test_several_tiles_agree_with_float64():
-    """More rows and columns than one tile has."""
+    """Uses more rows and columns than fit in one tile."""
     rng = np.random.default_rng(1)
     image, recipe = unit_rows(rng, 2100, 16), unit_rows(rng, 2100, 16)
     exact = image.astype(np.float64) @ recipe.astype(np.float64).T
     expected = [1 + np.sum(exact > np.diag(exact)[:, None], axis=1), 1 + np.sum(exact > np.diag(exact), axis=0)]
-    for result, wanted in zip(pair_ranks(image, recipe), expected, strict=True):
-        # Float32 rounds 2,100² similarities: a near tie may fall the other way by one place, rarely.
-        assert np.mean(result == wanted) > 0.995
-        np.testing.assert_allclose(result, wanted, atol=1)
+    for result, ranks_in_float64 in zip(pair_ranks(image, recipe), expected, strict=True):
+        # Float32 rounds the 2,100² similarities, so a near tie occasionally changes a rank by one.
+        assert np.mean(result == ranks_in_float64) > 0.995
+        np.testing.assert_allclose(result, ranks_in_float64, atol=1)
 
 
 def test_both_functions_agree_to_the_last_bit():
@@ -99,7 +99,7 @@ def test_both_functions_agree_to_the_last_bit():
 
 
 def test_duplicates_far_apart_are_ties():
-    """The copies of a candidate lie in different tiles and at different places in them."""
+    """Copies of a candidate are in different tiles and at different positions in them."""
     rng = np.random.default_rng(3)
     queries, originals = unit_rows(rng, 40, 300), unit_rows(rng, 25, 300)
     copy_of = rng.permutation(np.repeat(np.arange(25), 60))
@@ -119,7 +119,7 @@ def test_lower_and_higher_precision_inputs_are_read_as_float32():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-def test_embeddings_that_are_not_finite_are_named(value):
+def test_non_finite_embeddings_are_reported(value):
     good, bad = np.eye(4), np.eye(4)
     bad[2, 1] = value
     with pytest.raises(UserError, match="query embedding of row 2"):
@@ -138,25 +138,25 @@ def test_embeddings_that_are_not_finite_are_named(value):
         (np.ones(3), np.ones((2, 3)), [0], r"query embeddings have shape \(3,\)"),
         (np.ones((0, 3)), np.ones((2, 3)), [], r"query embeddings have shape \(0, 3\)"),
         (np.ones((1, 3)), np.ones((2, 4)), [0], r"\(1, 3\) and candidates \(2, 4\) differ in width"),
-        (np.ones((2, 3)), np.ones((2, 3)), [0], r"positives have shape \(1,\): expected \(2,\)"),
+        (np.ones((2, 3)), np.ones((2, 3)), [0], r"positives have shape \(1,\); expected \(2,\)"),
         (np.ones((2, 3)), np.ones((2, 3)), [0.0, 1.0], "positives are float64"),
-        (np.ones((2, 3)), np.ones((2, 3)), [0, 2], "positive of query 1 is 2: there are candidates 0 to 1"),
+        (np.ones((2, 3)), np.ones((2, 3)), [0, 2], "positive of query 1 is 2; candidates are numbered 0 to 1"),
         (np.ones((2, 3)), np.ones((2, 3)), [-1, 0], "positive of query 0 is -1"),
         (np.array([["a"]]), np.ones((1, 1)), [0], "expected real numbers"),
     ],
 )
-def test_what_does_not_fit_is_named(queries, candidates, positives, message):
+def test_invalid_arguments_are_reported(queries, candidates, positives, message):
     with pytest.raises(UserError, match=message):
         ranks(queries, candidates, np.array(positives))
 
 
-def test_unequal_numbers_of_pairs_are_named():
+def test_unequal_numbers_of_pairs_are_reported():
     with pytest.raises(UserError, match=r"\(3, 2\) and recipe embeddings \(4, 2\) differ"):
         pair_ranks(np.ones((3, 2)), np.ones((4, 2)))
 
 
 def ranks_by_sorting(queries, candidates):
-    """For all pairs at once: each row of the same float32 product sorted, tied places averaged."""
+    """Sorts each row of the float32 product and averages tied places."""
     similarities = queries @ candidates.T
     right = np.diagonal(similarities)
     result = []
@@ -168,14 +168,14 @@ def ranks_by_sorting(queries, candidates):
 
 
 def test_ten_thousand_pairs_with_many_ties_equal_a_sort():
-    """Small integers: every sum is exact, whichever way it is taken, and most places are shared."""
+    """Uses small integers: sums are exact in any order, and most places are tied."""
     rng = np.random.default_rng(5)
     image = rng.integers(-2, 3, (10_000, 6)).astype(np.float32)
     recipe = image + rng.integers(-1, 2, (10_000, 6)).astype(np.float32)
     image_to_recipe, recipe_to_image = pair_ranks(image, recipe)
     np.testing.assert_array_equal(image_to_recipe, ranks_by_sorting(image, recipe))
     np.testing.assert_array_equal(recipe_to_image, ranks_by_sorting(recipe, image))
-    assert np.mean(image_to_recipe % 1 == 0.5) > 0.2, "ties must be there for this test to see them"
+    assert np.mean(image_to_recipe % 1 == 0.5) > 0.2, "the test needs ties"
 
 
 ON_ONE_DEVICE = """
@@ -193,24 +193,24 @@ def test_one_device_and_eight_agree_to_the_last_bit(tmp_path):
     assert jax.device_count() == 8
     rng = np.random.default_rng(6)
     image, recipe = unit_rows(rng, 2400, 96), unit_rows(rng, 2400, 96)
-    recipe[1000:1300] = recipe[:300]  # ties that a last bit would break
+    recipe[1000:1300] = recipe[:300]  # ties that an error in the last bit would break
     np.save(tmp_path / "pairs.npy", [image, recipe])
     flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
     command = [sys.executable, "-c", ON_ONE_DEVICE, str(tmp_path / "pairs.npy"), str(tmp_path / "ranks.npy")]
     subprocess.run(command, check=True, env=os.environ | {"XLA_FLAGS": flags})
     one = np.load(tmp_path / "ranks.npy")
-    spread = NamedSharding(jax.make_mesh((8,), ("data",)), PartitionSpec("data"))
-    on_eight = [jax.device_put(side, spread) for side in (image, recipe)]
-    for sides in ((image, recipe), on_eight):
-        eight = [*pair_ranks(*sides), ranks(*sides, np.arange(2400)[::-1])]
+    sharding = NamedSharding(jax.make_mesh((8,), ("data",)), PartitionSpec("data"))
+    on_eight = [jax.device_put(rows, sharding) for rows in (image, recipe)]
+    for pairs in ((image, recipe), on_eight):
+        eight = [*pair_ranks(*pairs), ranks(*pairs, np.arange(2400)[::-1])]
         np.testing.assert_array_equal(eight, one)
-    assert np.any(one % 1 == 0.5), "ties must be there for this test to see them"
+    assert np.any(one % 1 == 0.5), "the test needs ties"
 
 
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 1000, 1024, 1025, 10_000, 51_304])
-def test_tiles_are_few_and_hardly_padded(n):
+def test_tiles_are_few_with_little_padding(n):
     tile = _tile_size(n)
     tiles = -(-n // tile)
     assert tile <= 1024
-    assert tiles == -(-n // 1024), "no more tiles than the largest would need"
+    assert tiles == -(-n // 1024), "as few tiles as possible"
     assert tile * tiles - n < max(8 * tiles, 64)

@@ -1,4 +1,4 @@
-"""Texts of exactly so many columns."""
+"""Text is fitted to an exact number of columns."""
 
 import pytest
 from hypothesis import given
@@ -23,5 +23,5 @@ def test_texts_are_fitted(text, expected):
 
 
 @given(st.text(), st.integers(1, 60))
-def test_every_text_takes_its_columns(text, size):
+def test_fitted_text_has_the_requested_width(text, size):
     assert width(fitted(text, size)) == size

@@ -1,4 +1,4 @@
-"""A real server on a free port, with a model that never was trained."""
+"""A real server on a free port, with an untrained model."""
 
 import httpx
 import pytest

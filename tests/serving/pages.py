@@ -1,4 +1,4 @@
-"""What the tests of the page do with it."""
+"""Helpers for the tests of the page."""
 
 import contextlib
 import shutil
@@ -11,7 +11,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @contextlib.contextmanager
 def launched() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """Launches the system's Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -19,11 +19,11 @@ def launched() -> Iterator[Browser]:
 
 
 def titles(page: Page) -> list[str]:
-    """Titles of the results, when they are there."""
+    """Waits for the results and returns their titles."""
     expect(page.locator("body:not(.busy) .card").first).to_be_visible()
     return page.locator("h3").all_text_contents()
 
 
 def choose(page: Page, content: bytes, name: str = "dish.png", kind: str = "image/png") -> None:
-    """Chooses a file as the photo."""
+    """Chooses a file as the photo of the query."""
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})

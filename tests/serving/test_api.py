@@ -1,4 +1,4 @@
-"""The API finds what the commands find, and says what it cannot use."""
+"""The API finds the same results as the commands, and reports invalid requests."""
 
 import io
 import json
@@ -16,43 +16,43 @@ from tests.small_collection import photo_file, recipes
 WRITTEN = {recipe["id"]: recipe for recipe in recipes(48)}
 
 
-def of_command(kitchen, capsys, *flags):
-    """(id, place before) and similarities of `python -m adamine_jax.search`."""
+def command_results(kitchen, capsys, *flags):
+    """Returns (id, former place) pairs and similarities of `python -m adamine_jax.search`."""
     command = ["--workdir", str(kitchen / "run"), "--gallery", str(kitchen / "gallery"), "--json", "--top", "24"]
     assert search.main([*command, *flags]) == 0
     found = json.loads(capsys.readouterr().out)
     return [(hit["id"], hit.get("place_before")) for hit in found], [hit["similarity"] for hit in found]
 
 
-def assert_same(answer, side, expected):
+def assert_same(answer, among, expected):
     assert answer.status_code == 200, answer.text
-    hits = answer.json()[side]
+    hits = answer.json()[among]
     assert [(hit["id"], hit["place_before"]) for hit in hits] == expected[0]
     assert [hit["similarity"] for hit in hits] == pytest.approx(expected[1], abs=1e-5)
     assert [hit["place"] for hit in hits] == list(range(1, len(hits) + 1))
 
 
 @pytest.mark.parametrize("changes", [{}, {"with": ["dill"], "without": ["salt", "olive oil"]}])
-@pytest.mark.parametrize("side", ["recipes", "photos"])
-def test_a_photo_finds_what_the_command_finds(kitchen, api, tmp_path, capsys, changes, side):
+@pytest.mark.parametrize("among", ["recipes", "photos"])
+def test_a_photo_finds_the_same_results_as_the_command(kitchen, api, tmp_path, capsys, changes, among):
     (tmp_path / "a.png").write_bytes(photo_file(7))
     flags = [flag for name, values in changes.items() for flag in (f"--{name}", ",".join(values))]
-    expected = of_command(kitchen, capsys, "--image", str(tmp_path / "a.png"), "--in", side, *flags)
-    answer = api.post("/search/photo", params={"in": side, "top": 24, **changes}, files={"photo": photo_file(7)})
-    assert_same(answer, side, expected)
+    expected = command_results(kitchen, capsys, "--image", str(tmp_path / "a.png"), "--in", among, *flags)
+    answer = api.post("/search/photo", params={"in": among, "top": 24, **changes}, files={"photo": photo_file(7)})
+    assert_same(answer, among, expected)
 
 
-def test_a_recipe_finds_what_the_command_finds(kitchen, api, tmp_path, capsys):
+def test_a_recipe_finds_the_same_results_as_the_command(kitchen, api, tmp_path, capsys):
     recipe = {"title": "Soup", "ingredients": ["3 beets, diced", "dill"], "instructions": ["Stir the beets."]}
     (tmp_path / "r.json").write_text(json.dumps(recipe))
     for changes in ({}, {"with": ["salt"], "without": ["beets"]}, {"without": ["leek"]}, {"class": "cake"}):
         values = {name: value if isinstance(value, str) else value[0] for name, value in changes.items()}
         flags = [flag for name, value in values.items() for flag in (f"--{name}", value)]
-        expected = of_command(kitchen, capsys, "--recipe", str(tmp_path / "r.json"), *flags)
+        expected = command_results(kitchen, capsys, "--recipe", str(tmp_path / "r.json"), *flags)
         assert_same(api.post("/search/recipe", json=recipe | changes | {"top": 24}), "photos", expected)
 
 
-def test_parts_of_a_recipe_and_what_the_query_names(api):
+def test_partial_recipes_and_the_ingredients_of_the_query(api):
     query = {"ingredients": ["2 beets", "dragon fruit"], "in": "both", "top": 3, "without": ["leek"]}
     answer = api.post("/search/recipe", json=query).json()
     assert answer["names"] == [{"name": "beets", "known": True}, {"name": "dragon fruit", "known": False}]
@@ -69,8 +69,8 @@ def test_parts_of_a_recipe_and_what_the_query_names(api):
     assert api.post("/search/recipe", json={"instructions": ["Stir."]}).status_code == 200
 
 
-def test_answers_have_their_form_and_marks_belong_to_one_query(api):
-    """Items are rendered once and shared by all answers, which are not checked when they are sent."""
+def test_responses_match_their_schema_and_marks_belong_to_one_query(api):
+    """Items are cached and shared by all responses, which the server does not validate."""
 
     def marks(answer):
         answer.raise_for_status()
@@ -84,7 +84,7 @@ def test_answers_have_their_form_and_marks_belong_to_one_query(api):
     assert not any(marks(api.post("/search/photo", params=query, files={"photo": photo_file(7)})))
 
 
-def test_what_a_recipe_lacks_is_taken_from_its_embedding(api):
+def test_an_absent_ingredient_is_subtracted_from_the_embedding(api):
     plain = api.post("/search/recipe", json={"ingredients": ["2 beets"], "top": 24}).json()["photos"]
     moved = api.post("/search/recipe", json={"ingredients": ["2 beets"], "top": 24, "without": ["leek"]}).json()[
         "photos"
@@ -94,10 +94,10 @@ def test_what_a_recipe_lacks_is_taken_from_its_embedding(api):
     assert [hit["place_before"] for hit in moved] == [places[hit["id"]] for hit in moved]
 
 
-def test_an_item_finds_its_like(api, gallery):
+def test_an_item_finds_similar_items(api, gallery):
     identifier = gallery.ids[5]
-    for by, side in (("photo", "photos"), ("recipe", "recipes")):
-        (first, *_) = api.get("/search/similar", params={"id": identifier, "by": by, "in": side}).json()[side]
+    for by, among in (("photo", "photos"), ("recipe", "recipes")):
+        (first, *_) = api.get("/search/similar", params={"id": identifier, "by": by, "in": among}).json()[among]
         assert first["id"] == identifier
         assert first["similarity"] == pytest.approx(1, abs=1e-5)
     assert api.get("/search/similar", params={"id": identifier, "by": "recipe"}).json()["recipes"] is None
@@ -118,14 +118,14 @@ def test_items_and_their_photos(api, gallery):
     assert api.get("/photo", params={"id": "photos/00000000.jpg"}).status_code == 404
 
 
-def test_suggestions_are_of_the_gallery_and_known(api, model):
+def test_suggestions_are_known_ingredients_of_the_gallery(api, model):
     assert api.get("/suggestions", params={"text": " OL"}).json() == {"names": ["olive oil"]}
     assert api.get("/suggestions", params={"text": "pepper"}).json() == {"names": ["black pepper"]}
-    every = api.get("/suggestions", params={"text": "", "top": 50}).json()["names"]
+    names = api.get("/suggestions", params={"text": "", "top": 50}).json()["names"]
     lines = [line for recipe in recipes(48) if recipe["partition"] == "train" for line in recipe["ingredients"]]
-    counts = [sum(name in line for line in lines) for name in every]
+    counts = [sum(name in line for line in lines) for name in names]
     assert counts == sorted(counts, reverse=True)
-    assert len(every) == len({line.split(" cups ")[1] for line in lines})
+    assert len(names) == len({line.split(" cups ")[1] for line in lines})
 
 
 def test_the_gallery_and_the_state(api):
@@ -139,10 +139,10 @@ def test_the_gallery_and_the_state(api):
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
-        ({}, "an empty recipe; give any of title, ingredients and instructions"),
-        ({"title": "  ", "ingredients": ["", " "]}, "an empty recipe"),
+        ({}, "empty recipe; give any of title, ingredients and instructions"),
+        ({"title": "  ", "ingredients": ["", " "]}, "empty recipe"),
         ({"ingredients": ["salt"], "top": 101}, "top: Input should be less than or equal to 100"),
         ({"ingredients": ["salt"], "top": 0}, "top: Input should be greater"),
         ({"ingredients": ["x" * 501]}, "ingredients.0: String should have at most 500 characters"),
@@ -151,28 +151,28 @@ def test_the_gallery_and_the_state(api):
         ({"ingredients": ["salt"], "without": ["salt"]}, "Nothing is left of the recipe"),
         ({"ingredients": ["salt"], "class": "stew"}, "no item of this class"),
         ({"ingredients": ["salt"], "in": "books"}, "in: Input should be 'recipes', 'photos' or 'both'"),
-        ({"ingredients": ["salt"], "colour": "red"}, "colour: there is no such field"),
+        ({"ingredients": ["salt"], "colour": "red"}, "colour: unknown field"),
         ({"title": "\ud800"}, "title: Input should be a valid string"),
         ([], "Send one JSON object"),
         ("soup", "Send one JSON object"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(api, query, said):
+def test_invalid_queries_are_reported_in_one_sentence(api, query, message):
     content = json.dumps(query)
     answer = api.post("/search/recipe", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json().keys() == {"error"}
-    assert said in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
-def test_what_is_not_there(api):
+def test_unknown_paths_and_methods(api):
     for method, path, status in (("GET", "/nothing", 404), ("GET", "/search/recipe", 405), ("DELETE", "/item", 405)):
         answer = api.request(method, path)
         assert answer.status_code == status
         assert answer.json()["error"].endswith(".")
 
 
-def test_a_gallery_of_photos_alone(kitchen, model, tmp_path):
+def test_a_gallery_of_photos(kitchen, model, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(3):
         (tmp_path / "photos" / f"{number}.png").write_bytes(photo_file(number))
@@ -189,6 +189,6 @@ def test_a_gallery_of_photos_alone(kitchen, model, tmp_path):
             api.get("/search/similar", params={"id": "2.png", "by": "recipe"}),
         ):
             assert answer.status_code == 422
-            assert answer.json()["error"].startswith("The gallery holds photos alone")
+            assert answer.json()["error"].startswith("The gallery contains only photos")
         assert api.get("/search/similar", params={"id": "2.png"}).json()["photos"][0]["id"] == "2.png"
         assert "sour cream" in api.get("/suggestions", params={"text": "sour"}).json()["names"]

@@ -1,4 +1,4 @@
-"""What waits is computed together, once, and by nobody else's fault."""
+"""Waiting items are computed once, in batches, and fail independently."""
 
 import asyncio
 import threading
@@ -8,51 +8,51 @@ import pytest
 from adamine_jax.serving.batching import Batcher
 
 
-class Held:
-    """Doubles numbers in calls that wait for `go`; notes what they were called with."""
+class Blocking:
+    """Doubles numbers in calls that wait for `go`, and records the calls."""
 
     def __init__(self):
-        self.go, self.began, self.calls = threading.Event(), threading.Event(), []
+        self.go, self.started, self.calls = threading.Event(), threading.Event(), []
 
     def __call__(self, items):
         self.calls.append(list(items))
-        self.began.set()
+        self.started.set()
         assert self.go.wait(30)
         if "bad" in items:
             raise ValueError("bad item")
         return [2 * item for item in items]
 
 
-async def begin(batcher, held, items):
-    """Tasks of which the first is being computed while the others wait."""
+async def start(batcher, function, items):
+    """Starts tasks, of which the first is being computed while the others wait."""
     tasks = [asyncio.create_task(batcher(items[0]))]
-    await asyncio.to_thread(held.began.wait, 30)
+    await asyncio.to_thread(function.started.wait, 30)
     tasks += [asyncio.create_task(batcher(item)) for item in items[1:]]
     await asyncio.sleep(0)
     return tasks
 
 
-def test_what_came_meanwhile_is_computed_together_and_in_order():
-    held = Held()
-    batcher = Batcher(held, 3, "test")
+def test_waiting_items_are_computed_together_and_in_order():
+    function = Blocking()
+    batcher = Batcher(function, 3, "test")
 
     async def run():
-        tasks = await begin(batcher, held, list(range(8)))
-        held.go.set()
+        tasks = await start(batcher, function, list(range(8)))
+        function.go.set()
         return await asyncio.gather(*tasks)
 
     assert asyncio.run(run()) == [2 * number for number in range(8)]
-    assert held.calls == [[0], [1, 2, 3], [4, 5, 6], [7]]
+    assert function.calls == [[0], [1, 2, 3], [4, 5, 6], [7]]
     batcher.close()
 
 
-def test_a_bad_item_fails_alone():
-    held = Held()
-    batcher = Batcher(held, 8, "test")
+def test_a_faulty_item_fails_alone():
+    function = Blocking()
+    batcher = Batcher(function, 8, "test")
 
     async def run():
-        tasks = await begin(batcher, held, [1, 2, "bad", 3])
-        held.go.set()
+        tasks = await start(batcher, function, [1, 2, "bad", 3])
+        function.go.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     first, second, bad, third = asyncio.run(run())
@@ -61,31 +61,31 @@ def test_a_bad_item_fails_alone():
     batcher.close()
 
 
-def test_who_gave_up_is_passed_over():
-    held = Held()
-    batcher = Batcher(held, 8, "test")
+def test_cancelled_items_are_skipped():
+    function = Blocking()
+    batcher = Batcher(function, 8, "test")
 
     async def run():
-        tasks = await begin(batcher, held, [1, 2, 3])
+        tasks = await start(batcher, function, [1, 2, 3])
         tasks[1].cancel()
         with pytest.raises(asyncio.CancelledError):
             await tasks[1]
-        held.go.set()
+        function.go.set()
         return await asyncio.gather(tasks[0], tasks[2])
 
     assert asyncio.run(run()) == [2, 6]
-    assert held.calls == [[1], [3]]
+    assert function.calls == [[1], [3]]
     batcher.close()
 
 
-def test_closing_computes_what_waits():
-    held = Held()
-    batcher = Batcher(held, 2, "test")
+def test_closing_computes_waiting_items():
+    function = Blocking()
+    batcher = Batcher(function, 2, "test")
 
     async def run():
-        tasks = await begin(batcher, held, [1, 2, 3, 4])
+        tasks = await start(batcher, function, [1, 2, 3, 4])
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
-        held.go.set()
+        function.go.set()
         await closing
         return await asyncio.gather(*tasks)
 

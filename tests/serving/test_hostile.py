@@ -1,4 +1,4 @@
-"""Damaged, huge, wrong and hostile requests get a sentence, and nothing else happens."""
+"""Damaged, oversized, invalid and hostile requests are refused with one sentence and do no harm."""
 
 import io
 import json
@@ -10,10 +10,11 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery.store import Gallery
-from adamine_jax.serving.items import Items, NoPhoto
+from adamine_jax.serving.item_responses import ItemResponses
 from tests.servers import serving
 from tests.small_collection import photo_file
 
@@ -21,7 +22,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 def bomb(side):
-    """A PNG that says it has side² pixels, and is some kilobytes long."""
+    """Returns a PNG of a few kilobytes that decodes to side² pixels."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -37,7 +38,7 @@ def post(api, content, name="photo.jpg", kind="image/jpeg"):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "not an image"),
         (b"GIF89a<script>alert(1)</script>", "not an image"),
@@ -50,22 +51,22 @@ def post(api, content, name="photo.jpg", kind="image/jpeg"):
         (bomb(40_000), "too many pixels"),
     ],
 )
-def test_what_is_no_photo(api, content, said):
+def test_files_that_are_not_photos_are_refused(api, content, message):
     answer = post(api, content)
     assert answer.status_code == 422
-    assert said in answer.json()["error"]
-    remedy = "Make it smaller." if "pixels" in said else "Use an intact JPEG, PNG, WebP, GIF, BMP or TIFF file."
+    assert message in answer.json()["error"]
+    remedy = "Make it smaller." if "pixels" in message else "Use an intact JPEG, PNG, WebP, GIF, BMP or TIFF file."
     assert answer.json()["error"].endswith(f". {remedy}")
 
 
 @pytest.mark.parametrize(
     "name", ["../../../etc/passwd", "a\x00b.jpg", '"><img src=x onerror=alert(1)>', "x" * 5000, ""]
 )
-def test_names_of_files_are_not_looked_at(api, name):
-    assert post(api, photo_file(7), name).status_code in (200, 400, 422)  # some are no names
+def test_file_names_are_ignored(api, name):
+    assert post(api, photo_file(7), name).status_code in (200, 400, 422)  # some are invalid names
 
 
-def test_a_photo_with_a_page_in_it_is_a_photo(api):
+def test_a_photo_followed_by_html_is_a_photo(api):
     polyglot = photo_file(7) + b"<html><script>alert(1)</script>"
     answer = post(api, polyglot, "a.html", "text/html")
     assert answer.status_code == 200
@@ -85,7 +86,7 @@ def test_large_uploads_are_refused_without_being_kept(api):
     for _ in range(2):
         answer = api.post("/search/photo", content=content(), headers=head)
         assert answer.status_code == 413
-        assert answer.json()["error"].startswith("More than 16 MB are too large")
+        assert answer.json()["error"].startswith("Requests are limited to 16 MB")
     assert process.memory_info().rss - before < 100e6
     answer = api.post(
         "/search/recipe", content=b'{"title": "' + bytes(300_000), headers={"content-type": "application/json"}
@@ -98,7 +99,7 @@ def test_nothing_is_written_to_the_disk(api, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     file = io.BytesIO()
     Image.effect_noise((2000, 2000), 90).convert("RGB").save(file, "PNG")
-    assert len(file.getvalue()) > 5_000_000  # Starlette's own parser would write it to a file
+    assert len(file.getvalue()) > 5_000_000  # Starlette's default parser would write it to a file
     assert post(api, file.getvalue()).status_code == 200
 
 
@@ -125,26 +126,28 @@ def test_forms_without_a_photo(api, kind, content, status):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"title": 1e999}', b"NaN", b'"' + b"a" * 1000]
 )
-def test_json_that_is_none(api, content):
+def test_invalid_json_is_refused(api, content):
     answer = api.post("/search/recipe", content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]
 
 
-def test_what_is_wrong_with_a_request_is_said_in_words(api):
-    def said(**request):
+def test_invalid_requests_are_explained(api):
+    def error(**request):
         return api.post("/search/recipe", **request).json()["error"]
 
     is_json = {"content-type": "application/json"}
-    assert said(content=b'{"title": ', headers=is_json) == "The body is no JSON from character 10 on."
-    assert said(content=b'{"title": "Soup"}') == "Send one JSON object, with the header content-type: application/json."
-    assert said(json={"topp": 3}) == "topp: there is no such field."
+    assert error(content=b'{"title": ', headers=is_json) == "The body is not valid JSON at character 10."
+    assert (
+        error(content=b'{"title": "Soup"}') == "Send one JSON object, with the header content-type: application/json."
+    )
+    assert error(json={"topp": 3}) == "topp: unknown field."
 
 
 @pytest.mark.parametrize(
     "path", ["/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "//etc/passwd", "/photos/00000000.jpg", "/gallery.json"]
 )
-def test_only_the_page_and_photos_are_served(address, path):
+def test_only_the_page_and_the_photos_are_served(address, path):
     assert httpx.get(address + path).status_code == 404
 
 
@@ -166,8 +169,8 @@ def test_named_origins_may_use_the_api(model, gallery):
             assert ("access-control-allow-origin" in answer.headers) == allowed
 
 
-def test_photos_of_a_gallery_that_are_missing_or_elsewhere(folder, tmp_path):
-    """A gallery's lines name files: one outside is not given away, a missing one is told."""
+def test_missing_photos_and_photos_outside_the_gallery(folder, tmp_path):
+    """The items of a gallery name files: those outside the gallery are not served, missing ones are reported."""
     source, folder = folder, tmp_path / "g"
     (folder / "photos").mkdir(parents=True)
     for name in ("gallery.json", "image.npy", "recipe.npy"):
@@ -181,7 +184,7 @@ def test_photos_of_a_gallery_that_are_missing_or_elsewhere(folder, tmp_path):
     with np.load(source / "items.npz") as table:
         starts = np.cumsum([0, *map(len, content)])
         np.savez(folder / "items.npz", **{**table, "starts": starts})
-    items = Items(Gallery(folder))
-    for row, said in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
-        with pytest.raises(NoPhoto, match=said):
+    items = ItemResponses(Gallery(folder))
+    for row, message in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
+        with pytest.raises(HTTPException, match=f"404: .*{message}"):
             items.photo(row, "small")

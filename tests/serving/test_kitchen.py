@@ -1,4 +1,4 @@
-"""A model that learned a small kitchen by heart: on its page a photo's own recipe comes first."""
+"""On the page of a model that has memorized a small data set, a photo's own recipe comes first."""
 
 import json
 
@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chro
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """The workdir of a run on 20 dishes, and the gallery of what it was trained on."""
-    folder = tmp_path_factory.mktemp("learned")
+def memorized(tmp_path_factory):
+    """Trains on 20 dishes and builds the gallery of the train split."""
+    folder = tmp_path_factory.mktemp("memorized")
     cook(["--out", str(folder / "download"), "--recipes", "30", "--photo-size", "96", "--seed", "3"])
     build(folder / "download", folder / "data", Options(word_dim=16, word_min_count=1), workers=1, overwrite=False)
     config = quickstart.get_config("adamine_ins")
@@ -40,20 +40,20 @@ def learned(tmp_path_factory):
     )
     train(config, folder / "run", make_mesh(jax.devices()[:1]))
     command = ["--workdir", str(folder / "run"), "--split", "train", "--out", str(folder / "gallery")]
-    command += ["--checkpoint", "last"]  # the best one by validation knows less by heart
+    command += ["--checkpoint", "last"]  # the best one by validation has memorized less
     assert embed.main(command) == 0
     return folder
 
 
-def test_the_right_recipe_comes_first(learned):
-    model = adamine_jax.load(learned / "run", checkpoint="last", batch_sizes=(1,))
-    gallery = adamine_jax.open_gallery(learned / "gallery", model.digest)
-    items = [json.loads(line) for line in (learned / "gallery" / "items.jsonl").read_text().splitlines()]
+def test_the_right_recipe_comes_first(memorized):
+    model = adamine_jax.load(memorized / "run", checkpoint="last", batch_sizes=(1,))
+    gallery = adamine_jax.open_gallery(memorized / "gallery", model.digest)
+    items = [json.loads(line) for line in (memorized / "gallery" / "items.jsonl").read_text().splitlines()]
     with serving(model, gallery) as (address, _, _), launched() as browser:
         for item in items[:5]:
             page = browser.new_page(base_url=address, reduced_motion="reduce")
             page.goto("/")
             expect(page.locator(".example").first).to_be_visible()
-            choose(page, (learned / "gallery" / item["photo"]).read_bytes(), "dish.jpg", "image/jpeg")
+            choose(page, (memorized / "gallery" / item["photo"]).read_bytes(), "dish.jpg", "image/jpeg")
             assert titles(page)[0] == item["title"]
             page.close()

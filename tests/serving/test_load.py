@@ -1,4 +1,4 @@
-"""Many clients at once, more than are taken, slow ones, and the end under load."""
+"""Many clients at once, too many clients, slow clients, and a shutdown under load."""
 
 import socket
 import threading
@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from adamine_jax.serving.limits import Limits
+from adamine_jax.serving.guard import Limits
 from tests.servers import serving
 from tests.small_collection import photo_file
 
 
 @pytest.fixture
 def held(model, monkeypatch):
-    """Holds the model's embedding of recipes until `go` is set."""
+    """Blocks the embedding of recipes until `go` is set."""
     go, embed = threading.Event(), model.embed_recipes
     calls = []
 
     def wait(rows):
         calls.append(len(rows))
-        if len(calls) > 1:  # the first is the server's own
+        if len(calls) > 1:  # the first call is the server's warm-up
             assert go.wait(30)
         return embed(rows)
 
@@ -42,10 +42,10 @@ def wait_until(condition):
         if condition():
             return
         time.sleep(0.01)
-    raise AssertionError("it did not come to this")
+    raise AssertionError("timed out")
 
 
-def test_32_clients_get_what_one_gets(address):
+def test_32_clients_get_the_same_results_as_one(address):
     photos = [photo_file(number) for number in range(4)]
 
     def search(number):
@@ -55,18 +55,18 @@ def test_32_clients_get_what_one_gets(address):
         return answer.json()["recipes"]
 
     with ThreadPoolExecutor(32) as pool:
-        together = list(pool.map(search, range(64)))
+        concurrent = list(pool.map(search, range(64)))
     for number in range(8):
         alone = search(number)
-        assert [hit["id"] for hit in together[number]] == [hit["id"] for hit in alone]
-        assert [hit["similarity"] for hit in together[number]] == pytest.approx(
+        assert [hit["id"] for hit in concurrent[number]] == [hit["id"] for hit in alone]
+        assert [hit["similarity"] for hit in concurrent[number]] == pytest.approx(
             [hit["similarity"] for hit in alone], abs=1e-5
         )
 
 
-def test_one_more_than_the_queue_takes_is_told_to_come_back(model, gallery, held):
+def test_queries_beyond_the_queue_are_refused_with_retry_after(model, gallery, held):
     with serving(model, gallery, Limits(queue=4)) as (address, engine, _), ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(ask, address, number) for number in range(4)]
+        pending = [pool.submit(ask, address, number) for number in range(4)]
         wait_until(lambda: engine.running == 4)
         for answer in (ask(address), httpx.get(f"{address}/api/v1/ready")):
             assert answer.status_code == 503
@@ -74,14 +74,14 @@ def test_one_more_than_the_queue_takes_is_told_to_come_back(model, gallery, held
             assert answer.json() == {"error": "The server is busy; try again in a second."}
         assert httpx.get(f"{address}/api/v1/health").status_code == 200
         held.set()
-        assert [future.result().status_code for future in asked] == [200] * 4
+        assert [future.result().status_code for future in pending] == [200] * 4
         assert ask(address).status_code == 200
     assert sum(held.calls) >= 6
 
 
-def test_stopping_answers_what_was_taken(model, gallery, held):
+def test_stopping_answers_accepted_queries(model, gallery, held):
     with serving(model, gallery) as (address, engine, server), ThreadPoolExecutor(12) as pool:
-        asked = [pool.submit(ask, address, number) for number in range(12)]
+        pending = [pool.submit(ask, address, number) for number in range(12)]
         wait_until(lambda: engine.running == 12)
         server.should_exit = True
 
@@ -93,17 +93,17 @@ def test_stopping_answers_what_was_taken(model, gallery, held):
 
         wait_until(refused)
         held.set()
-        answers = [future.result() for future in asked]
+        answers = [future.result() for future in pending]
         assert [answer.status_code for answer in answers] == [200] * 12
         assert {answer.headers["connection"] for answer in answers} == {"close"}
 
 
-def test_what_takes_too_long_is_told(model, gallery, held):
+def test_timeouts_are_reported(model, gallery, held):
     with serving(model, gallery, Limits(seconds=0.5)) as (address, engine, _):
         answer = ask(address)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "5"
-        assert answer.json()["error"] == "There was no answer within 0.5 seconds; try again in a moment."
+        assert answer.json()["error"] == "The request was not completed within 0.5 seconds; try again in a moment."
         assert engine.running == 0
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as slow:

@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, right and wrong ones: no 5xx, and every answer fits its schema."""
+"""Valid and invalid requests generated from the OpenAPI document: no 5xx, and every response matches its schema."""
 
 import hypothesis
 import pytest
@@ -30,10 +30,10 @@ def test_the_document_has_every_path(document):
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_fits_its_schema(document, path, mode):
+def test_every_response_matches_its_schema(document, path, mode):
     operation = document[f"/api/v1{path}"][PATHS[path]]
     if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
-        return  # there is nothing that could be wrong
+        return  # no part of the request can be invalid
 
     @hypothesis.given(operation.as_strategy(generation_mode=mode))
     @hypothesis.settings(
@@ -44,7 +44,7 @@ def test_every_answer_fits_its_schema(document, path, mode):
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     def check(case):
-        # A schema cannot say that bytes are a photo, that a recipe is not empty, or which classes there are.
+        # A schema cannot express that bytes are a photo, that a recipe is not empty, or which classes exist.
         case.call_and_validate(excluded_checks=[positive_data_acceptance] if "/search/" in path else [])
 
     check()

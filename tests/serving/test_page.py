@@ -1,4 +1,4 @@
-"""The page in a real browser: what people do with it, what goes wrong, and who uses it how."""
+"""The page in a real browser: its use, its errors and its accessibility."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -29,24 +29,24 @@ def browser():
 
 @pytest.fixture
 def opened(browser, address):
-    """Opens pages; in the end none has asked another server for anything, or broken a rule of its own."""
-    contexts, asked, said = [], [], []
+    """Opens pages, and finally checks that none requested another server or reported an error."""
+    contexts, requested, messages = [], [], []
 
     def open_page(query="", **options):
         contexts.append(browser.new_context(base_url=address, reduced_motion="reduce", **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(15_000)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(f"/{query}")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert {urlsplit(url).netloc for url in asked if not url.startswith("blob:")} == {urlsplit(address).netloc}
-    assert [line for line in said if "Failed to load resource" not in line] == []
+    assert {urlsplit(url).netloc for url in requested if not url.startswith("blob:")} == {urlsplit(address).netloc}
+    assert [line for line in messages if "Failed to load resource" not in line] == []
 
 
 def test_a_photo_finds_recipes(opened, api):
@@ -117,7 +117,7 @@ def test_crossing_out_in_a_result(opened, api):
     assert titles(page) == [hit["title"] for hit in api.post("/search/recipe", json=query).json()["recipes"]]
 
 
-def test_the_link_gives_what_was_seen(opened):
+def test_the_link_reproduces_the_results(opened):
     page = opened()
     page.fill("#ingredient", "beets, 3 cups salt & pepper,")
     page.locator("#more summary").click()
@@ -127,13 +127,13 @@ def test_the_link_gives_what_was_seen(opened):
     page.get_by_text("Both", exact=True).click()
     expect(page.get_by_role("heading", name="Recipes", exact=True)).to_be_visible()
     page.wait_for_url(lambda url: "class=soup" in url and "in=both" in url and "Wait" in url)
-    expect(page.locator("#status")).to_contain_text("of the kind soup")
-    seen = titles(page)
-    assert all(title.startswith("soup") for title in seen)
+    expect(page.locator("#status")).to_contain_text("of kind soup")
+    expected = titles(page)
+    assert all(title.startswith("soup") for title in expected)
     values = parse_qs(urlsplit(page.url).query)
     assert values["ingredient"] == ["beets", "3 cups salt & pepper"]
     other = opened(f"?{urlsplit(page.url).query}")
-    assert titles(other) == seen
+    assert titles(other) == expected
     expect(other.locator("#chips .name")).to_have_text(values["ingredient"])
     expect(other.locator("#steps")).to_have_value("Stir.\nWait.")
     expect(other.locator("#class")).to_have_value("soup")
@@ -153,11 +153,11 @@ def test_the_other_direction_and_back(opened, api):
     assert titles(page) == before
 
 
-def test_files_that_are_no_photos(opened):
+def test_files_that_are_not_photos_are_refused(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
     choose(page, b"Dear diary", "diary.txt", "text/plain")
-    expect(page.get_by_role("alert")).to_contain_text("“diary.txt” is no photo")
+    expect(page.get_by_role("alert")).to_contain_text("“diary.txt” is not an image")
     choose(page, b"Dear diary")
     expect(page.get_by_role("alert")).to_contain_text("The photo cannot be used: not an image.")
     choose(page, photo_file(4))
@@ -165,12 +165,12 @@ def test_files_that_are_no_photos(opened):
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_server_is_gone_and_comes_back(opened):
+def test_the_server_fails_and_recovers(opened):
     page = opened("?ingredient=dill")
     before = titles(page)
     page.route("**/api/**", lambda route: route.abort())
     page.get_by_text("Recipes", exact=True).first.click()
-    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The server is not responding.")
     expect(page.locator(".card")).to_have_count(0)
     page.unroute("**/api/**")
     page.get_by_role("button", name="Try again").click()
@@ -178,7 +178,7 @@ def test_the_server_is_gone_and_comes_back(opened):
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_a_busy_server_is_asked_again(opened):
+def test_a_busy_server_is_retried(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
     answers = [503]
@@ -195,7 +195,7 @@ def test_a_busy_server_is_asked_again(opened):
     assert not answers
 
 
-def test_texts_of_others_are_never_markup(opened, api):
+def test_text_of_the_gallery_is_never_markup(opened, api):
     hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
     found = api.post("/search/recipe", json={"ingredients": ["dill"], "in": "recipes", "top": 2}).json()
     for hit in found["recipes"]:
@@ -214,14 +214,16 @@ def test_texts_of_others_are_never_markup(opened, api):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_is_accessible_and_fits(opened, scheme, width):
+def test_the_page_is_accessible_and_fits(opened, scheme, width):
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 844}, has_touch=width == 390)
     expect(page.locator(".example").first).to_be_visible()
 
     def check():
         violations = Axe().run(page).response["violations"]
         serious = [
-            (one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in ("serious", "critical")
+            (found["id"], found["nodes"][0]["html"])
+            for found in violations
+            if found["impact"] in ("serious", "critical")
         ]
         assert serious == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -241,7 +243,7 @@ def test_it_is_accessible_and_fits(opened, scheme, width):
     check()
 
 
-def test_the_page_needs_nothing_but_this_server(address):
+def test_the_page_loads_nothing_from_other_servers(address):
     for name in ("", "app.js", "style.css", "api.js", "chips.js", "photo.js", "query.js", "results.js", "icon.svg"):
         answer = httpx.get(f"{address}/{name}")
         assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""The command: mistakes are one line, and it stops when it is told to."""
+"""The command reports mistakes in one line, and stops on SIGTERM."""
 
 import os
 import re
@@ -25,48 +25,50 @@ def error_of(capsys, *flags):
     return line
 
 
-def test_mistakes_are_one_line(kitchen, tmp_path, capsys):
+def test_mistakes_are_reported_in_one_line(kitchen, tmp_path, capsys):
     run = ("--workdir", kitchen / "run", "--port", 0)
-    assert "nowhere: no such folder; write it with `python -m" in error_of(capsys, *run, "--gallery", "nowhere")
-    assert f"{tmp_path}: is no gallery" in error_of(capsys, *run, "--gallery", tmp_path)
-    assert "--port 99999: takes 0 to 65535" in error_of(capsys, *run[:2], "--port", 99999)
-    said = error_of(capsys, "--workdir", tmp_path, "--port", 0)
-    assert f"{tmp_path}/config.json: no such file" in said
-    assert "--batch and --queue take 1 or more" in error_of(capsys, *run, "--batch", 0)
+    assert "nowhere: no such folder; build the gallery with `python -m" in error_of(
+        capsys, *run, "--gallery", "nowhere"
+    )
+    assert f"{tmp_path}: gallery.json is missing" in error_of(capsys, *run, "--gallery", tmp_path)
+    assert "--port 99999: expected 0 to 65535" in error_of(capsys, *run[:2], "--port", 99999)
+    error = error_of(capsys, "--workdir", tmp_path, "--port", 0)
+    assert f"{tmp_path}/config.json: no such file" in error
+    assert "--batch and --queue: expected at least 1" in error_of(capsys, *run, "--batch", 0)
     assert "--host 300.1.1.1 --port 0: cannot be used" in error_of(capsys, *run, "--host", "300.1.1.1")
     with socket.create_server(("127.0.0.1", 0)) as other:
-        said = error_of(capsys, "--workdir", kitchen / "run", "--port", other.getsockname()[1])
-    assert "cannot be used (Address already in use); give others" in said
+        error = error_of(capsys, "--workdir", kitchen / "run", "--port", other.getsockname()[1])
+    assert "cannot be used (Address already in use); choose another address" in error
 
 
 def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
     shutil.copytree(kitchen / "run" / "gallery" / "test", tmp_path / "g")
     about = (tmp_path / "g" / "gallery.json").read_text()
     (tmp_path / "g" / "gallery.json").write_text(re.sub('"model": "[0-9a-f]*"', '"model": "0000"', about))
-    said = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
-    assert "made by another model" in said
+    error = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
+    assert "built by another model" in error
 
 
-def test_a_deleted_index_is_told_at_the_start(kitchen, folder, tmp_path, capsys, monkeypatch):
+def test_a_deleted_index_is_reported_at_startup(kitchen, folder, tmp_path, capsys, monkeypatch):
     shutil.copytree(folder, tmp_path / "g")
     monkeypatch.setattr(index, "SMALLEST", 5)
     index.build(Gallery(tmp_path / "g"), "image")
     capsys.readouterr()
     (tmp_path / "g" / "image.faiss").unlink()
-    said = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
-    assert f"{tmp_path}/g/image.faiss: cannot be read" in said
+    error = error_of(capsys, "--workdir", kitchen / "run", "--port", 0, "--gallery", tmp_path / "g")
+    assert f"{tmp_path}/g/image.faiss: cannot be read" in error
 
 
 @pytest.mark.parametrize("package", ["fastapi", "msgspec"])
-def test_without_a_package_it_says_what_to_install(package, kitchen, capsys, monkeypatch):
+def test_a_missing_package_is_reported(package, kitchen, capsys, monkeypatch):
     find = serve.importlib.util.find_spec
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None if name == package else find(name))
-    said = error_of(capsys, "--workdir", kitchen / "run")
-    assert said == f"error: serving needs {package}, which is not installed: pip install 'adamine-jax[serve]'"
+    error = error_of(capsys, "--workdir", kitchen / "run")
+    assert error == f"error: serving needs {package}, which is not installed: pip install 'adamine-jax[serve]'"
 
 
 @pytest.mark.slow
-def test_it_serves_until_sigterm_and_logs_nothing_of_the_queries(kitchen):
+def test_it_serves_until_sigterm_and_does_not_log_queries(kitchen):
     command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -91,7 +93,7 @@ def test_it_serves_until_sigterm_and_logs_nothing_of_the_queries(kitchen):
     assert "moonfruit" not in "".join(lines)
 
 
-def test_when_it_says_ready_it_can_be_reached_and_blas_does_not_spin(kitchen, capsys, monkeypatch):
+def test_it_is_reachable_when_ready_and_blas_has_one_thread(kitchen, capsys, monkeypatch):
     seen = []
 
     class Server:
@@ -104,7 +106,9 @@ def test_when_it_says_ready_it_can_be_reached_and_blas_does_not_spin(kitchen, ca
             seen.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
 
     monkeypatch.setattr(uvicorn, "Server", Server)
-    monkeypatch.setattr(uvicorn.Config, "configure_logging", lambda self: None)  # it would keep what capsys closes
+    monkeypatch.setattr(
+        uvicorn.Config, "configure_logging", lambda self: None
+    )  # logging would keep a stream that capsys closes
     monkeypatch.setattr(serve.gc, "freeze", lambda: None)
     monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
     with threadpoolctl.threadpool_limits(4, "blas"):

@@ -1,7 +1,7 @@
-// Asks the server. An answer that is none becomes an ApiError with a sentence for people.
+// Sends requests to the server. A failed request throws an ApiError with a message for the user.
 
 const BASE = "api/v1/";
-const TIMES = 3;
+const ATTEMPTS = 3;
 
 export class ApiError extends Error {}
 
@@ -10,7 +10,7 @@ export const item = (id) => ask(`item?${new URLSearchParams({ id })}`);
 export const suggestions = async (text, signal) =>
   (await ask(`suggestions?${new URLSearchParams({ text })}`, { signal })).names;
 
-/** Searches with what `query.js` holds. */
+/** Searches with a `Query`. */
 export function search(query, signal) {
   const options = { in: query.among, class: query.class, with: query.added(), without: query.crossed() };
   if (query.photo) {
@@ -26,26 +26,26 @@ export function search(query, signal) {
 }
 
 function parameters(values) {
-  const pairs = Object.entries(values).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const pairs = Object.entries(values).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
   return new URLSearchParams(pairs.filter(([, value]) => value));
 }
 
 async function ask(path, options = {}) {
-  for (let time = 1; ; time++) {
-    let answer;
+  for (let attempt = 1; ; attempt++) {
+    let response;
     try {
-      answer = await fetch(BASE + path, options);
+      response = await fetch(BASE + path, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ApiError("The server does not answer. Is it running, and are you connected?");
+      throw new ApiError("The server is not responding. Check that it is running and that you are connected.");
     }
-    if (answer.status === 503 && time < TIMES) {
-      await pause(1000 * Math.min(Number(answer.headers.get("retry-after")) || 1, 5), options.signal);
+    if (response.status === 503 && attempt < ATTEMPTS) {
+      await pause(1000 * Math.min(Number(response.headers.get("retry-after")) || 1, 5), options.signal);
       continue;
     }
-    const content = await answer.json().catch(() => null);
-    if (answer.ok && content) return content;
-    throw new ApiError(content?.error ?? `The server answered with an error (${answer.status}).`);
+    const content = await response.json().catch(() => null);
+    if (response.ok && content) return content;
+    throw new ApiError(content?.error ?? `The server returned an error (${response.status}).`);
   }
 }
 

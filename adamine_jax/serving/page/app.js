@@ -1,14 +1,14 @@
-// The page: a query on the left, its results on the right, the address in step with both.
+// The page: the query on the left, its results on the right. The address of the page always contains the query.
 
 import * as api from "./api.js";
 import { showChips, suggest } from "./chips.js";
-import { small, takePhotos } from "./photo.js";
+import { receivePhotos, shrink } from "./photo.js";
 import { Query } from "./query.js";
 import { make, picture, show } from "./results.js";
 
 const DELAY = 300;
 const element = (id) => document.getElementById(id);
-let query = Query.ofAddress(location.search);
+let query = Query.fromAddress(location.search);
 let gallery = null;
 let running = new AbortController();
 let timer = 0;
@@ -20,7 +20,7 @@ function changed() {
   timer = setTimeout(() => search(), DELAY);
 }
 
-/** Searches; `isNew` makes an entry in the browser's history. */
+/** Searches; `isNew` adds an entry to the browser's history. */
 async function search(isNew = false) {
   clearTimeout(timer);
   running.abort();
@@ -51,11 +51,12 @@ async function search(isNew = false) {
 }
 
 function showFound(found) {
-  const counts = ["recipes", "photos"].filter((side) => found[side]).map((side) => `${found[side].length} ${side}`);
-  const within = query.class ? ` of the kind ${query.class}` : "";
-  element("status").textContent = `${counts.join(" and ")}${within}, the most similar first`;
+  const searched = ["recipes", "photos"].filter((among) => found[among]);
+  const counts = searched.map((among) => `${found[among].length} ${among}`);
+  const within = query.class ? ` of kind ${query.class}` : "";
+  element("status").textContent = `${counts.join(" and ")}${within}, most similar first`;
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
-  element("unknown").textContent = `The model does not know, so does not look at: ${unknown.join(", ")}`;
+  element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
   show(element("found"), found, query, { cross, like, sides: gallery.sides });
 }
@@ -64,11 +65,10 @@ function showExamples() {
   document.body.classList.remove("busy");
   element("unknown").hidden = true;
   element("status").textContent = gallery?.examples.length
-    ? "Show it a dish, or say what is in it. Or begin with one of these:"
-    : "Show it a dish, or say what is in it.";
+    ? "Add a photo of a dish or list its ingredients, or start from one of these examples:"
+    : "Add a photo of a dish or list its ingredients.";
   const examples = (gallery?.examples ?? []).map((item) => {
-    const side = gallery.sides.includes("recipes") ? "recipes" : "photos";
-    const click = () => like(item, "photo", side);
+    const click = () => like(item, "photo", available("recipes"));
     const title = make("strong", {}, item.title || "Untitled");
     return make("li", {}, make("button", { type: "button", class: "example", onclick: click }, picture(item), title));
   });
@@ -86,22 +86,22 @@ function showError(message) {
 function showQuery() {
   showChips(query, changed);
   const image = element("preview");
-  const isPicture = Boolean(query.photo || query.like);
+  const hasImage = Boolean(query.photo || query.like);
   if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  image.hidden = !isPicture;
+  image.hidden = !hasImage;
   if (query.photo) {
     image.src = URL.createObjectURL(query.photo);
     image.alt = "Your photo";
   } else if (query.like) {
     image.src = `api/v1/photo?${new URLSearchParams({ id: query.like.id, size: "large" })}`;
-    image.alt = "The photo of the dish that is searched with";
+    image.alt = "Photo of the dish used as the query";
   } else image.removeAttribute("src");
-  element("photo").hidden = !isPicture && gallery?.photo_queries === false; // the model reads features of photos
-  element("hint").hidden = isPicture;
-  element("clear-photo").hidden = !isPicture;
-  element("more").hidden = isPicture;
-  element("photo-heading").textContent = query.like && !query.photo ? "A dish of the collection" : "A photo";
-  element("words-heading").textContent = isPicture ? "With or without" : "Ingredients";
+  element("photo").hidden = !hasImage && gallery?.photo_queries === false; // the model reads precomputed image features
+  element("hint").hidden = hasImage;
+  element("clear-photo").hidden = !hasImage;
+  element("more").hidden = hasImage;
+  element("photo-heading").textContent = query.like && !query.photo ? "Dish from the gallery" : "Photo";
+  element("words-heading").textContent = hasImage ? "With or without" : "Ingredients";
   for (const name of ["title", "steps"]) {
     if (element(name).value !== query[name]) element(name).value = query[name];
     if (query[name]) element("more").open = true;
@@ -130,47 +130,47 @@ function cross(name) {
 function like(item, by, among) {
   const { class: kind } = query;
   query = Object.assign(new Query(), { like: { id: item.id, by }, among, class: kind });
-  begin();
+  run();
   element("results").focus({ preventScroll: true });
-  toResults();
+  scrollToResults();
 }
 
-/** On a phone they lie below the query. */
-function toResults() {
+/** On a phone the results are below the query. */
+function scrollToResults() {
   element("results").scrollIntoView({ block: "start" });
 }
 
-/** Shows a query and searches at once. */
-function begin(isNew = true) {
+/** Shows a query and searches immediately. */
+function run(isNew = true) {
   showQuery();
   showLiked();
   search(isNew);
 }
 
-async function takePhoto(file) {
+async function receivePhoto(file) {
   if (gallery?.photo_queries === false) return;
   showError(null);
   if (file.type && !file.type.startsWith("image/")) {
-    return showError(`“${file.name}” is no photo: choose an image file.`);
+    return showError(`“${file.name}” is not an image. Choose an image file.`);
   }
-  const photo = await small(file);
+  const photo = await shrink(file);
   if (gallery && photo.size > gallery.max_photo_bytes) {
-    return showError(`The photo has more than ${gallery.max_photo_bytes / 1e6} MB: choose a smaller one.`);
+    return showError(`The photo is larger than ${gallery.max_photo_bytes / 1e6} MB. Choose a smaller one.`);
   }
   const { chips, among, class: kind, like } = query;
-  const first = !query.photo && !like;
-  query = Object.assign(new Query(), { photo, chips, class: kind, among: first ? sideFor("recipes") : among });
-  begin();
-  toResults();
+  const isFirst = !query.photo && !like;
+  query = Object.assign(new Query(), { photo, chips, class: kind, among: isFirst ? available("recipes") : among });
+  run();
+  scrollToResults();
 }
 
 function listen() {
-  takePhotos(takePhoto);
+  receivePhotos(receivePhoto);
   suggest(
     (name) => {
       const wasEmpty = query.isEmpty();
       query.add(name);
-      if (wasEmpty) query.among = sideFor(query.other());
+      if (wasEmpty) query.among = available(query.defaultAmong());
       changed();
     },
     () => {
@@ -183,7 +183,7 @@ function listen() {
     element(name).addEventListener("input", (event) => {
       const wasEmpty = query.isEmpty();
       query[name] = event.target.value;
-      if (wasEmpty && !query.isEmpty()) query.among = sideFor(query.other());
+      if (wasEmpty && !query.isEmpty()) query.among = available(query.defaultAmong());
       changed();
     });
   }
@@ -199,33 +199,33 @@ function listen() {
   });
   element("clear-photo").addEventListener("click", () => {
     Object.assign(query, { photo: null, like: null });
-    begin();
+    run();
     element("choose").focus();
   });
   element("query").addEventListener("submit", (event) => event.preventDefault());
-  element("retry").addEventListener("click", () => (gallery ? search() : start()));
+  element("retry").addEventListener("click", () => (gallery ? search() : load()));
   element("share").addEventListener("click", share);
   addEventListener("popstate", (event) => {
-    query = Query.ofAddress(location.search);
+    query = Query.fromAddress(location.search);
     query.photo = event.state?.photo ?? null;
-    begin(false);
+    run(false);
   });
 }
 
 async function share() {
-  const note = query.photo ? " Your photo is not in it: it stays here." : "";
+  const note = query.photo ? " It does not include your photo." : "";
   try {
     await navigator.clipboard.writeText(location.href);
-    element("share-note").textContent = `Copied.${note}`;
+    element("share-note").textContent = `Link copied.${note}`;
   } catch {
-    element("share-note").textContent = `Copy the address of this page.${note}`;
+    element("share-note").textContent = `Copy the link from the address bar.${note}`;
   }
 }
 
-/** The side itself where the gallery has it, else the one that it has. */
-const sideFor = (side) => (!gallery || gallery.sides.length > 1 || side === gallery.sides[0] ? side : gallery.sides[0]);
+/** Returns `among`, or what the gallery has if it contains only recipes or only photos. */
+const available = (among) => (gallery?.sides.length === 1 ? gallery.sides[0] : among);
 
-async function start() {
+async function load() {
   showError(null);
   try {
     gallery = await api.about();
@@ -233,18 +233,18 @@ async function start() {
     if (!(error instanceof api.ApiError)) throw error;
     return showError(error.message);
   }
-  const what = gallery.sides.length > 1 ? "recipes and their photos" : gallery.sides[0];
-  element("about").textContent = `${gallery.items.toLocaleString("en")} ${what}`;
+  const content = gallery.sides.length > 1 ? "recipes and their photos" : gallery.sides[0];
+  element("about").textContent = `${gallery.items.toLocaleString("en")} ${content}`;
   const kinds = gallery.classes.filter(({ name }) => name !== "background");
   kinds.sort((a, b) => a.name.localeCompare(b.name));
   element("class").append(...kinds.map(({ name, items }) => make("option", { value: name }, `${name} (${items})`)));
   if (query.class && !kinds.some(({ name }) => name === query.class)) query.class = "";
-  query.among = sideFor(query.among);
+  query.among = available(query.among);
   for (const radio of document.querySelectorAll("[name=in]")) {
     radio.disabled = gallery.sides.length === 1 && radio.value !== gallery.sides[0];
   }
-  begin(false);
+  run(false);
 }
 
 listen();
-start();
+load();

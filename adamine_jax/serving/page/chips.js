@@ -1,11 +1,11 @@
-// Ingredients as chips, and the field that suggests them while one types.
+// Shows the ingredients as chips, and suggests ingredients while the user types.
 
 import * as api from "./api.js";
 import { make } from "./results.js";
 
 const DELAY = 120;
 
-/** Shows the chips of a query; `changed()` is called when one was crossed out, brought back or removed. */
+/** Shows the chips of a query; `changed()` is called when a chip is crossed out, restored or removed. */
 export function showChips(query, changed) {
   const list = document.getElementById("chips");
   const focused = list.contains(document.activeElement) && document.activeElement.dataset.key;
@@ -13,7 +13,7 @@ export function showChips(query, changed) {
     ...query.chips.map((chip) => {
       const name = make("button", {
         type: "button", class: "name", "aria-pressed": String(chip.crossed), "data-key": `cross ${chip.name}`,
-        title: chip.crossed ? "Bring back" : "Cross out", "aria-label": `Without ${chip.name}`,
+        title: chip.crossed ? "Restore" : "Cross out", "aria-label": `Without ${chip.name}`,
         onclick: () => {
           chip.crossed = !chip.crossed;
           changed();
@@ -34,7 +34,7 @@ export function showChips(query, changed) {
   if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
-/** Lets the field suggest; `added(name)` is called for each ingredient, `removedLast()` for a backspace in front. */
+/** Adds suggestions to the field; calls `added(name)` for each ingredient, `removedLast()` for an initial backspace. */
 export function suggest(added, removedLast) {
   const field = document.getElementById("ingredient");
   const list = document.getElementById("suggestions");
@@ -49,28 +49,28 @@ export function suggest(added, removedLast) {
     field.removeAttribute("aria-activedescendant");
   }
 
-  function take(text) {
+  function accept(text) {
     close();
     field.value = "";
     for (const name of text.split(/[,;\n]/)) if (name.trim()) added(name.slice(0, 80));
   }
 
-  function choose(place) {
+  function choose(number) {
     const options = [...list.children];
-    chosen = (place + options.length) % options.length;
-    options.forEach((option, number) => option.setAttribute("aria-selected", String(number === chosen)));
+    chosen = (number + options.length) % options.length;
+    options.forEach((option, i) => option.setAttribute("aria-selected", String(i === chosen)));
     field.setAttribute("aria-activedescendant", options[chosen].id);
   }
 
-  async function offer() {
+  async function showSuggestions() {
     abort = new AbortController();
     const names = await api.suggestions(field.value, abort.signal).catch(() => []);
     if (!names.length || !field.value.trim() || abort.signal.aborted) return close();
     const option = (name, number) => {
       const attributes = { role: "option", id: `suggestion-${number}`, "aria-selected": "false" };
       const mousedown = (event) => {
-        event.preventDefault(); // the field keeps the focus
-        take(name);
+        event.preventDefault(); // keeps the focus in the field
+        accept(name);
       };
       return make("li", { ...attributes, onmousedown: mousedown }, name);
     };
@@ -81,15 +81,15 @@ export function suggest(added, removedLast) {
   }
 
   field.addEventListener("input", () => {
-    if (/[,;]/.test(field.value)) return take(field.value);
+    if (/[,;]/.test(field.value)) return accept(field.value);
     close();
-    if (field.value.trim()) timer = setTimeout(offer, DELAY);
+    if (field.value.trim()) timer = setTimeout(showSuggestions, DELAY);
   });
   field.addEventListener("keydown", (event) => {
     const { key } = event;
     if (key === "Enter") {
       event.preventDefault();
-      take(chosen >= 0 ? list.children[chosen].textContent : field.value);
+      accept(chosen >= 0 ? list.children[chosen].textContent : field.value);
     } else if (key === "Escape") close();
     else if (key === "Backspace" && !field.value) removedLast();
     else if ((key === "ArrowDown" || key === "ArrowUp") && !list.hidden) {
@@ -97,5 +97,5 @@ export function suggest(added, removedLast) {
       choose(key === "ArrowDown" ? chosen + 1 : chosen < 0 ? -1 : chosen - 1);
     }
   });
-  field.addEventListener("blur", () => (field.value.trim() ? take(field.value) : close()));
+  field.addEventListener("blur", () => (field.value.trim() ? accept(field.value) : close()));
 }

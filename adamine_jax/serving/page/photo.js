@@ -1,21 +1,21 @@
-// Takes photos: dropped, pasted, chosen or shot. Large ones are made smaller before they travel.
+// Receives photos that are dropped, pasted, chosen or taken, and shrinks large ones before they are uploaded.
 
 const LARGE = 2_000_000; // bytes
-const SIDE = 1024; // pixels of the shorter side; the model reads fewer
+const SIDE = 1024; // shorter side in pixels; the model reads fewer
 
-/** Calls `taken(file)` with every photo that comes. */
-export function takePhotos(taken) {
+/** Calls `received(file)` with every photo. */
+export function receivePhotos(received) {
   for (const [button, input] of [["choose", "file"], ["shoot", "camera"]]) {
     const field = document.getElementById(input);
     document.getElementById(button).addEventListener("click", () => field.click());
     field.addEventListener("change", () => {
-      if (field.files[0]) taken(field.files[0]);
+      if (field.files[0]) received(field.files[0]);
       field.value = "";
     });
   }
   document.addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
-    if (file) taken(file);
+    if (file) received(file);
   });
   let depth = 0;
   const dragging = (change) => (event) => {
@@ -31,12 +31,12 @@ export function takePhotos(taken) {
     dragging(-depth)(event);
     document.body.classList.remove("dragging");
     depth = 0;
-    if (event.dataTransfer?.files[0]) taken(event.dataTransfer.files[0]);
+    if (event.dataTransfer?.files[0]) received(event.dataTransfer.files[0]);
   });
 }
 
-/** A photo that is quick to send; the file itself where the browser cannot read it. */
-export async function small(file) {
+/** Returns a smaller copy of a large photo, or the file itself if it is small or unreadable by the browser. */
+export async function shrink(file) {
   if (file.size <= LARGE) return file;
   try {
     const bitmap = await createImageBitmap(file);

@@ -1,16 +1,16 @@
-// What is searched for, and how it stands in the page's address, so that it can be shared.
+// The query, and its representation in the address of the page, which can be shared.
 
-/** The chips of a query are ingredients; one that is crossed out is taken away from it. */
+/** The chips of a query are its ingredients; those that are crossed out are removed from it. */
 export class Query {
-  photo = null; // a file; it stays in this tab
-  like = null; // {id, by}: an item of the gallery is the query
+  photo = null; // a file, which is not part of the address
+  like = null; // {id, by}: an item of the gallery used as the query
   title = "";
   steps = "";
-  chips = []; // {name, crossed, own}: own = it was written, not crossed out in a result
+  chips = []; // {name, crossed, own}: `own` if the user typed it, rather than crossed it out in a result
   among = "recipes";
   class = "";
 
-  static ofAddress(address) {
+  static fromAddress(address) {
     const query = new Query();
     const values = new URLSearchParams(address);
     query.title = values.get("title") ?? "";
@@ -22,7 +22,7 @@ export class Query {
     query.chips = values.getAll("ingredient").map((name) => ({ name, crossed: crossed.includes(name), own: true }));
     for (const name of crossed) query.cross(name);
     const among = values.get("in");
-    query.among = ["recipes", "photos", "both"].includes(among) ? among : query.other();
+    query.among = ["recipes", "photos", "both"].includes(among) ? among : query.defaultAmong();
     return query;
   }
 
@@ -39,8 +39,8 @@ export class Query {
     return values.size ? `?${values}` : "./";
   }
 
-  /** The side that a query is usually searched in. */
-  other() {
+  /** What such a query usually searches. */
+  defaultAmong() {
     if (this.photo) return "recipes";
     if (this.like) return this.like.by === "photo" ? "recipes" : "photos";
     return this.recipe().ingredients.length || this.title || this.steps ? "photos" : "recipes";
@@ -54,16 +54,18 @@ export class Query {
   add(name) {
     const plain = name.trim().replace(/\s+/g, " ");
     if (!plain) return;
-    const there = this.chips.find((chip) => chip.name.toLowerCase() === plain.toLowerCase());
-    if (there) Object.assign(there, { crossed: false, own: true });
+    const existing = this.find(plain);
+    if (existing) Object.assign(existing, { crossed: false, own: true });
     else this.chips.push({ name: plain, crossed: false, own: true });
   }
 
   cross(name) {
-    const there = this.chips.find((chip) => chip.name.toLowerCase() === name.toLowerCase());
-    if (there) there.crossed = true;
+    const existing = this.find(name);
+    if (existing) existing.crossed = true;
     else this.chips.push({ name, crossed: true, own: false });
   }
+
+  find = (name) => this.chips.find((chip) => chip.name.toLowerCase() === name.toLowerCase());
 
   remove(chip) {
     this.chips = this.chips.filter((other) => other !== chip);
@@ -71,7 +73,7 @@ export class Query {
 
   crossed = () => this.chips.filter((chip) => chip.crossed).map((chip) => chip.name);
 
-  /** Added to a photo or an item; a recipe has them as its own. */
+  /** Ingredients to add to a photo or an item; those of a recipe are part of it. */
   added = () => (this.photo || this.like ? this.chips.filter((chip) => !chip.crossed).map((chip) => chip.name) : []);
 
   recipe() {

@@ -1,6 +1,6 @@
-// Shows what was found. Texts of others go into textContent, never into markup.
+// Shows the results. Text from the gallery is set as textContent, never as markup.
 
-/** An element: make("p", {class: "note"}, "text", other element). */
+/** Creates an element: make("p", {class: "note"}, "text", child). */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -13,18 +13,18 @@ export function make(tag, attributes = {}, ...children) {
 
 const HEADINGS = { recipes: "Recipes", photos: "Photos" };
 
-/** Shows the results; `actions` has `cross(name)`, `like(item, by, among)` and the gallery's `sides`. */
+/** Shows the results; `actions` contains `cross(name)`, `like(item, by, among)` and the gallery's `sides`. */
 export function show(container, found, query, actions) {
   const before = places(container);
   const opened = new Set([...container.querySelectorAll("details[open]")].map((details) => details.dataset.key));
   const focused = document.activeElement?.dataset?.key;
   const crossed = new Set(query.crossed());
-  const sides = Object.keys(HEADINGS).filter((side) => found[side]);
+  const searched = Object.keys(HEADINGS).filter((among) => found[among]);
   container.replaceChildren(
-    ...sides.map((side) => {
-      const shown = found[side].map((hit) => card(hit, side, crossed, actions, opened));
+    ...searched.map((among) => {
+      const shown = found[among].map((hit) => card(hit, among, crossed, actions, opened));
       const list = make("ol", { class: "cards" }, ...shown);
-      return make("section", { "aria-label": HEADINGS[side] }, make("h2", {}, HEADINGS[side]), list);
+      return make("section", { "aria-label": HEADINGS[among] }, make("h2", {}, HEADINGS[among]), list);
     }),
   );
   if (focused) container.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -42,22 +42,22 @@ export function picture(item, alt = "") {
   return box;
 }
 
-/** An address of the server's, relative to the page: behind a proxy it may lie in a folder. */
+/** Makes an address of the server relative to the page, which a proxy may serve from a subfolder. */
 const local = (path) => path.replace(/^\//, "");
 
-function card(hit, side, crossed, actions, opened) {
-  const key = `${side} ${hit.id}`;
+function card(hit, among, crossed, actions, opened) {
+  const key = `${among} ${hit.id}`;
   const lines = hit.ingredients.map((ingredient) => line(ingredient, key, crossed, actions));
-  const by = side === "photos" ? "photo" : "recipe";
-  const other = side === "photos" ? "recipes" : "photos";
-  const question = side === "photos" ? "What is it made of?" : "What looks like this?";
+  const isPhoto = among === "photos";
+  const other = isPhoto ? "recipes" : "photos";
+  const question = isPhoto ? "What is it made of?" : "What looks like this?";
   const steps = hit.instructions.map((step) => make("li", {}, step));
-  const ask = (text, among, name) => {
+  const ask = (text, target, name) => {
     const label = `${text} (${hit.title})`;
-    const click = () => actions.like(hit, by, among);
+    const click = () => actions.like(hit, isPhoto ? "photo" : "recipe", target);
     return make("button", { type: "button", "aria-label": label, "data-key": `${key} ${name}`, onclick: click }, text);
   };
-  const questions = [ask("More like it", side, "like")];
+  const questions = [ask("More like this", among, "like")];
   if (actions.sides.includes(other)) questions.unshift(ask(question, other, "other"));
   const body = [
     make("h3", {}, hit.title || "Untitled"),
@@ -80,7 +80,7 @@ function details(key, opened, title, steps) {
 function line(ingredient, key, crossed, actions) {
   const [name] = ingredient.names;
   const text = make(ingredient.in_query ? "mark" : "span", {}, ingredient.line);
-  const isCrossed = ingredient.names.some((one) => crossed.has(one));
+  const isCrossed = ingredient.names.some((each) => crossed.has(each));
   const cross = make("button", {
     type: "button", "aria-label": `Without ${name}`, title: `Without ${name}`, "data-key": `${key} ${name}`,
     onclick: () => actions.cross(name),
@@ -92,8 +92,8 @@ function facts(hit) {
   const parts = [make("span", {}, `${hit.place}.`), make("span", {}, `similarity ${hit.similarity.toFixed(2)}`)];
   const moved = hit.place_before && hit.place_before - hit.place;
   if (moved) {
-    const said = `${moved > 0 ? "up" : "down"} ${Math.abs(moved)}`;
-    parts.push(make("span", { class: moved > 0 ? "up" : "down" }, `${moved > 0 ? "↑" : "↓"} ${said}`));
+    const [word, arrow] = moved > 0 ? ["up", "↑"] : ["down", "↓"];
+    parts.push(make("span", { class: word }, `${arrow} ${word} ${Math.abs(moved)}`));
   }
   if (hit.class && hit.class !== "background") parts.push(make("span", {}, hit.class));
   return make("p", { class: "facts" }, ...parts);
@@ -109,7 +109,7 @@ const cards = (container) => [...container.querySelectorAll("[data-card]")];
 const places = (container) =>
   new Map(cards(container).map((card) => [card.dataset.card, card.getBoundingClientRect()]));
 
-/** Lets cards glide from where they were to where they are. */
+/** Animates the cards from their previous positions. */
 function move(container, before) {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
   for (const card of cards(container)) {

@@ -1,7 +1,7 @@
-"""Items of a gallery as the API shows them, and their photos.
+"""Items of a gallery in the form in which the API returns them, and their photos.
 
-They are plain dictionaries in the form of `messages.Item` and `messages.Hit`: making pydantic objects of a search's
-results took 30 % of the interpreter's time under load.
+Items are plain dictionaries with the fields of `messages.Item` and `messages.Hit`: creating pydantic objects for the
+results of searches took 30 % of the interpreter's time under load.
 """
 
 import functools
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery.store import Gallery
@@ -21,31 +22,27 @@ from adamine_jax.serving.engine import Found
 from adamine_jax.serving.suggestions import names_of
 
 SMALL = 160
-"""Pixels of the shorter side of a small photo."""
-REMEMBERED = 4096
-"""Items that need not be read again."""
+"""Shorter side of a small photo in pixels."""
+CACHED = 4096
+"""Number of items kept in memory."""
 EXAMPLES = 6
 
 
-class NoPhoto(Exception):
-    """An item has no photo, or it cannot be read; the message says so."""
-
-
-class Items:
-    """Shows the items of a gallery.
+class ItemResponses:
+    """Returns the items of a gallery as the API does.
 
     Args:
-        gallery: whose items they are.
+        gallery: Gallery of the items.
     """
 
     def __init__(self, gallery: Gallery):
         self._gallery = gallery
         self._root = gallery.folder.resolve()
         self.photo = functools.lru_cache(maxsize=512)(self._photo)
-        self.item = functools.lru_cache(maxsize=REMEMBERED)(self._item)
+        self.item = functools.lru_cache(maxsize=CACHED)(self._item)
 
     def hits(self, found: Iterable[Found], query_names: Iterable[str]) -> list[dict[str, Any]]:
-        """What a search has found, each a `messages.Hit`; lines that name an ingredient of the query say so."""
+        """Returns search results as `messages.Hit`; ingredient lines that the query names are marked."""
         patterns = [mention(name) for name in query_names]
         return [
             {
@@ -58,13 +55,13 @@ class Items:
         ]
 
     def examples(self) -> list[messages.Item]:
-        """A few items with photos, from all over the gallery."""
+        """Returns a few items with photos, evenly spaced over the gallery."""
         step = max(len(self._gallery) // EXAMPLES, 1)
         chosen = map(self.item, range(step // 2, len(self._gallery), step))
         return [messages.Item.model_validate(item) for item in chosen if item["photo"]][:EXAMPLES]
 
     def _item(self, row: int) -> dict[str, Any]:
-        """The item of a row and where its photo is: a `messages.Item`, which is shared and not to be changed."""
+        """Returns the item of a row as a `messages.Item`; the dictionary is cached and must not be modified."""
         item = self._gallery.item(row)
         path = f"/api/v1/photo?id={urllib.parse.quote(item.id, safe='')}&size="
         return {
@@ -79,28 +76,22 @@ class Items:
         }
 
     def _photo(self, row: int, size: messages.Size) -> bytes:
-        """The JPEG file of a row's photo, "large" as the gallery has it.
-
-        Raises:
-            NoPhoto: there is none.
-        """
+        """Returns the JPEG file of a row's photo, or raises a 404; "large" is the size stored in the gallery."""
         item = self._gallery.item(row)
         if not isinstance(item.photo, Path):
-            raise NoPhoto("The item has no photo.")
+            raise HTTPException(404, "The item has no photo.")
         path = item.photo.resolve()
         if not path.is_relative_to(self._root):
-            raise NoPhoto("The item's photo is not in the gallery.")
+            raise HTTPException(404, "The item's photo is not in the gallery.")
         try:
             content = path.read_bytes()
-            if size == "small":
-                return _small(content)
-            return content
+            return _small(content) if size == "small" else content
         except OSError:
-            raise NoPhoto("The item's photo is missing from the gallery, or damaged.") from None
+            raise HTTPException(404, "The item's photo is missing from the gallery or damaged.") from None
 
 
 def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:
-    """The same item, the lines marked that name one of the query's ingredients."""
+    """Returns a copy of an item in which the ingredient lines that match a pattern are marked."""
     ingredients = [
         {**ingredient, "in_query": any(p.search(name) for p in patterns for name in ingredient["names"])}
         for ingredient in item["ingredients"]

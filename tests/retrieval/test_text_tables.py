@@ -1,11 +1,11 @@
-"""The printed table, for values made by hand."""
+"""The text table of results written by hand."""
 
-from adamine_jax.retrieval.tables import format_table
+from adamine_jax.retrieval.text_tables import format_table
 
 
 def direction(medr, recalls, std=0.0):
-    spread = {"medr": medr, "medr_from_zero": medr - 1, **dict(zip(("r1", "r5", "r10"), recalls, strict=True))}
-    return {key: {"mean": value, "std": std} for key, value in spread.items()}
+    values = {"medr": medr, "medr_from_zero": medr - 1, **dict(zip(("r1", "r5", "r10"), recalls, strict=True))}
+    return {key: {"mean": value, "std": std} for key, value in values.items()}
 
 
 def test_table_of_one_draw():
@@ -26,7 +26,7 @@ def test_table_of_one_draw():
     ]
 
 
-def test_table_of_several_draws_has_deviations_and_the_published_numbers():
+def test_table_of_several_draws_shows_deviations_and_published_numbers():
     results = {
         "1k": {
             "image_to_recipe": direction(2.0, (40.0, 69.0, 77.4), std=0.5),
@@ -44,11 +44,11 @@ def test_table_of_several_draws_has_deviations_and_the_published_numbers():
         "  published, image → recipe                      1.0    39.8            69.0            77.4",
         "  published, recipe → image                      1.0    40.2            68.1            78.7",
         "",
-        "published on Recipe1M: AdaMine, Carvalho et al. 2018, as printed; its MedR counts from 0",
+        "published on Recipe1M: AdaMine, Carvalho et al. 2018; its MedR counts from 0",
     ]
 
 
-def test_chance_on_few_pairs_is_at_most_certain():
+def test_chance_on_few_pairs_is_at_most_100_percent():
     results = {"full": {"image_to_recipe": direction(1, (1, 1, 1)), "recipe_to_image": direction(1, (1, 1, 1))}}
     results["full"] |= {"draws": 1, "pairs": 4}
     assert format_table(results).splitlines()[-1].split() == ["chance", "2.5", "25.0", "100.0", "100.0"]
