@@ -62,8 +62,8 @@ test, 1k (recall in %, MedR from 1)
 A           -           -           -           -           -           -           -           -
 B  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5  10.0 ± 0.5  11.0 ± 0.5  12.0 ± 0.5  13.0 ± 0.5
 
-no confidence interval for A: longer/ranks_test.npz: no such file; `python -m adamine_jax.evaluate --workdir longer` writes it
-no confidence interval for B: a/ranks_test.npz: no such file; `python -m adamine_jax.evaluate --workdir a` writes it
+no confidence interval for A: longer/ranks_test.npz: no such file; run `python -m adamine_jax.evaluate --workdir longer`
+no confidence interval for B: a/ranks_test.npz: no such file; run `python -m adamine_jax.evaluate --workdir a`
 
 differing configuration fields
 loss.aggregation  A: -   B: "valid"

@@ -14,8 +14,8 @@ from adamine_jax.plots.gallery_items import UnreadablePhoto, load_embeddings, lo
 from adamine_jax.plots.ingredient_presence import usual_name, visible_ingredients
 from adamine_jax.plots.rank_histogram import rank_histogram
 from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo
-from adamine_jax.queries.changes import alone
 from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.texts import RecipeText
 
 PANELS = 3
 """Number of ingredients drawn by default."""
@@ -116,7 +116,7 @@ def draw_panels(
             raise UserError(warning)
         print(f"{warning}; skipped", file=sys.stderr)
     ingredients = list(dict.fromkeys(usual_name(name) for name in ingredients if name not in unknown))
-    queries = model.embed_recipes([alone(name) for name in ingredients])
+    queries = model.embed_recipes([RecipeText(ingredients=(name,)) for name in ingredients])
     panels = [
         ingredient_panels.find(gallery, items, name, query, within)
         for name, query in zip(ingredients, queries, strict=True)
