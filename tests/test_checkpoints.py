@@ -131,8 +131,8 @@ def test_a_damaged_last_one_is_named_and_set_aside_and_the_one_before_used(tmp_p
     assert checkpoints.best_step() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"{folder}/3/model/_METADATA: wrong checksum; the checkpoint is set aside as 3.damaged, "
-        "the last one is that of step 2"
+        f"{folder}/3/model/_METADATA: wrong checksum; renamed the checkpoint to 3.damaged, "
+        "resuming from step 2"
     )
     assert names(folder) == ["1", "2", "3.damaged"]
     assert_is(checkpoints.restore(2, jax.eval_shape(lambda: state_of(2)), MESH), 2)
@@ -159,7 +159,7 @@ def test_several_damaged_ones_are_named_newest_first(tmp_path, capsys):
     assert [line.removeprefix(f"{folder}/").partition(";")[0] for line in lines] == [
         "11/model/_METADATA: wrong checksum",
         "10/training/_METADATA: missing",
-        "2/manifest.jsonl: missing (removed, or never written, as by an earlier version)",
+        "2/manifest.jsonl: missing (deleted, or saved by an older version)",
     ]
     assert names(folder) == ["1", "10.damaged", "11.damaged", "2.damaged"]
 
@@ -181,10 +181,10 @@ def test_where_all_are_damaged_nothing_starts_and_nothing_changes(tmp_path):
     damage(folder, 2, "manifest.jsonl")
     before = everything(folder)
     for _ in range(2):
-        with pytest.raises(UserError, match="no checkpoint is as it was saved") as raised:
+        with pytest.raises(UserError, match="all checkpoints are damaged") as raised:
             Checkpoints(tmp_path)
         assert "(2/manifest.jsonl: wrong checksum; 1/model/_METADATA: wrong checksum)" in str(raised.value)
-        assert "take another workdir, or remove this folder to start again from the beginning" in str(raised.value)
+        assert "choose another workdir, or delete this folder to restart training from the beginning" in str(raised.value)
     assert everything(folder) == before
 
 
@@ -194,7 +194,7 @@ def test_damaged_ones_that_were_set_aside_are_no_beginning(tmp_path):
     damage(folder, 3)
     Checkpoints(tmp_path)
     shutil.rmtree(folder / "1")
-    with pytest.raises(UserError, match=r"no checkpoint is as it was saved \(2.damaged; 3.damaged\)"):
+    with pytest.raises(UserError, match=r"all checkpoints are damaged \(2.damaged; 3.damaged\)"):
         Checkpoints(tmp_path)
 
 
@@ -204,7 +204,7 @@ def test_before_the_only_one_is_the_beginning(tmp_path, capsys):
     for _ in range(2):  # the second time after having been killed
         assert Checkpoints(tmp_path).latest_step() is None
     line = (
-        f"{folder}/1/model/_METADATA: wrong checksum; the checkpoint is set aside as 1.damaged, there is none before it"
+        f"{folder}/1/model/_METADATA: wrong checksum; renamed the checkpoint to 1.damaged, restarting from the beginning"
     )
     assert capsys.readouterr().err == f"{line}\n"
     assert names(folder) == ["1.damaged"]
@@ -219,7 +219,7 @@ def test_reading_only_refuses_what_is_damaged_and_changes_nothing(tmp_path):
     checkpoints = Checkpoints(tmp_path, read_only=True)
     assert (checkpoints.latest_step(), checkpoints.best_step()) == (3, 1)
     with pytest.raises(
-        UserError, match=r"1/training/manifest.ocdbt: wrong checksum; .* take the last one \(--checkpoint last\)"
+        UserError, match=r"1/training/manifest.ocdbt: wrong checksum; use --checkpoint last, or rerun"
     ):
         checkpoints.restore_model(1, like, MESH)
     np.testing.assert_array_equal(
@@ -231,7 +231,7 @@ def test_reading_only_refuses_what_is_damaged_and_changes_nothing(tmp_path):
     damage(folder, 3)
     checkpoints = Checkpoints(tmp_path, read_only=True)
     with pytest.raises(
-        UserError, match=r"3/model/_METADATA: wrong checksum; .* take the best one \(--checkpoint best\)"
+        UserError, match=r"3/model/_METADATA: wrong checksum; use --checkpoint best, or rerun"
     ):
         checkpoints.restore_model(3, like, MESH)
 
@@ -240,7 +240,7 @@ def test_reading_only_does_not_guess_which_one_is_the_best(tmp_path):
     folder = saved(tmp_path, {1: 5.0, 2: 1.0, 3: 2.0})
     (folder / "1" / "manifest.jsonl").unlink()
     checkpoints = Checkpoints(tmp_path, read_only=True)
-    with pytest.raises(UserError, match=r"1/manifest.jsonl: missing .* cannot be told: take the last one"):
+    with pytest.raises(UserError, match=r"1/manifest.jsonl: missing .* the best checkpoint is unknown: use --checkpoint last, or"):
         checkpoints.best_step()
     assert checkpoints.latest_step() == 3
     (folder / "3" / "manifest.jsonl").unlink()
@@ -264,9 +264,9 @@ def test_what_a_killed_run_was_at_is_cleared_away(tmp_path):
 def test_another_models_checkpoint_is_told_in_one_line(tmp_path):
     saved(tmp_path, {1: None})
     checkpoints = Checkpoints(tmp_path)
-    wrong = r"checkpoints/1: as it was saved, but not by a model like this one \("
-    with pytest.raises(UserError, match=wrong + "params/fc/kernel is 40 × 3 there and 41 × 3 here"):
+    wrong = r"checkpoints/1: saved by a different model \("
+    with pytest.raises(UserError, match=wrong + "params/fc/kernel is 40 × 3 in the checkpoint and 41 × 3 in the model"):
         checkpoints.restore(1, jax.eval_shape(lambda: state_of(1, size=41)), MESH)
     kernel = {"fc": {"kernel": state_of(1).params["fc"]["kernel"]}}
-    with pytest.raises(UserError, match=wrong + "params/fc/bias is 3 there and absent here"):
+    with pytest.raises(UserError, match=wrong + "params/fc/bias is 3 in the checkpoint and absent in the model"):
         checkpoints.restore_model(1, {"params": kernel, "batch_stats": state_of(1).batch_stats}, MESH)

@@ -59,10 +59,10 @@ def test_a_full_disk_is_one_line_that_says_how_much_room_there_is_and_status_one
     assert before == f"error: {tmp_path}/not/there: no space left on device"
     free, _, rest = rest.partition(" ")
     assert float(free.replace(",", "")) > 0
-    assert rest == "MiB are free); make room and run this again"
+    assert rest == "MiB are free); free some space and rerun the command"
     assert second.startswith(f"error: {tmp_path}: disk quota exceeded (")
     assert second.endswith("; make it larger")
-    assert third == "error: file too large; make room and run this again"
+    assert third == "error: file too large; free some space and rerun the command"
 
 
 def test_other_errors_of_the_system_are_not_hidden():

@@ -66,7 +66,7 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
     packages = ",".join(EXTRAS)
     trained = without(packages, "adamine_jax.main", "--config", config, "--workdir", tmp_path / "run")
     assert trained.returncode == 0, trained.stderr
-    assert "no figures: this needs matplotlib, which is not installed" in trained.stdout
+    assert "figures skipped: this needs matplotlib, which is not installed" in trained.stdout
     evaluated = without(packages, "adamine_jax.evaluate", "--workdir", tmp_path / "run", "--split", "val")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "full: 12 pairs" in evaluated.stdout

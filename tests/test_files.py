@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.files import save_array, write_text, written_whole
+from adamine_jax.base.files import atomic_write, save_array, write_text
 from adamine_jax.base.progress import format_seconds
 
 
@@ -16,7 +16,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     write_text(path, "old")
 
     def fail():
-        with written_whole(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_text("half")
             raise RuntimeError
 

@@ -53,7 +53,7 @@ def test_any_flipped_bits_are_named(data, copies):
     place, bits = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
     content[place] ^= bits
     (folder / name).write_bytes(content)
-    with pytest.raises(manifest.Damage, match=f"^{name}: wrong checksum$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: wrong checksum$"):
         manifest.verify(folder, 12)
 
 
@@ -65,7 +65,7 @@ def test_a_file_of_another_length_is_named(data, copies):
     now = data.draw(st.integers(0, length + 10).filter(lambda n: n != length))
     content = (folder / name).read_bytes()
     (folder / name).write_bytes((content + bytes(10))[:now])
-    with pytest.raises(manifest.Damage, match=f"^{name}: {now:,} bytes instead of {length:,}$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: {now:,} bytes instead of {length:,}$"):
         manifest.verify(folder, 12)
 
 
@@ -75,7 +75,7 @@ def test_a_manifest_that_was_cut_off_is_not_used(data, copies):
     folder = copies()
     content = (folder / manifest.NAME).read_bytes()
     (folder / manifest.NAME).write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(manifest.Damage, match=r"^manifest.jsonl: wrong checksum$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=r"^manifest.jsonl: wrong checksum$"):
         manifest.read(folder, 12)
 
 
@@ -83,15 +83,15 @@ def test_a_manifest_that_was_cut_off_is_not_used(data, copies):
 def test_a_missing_file_is_named(copies, name):
     folder = copies()
     (folder / name).unlink()
-    with pytest.raises(manifest.Damage, match=f"^{name}: missing"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: missing"):
         manifest.verify(folder, 12)
     (folder / name).mkdir()
-    with pytest.raises(manifest.Damage, match=rf"^{name}: cannot be read \(Is a directory\)$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=rf"^{name}: cannot be read \(Is a directory\)$"):
         manifest.verify(folder, 12)
 
 
 def test_the_checkpoint_of_another_step_is_not_taken_for_this_one(saved):
-    with pytest.raises(manifest.Damage, match=r"^manifest.jsonl: is of step 12$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=r"^manifest.jsonl: belongs to step 12$"):
         manifest.read(saved, 18)
 
 

@@ -109,7 +109,7 @@ def test_damage_in_the_middle_is_named(tmp_path):
     path.write_text(
         json.dumps({"step": 1, "split": "train"}) + "\n??\n" + json.dumps({"step": 2, "split": "val"}) + "\n"
     )
-    with pytest.raises(UserError, match=r"metrics.jsonl, line 2: not a line of metrics"):
+    with pytest.raises(UserError, match=r"metrics.jsonl, line 2: malformed"):
         read_metrics(path)
 
 

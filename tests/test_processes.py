@@ -75,8 +75,8 @@ def assert_same_run(config, alone, directory, count, steps):
     [
         ({"coordinator": "localhost:1234", "count": 2}, "--process_id (or JAX_PROCESS_ID) is missing"),
         ({"count": 2, "number": 0}, "--coordinator (or JAX_COORDINATOR_ADDRESS) is missing"),
-        ({"coordinator": "localhost", "count": 2, "number": 0}, "--coordinator localhost: takes HOST:PORT"),
-        ({"coordinator": "localhost:1234", "count": 2, "number": 2}, "--process_id 2: takes 0 to 1"),
+        ({"coordinator": "localhost", "count": 2, "number": 0}, "--coordinator localhost: must be HOST:PORT"),
+        ({"coordinator": "localhost:1234", "count": 2, "number": 2}, "--process_id 2: must be from 0 to 1"),
     ],
 )
 def test_incomplete_flags_are_named(given, named):
@@ -89,7 +89,7 @@ def test_the_environment_is_read_like_the_flags(monkeypatch):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1234")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
-    with pytest.raises(UserError, match="--num_processes two --process_id 0: take whole numbers"):
+    with pytest.raises(UserError, match="--num_processes two --process_id 0: must be integers"):
         processes.start()
 
 

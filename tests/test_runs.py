@@ -100,20 +100,20 @@ def test_another_configuration_is_refused_by_field(undisturbed, tiny_data):
 def test_another_vocabulary_is_refused(undisturbed, tmp_path):
     other = tiny.write_dataset(tmp_path / "data", words=tuple(f"mot{i}" for i in range(40)))
     config = tiny.small_config(other, epochs=2, checkpoint__every_steps=4)
-    with pytest.raises(UserError, match="built with another vocabulary"):
+    with pytest.raises(UserError, match="built with a different vocabulary"):
         train(config, undisturbed)
-    with pytest.raises(UserError, match="built with another vocabulary"):
+    with pytest.raises(UserError, match="built with a different vocabulary"):
         workdir.load(undisturbed, data={"dir": str(other)}).open_dataset()
 
 
 def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds notes.txt but no config.json"):
+    with pytest.raises(UserError, match=r"contains notes.txt but no config.json"):
         train(tiny.small_config(tiny_data), tmp_path)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_with_the_nearest(tiny_data, tmp_path):
-    with pytest.raises(UserError, match="batch_size = 12: not divisible by the 8 devices; take 8 or 16"):
+    with pytest.raises(UserError, match="batch_size = 12: not divisible by the 8 devices; use 8 or 16"):
         train(tiny.small_config(tiny_data, batch_size=12), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -133,7 +133,7 @@ def test_a_download_in_place_of_a_data_set_is_refused(tmp_path, mark):
 def test_a_second_run_in_the_same_folder_is_kept_out(tiny_data, tmp_path):
     with (
         workdir.locked(tmp_path / "run"),
-        pytest.raises(UserError, match="another run is at work"),
+        pytest.raises(UserError, match="another run is training there"),
     ):
         train(tiny.small_config(tiny_data), tmp_path / "run")
 

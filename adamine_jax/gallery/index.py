@@ -129,7 +129,7 @@ def build(gallery: Gallery, side: str) -> About:
     about = _about(gallery, side, index, embeddings, rng)
     path = gallery.folder / f"{side}.faiss"
     (gallery.folder / f"{side}.faiss.json").unlink(missing_ok=True)
-    with files.written_whole(path) as aside:
+    with files.atomic_write(path) as aside:
         _faiss().write_index(index, str(aside))
     files.write_text(gallery.folder / f"{side}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
     print(

@@ -39,11 +39,10 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
         folder, _about_split(trained, index, split), SIDES, trained.config.model.embedding_dim
     ) as writer:
         say_if_going_on(writer, folder)
-        embed_step = embedding.make_embed_step(trained.model, trained.mesh)
+        embedder = embedding.Embedder(trained.model, trained.config, trained.mesh, damage)
         rest = order[writer.taken :]
-        arguments = trained.config, trained.mesh, f"embedding {split}", damage
         if len(rest):
-            batches = embedding.embed_batches(embed_step, trained.variables, index, rest, *arguments)
+            batches = embedder.embed_batches(trained.variables, index, rest, f"embedding {split}")
             for numbers, readable, image, recipe in _joined(batches):
                 _add(writer, trained, index, numbers, readable, image, recipe, damage)
         if not len(writer):

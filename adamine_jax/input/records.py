@@ -99,7 +99,7 @@ def load_index(shards: Sequence[Path], damage: Damage | None = None) -> RecordIn
     index = build_index(shards, damage, earlier)
     arrays = {name: getattr(index, name) for name in ARRAYS}
     try:
-        with files.written_whole(cache) as aside:
+        with files.atomic_write(cache) as aside:
             np.savez(aside, stamp=stamp, **arrays)
     except OSError:
         pass  # a read-only data set is indexed anew by each run

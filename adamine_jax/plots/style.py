@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from adamine_jax.base.files import written_whole
+from adamine_jax.base.files import atomic_write
 
 # Okabe & Ito's palette: told apart with any common colour vision deficiency.
 BLACK, GREY, LIGHT_GREY = "#222222", "#6b6b6b", "#d9d9d9"
@@ -65,7 +65,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "jpg": None}[kind]
     encoder: dict[str, Any] = {"pil_kwargs": {"quality": 90}} if kind == "jpg" else {}
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         figure.savefig(unfinished, format=kind, dpi=dpi, metadata=metadata, **encoder)
     return path
 

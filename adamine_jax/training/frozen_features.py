@@ -21,7 +21,7 @@ from adamine_jax.base import files
 from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.distributed import mesh as devices
-from adamine_jax.distributed.agreement import agreed
+from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import PhotoFeatures
@@ -77,11 +77,11 @@ class FrozenBackbone:
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """The file with the features of these photos' crops, (N, F), made where it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
-        if agreed(path.exists):
+        if run_on_first(path.exists):
             return path
         shape = (len(photos), type(self.model.image_tower).feature_dim(self.config.model.image))
         unfinished, note = path.with_suffix(".unfinished"), path.with_suffix(".done")
-        done = agreed(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
+        done = run_on_first(lambda: int(note.read_text()) if note.exists() and unfinished.exists() else 0)
         features = None
 
         def make_room() -> None:
@@ -94,9 +94,9 @@ class FrozenBackbone:
             note.unlink(missing_ok=True)
 
         try:
-            agreed(make_room)
+            run_on_first(make_room)
             self._compute(features, done, note, index, photos, draws, split)
-            agreed(finish)
+            run_on_first(finish)
         except OSError as error:
             size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
             if error.errno not in NO_ROOM:

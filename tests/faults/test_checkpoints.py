@@ -67,8 +67,8 @@ def goes_on(tiny_data, directory, undisturbed):
         *(("adamine_jax.checkpoints.folders:remove", 1, when) for when in ("before", "during", "after")),
         *(("os:rename", call, when) for call in (3, 6) for when in ("before", "after")),  # each third one commits
         ("adamine_jax.base.files:sync", 20, "before"),
-        ("adamine_jax.checkpoints.folders:take_over", 1, "before"),
-        ("adamine_jax.checkpoints.folders:take_over", 1, "after"),
+        ("adamine_jax.checkpoints.folders:prepare_to_resume", 1, "before"),
+        ("adamine_jax.checkpoints.folders:prepare_to_resume", 1, "after"),
         ("adamine_jax.runs.event_file:EventFile.write", 3, "before"),
         ("adamine_jax.runs.event_file:EventFile.write", 3, "after"),
     ],
@@ -131,7 +131,7 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_used(name, copy, t
     (line,), printed = goes_on(tiny_data, copy, undisturbed)
     assert line.startswith(f"{copy}/checkpoints/8/")
     assert wrong in line
-    assert line.endswith("; the checkpoint is set aside as 8.damaged, the last one is that of step 6")
+    assert line.endswith("; renamed the checkpoint to 8.damaged, resuming from step 6")
     assert f"going on from step 6 of {copy}" in printed
     assert checkpoints_of(copy) == ["12", "6", "8", "8.damaged"]
 
@@ -151,7 +151,7 @@ def test_where_all_are_damaged_nothing_is_begun(copy, tiny_data, undisturbed, ca
     refused = runs.run(tiny_data, copy, THREE)
     assert refused.returncode == 2
     (line,) = [line for line in refused.stderr.splitlines() if str(copy) in line]
-    assert line.startswith(f"error: {copy}/checkpoints: no checkpoint is as it was saved (8/")
+    assert line.startswith(f"error: {copy}/checkpoints: all checkpoints are damaged (8/")
     assert "Traceback" not in refused.stderr
     assert before == {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.name != ".lock"}
 
@@ -167,7 +167,7 @@ def test_evaluate_names_a_damaged_checkpoint_and_takes_the_other(copy, capsys):
     assert evaluate.main(["--workdir", str(copy), "--split", "val"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith(f"error: {copy}/checkpoints/6/")
-    assert "wrong checksum; this checkpoint cannot be used: take the last one (--checkpoint last), or run" in line
+    assert "wrong checksum; use --checkpoint last, or rerun" in line
     assert evaluate.main(["--workdir", str(copy), "--split", "val", "--checkpoint", "last"]) == 0
     assert "checkpoint of step 8" in capsys.readouterr().out
     assert checkpoints_of(copy) == before

@@ -24,8 +24,11 @@ def undisturbed(tiny_data, tmp_path_factory):
     return directory
 
 
-def told(finished, directory):
-    """What a run said that had no room: in one line, and nothing after it."""
+REMEDY = "free some space and rerun the same command to re"
+
+
+def error_line(finished, directory, remedy=REMEDY):
+    """The last line on stderr of a run that ran out of disk space, which must be its only error."""
     assert finished.returncode == 1, finished.stderr
     assert "Traceback" not in finished.stderr
     assert "Exception" not in finished.stderr
@@ -33,7 +36,7 @@ def told(finished, directory):
     assert lines[-1].startswith(f"error: {directory}"), finished.stderr
     assert sum("error:" in line for line in lines) == 1
     assert re.search(r"[0-9.,]+ MiB are free", lines[-1])
-    assert "make room and give the same command again, which" in lines[-1]
+    assert remedy in lines[-1]
     return lines[-1]
 
 
@@ -62,15 +65,15 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
             finished = runs.run(tiny_data, directory, NET)
             if finished.returncode == 0:
                 break
-            lines.append(told(finished, directory))
+            lines.append(error_line(finished, directory))
         resize(8_000)
         again = runs.run(tiny_data, directory, NET)
         assert again.returncode == 0, again.stderr
         runs.assert_same_run(directory, undisturbed, tiny_data)
         assert events(directory) == expected_events(directory)
     print(*lines, sep="\n")
-    assert any("starts from the beginning" in line for line in lines)
-    assert any("goes on from step 4" in line for line in lines)
+    assert any("restart from the beginning" in line for line in lines)
+    assert any("resume from step 4" in line for line in lines)
 
 
 @pytest.mark.parametrize("size", [100, 1_000, 2_000, 3_000, 5_000, 50_000, 185_000])
@@ -78,7 +81,7 @@ def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
     """No file may be longer than this: other writes fail than on a disk that fills up, and each at once."""
     directory = tmp_path / "run"
     limited = runs.run(tiny_data, directory, NET, largest_file=size)
-    print(told(limited, directory))
+    print(error_line(limited, directory))
     again = runs.run(tiny_data, directory, NET)
     assert again.returncode == 0, again.stderr
     runs.assert_same_run(directory, undisturbed, tiny_data)
@@ -94,7 +97,8 @@ def test_no_room_for_the_features_of_the_frozen_resnet(tiny_data, tmp_path):
     with small_disk(tmp_path / "disk") as resize:
         directory = tmp_path / "disk" / "run"
         resize(20)
-        line = told(runs.run(tiny_data, directory, NET, features), directory)
+        finished = runs.run(tiny_data, directory, NET, features)
+        line = error_line(finished, directory, "make room and give the same command again, which")
         assert "/train.npy: no space left on device (0.0 MiB are free); the features take 0.0 GiB" in line
         resize(8_000)
         again = runs.run(tiny_data, directory, NET, features)

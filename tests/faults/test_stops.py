@@ -11,7 +11,7 @@ from adamine_jax.runs.metrics_log import read_metrics
 from tests import several
 from tests.faults import runs
 
-LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.runs.embedding:embed_split"
+LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.runs.embedding:Embedder.embed_split"
 SAVE, TEST = "adamine_jax.checkpoints.manager:Checkpoints.save", "adamine_jax.train:run_test"
 
 
@@ -38,7 +38,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(point, call, when, sent, saved, 
     directory = tmp_path / "run"
     stopped = runs.run(tiny_data, directory, kill=(point, call, when), sent=sent)
     assert stopped.returncode == (RUN_AGAIN if sent == "SIGTERM" else -signal.SIGINT), stopped.stderr
-    assert f"stopped at step {saved}, which is saved" in stopped.stdout
+    assert f"stopped at step {saved} and saved a checkpoint" in stopped.stdout
     again = runs.run(tiny_data, directory)
     assert again.returncode == 0, again.stderr
     assert f"going on from step {saved} " in again.stdout
