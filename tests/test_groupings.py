@@ -62,7 +62,7 @@ def test_groups_hold_the_ranks_of_their_recipes(workdir, tiny_data, capsys, monk
                 assert row[direction]["r5"] == pytest.approx(100 * sum(rank <= 5 for rank in found) / len(found))
             assert f"  {row['group']} " in printed
     assert {row["group"] for row in content["by"]["class"]} >= {"background", "class 1"}
-    assert "ranks are among all 20 candidates of its draw, not only those of the group" in printed
+    assert "ranks are among all 20 candidates of the draw, not only those of the group" in printed
     assert "n: number of queries of the group in each direction, pooled over 3 draws" in printed
 
 
@@ -72,7 +72,7 @@ def test_only_what_is_asked_for(workdir, capsys):
     assert list(json.loads((workdir / "breakdown_test.json").read_text())["by"]) == ["sentences"]
     printed = capsys.readouterr().out
     assert "\n  1–5 " in printed
-    assert "test split by sentences: ranks under full; recall in %, best MedR 1\nranks are among all 12" in printed
+    assert "test split by sentences: ranks under full; recall in %, MedR counted from 1\nranks are among all 12" in printed
     (workdir / "breakdown_test.json").unlink()
     assert evaluate.main(flags) == 0
     assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 2

@@ -58,8 +58,8 @@ def write_breakdown(
     draws, pairs = ranked.ids.shape
     content = {"protocol": protocol, "draws": draws, "pairs": pairs, "step": trained.step, "by": broken_down}
     files.write_text(directory / f"breakdown_{split}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    of_draw, pooled = (" of its draw", f", pooled over {draws} draws") if draws > 1 else ("", "")
-    print(f"{split} split by {', '.join(by)}: ranks under {protocol}; recall in %, best MedR 1")
+    of_draw, pooled = (" of the draw", f", pooled over {draws} draws") if draws > 1 else ("", "")
+    print(f"{split} split by {', '.join(by)}: ranks under {protocol}; recall in %, MedR counted from 1")
     print(f"ranks are among all {pairs:,} candidates{of_draw}, not only those of the group")
     print(f"n: number of queries of the group in each direction{pooled}\n")
     print(

@@ -1,4 +1,4 @@
-"""A disk that is full stops a run with one line and loses nothing: with more room the same command goes on."""
+"""A full disk stops a run with one line and loses nothing; with more space the same command resumes it."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from tests.test_metrics_log import events, expected_events
 pytestmark = pytest.mark.slow
 
 NET = "--config.model.image.depth=18"
-"""The sizes below are such that checkpoints of this net find no room."""
+"""The disk sizes below are chosen for checkpoints of this net."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def error_line(finished, directory, remedy=REMEDY):
 
 @contextlib.contextmanager
 def small_disk(folder):
-    """Gives a function that sets the size of a disk mounted at a folder."""
+    """Mounts a disk at a folder and yields a function that sets its size."""
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here ({mounted.stderr.decode().strip()})")
+        pytest.skip(f"cannot mount a disk ({mounted.stderr.decode().strip()})")
 
     def resize(kibibytes):
         subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", str(folder)], check=True)
@@ -77,8 +77,8 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize("size", [100, 1_000, 2_000, 3_000, 5_000, 50_000, 185_000])
-def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
-    """No file may be longer than this: other writes fail than on a disk that fills up, and each at once."""
+def test_files_over_the_size_limit(size, tiny_data, undisturbed, tmp_path):
+    """Limits the size of files, so that other writes fail than on a disk that fills up."""
     directory = tmp_path / "run"
     limited = runs.run(tiny_data, directory, NET, largest_file=size)
     print(error_line(limited, directory))
@@ -89,7 +89,7 @@ def test_files_that_find_no_room(size, tiny_data, undisturbed, tmp_path):
     assert not [name for name in os.listdir(directory / "checkpoints") if not name.isdigit()]
 
 
-def test_no_room_for_the_features_of_the_frozen_resnet(tiny_data, tmp_path):
+def test_no_space_for_cached_features(tiny_data, tmp_path):
     features = "--config.cache_frozen_features=2"
     whole = runs.run(tiny_data, tmp_path / "whole", NET, features)
     assert whole.returncode == 0, whole.stderr
