@@ -88,10 +88,6 @@ def train(
         return run_test(directory, damage)
 
 
-_MIN_REPORTED_WAIT = 0.05
-"""Smallest share of an epoch spent waiting for input that the epoch's line reports."""
-
-
 @dataclasses.dataclass
 class _Outputs:
     """Outputs of a run and its stop request. Only process 0 has a log."""
@@ -188,10 +184,8 @@ class _Run:
                 raise Stopped(step)
         pairs, seconds = (last_step - first_step) * config.batch_size, clock.seconds()
         note = f"{note.partition(', ')[2]}, {pairs / seconds['epoch_seconds']:.0f} pairs/s"
-        if seconds["input_wait_seconds"] >= _MIN_REPORTED_WAIT * seconds["epoch_seconds"]:
-            note += (
-                f", {seconds['input_wait_seconds'] / seconds['epoch_seconds']:.0%} of the time spent waiting for input"
-            )
+        if (waited := seconds["input_wait_seconds"] / seconds["epoch_seconds"]) >= 0.05:
+            note += f", {waited:.0%} of the time spent waiting for input"
         self.end_epoch(epoch, state, outputs, note)
         return state
 
@@ -208,7 +202,11 @@ class _Run:
             raise
         if scores and outputs.log:
             outputs.log.write(int(state.step), epoch, "val", scores)
-        outputs.progress.print(_epoch_line(epoch, self.config.epochs, note, scores))
+        line = f"epoch {epoch + 1}/{self.config.epochs}: {note}, peak memory {max(peak_memory().values()):.1f} GiB"
+        if "r1" in scores:
+            r10, medr = (np.mean([scores[f"{name}_{way}"] for way in DIRECTIONS]) for name in ("r10", "medr"))
+            line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
+        outputs.progress.print(line)
         best_by = self.config.checkpoint.best_by
         outputs.checkpoints.save(state, {best_by: scores[best_by]} if scores else None)
 
@@ -229,27 +227,17 @@ class _Run:
         if streak >= self.config.train.nonfinite_streak:
             path = self.directory / "nonfinite_batches.jsonl"
             if processes.is_first():
-                files.write_text(path, "".join(self.batch_line(number) for number in range(step - streak, step)))
+                ids = self.splits["train"].ids
+                lines = []
+                for done in range(step - streak, step):
+                    numbers = self.feed.plan(done // self.steps_per_epoch)[done % self.steps_per_epoch]
+                    lines.append(json.dumps({"step": done + 1, "ids": [name.decode() for name in ids[numbers]]}) + "\n")
+                files.write_text(path, "".join(lines))
             raise UserError(
                 f"the loss or its gradient was not finite in the last {streak} steps, up to step {step} (their recipes "
                 f"are listed in {path}); try a lower config.optim.lr or config.model.dtype='float32'"
             )
         return dataclasses.replace(state, sums=zero_sums(self.model, self.loss, state.params, self.mesh)), means
-
-    def batch_line(self, step: int) -> str:
-        """The ids of the recipes in the batch after `step` steps, as a line of JSON."""
-        epoch, row = divmod(step, self.steps_per_epoch)
-        ids = self.splits["train"].ids[self.feed.plan(epoch)[row]]
-        return json.dumps({"step": step + 1, "ids": [identifier.decode() for identifier in ids]}) + "\n"
-
-
-def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) -> str:
-    line = f"epoch {epoch + 1}/{epochs}: {note}, peak memory {max(peak_memory().values()):.1f} GiB"
-    if "r1" in scores:
-        r10 = np.mean([scores[f"r10_{direction}"] for direction in DIRECTIONS])
-        medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])
-        line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
-    return line
 
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:

@@ -72,7 +72,9 @@ def test_only_what_is_asked_for(workdir, capsys):
     assert list(json.loads((workdir / "breakdown_test.json").read_text())["by"]) == ["sentences"]
     printed = capsys.readouterr().out
     assert "\n  1–5 " in printed
-    assert "test split by sentences: ranks under full; recall in %, MedR counted from 1\nranks are among all 12" in printed
+    assert (
+        "test split by sentences: ranks under full; recall in %, MedR counted from 1\nranks are among all 12" in printed
+    )
     (workdir / "breakdown_test.json").unlink()
     assert evaluate.main(flags) == 0
     assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 2

@@ -11,14 +11,14 @@ from adamine_jax.base import processes
 
 T = TypeVar("T")
 
+LINE_SECONDS = 15.0
 MIN_REPORTED_SECONDS = 3.0
-"""Work that takes less time is not reported in a log."""
 
 
 class Progress:
     """Counts finished units of work and reports their number, rate and remaining time on stderr.
 
-    On a terminal this is a tqdm bar; elsewhere (a pipe, a job's log) a plain line every `line_seconds`, and one when
+    On a terminal this is a tqdm bar; elsewhere (a pipe, a job's log) a plain line every `LINE_SECONDS`, and one when
     the work ends unless it took less than `MIN_REPORTED_SECONDS`. With several processes, only process 0 reports.
 
     Args:
@@ -26,15 +26,11 @@ class Progress:
         total: Total number of units; None if unknown.
         unit: Name of a unit, for the rate ("photo", "step").
         initial: Number of units done before, by an interrupted run.
-        line_seconds: Seconds between plain lines.
     """
 
-    def __init__(
-        self, description: str, total: int | None, unit: str = "item", *, initial: int = 0, line_seconds: float = 15.0
-    ):
+    def __init__(self, description: str, total: int | None, unit: str = "item", *, initial: int = 0):
         self._description, self._total, self._unit = description, total, unit
         self._done = self._initial = initial
-        self._line_seconds = line_seconds
         self._start = self._last_line = time.monotonic()
         self._first: tuple[float, int] | None = None  # time and count of the first update
         self._note = ""
@@ -53,38 +49,33 @@ class Progress:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        elif now - self._last_line >= self._line_seconds:
+        elif now - self._last_line >= LINE_SECONDS:
             self._print_line(now)
 
     def print(self, line: str) -> None:
         """Prints a line to stdout without breaking the bar."""
-        if self._bar is not None:
-            self._bar.clear()
-        print(line, flush=True)
-        if self._bar is not None:
-            self._bar.refresh()
+        tqdm.tqdm.write(line)
+        sys.stdout.flush()
 
     def close(self) -> None:
         """Closes the bar, or prints the last plain line."""
+        now, is_printed = time.monotonic(), self._printed == (self._done, self._note)
         if self._bar is not None:
             self._bar.close()
-        elif (now := time.monotonic()) - self._start >= MIN_REPORTED_SECONDS and self._printed != (
-            self._done,
-            self._note,
-        ):
+        elif now - self._start >= MIN_REPORTED_SECONDS and not is_printed:
             self._print_line(now)
 
     def _print_line(self, now: float) -> None:
         if not processes.is_first():
             return
         self._last_line, self._printed = now, (self._done, self._note)
-        seconds = self._last_line - self._start
+        seconds = now - self._start
         rate = (self._done - self._initial) / max(seconds, 1e-9)
         of_total = f"/{self._total}" if self._total is not None else ""
         left = ""
         if self._total is not None and self._first and self._first[1] < self._done < self._total:
             # Time before the first update, such as a compilation, is not repeated.
-            seconds_per_unit = (self._last_line - self._first[0]) / (self._done - self._first[1])
+            seconds_per_unit = (now - self._first[0]) / (self._done - self._first[1])
             left = f", {format_seconds((self._total - self._done) * seconds_per_unit)} left"
         note = f", {self._note}" if self._note else ""
         print(

@@ -29,20 +29,13 @@ class Registry:
         """
         module, _, attribute = self._entries.get(name, name).partition(":")
         if not attribute:
-            raise UserError(self._unknown(name))
+            near = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            choices = ", ".join(self._entries)
+            raise UserError(f"{self.kind} {name!r}: unknown{hint}; choose {choices}, or package.module:Name")
         try:
             return getattr(importlib.import_module(module), attribute)
         except ImportError as error:
             raise UserError(f"{self.kind} {name}: {error}; install or correct the module {module}") from error
         except AttributeError:
             raise UserError(f"{self.kind} {name}: the module {module} has no attribute {attribute}") from None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The registered names."""
-        return tuple(self._entries)
-
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._entries, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        return f"{self.kind} {name!r}: unknown{hint}; choose {', '.join(self._entries)}, or package.module:Name"

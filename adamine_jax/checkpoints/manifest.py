@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -36,13 +35,7 @@ class DamagedCheckpoint(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file of a checkpoint.
-
-    Attributes:
-        file: Path relative to the checkpoint's folder, with slashes.
-        bytes: Length.
-        crc32: Checksum, eight hexadecimal digits.
-    """
+    """Entry of a file: path relative to the checkpoint's folder, length, and hexadecimal checksum."""
 
     file: str
     bytes: int
@@ -51,13 +44,7 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Contents of `manifest.jsonl`.
-
-    Attributes:
-        step: Step of the checkpoint.
-        scores: Validation scores by name; empty without validation.
-        files: All files except the manifest.
-    """
+    """Contents of `manifest.jsonl`: step, validation scores by name, and all files except the manifest itself."""
 
     step: int
     scores: dict[str, float]
@@ -65,20 +52,14 @@ class Manifest:
 
 
 def write(folder: Path, step: int, scores: dict[str, float]) -> None:
-    """Writes the manifest of a checkpoint's folder and synchronizes all its files to disk.
-
-    Args:
-        folder: Folder of the checkpoint.
-        step: Step of the checkpoint.
-        scores: Validation scores by name.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    """Writes the manifest of a checkpoint's folder and synchronizes all its files to disk."""
+    paths = sorted(folder.rglob("*"))
+    names = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
     with ThreadPoolExecutor(_THREADS) as threads:
-        listed = list(threads.map(functools.partial(_file_entry, folder), names))
+        entries = tuple(threads.map(functools.partial(_synchronized_entry, folder), names))
     with open(folder / NAME, "wb", buffering=0) as file:
-        files.append(file, _as_bytes(Manifest(step, scores, tuple(listed))))
-    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        files.append(file, _as_bytes(Manifest(step, scores, entries)))
+    for path in (folder, *(path for path in paths if path.is_dir())):
         files.sync(path)
 
 
@@ -94,11 +75,7 @@ def rewrite(folder: Path, step: int, scores: dict[str, float]) -> None:
 
 
 def read(folder: Path, step: int) -> Manifest:
-    """Reads the manifest of a checkpoint without checking the files that it lists.
-
-    Args:
-        folder: Folder of the checkpoint.
-        step: Expected step.
+    """Reads the manifest of the checkpoint of a step, without verifying the files that it lists.
 
     Raises:
         DamagedCheckpoint: The manifest is missing, damaged or of another step.
@@ -125,11 +102,8 @@ def verify(folder: Path, step: int) -> None:
     Raises:
         DamagedCheckpoint: A file is missing or damaged; names the first such file.
     """
-    manifest = read(folder, step)
     with ThreadPoolExecutor(_THREADS) as threads:
-        problems = list(threads.map(functools.partial(_problem, folder), manifest.files))
-    if problem := next(filter(None, problems), None):
-        raise DamagedCheckpoint(problem)
+        list(threads.map(functools.partial(_verify_file, folder), read(folder, step).files))
 
 
 def digest(folder: Path, step: int, part: str) -> str:
@@ -151,36 +125,32 @@ def _as_bytes(manifest: Manifest) -> bytes:
 
 
 def _last_line(body: bytes) -> bytes:
-    return (json.dumps({"crc32": _crc32([body])}) + "\n").encode()
+    return f'{{"crc32": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 
-def _file_entry(folder: Path, name: str) -> File:
+def _synchronized_entry(folder: Path, name: str) -> File:
     with open(folder / name, "rb") as file:
-        blocks = _blocks(file)
-        checksum = _crc32(blocks)
+        checksum = _crc32(file)
         os.fsync(file.fileno())
         return File(name, file.tell(), checksum)
 
 
-def _problem(folder: Path, listed: File) -> str | None:
-    """Describes what is wrong with a file; None if it is intact."""
+def _verify_file(folder: Path, entry: File) -> None:
     try:
-        with open(folder / listed.file, "rb") as file:
+        with open(folder / entry.file, "rb") as file:
             length = os.fstat(file.fileno()).st_size
-            if length != listed.bytes:
-                return f"{listed.file}: {length:,} bytes instead of {listed.bytes:,}"
-            if _crc32(_blocks(file)) != listed.crc32:
-                return f"{listed.file}: wrong checksum"
+            if length != entry.bytes:
+                raise DamagedCheckpoint(f"{entry.file}: {length:,} bytes instead of {entry.bytes:,}")
+            if _crc32(file) != entry.crc32:
+                raise DamagedCheckpoint(f"{entry.file}: wrong checksum")
     except FileNotFoundError:
-        return f"{listed.file}: missing"
+        raise DamagedCheckpoint(f"{entry.file}: missing") from None
     except OSError as error:
-        return f"{listed.file}: cannot be read ({error.strerror})"
-    return None
+        raise DamagedCheckpoint(f"{entry.file}: cannot be read ({error.strerror})") from None
 
 
-def _blocks(file: BinaryIO) -> Iterable[bytes]:
-    return iter(functools.partial(file.read, _BLOCK), b"")
-
-
-def _crc32(blocks: Iterable[bytes]) -> str:
-    return f"{functools.reduce(lambda checksum, block: zlib.crc32(block, checksum), blocks, 0):08x}"
+def _crc32(file: BinaryIO) -> str:
+    checksum = 0
+    while block := file.read(_BLOCK):
+        checksum = zlib.crc32(block, checksum)
+    return f"{checksum:08x}"

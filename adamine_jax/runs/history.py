@@ -114,7 +114,11 @@ def in_order(runs: Sequence[Run]) -> tuple[list[Run], list[float | None], str]:
     """
     protocols = list(dict.fromkeys(name for run in runs for name in run.test))
     scored = {name: [run for run in runs if run.test_score(name) is not None] for name in protocols}
-    best = max(protocols, key=lambda name: (len(scored[name]), _largest(scored[name], name)), default="")
+
+    def preference(name: str) -> tuple[int, int]:
+        return len(scored[name]), max((run.pairs(name) for run in scored[name]), default=0)
+
+    best = max(protocols, key=preference, default="")
     if best and scored[best]:
         scores, by = [run.test_score(best) for run in runs], f"the test's R@1 ({best})"
     else:
@@ -166,10 +170,6 @@ def _read_lines(path: Path) -> list[dict]:
         if not all(isinstance(line.get(field), int) for field in ("step", "epoch")):
             raise UserError(f"{path}, line {number}: step or epoch is missing; delete the line")
     return lines
-
-
-def _largest(runs: list[Run], protocol: str) -> int:
-    return max((run.pairs(protocol) for run in runs), default=0)
 
 
 def _flatten(config: dict, prefix: str = "") -> dict[str, Any]:
