@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import ml_collections
@@ -24,11 +23,10 @@ from adamine_jax.distributed.preemption import Stopped, StopRequest
 from adamine_jax.distributed.processes import check_same
 from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.dataset import Dataset, open_dataset
-from adamine_jax.input.records import RecordIndex, load_index
-from adamine_jax.losses.base import Loss
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.records import load_index
 from adamine_jax.losses.registry import build
-from adamine_jax.models.adamine import AdaMine, build_model
+from adamine_jax.models.adamine import build_model
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.runs import workdir
@@ -64,28 +62,17 @@ def train(
         SystemExit: The run stopped on request after saving its state (`preemption.RUN_AGAIN`).
         DiskFull: The disk is full; rerun the same command to resume.
     """
-    config = resolved(config)
-    check(config)
-    mesh = mesh or devices.make_mesh()
-    devices.check_batch_size(config.batch_size, mesh)
-    dataset = open_dataset(config.data.dir, config.data.name)
-    config = preflight.with_dims(config, dataset)
-    model, loss = build_model(config.model, table_rows=dataset.table_rows), build(config.loss)
-    damage = Damage(config.data.max_damaged)
-    splits = {split: load_index(dataset.shards(split), damage) for split in ("train", "val", "test")}
-    preflight.check_splits(config, loss, dataset, splits)
-    check_same("configuration or data set", preflight.digest(config, dataset, splits))
-
     directory = Path(directory)
+    run = _Run(resolved(config), directory, mesh or devices.make_mesh(), profile)
     with contextlib.ExitStack() as lock, full_disk_errors(directory):
 
         def claim() -> None:
             lock.enter_context(workdir.locked(directory))
-            workdir.claim(directory, config, dataset, splits["train"])
+            workdir.claim(directory, run.config, run.dataset, run.splits["train"])
 
         run_on_first(claim)
-        _Run(config, directory, dataset, splits, model, loss, mesh, damage, profile).finish()
-        return run_test(directory, damage)
+        run.finish()
+        return run_test(directory, run.damage)
 
 
 @dataclasses.dataclass
@@ -99,27 +86,26 @@ class _Outputs:
     trace: Trace
 
 
-@dataclasses.dataclass
 class _Run:
     """One process's view of a training run."""
 
-    config: ml_collections.ConfigDict
-    directory: Path
-    dataset: Dataset
-    splits: dict[str, RecordIndex]
-    model: AdaMine
-    loss: Loss
-    mesh: Mesh
-    damage: Damage
-    profile: bool
-
-    def __post_init__(self):
-        self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh, self.damage)
+    def __init__(self, config: ml_collections.ConfigDict, directory: Path, mesh: Mesh, profile: bool):
+        check(config)
+        devices.check_batch_size(config.batch_size, mesh)
+        self.dataset = open_dataset(config.data.dir, config.data.name)
+        self.config = config = preflight.with_dims(config, self.dataset)
+        self.directory, self.mesh, self.profile = directory, mesh, profile
+        self.model, self.loss = build_model(config.model, table_rows=self.dataset.table_rows), build(config.loss)
+        self.damage = Damage(config.data.max_damaged)
+        self.splits = {split: load_index(self.dataset.shards(split), self.damage) for split in ("train", "val", "test")}
+        preflight.check_splits(config, self.loss, self.dataset, self.splits)
+        check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
+        self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
-        rate = learning_rate(self.config, self.steps_per_epoch)
-        self.train_step = make_train_step(self.model, self.loss, self.config, self.mesh, rate)
-        embedder = Embedder(self.model, self.config, self.mesh, self.damage)
-        metrics = evaluators.build(self.config)
+        rate = learning_rate(config, self.steps_per_epoch)
+        self.train_step = make_train_step(self.model, self.loss, config, mesh, rate)
+        embedder = Embedder(self.model, config, mesh, self.damage)
+        metrics = evaluators.build(config)
         self.validation = Validation(embedder, self.splits["val"], self.feed.val_batches, metrics)
 
     def finish(self) -> None:
@@ -243,14 +229,19 @@ class _Run:
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir, writes the gallery of the test split and draws figures.
 
-    Args:
-        directory: Workdir of the run.
-        damage: Counter of damaged records.
-
     Returns:
         The results, as in `eval_test.json`; empty if there is no test split.
     """
-    figures = _figures(directory) if processes.is_first() else None
+    figures = None
+    if processes.is_first():
+        try:
+            from adamine_jax.plots import run_figures as figures
+        except ImportError as error:
+            if not (reason := extras.missing(error)):
+                raise
+            print(
+                f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {directory}", flush=True
+            )
     if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)
@@ -266,15 +257,3 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if damage.count:
         print(damage.summary())
     return evaluated.results
-
-
-def _figures(directory: Path) -> ModuleType | None:
-    """The module that draws figures; None, with a message, if its extra is not installed."""
-    try:
-        from adamine_jax.plots import run_figures
-    except ImportError as error:
-        if not (reason := extras.missing(error)):
-            raise
-        print(f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {directory}", flush=True)
-        return None
-    return run_figures

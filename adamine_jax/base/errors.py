@@ -55,11 +55,7 @@ def room(path: Path) -> str:
 def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
     """Decorates a command's `main`: a `UserError`, a full disk or a missing extra becomes `error: …` on stderr.
 
-    Args:
-        main: Function that returns the exit status; None counts as 0.
-
-    Returns:
-        A function of the same arguments that returns the exit status.
+    The decorated function returns the exit status, 0 if `main` returns None.
     """
 
     @functools.wraps(main)

@@ -41,12 +41,7 @@ BOOLEAN = one_of(True, False)
 
 
 def check(section: Any, rules: Mapping[str, Rule], path: str) -> None:
-    """Applies rules to the fields of a section of a configuration.
-
-    Args:
-        section: Fields by name.
-        rules: Rules by field name; a dotted name is a field of a nested section.
-        path: Path of the section in the configuration, for error messages.
+    """Applies rules to the section `path` of a configuration; a dotted name is a field of a nested section.
 
     Raises:
         UserError: A field has an invalid value.

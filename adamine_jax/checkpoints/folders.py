@@ -67,12 +67,8 @@ def prepare_to_resume(folder: Path, best_by: str) -> Scores:
     where these are damaged. Renames damaged checkpoints, with a line on stderr for each, unless all of several are
     damaged: then the folder is left as it is. A single damaged checkpoint is renamed and training restarts.
 
-    Args:
-        folder: Folder of the checkpoints, created if necessary.
-        best_by: Score that decides which checkpoint is the best.
-
     Returns:
-        The scores of the remaining checkpoints. Only the last and the best one are fully verified.
+        The scores of the remaining checkpoints, of which only the last and the best are fully verified.
 
     Raises:
         UserError: There are several checkpoints and all of them are damaged.
@@ -101,9 +97,8 @@ def prepare_to_resume(folder: Path, best_by: str) -> Scores:
     for step, error in errors.items():
         _rename_damaged(folder / str(step))
         resume = f"resuming from step {latest(scores)}" if scores else "restarting from the beginning"
-        print(
-            f"{folder}/{step}/{error}; renamed the checkpoint to {step}{DAMAGED}, {resume}", file=sys.stderr, flush=True
-        )
+        line = f"{folder}/{step}/{error}; renamed the checkpoint to {step}{DAMAGED}, {resume}"
+        print(line, file=sys.stderr, flush=True)
     return scores
 
 

@@ -12,10 +12,7 @@ from adamine_jax.base.errors import UserError
 
 
 def run_on_first(function: Callable[[], Any]) -> Any:
-    """Calls a function in process 0 and returns its result in all processes, which must all make this call.
-
-    Args:
-        function: Function whose result JSON can represent.
+    """Calls a function in process 0 and returns its JSON-compatible result in all processes, which must all call this.
 
     Raises:
         UserError: The function failed; process 0 raises the original error instead.

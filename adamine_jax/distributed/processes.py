@@ -66,11 +66,7 @@ def start(
 
 
 def check_same(what: str, digest: bytes) -> None:
-    """Checks that an input is the same in all processes.
-
-    Args:
-        what: Name of the input, for the message.
-        digest: Digest of the input, of the same length in all processes.
+    """Checks that the digest of an input, named `what` in the message, is the same in all processes.
 
     Raises:
         UserError: The digest of a process differs from that of process 0.
@@ -81,9 +77,7 @@ def check_same(what: str, digest: bytes) -> None:
 
     digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
     if others := np.flatnonzero(np.any(digests != digests[0], axis=1)).tolist():
-        raise UserError(
-            f"process {others[0]} has a different {what} than process 0; start all processes with the same one"
-        )
+        raise UserError(f"process {others[0]} has a different {what} than process 0; start all with the same one")
 
 
 def _has_several_tasks() -> bool:

@@ -37,15 +37,8 @@ def write_breakdown(
 ) -> None:
     """Prints the scores of each group and writes `breakdown_<split>.json`.
 
-    The ranks are those of the largest protocol that was evaluated, pooled over its draws.
-
-    Args:
-        trained: Model that was evaluated.
-        directory: Workdir of the run.
-        split: Split that was evaluated.
-        evaluated: The evaluated split, with at least one protocol.
-        by: Groupings, a subset of `BY`.
-        damage: Counter of records that have become unreadable, which are left out.
+    The ranks are those of the largest evaluated protocol, pooled over its draws. Records that have become unreadable
+    are left out.
     """
     protocol = largest(evaluated.ranked)
     assert protocol is not None, "at least one protocol was evaluated"

@@ -39,13 +39,7 @@ class MetricsLog:
         self._events = EventFile(workdir, first_step=step + 1)
 
     def write(self, step: int, epoch: int, split: str, metrics: dict[str, float]) -> None:
-        """Writes a line and its events, and synchronizes them to disk.
-
-        Args:
-            step: Number of training steps done.
-            epoch: Index of the epoch, from 0.
-            split: 'train', 'val' or 'test'.
-            metrics: Metrics by name.
+        """Writes the metrics of `split` after `step` steps, and synchronizes them to disk; `epoch` counts from 0.
 
         Raises:
             OSError: The disk is full; a truncated line is ignored when the file is read.

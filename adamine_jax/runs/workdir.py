@@ -49,12 +49,6 @@ def locked(workdir: Path) -> Generator[None]:
 def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, train: RecordIndex) -> None:
     """Describes the run in a new workdir, or checks that an existing workdir is of the same run.
 
-    Args:
-        workdir: Workdir, locked.
-        config: Configuration of the run.
-        dataset: Data set of the run.
-        train: Record index of the train split.
-
     Raises:
         UserError: The workdir has another configuration, vocabulary or train split, or is not a workdir.
     """

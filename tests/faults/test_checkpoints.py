@@ -47,7 +47,7 @@ def checkpoints_of(directory):
 
 
 def resume(tiny_data, directory, undisturbed):
-    """Resumes a run and compares it with the undisturbed one; returns its stderr lines about the workdir, and stdout."""
+    """Resumes a run and compares it with the undisturbed one; returns its stderr lines on the workdir, and stdout."""
     finished = runs.run(tiny_data, directory, THREE)
     assert finished.returncode == 0, finished.stderr
     runs.assert_same_run(directory, undisturbed, tiny_data)
