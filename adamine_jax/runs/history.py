@@ -130,29 +130,18 @@ def in_order(runs: Sequence[Run]) -> tuple[list[Run], list[float | None], str]:
 
 def describe_method(config: dict[str, Any]) -> str:
     """Describes a run's loss: strategies with their weights, negatives, aggregation; '' if unknown."""
-    name = config.get("loss.name")
-    if name == "triplet":
-        strategies, weights = config.get("loss.strategies"), config.get("loss.weights")
-        if not isinstance(strategies, list) or not isinstance(weights, list) or len(strategies) != len(weights):
-            return ""  # not written by `adamine_jax.main`
-        terms = [
-            strategy if weight == 1 else f"{weight:g} {strategy}"
-            for strategy, weight in zip(strategies, weights, strict=True)
-        ]
-        words = [" + ".join(terms)]
-        if strategies != ["LIFT"]:
-            average = _AVERAGES.get(config.get("loss.aggregation", ""), "")
-            words += [word for word in (_negatives(config), average) if word]
-    elif isinstance(name, str):
-        words = [name]
-    else:
+    if not (name := config.get("loss.name")):
         return ""
+    words = [name]
+    if name == "triplet":
+        weighted = zip(config["loss.strategies"], config["loss.weights"], strict=True)
+        words = [" + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weighted)]
+        if config["loss.strategies"] != ["LIFT"]:
+            average = {"valid": "adaptive", "mean": "mean"}[config["loss.aggregation"]]
+            words += [word for word in (_negatives(config), average) if word]
     if config.get("loss.classifier_weight"):
         words.append(f"{config['loss.classifier_weight']:g} classifier")
     return ", ".join(words)
-
-
-_AVERAGES = {"valid": "adaptive", "mean": "mean"}
 
 
 def _negatives(config: dict[str, Any]) -> str:
