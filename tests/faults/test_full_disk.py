@@ -24,7 +24,7 @@ def undisturbed(tiny_data, tmp_path_factory):
     return directory
 
 
-REMEDY = "free some space and rerun the same command to re"
+REMEDY = "free some space and rerun the same command to "
 
 
 def error_line(finished, directory, remedy=REMEDY):
