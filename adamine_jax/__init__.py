@@ -7,6 +7,7 @@ gallery = adamine_jax.open_gallery("runs/a/gallery/test", model.digest)
 hits = gallery.search(model.embed_photos(["dinner.jpg"]), among="recipes", top=5)
 """
 
+import importlib
 import typing
 
 __version__ = "0.1.0"
@@ -17,15 +18,11 @@ if typing.TYPE_CHECKING:
 
 __all__ = ["load", "open_gallery"]
 
+_MODULES = {"load": "adamine_jax.queries.encoder", "open_gallery": "adamine_jax.gallery.store"}
+
 
 def __getattr__(name: str) -> typing.Any:
-    """`load` and `open_gallery`, imported when they are asked for: most commands need neither."""
-    if name == "load":
-        from adamine_jax.queries.encoder import load
-
-        return load
-    if name == "open_gallery":
-        from adamine_jax.gallery.store import open_gallery
-
-        return open_gallery
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Imports `load` and `open_gallery` on first use, since most commands need neither."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

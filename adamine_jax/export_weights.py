@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.files import written_whole
+from adamine_jax.base.files import atomic_write
 from adamine_jax.base.flags import given_path
 from adamine_jax.config import stored as configuration
 from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
@@ -41,7 +41,7 @@ def export_weights(trained: workdir.Trained, path: Path) -> int:
         "config": configuration.to_json(trained.config),
         "vocabulary_digest": trained.vocabulary_digest,
     }
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         # `save_file` would hide the operating system's error.
         temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -1,21 +1,20 @@
-"""Trains a model, validates each epoch, and tests the best checkpoint; run again, it goes on.
+"""Trains a model, validates it after each epoch and tests the best checkpoint; resumes an interrupted run.
 
 python -m adamine_jax.main --config configs/adamine.py --workdir runs/a [--config.section.field=value ...]
 
-  --config PRESET[:VARIANT]       a file of configs/, or its name; configs/adamine.py documents the fields. A variant
-                                  chooses other towers or another loss: image=NAME,recipe=NAME,loss=NAME
-  --config.section.field=value    sets a field
-  --workdir DIR                   folder of the run: metrics, checkpoints, scores and pictures
-  --profile                       also writes a trace of a few steps to DIR/profile
+  --config PRESET[:VARIANT]       configuration file, or the name of one in configs/; configs/adamine.py documents the
+                                  fields. A variant replaces towers or the loss: image=NAME,recipe=NAME,loss=NAME
+  --config.section.field=value    set a field
+  --workdir DIR                   folder of the run: metrics, checkpoints, scores and figures
+  --profile                       also write a trace of a few steps to DIR/profile
 
-Told to stop by SIGTERM, a run saves what it has and exits with status 75: the same command goes on from there.
-Several processes, each started with the same command (docs/pods.md):
+On SIGTERM a run saves a checkpoint and exits with status 75; rerun the same command to resume.
+To use several processes, start each with the same command (docs/pods.md) and
 
   --coordinator HOST:PORT --num_processes N --process_id I
-                                  or the environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID
-  --distributed                   the same found out from Slurm, Open MPI or a TPU pod
+                                  or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment
+  --distributed                   detect the other processes from Slurm, Open MPI or a TPU pod
 """
-# This file is short on purpose: the loop is in `train.py`.
 
 import signal
 import sys
@@ -29,18 +28,18 @@ from adamine_jax.config.overrides import config_file, parse_flags
 from adamine_jax.distributed import processes
 from adamine_jax.distributed.preemption import RUN_AGAIN
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="a file of configs/; its fields can be set one by one")
-WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run: metrics, checkpoints, scores and pictures")
-PROFILE = flags.DEFINE_bool("profile", False, "also write a trace of a few steps to the workdir's folder profile")
-COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where there are several processes")
-NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "how many processes there are")
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0")
-DISTRIBUTED = flags.DEFINE_bool("distributed", False, "find the other processes from Slurm, Open MPI or a TPU pod")
+CONFIG = config_flags.DEFINE_config_file("config", help_string="configuration file, or the name of one in configs/")
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run: metrics, checkpoints, scores and figures")
+PROFILE = flags.DEFINE_bool("profile", False, "also write a trace of a few steps to WORKDIR/profile")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0")
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "number of processes")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "index of this process, from 0")
+DISTRIBUTED = flags.DEFINE_bool("distributed", False, "detect the other processes from Slurm, Open MPI or a TPU pod")
 
 
 @one_line_errors
 def main() -> None:
-    """Reads the flags and trains."""
+    """Parses the flags and trains."""
     if {"--help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
         print(__doc__)
         return
@@ -55,10 +54,10 @@ def main() -> None:
             "try configs/adamine.py"
         )
     if len(arguments) > 1:
-        raise UserError(f"{arguments[1]}: not a flag; fields are set as --config.section.field=value")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(RUN_AGAIN))  # the loop has a better answer, see `preemption.py`
+        raise UserError(f"{arguments[1]}: not a flag; set fields with --config.section.field=value")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(RUN_AGAIN))  # until `StopRequest` handles it
     processes.start(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value, detect=DISTRIBUTED.value)
-    from adamine_jax.train import train  # after the flags, so that a mistake in them is told at once
+    from adamine_jax.train import train  # slow to import; errors in the flags are reported first
 
     train(config, workdir, profile=PROFILE.value)
 

@@ -1,10 +1,9 @@
-"""The training loop: batches in the order of the epoch plans, a validation after each epoch, the test at the end."""
+"""The training loop, with a validation after each epoch and a test at the end."""
 
 import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import ml_collections
@@ -14,24 +13,24 @@ from jax.sharding import Mesh
 from adamine_jax.base import extras, files, processes
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
-from adamine_jax.checkpoints.folders import full_disk_told
+from adamine_jax.checkpoints.folders import full_disk_errors
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.config.checks import check
 from adamine_jax.config.overrides import resolved
 from adamine_jax.distributed import mesh as devices
-from adamine_jax.distributed.agreement import agreed
+from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.distributed.preemption import Stopped, StopRequest
 from adamine_jax.distributed.processes import check_same
 from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.dataset import Dataset, open_dataset
-from adamine_jax.input.records import RecordIndex, load_index
-from adamine_jax.losses.base import Loss
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.records import load_index
 from adamine_jax.losses.registry import build
-from adamine_jax.models.adamine import AdaMine, build_model
+from adamine_jax.models.adamine import build_model
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import DIRECTIONS
-from adamine_jax.runs import embedding, workdir
+from adamine_jax.runs import workdir
+from adamine_jax.runs.embedding import Embedder
 from adamine_jax.runs.evaluation import evaluate_split
 from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
 from adamine_jax.training import preflight
@@ -47,53 +46,38 @@ from adamine_jax.training.validation import Validation
 def train(
     config: ml_collections.ConfigDict, directory: str | Path, mesh: Mesh | None = None, profile: bool = False
 ) -> dict[str, dict]:
-    """Trains, validates each epoch, and tests the best checkpoint; a run that was interrupted goes on.
+    """Trains, validates after each epoch and tests the best checkpoint; resumes an interrupted run.
 
     Args:
-        config: of the run; see `configs/adamine.py`.
-        directory: the workdir, which all processes see. What it holds afterwards is listed in the README.
-        mesh: to train on, with the one axis 'data'; all devices of all processes where it is not given.
-        profile: also writes a trace of a few steps to the workdir.
+        config: Configuration of the run; see `configs/adamine.py`.
+        directory: Workdir, on a file system that all processes share; the README lists its files.
+        mesh: Mesh with the single axis 'data'; by default all devices of all processes.
+        profile: Whether to write a trace of a few steps to the workdir.
 
     Returns:
-        The test's results, as `eval_test.json` holds them.
+        The results of the test, as in `eval_test.json`.
 
     Raises:
-        UserError: the configuration, the data set or the workdir cannot be used, or training went astray.
-        SystemExit: the run was told to stop (`preemption.RUN_AGAIN`), and has saved what it has.
-        DiskFull: there was no room for what the run writes; given again, it goes on.
+        UserError: The configuration, data set or workdir cannot be used, or the loss is no longer finite.
+        SystemExit: The run stopped on request after saving its state (`preemption.RUN_AGAIN`).
+        DiskFull: The disk is full; rerun the same command to resume.
     """
-    config = resolved(config)
-    check(config)
-    mesh = mesh or devices.make_mesh()
-    devices.check_batch_size(config.batch_size, mesh)
-    dataset = open_dataset(config.data.dir, config.data.name)
-    config = preflight.with_dims(config, dataset)
-    model, loss = build_model(config.model, table_rows=dataset.table_rows), build(config.loss)
-    damage = Damage(config.data.max_damaged)
-    splits = {split: load_index(dataset.shards(split), damage) for split in ("train", "val", "test")}
-    preflight.check_splits(config, loss, dataset, splits)
-    check_same("configuration or data set", preflight.digest(config, dataset, splits))
-
     directory = Path(directory)
-    with contextlib.ExitStack() as lock, full_disk_told(directory):
+    run = _Run(resolved(config), directory, mesh or devices.make_mesh(), profile)
+    with contextlib.ExitStack() as lock, full_disk_errors(directory):
 
         def claim() -> None:
             lock.enter_context(workdir.locked(directory))
-            workdir.claim(directory, config, dataset, splits["train"])
+            workdir.claim(directory, run.config, run.dataset, run.splits["train"])
 
-        agreed(claim)
-        _Run(config, directory, dataset, splits, model, loss, mesh, damage, profile).finish()
-        return run_test(directory, damage)
-
-
-_WORTH_SAYING = 0.05
-"""Share of an epoch spent waiting for input from which the epoch's line says so."""
+        run_on_first(claim)
+        run.finish()
+        return run_test(directory, run.damage)
 
 
 @dataclasses.dataclass
 class _Outputs:
-    """Where a run's results go, and who may stop it. Of several processes the first one alone has a log."""
+    """Outputs of a run and its stop request. Only process 0 has a log."""
 
     log: MetricsLog | None
     checkpoints: Checkpoints
@@ -102,41 +86,38 @@ class _Outputs:
     trace: Trace
 
 
-@dataclasses.dataclass
 class _Run:
     """One process's view of a training run."""
 
-    config: ml_collections.ConfigDict
-    directory: Path
-    dataset: Dataset
-    splits: dict[str, RecordIndex]
-    model: AdaMine
-    loss: Loss
-    mesh: Mesh
-    damage: Damage
-    profile: bool
-
-    def __post_init__(self):
-        self.feed = Feed(self.config, self.directory, self.splits, self.model, self.mesh, self.damage)
+    def __init__(self, config: ml_collections.ConfigDict, directory: Path, mesh: Mesh, profile: bool):
+        check(config)
+        devices.check_batch_size(config.batch_size, mesh)
+        self.dataset = open_dataset(config.data.dir, config.data.name)
+        self.config = config = preflight.with_dims(config, self.dataset)
+        self.directory, self.mesh, self.profile = directory, mesh, profile
+        self.model, self.loss = build_model(config.model, table_rows=self.dataset.table_rows), build(config.loss)
+        self.damage = Damage(config.data.max_damaged)
+        self.splits = {split: load_index(self.dataset.shards(split), self.damage) for split in ("train", "val", "test")}
+        preflight.check_splits(config, self.loss, self.dataset, self.splits)
+        check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
+        self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
-        rate = learning_rate(self.config, self.steps_per_epoch)
-        self.train_step = make_train_step(self.model, self.loss, self.config, self.mesh, rate)
-        embed_step = embedding.make_embed_step(self.model, self.mesh)
-        val = self.splits["val"]
-        measured = evaluators.build(self.config)
-        batches = self.feed.val_batches
-        self.validation = Validation(embed_step, val, self.config, self.mesh, self.damage, batches, measured)
+        rate = learning_rate(config, self.steps_per_epoch)
+        self.train_step = make_train_step(self.model, self.loss, config, mesh, rate)
+        embedder = Embedder(self.model, config, mesh, self.damage)
+        metrics = evaluators.build(config)
+        self.validation = Validation(embedder, self.splits["val"], self.feed.val_batches, metrics)
 
     def finish(self) -> None:
-        """Trains from the last checkpoint, or from the start, to the last epoch."""
+        """Trains to the last epoch, from the last checkpoint or from the start."""
         last_step = self.config.epochs * self.steps_per_epoch
         checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep, self.config.checkpoint.best_by)
         state = first_state(self.config, self.model, self.loss, self.dataset, self.mesh, checkpoints, self.directory)
         done = int(state.step)
         if last_step == 0 and checkpoints.latest_step() is None:
-            checkpoints.save(state)  # the untrained model, to be tested for comparison
-        epochs_done, steps_over = divmod(done, self.steps_per_epoch)
-        is_at_end = epochs_done > 0 and steps_over == 0 and len(self.splits["val"]) > 0
+            checkpoints.save(state)  # the untrained model, tested as a baseline
+        epochs_done, steps_into_epoch = divmod(done, self.steps_per_epoch)
+        is_at_end = epochs_done > 0 and steps_into_epoch == 0 and len(self.splits["val"]) > 0
         needs_validation = is_at_end and not checkpoints.is_validated(done)
         log = MetricsLog(self.directory, done, not needs_validation) if processes.is_first() else None
         stopped = None
@@ -149,7 +130,7 @@ class _Run:
             try:
                 if needs_validation:
                     self.feed.train_batches(epochs_done - 1, state)
-                    self.end_epoch(epochs_done - 1, state, outputs, "its training was finished before")
+                    self.end_epoch(epochs_done - 1, state, outputs, "trained before")
                 for epoch in range(epochs_done, self.config.epochs):
                     state = self.train_epoch(epoch, state, outputs)
             except Stopped as stop:
@@ -162,11 +143,11 @@ class _Run:
         if stopped:
             request.leave(stopped.step)
 
-    def train_epoch(self, epoch: int, state: TrainState, outputs: "_Outputs") -> TrainState:
-        """Trains on what is left of an epoch, then validates and saves."""
+    def train_epoch(self, epoch: int, state: TrainState, outputs: _Outputs) -> TrainState:
+        """Trains on the remaining batches of an epoch, then validates and saves."""
         config = self.config
-        first_step, before = int(state.step), epoch * self.steps_per_epoch
-        last_step = before + self.steps_per_epoch
+        first_step, epoch_start = int(state.step), epoch * self.steps_per_epoch
+        last_step = epoch_start + self.steps_per_epoch
         frozen = self.feed.is_frozen(epoch)
         clock, note = InputClock(self.feed.train_batches(epoch, state)), ""
         for step, batch in enumerate(clock, start=first_step + 1):
@@ -174,31 +155,31 @@ class _Run:
             state = self.train_step(state, batch, frozen=frozen)
             clock.pending = state.step
             is_last, note = step == last_step, ""
-            if (step - before) % config.train.log_every_steps == 0 or is_last:
+            if (step - epoch_start) % config.train.log_every_steps == 0 or is_last:
                 state, means = self.log_train(epoch, state, outputs.log, clock.seconds() if is_last else {})
                 note = f"epoch {epoch + 1}, loss {means['loss']:.4f}"
                 if "bad_pairs" in means:
                     note += f", bad pairs {means['bad_pairs']:.2f}"
             outputs.progress.update(note=note)
-            # The epoch's last state is saved with its validation: a run must not go on from there without one.
+            # The epoch's last state is saved with its validation, so that a resumed run does not miss it.
             is_due = config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0
-            is_asked = not is_last and outputs.request.made()
-            if (is_due and not is_last) or is_asked:
+            stop_requested = not is_last and outputs.request.made()
+            if (is_due and not is_last) or stop_requested:
                 outputs.checkpoints.save(state)
-            if is_asked:
+            if stop_requested:
                 raise Stopped(step)
         pairs, seconds = (last_step - first_step) * config.batch_size, clock.seconds()
         note = f"{note.partition(', ')[2]}, {pairs / seconds['epoch_seconds']:.0f} pairs/s"
-        if seconds["input_wait_seconds"] >= _WORTH_SAYING * seconds["epoch_seconds"]:
-            note += f", {seconds['input_wait_seconds'] / seconds['epoch_seconds']:.0%} of the time waiting for input"
+        if (waited := seconds["input_wait_seconds"] / seconds["epoch_seconds"]) >= 0.05:
+            note += f", {waited:.0%} of the time spent waiting for input"
         self.end_epoch(epoch, state, outputs, note)
         return state
 
-    def end_epoch(self, epoch: int, state: TrainState, outputs: "_Outputs", note: str) -> None:
+    def end_epoch(self, epoch: int, state: TrainState, outputs: _Outputs, note: str) -> None:
         """Validates and saves.
 
         Raises:
-            Stopped: during the validation; the state is saved, and will be validated when the run goes on.
+            Stopped: A stop was requested during the validation. The state is saved; the resumed run validates it.
         """
         try:
             scores = self.validation.scores(state, f"validating epoch {epoch + 1}", outputs.request)
@@ -207,14 +188,22 @@ class _Run:
             raise
         if scores and outputs.log:
             outputs.log.write(int(state.step), epoch, "val", scores)
-        outputs.progress.print(_epoch_line(epoch, self.config.epochs, note, scores))
+        line = f"epoch {epoch + 1}/{self.config.epochs}: {note}, peak memory {max(peak_memory().values()):.1f} GiB"
+        if "r1" in scores:
+            r10, medr = (np.mean([scores[f"{name}_{way}"] for way in DIRECTIONS]) for name in ("r10", "medr"))
+            line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
+        outputs.progress.print(line)
         best_by = self.config.checkpoint.best_by
         outputs.checkpoints.save(state, {best_by: scores[best_by]} if scores else None)
 
     def log_train(
         self, epoch: int, state: TrainState, log: MetricsLog | None, seconds: dict[str, float]
     ) -> tuple[TrainState, dict[str, float]]:
-        """Writes the means since the last line and begins new sums; stops a run in which no step works any more."""
+        """Logs the mean metrics since the last call and resets their sums.
+
+        Raises:
+            UserError: The loss was not finite in the last `config.train.nonfinite_streak` steps.
+        """
         sums = {name: float(total) for name, total in jax.device_get(state.sums).items()}
         steps, step, streak = max(sums.pop("steps"), 1), int(state.step), int(state.streak)
         means = {name: total / steps for name, total in sums.items()}
@@ -224,64 +213,47 @@ class _Run:
         if streak >= self.config.train.nonfinite_streak:
             path = self.directory / "nonfinite_batches.jsonl"
             if processes.is_first():
-                files.write_text(path, "".join(self.batch_line(number) for number in range(step - streak, step)))
+                ids = self.splits["train"].ids
+                lines = []
+                for done in range(step - streak, step):
+                    numbers = self.feed.plan(done // self.steps_per_epoch)[done % self.steps_per_epoch]
+                    lines.append(json.dumps({"step": done + 1, "ids": [name.decode() for name in ids[numbers]]}) + "\n")
+                files.write_text(path, "".join(lines))
             raise UserError(
-                f"the loss or its gradient was not finite in the last {streak} steps, up to step {step}; try a lower "
-                f"config.optim.lr, or config.model.dtype='float32'. The recipes of these batches are listed in {path}"
+                f"the loss or its gradient was not finite in the last {streak} steps, up to step {step} (their recipes "
+                f"are listed in {path}); try a lower config.optim.lr or config.model.dtype='float32'"
             )
         return dataclasses.replace(state, sums=zero_sums(self.model, self.loss, state.params, self.mesh)), means
 
-    def batch_line(self, step: int) -> str:
-        """Which recipes the batch after `step` steps has, as a line of JSON."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        ids = self.splits["train"].ids[self.feed.plan(epoch)[place]]
-        return json.dumps({"step": step + 1, "ids": [identifier.decode() for identifier in ids]}) + "\n"
-
-
-def _epoch_line(epoch: int, epochs: int, note: str, scores: dict[str, float]) -> str:
-    line = f"epoch {epoch + 1}/{epochs}: {note}, peak memory {max(peak_memory().values()):.1f} GiB"
-    if "r1" in scores:
-        r10 = np.mean([scores[f"r10_{direction}"] for direction in DIRECTIONS])
-        medr = np.mean([scores[f"medr_{direction}"] for direction in DIRECTIONS])
-        line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
-    return line
-
 
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
-    """Tests the best checkpoint of a workdir and draws its curves and its top-5 pictures.
-
-    Args:
-        directory: the workdir.
-        damage: takes the damaged records.
+    """Tests the best checkpoint of a workdir, writes the gallery of the test split and draws figures.
 
     Returns:
-        What `eval_test.json` holds; empty where there is no test split.
+        The results, as in `eval_test.json`; empty if there is no test split.
     """
-    figures = _figures(directory) if processes.is_first() else None
+    figures = None
+    if processes.is_first():
+        try:
+            from adamine_jax.plots import run_figures as figures
+        except ImportError as error:
+            if not (reason := extras.missing(error)):
+                raise
+            print(
+                f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {directory}", flush=True
+            )
     if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)
     if not trained.open_dataset().shards("test"):
-        print(f"{trained.config.data.dir}: has no test split; trained and validated only")
+        print(f"{trained.config.data.dir}: no test split; the test is skipped")
         return {}
-    found = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
+    evaluated = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
     if processes.is_first():
-        embedded = found.numbers, found.image, found.recipe
-        write_split(trained, found.index, "test", *embedded, directory / "gallery" / "test", damage)
-        for picture in figures.draw_top5(directory, queries=4, seed=0) if figures else ():
-            print(picture)
+        embedded = evaluated.numbers, evaluated.image, evaluated.recipe
+        write_split(trained, evaluated.index, "test", *embedded, directory / "gallery" / "test", damage)
+        for path in figures.draw_top5(directory, queries=4, seed=0) if figures else ():
+            print(path)
     if damage.count:
         print(damage.summary())
-    return found.results
-
-
-def _figures(directory: Path) -> ModuleType | None:
-    """What draws a run's figures; None, with a line, where the extra is not installed."""
-    try:
-        from adamine_jax.plots import run_figures
-    except ImportError as error:
-        if not (lacks := extras.missing(error)):
-            raise
-        print(f"no figures: {lacks}, then python -m adamine_jax.figures --workdir {directory}", flush=True)
-        return None
-    return run_figures
+    return evaluated.results

@@ -1,4 +1,4 @@
-"""Ways to damage the shards of a data set, for the tests of what survives them."""
+"""Functions that damage the shards of a data set."""
 
 import os
 import struct
@@ -11,7 +11,7 @@ from adamine_jax.input.shards import HEADER_BYTES, masked_crc
 
 
 def flip_bit(path: Path, position: int) -> None:
-    """Changes a bit of a file, and its time."""
+    """Flips a bit of a file and changes its modification time."""
     with open(path, "r+b") as file:
         file.seek(position)
         byte = file.read(1)[0]
@@ -21,7 +21,7 @@ def flip_bit(path: Path, position: int) -> None:
 
 
 def touch(path: Path) -> None:
-    """Gives a file another time, as copying does; two writes may fall into one tick of the clock."""
+    """Changes the modification time of a file; two writes may have the same time stamp."""
     time = path.stat().st_mtime_ns + 1_000_000_000
     os.utime(path, ns=(time, time))
 
@@ -37,7 +37,7 @@ def damage_header(index: RecordIndex, number: int) -> None:
 
 
 def damage_photo(index: RecordIndex, number: int, photo: int = 0) -> None:
-    """Overwrites a photo of a record, whose checksum is right afterwards."""
+    """Overwrites a photo of a record and corrects the checksum."""
     path, offset, length = index.shards[index.shard[number]], int(index.offset[number]), int(index.length[number])
     payload = path.read_bytes()[offset : offset + length]
     jpeg = tf.train.Example.FromString(payload).features.feature["images"].bytes_list.value[photo]
@@ -50,12 +50,12 @@ def damage_meaning(index: RecordIndex, number: int) -> None:
 
 
 def cut_off(index: RecordIndex, number: int) -> None:
-    """Ends a shard in the middle of a record."""
+    """Truncates a shard in the middle of a record."""
     os.truncate(index.shards[index.shard[number]], int(index.offset[number] + index.length[number] // 2))
 
 
 def _replace(index: RecordIndex, number: int, payload: bytes) -> None:
-    """Writes another payload of the same length, with its checksum."""
+    """Replaces a payload by one of the same length, with its checksum."""
     path, offset = index.shards[index.shard[number]], int(index.offset[number])
     content = bytearray(path.read_bytes())
     content[offset : offset + len(payload) + 4] = payload + struct.pack("<I", masked_crc(payload))

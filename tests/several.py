@@ -1,4 +1,4 @@
-"""Runs over several processes on this machine: each with the same command, and devices of its own."""
+"""Runs with several processes on this machine, each with the same command and its own virtual devices."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def write_config(path: Path, data_dir: Path, **fields) -> Path:
-    """A configuration file for `--config`: the tiny net of `tiny.small_config`."""
+    """Writes a configuration file for `--config` with the tiny net of `tiny.small_config`."""
     path.write_text(
         "from tests import tiny\n\n\ndef get_config():\n"
         f"    return tiny.small_config({str(data_dir)!r}, **{fields!r})\n"
@@ -21,7 +21,7 @@ def write_config(path: Path, data_dir: Path, **fields) -> Path:
 
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
-    """Of a process with so many virtual devices and the tests' compilation cache."""
+    """Returns the environment of a process with virtual devices and the tests' compilation cache."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": xla.flags(devices),
@@ -32,12 +32,12 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
 
 
 def start(commands: list[list[str]], devices: int = 1, **more: str) -> list[subprocess.Popen]:
-    """Starts a process for each command of `python`; their output can be read from stdout and stderr.
+    """Starts a Python process for each command, with pipes for stdout and stderr.
 
     Args:
-        commands: what each of them is given after `python`, without the flags by which they find each other.
-        devices: of each.
-        more: variables of their environment.
+        commands: Arguments of `python`, without the flags that connect the processes.
+        devices: Number of devices of each process.
+        more: Additional environment variables.
     """
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -59,12 +59,12 @@ def start(commands: list[list[str]], devices: int = 1, **more: str) -> list[subp
 
 
 def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-    """Waits for all of them: (exit status, stdout, stderr) of each."""
+    """Waits for all processes and returns (exit status, stdout, stderr) of each."""
     texts = [process.communicate() for process in started]
     return [(process.returncode, *text) for process, text in zip(started, texts, strict=True)]
 
 
 def main_command(config: Path, directory: Path, *flags: str, kill: tuple[str, int, str] | None = None) -> list[str]:
-    """The command that trains; `kill` is where it kills itself, see `tests/faults/kill_at.py`."""
+    """Returns the training command, which kills itself at `kill`; see `tests/faults/kill_at.py`."""
     wrapper = ["tests.faults.kill_at", *map(str, kill)] if kill else []
     return ["-m", *wrapper, "adamine_jax.main", f"--config={config}", f"--workdir={directory}", *flags]

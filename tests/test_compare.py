@@ -122,7 +122,7 @@ def test_untested_runs_are_ranked_by_validation(tmp_path, monkeypatch, capsys):
     assert main(["worse", "none", "better"]) == 0
     text = capsys.readouterr().out
     assert places(text) == {"better": "1", "worse": "2", "none": "-"}
-    assert "ranked by the best validation R@1, no run having been tested" in text
+    assert "ranked by the best validation R@1, as no run has been tested" in text
     assert main(["none"]) == 0
     assert "ranked by" not in capsys.readouterr().out
 
@@ -165,11 +165,11 @@ def test_a_running_run_has_trained_some_of_its_epochs(runs, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("metrics.jsonl", None, "metrics.jsonl: absent or empty"),
-        ("eval_test.json", None, "eval_test.json: absent"),
-        ("config.json", None, "config.json: absent"),
+        ("metrics.jsonl", None, "metrics.jsonl: missing or empty"),
+        ("eval_test.json", None, "eval_test.json: missing"),
+        ("config.json", None, "config.json: missing"),
         ("metrics.jsonl", "{}\n", "metrics.jsonl, line 1"),
-        ("metrics.jsonl", '{"step": 1, "split": "val", "r1": 2}\n', "metrics.jsonl, line 1: has no step or no epoch"),
+        ("metrics.jsonl", '{"step": 1, "split": "val", "r1": 2}\n', "metrics.jsonl, line 1: step or epoch is missing"),
         ("eval_test.json", "{", "eval_test.json: cannot be read"),
         ("eval_test.json", "[]", "eval_test.json: cannot be read (not a JSON object)"),
         ("config.json", "", "config.json: cannot be read"),
@@ -226,4 +226,4 @@ def test_no_such_folder(runs, capsys):
     assert capsys.readouterr().err.startswith("error: nowhere: no such folder")
     (runs / "empty").mkdir()
     assert main(["a", "empty"]) == 2
-    assert capsys.readouterr().err.startswith("error: empty: is no run of")
+    assert capsys.readouterr().err.startswith("error: empty: not a workdir of")

@@ -29,21 +29,21 @@ def test_presets_are_accepted(preset):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("batch_size", 0, r"config.batch_size = 0: takes a whole number from 2"),
-        ("epochs", -1, r"config.epochs = -1: takes"),
+        ("batch_size", 0, r"config.batch_size = 0: must be an integer ≥ 2"),
+        ("epochs", -1, r"config.epochs = -1: must be"),
         ("data.image_size", 300, r"config.data.image_size = 300: takes at most config.data.resize = 256"),
-        ("loss.margin", float("nan"), r"config.loss.margin = nan: takes a number from 0"),
+        ("loss.margin", float("nan"), r"config.loss.margin = nan: must be a number ≥ 0"),
         (
             "loss.strategies",
             ("IRR", "XYZ"),
-            r"config.loss.strategies = .*: takes a tuple of distinct strategies from IRR",
+            r"config.loss.strategies = .*: must be a tuple of distinct strategies from IRR",
         ),
-        ("loss.strategies", ("IRR", "IRR"), r"different ones"),
+        ("loss.strategies", ("IRR", "IRR"), r"distinct strategies"),
         ("loss.weights", (1.0,), r"config.loss.weights has 1 numbers for 4 strategies"),
-        ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: takes None \(all\) or a whole number from 1"),
-        ("loss.num_negatives", True, r"config.loss.num_negatives = True: takes None"),
-        ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); takes triplet, pairwise"),
-        ("model.image.name", "vitt", r"image tower 'vitt': unknown; takes resnet, features, or package.module:Name"),
+        ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: must be None \(all\) or a whole number from 1"),
+        ("loss.num_negatives", True, r"config.loss.num_negatives = True: must be None"),
+        ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); choose triplet, pairwise"),
+        ("model.image.name", "vitt", r"image tower 'vitt': unknown; choose resnet, features, or package.module:Name"),
         (
             "checkpoint.best_by",
             "r7",
@@ -51,19 +51,19 @@ def test_presets_are_accepted(preset):
         ),
         ("evals", ("recall",), r"evaluator 'recall': unknown"),
         ("loss.sampling", "random", r"config.loss.sampling = 'random': set config.loss.num_negatives"),
-        ("loss.sampling", "easy", r"config.loss.sampling = 'easy': takes one of hardest, semi_hard, random"),
-        ("loss.semantic_positives", "none", r"takes one of first, all"),
-        ("loss.semantic_negatives", "first", r"takes one of smallest, all"),
-        ("loss.classifier_weight", 0.7, r"config.loss.classifier_weight = 0.7: takes a number from 0 to 0.5"),
+        ("loss.sampling", "easy", r"config.loss.sampling = 'easy': must be one of hardest, semi_hard, random"),
+        ("loss.semantic_positives", "none", r"must be one of first, all"),
+        ("loss.semantic_negatives", "first", r"must be one of smallest, all"),
+        ("loss.classifier_weight", 0.7, r"config.loss.classifier_weight = 0.7: must be a number from 0 to 0.5"),
         ("loss.weights", (0.0, 0.0, 0.0, 0.0), r"config.loss.weights are all 0"),
         ("loss.margin", 2.5, r"config.loss.margin = 2.5: must be at most 2"),
-        ("loss.block", -1, r"config.loss.block = -1: takes a whole number from 0"),
+        ("loss.block", -1, r"config.loss.block = -1: must be an integer ≥ 0"),
         ("data.mismatch", 1, r"config.data.mismatch = 1: leaves no matched pair"),
-        ("data.mismatch", 80.0, r"config.data.mismatch = 80.0: takes a number from 0 to 1"),
-        ("loss.aggregation", "sum", r"config.loss.aggregation = 'sum': takes one of mean, valid"),
-        ("optim.lr", 0.0, r"config.optim.lr = 0.0: takes a number above 0"),
+        ("data.mismatch", 80.0, r"config.data.mismatch = 80.0: must be a number from 0 to 1"),
+        ("loss.aggregation", "sum", r"config.loss.aggregation = 'sum': must be one of mean, valid"),
+        ("optim.lr", 0.0, r"config.optim.lr = 0.0: must be a number > 0"),
         ("optim.clip_norm", float("inf"), r"config.optim.clip_norm = inf"),
-        ("eval.protocols", ("2k",), r"config.eval.protocols = \('2k',\): takes"),
+        ("eval.protocols", ("2k",), r"config.eval.protocols = \('2k',\): must be"),
         ("model.recipe.instructions", "vectors", r"set config.data.sentence_vectors"),
         ("model.image.weights", "no.safetensors", r"config.model.image.weights = no.safetensors: no such file"),
     ],
@@ -115,7 +115,7 @@ def test_a_variant_replaces_whole_sections():
     config.data.image_features, config.data.mismatch = "clip.npy", 0.5
     checks.check(config)
     config.loss.terms.triplet.margin = -1.0
-    with pytest.raises(UserError, match=r"config.loss.terms.triplet.margin = -1.0: takes a number from 0"):
+    with pytest.raises(UserError, match=r"config.loss.terms.triplet.margin = -1.0: must be a number ≥ 0"):
         checks.check(config)
 
 
@@ -157,7 +157,7 @@ def test_only_fields_that_may_not_change_are_listed():
             ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
             "use --config quickstart:vse,loss=NAME",
         ),
-        (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; takes resnet, features"),
+        (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; choose resnet, features"),
         (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME, separated by commas"),
         (["--config=adamine:image=features", "--workdir=w", "--config.model.image.depth=5"], "no such field"),
     ],

@@ -192,9 +192,9 @@ def test_losses_combine_as_a_weighted_list(lab, tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vitt", "image tower 'vitt': unknown; takes resnet, features, or package.module:Name"),
+        ("vitt", "image tower 'vitt': unknown; choose resnet, features, or package.module:Name"),
         ("no_such_package.a:B", "image tower no_such_package.a:B: No module named 'no_such_package'"),
-        ("kitchen_lab.patches:Patch", "the module kitchen_lab.patches has no Patch"),
+        ("kitchen_lab.patches:Patch", "the module kitchen_lab.patches has no attribute Patch"),
     ],
 )
 def test_an_unknown_name_is_one_line(lab, name, message):
@@ -203,5 +203,5 @@ def test_an_unknown_name_is_one_line(lab, name, message):
 
 
 def test_a_field_of_a_tower_outside_is_checked(lab, tiny_data):
-    with pytest.raises(UserError, match=r"config.model.image.width = 0: takes a whole number from 1"):
+    with pytest.raises(UserError, match=r"config.model.image.width = 0: must be an integer ≥ 1"):
         check(lab_config(tiny_data, model__image__width=0))

@@ -1,7 +1,7 @@
 """Whole runs on damaged records: they equal runs in which these records are masked.
 
-Most of them read features in place of photos, because a ResNet takes long to compile; photos that cannot be decoded are
-in the slow ones, and in the tests of the input.
+Most of them read features instead of photos, because a ResNet takes long to compile; photos that cannot be decoded are
+covered by the slow tests and the tests of the input.
 """
 
 import json
@@ -49,7 +49,7 @@ def damage_photos(data):
 
 @pytest.fixture
 def data(tiny_data, tmp_path):
-    """A copy that may be damaged, with its index."""
+    """A copy of the data set to damage, with its index."""
     shutil.copytree(tiny_data, tmp_path / "data")
     for split in ("train", "val", "test"):
         index_of(tmp_path / "data", split)
@@ -58,7 +58,7 @@ def data(tiny_data, tmp_path):
 
 @pytest.fixture(scope="module")
 def without_photos(tiny_data, tmp_path_factory):
-    """Fields of a configuration that reads features of all photos."""
+    """Fields of a configuration that reads image features."""
     path = tmp_path_factory.mktemp("features") / "photos.npy"
     ids = [photo.decode() for split in ("train", "val", "test") for photo in index_of(tiny_data, split).photo_ids]
     np.save(path, np.random.default_rng(0).standard_normal((len(ids), 20)).astype(np.float16))
@@ -95,7 +95,7 @@ def run(data, directory, **fields):
 
 
 def assert_same(one, other, data):
-    """The last checkpoints, to the bit."""
+    """Asserts bit-identical last checkpoints."""
     variables = [jax.device_get(workdir.load(path, "last", {"dir": str(data)}).variables) for path in (one, other)]
     jax.tree.map(np.testing.assert_array_equal, *variables)
 
@@ -105,7 +105,7 @@ def lines_of(directory, split):
 
 
 def scores(directory):
-    """All lines of the metrics, without what depends on the machine or counts the damage."""
+    """Returns all lines of metrics without machine-dependent fields and counts of damaged records."""
     lines = read_metrics(directory / "metrics.jsonl")
     return [runs.without_measurements(line) | {"damaged_records": None} for line in lines]
 
@@ -157,19 +157,19 @@ def test_a_photo_that_cannot_be_read_has_no_features_of_the_frozen_resnet(data, 
     assert damage.count == 4
 
 
-def test_a_training_goes_on_when_records_were_damaged_since(data, tmp_path, without_photos):
+def test_a_run_resumes_after_records_were_damaged(data, tmp_path, without_photos):
     run(data, tmp_path / "run", epochs=1, **without_photos)
     damage_payloads(data)
     run(data, tmp_path / "run", epochs=2, **without_photos)
     assert [line["damaged_records"] for line in lines_of(tmp_path / "run", "train")] == [0] * 3 + [3] * 3
-    # Without the index of before, a damaged record has no number and the plans are others.
+    # Without the earlier index, a damaged record has no number and the plans differ.
     for cache in data.rglob(".*.index.npz"):
         cache.unlink()
-    with pytest.raises(UserError, match=r"its train split has 45 recipes, .* was trained on 48 others"):
+    with pytest.raises(UserError, match=r"its train split of 45 recipes differs from that of .*, which has 48"):
         run(data, tmp_path / "run", epochs=3, **without_photos)
 
 
-def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(data, tmp_path, without_photos, capsys):
+def test_evaluation_and_galleries_skip_damaged_records_and_stay_aligned(data, tmp_path, without_photos, capsys):
     damaging.damage_payload(index_of(data, "val"), 2)
     run(data, tmp_path / "run", epochs=1, **without_photos)
     (line,) = lines_of(tmp_path / "run", "val")
@@ -207,7 +207,7 @@ def test_evaluation_and_galleries_leave_damaged_records_out_and_stay_aligned(dat
     assert figures.main(command) == 0
 
 
-def test_a_gallery_leaves_out_what_became_unreadable_after_it_was_embedded(data, tmp_path):
+def test_a_gallery_skips_records_that_became_unreadable_after_embedding(data, tmp_path):
     index = index_of(data, "test")
     order = index.sorted_by_id()
     damaging.damage_payload(index, order[5])
@@ -222,7 +222,7 @@ def test_a_gallery_leaves_out_what_became_unreadable_after_it_was_embedded(data,
     assert ids == [index.ids[number].decode() for number in np.delete(order, 5)]
 
 
-def test_a_split_of_which_nothing_can_be_read_is_one_line(data, tmp_path, without_photos):
+def test_a_split_without_readable_records_is_one_line(data, tmp_path, without_photos):
     index = index_of(data, "val")
     for number in range(len(index)):
         damaging.damage_payload(index, number)
@@ -231,11 +231,11 @@ def test_a_split_of_which_nothing_can_be_read_is_one_line(data, tmp_path, withou
 
 
 @pytest.mark.parametrize(("limit", "message"), [(0, "record with a wrong checksum"), (2, "2 other damaged records")])
-def test_one_too_many_stops_the_training_in_one_line(data, tmp_path, without_photos, limit, message):
+def test_too_many_damaged_records_stop_the_training_in_one_line(data, tmp_path, without_photos, limit, message):
     damage_payloads(data)
     with pytest.raises(UserError, match=message) as error:
         run(data, tmp_path / "run", data__max_damaged=limit, **without_photos)
     assert "\n" not in str(error.value)
-    # With no need for another workdir.
+    # The same workdir can be used afterwards.
     run(data, tmp_path / "run", data__max_damaged=3, epochs=1, **without_photos)
     assert len(lines_of(tmp_path / "run", "train")) == 3

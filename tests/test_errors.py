@@ -1,4 +1,4 @@
-"""Mistakes end in one line and Ctrl-C in a clean death."""
+"""User errors are reported in one line, and Ctrl-C ends the program by its signal."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ print("went on")
 """
 
 
-def test_a_mistake_is_one_line_and_status_two(capsys):
+def test_a_user_error_is_one_line_and_status_two(capsys):
     @one_line_errors
     def main():
         raise UserError("no such\n  file")
@@ -35,7 +35,7 @@ def test_a_mistake_is_one_line_and_status_two(capsys):
     assert capsys.readouterr().err == "error: no such file\n"
 
 
-def test_an_interrupt_ends_the_program_as_the_signal_does_once_all_is_closed():
+def test_an_interrupt_ends_the_program_by_its_signal_after_cleaning_up():
     finished = subprocess.run(
         [sys.executable, "-c", INTERRUPTED], cwd=Path(__file__).parents[1], capture_output=True, text=True
     )
@@ -44,7 +44,7 @@ def test_an_interrupt_ends_the_program_as_the_signal_does_once_all_is_closed():
     assert finished.stderr == "interrupted\n"
 
 
-def test_a_full_disk_is_one_line_that_says_how_much_room_there_is_and_status_one(tmp_path, capsys):
+def test_a_full_disk_is_one_line_with_the_free_space_and_status_one(tmp_path, capsys):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "not" / "there"))
 
     @one_line_errors
@@ -59,13 +59,13 @@ def test_a_full_disk_is_one_line_that_says_how_much_room_there_is_and_status_one
     assert before == f"error: {tmp_path}/not/there: no space left on device"
     free, _, rest = rest.partition(" ")
     assert float(free.replace(",", "")) > 0
-    assert rest == "MiB are free); make room and run this again"
+    assert rest == "MiB are free); free some space and rerun the command"
     assert second.startswith(f"error: {tmp_path}: disk quota exceeded (")
     assert second.endswith("; make it larger")
-    assert third == "error: file too large; make room and run this again"
+    assert third == "error: file too large; free some space and rerun the command"
 
 
-def test_other_errors_of_the_system_are_not_hidden():
+def test_other_system_errors_are_not_hidden():
     @one_line_errors
     def main():
         open("/no/such/folder/file")  # noqa: SIM115

@@ -1,4 +1,4 @@
-"""Without an extra, what needs it says so in one line; training and evaluation need none."""
+"""A missing extra is reported in one line; training and evaluation need none."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ class Others:
 sys.meta_path[sys.meta_path.index(PathFinder)] = Others()
 if sys.argv[0] == "adamine_jax.search":
     from adamine_jax.gallery import index
-    index.SMALLEST = 1  # of those that an index is built for
+    index.SMALLEST = 1  # smallest gallery that an index is built for
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
@@ -53,8 +53,8 @@ def test_a_missing_extra_is_one_line(package, arguments, tmp_path):
     (tmp_path / "a.pth").touch()
     done = without(package, *(argument.format(tmp_path) for argument in arguments))
     assert done.returncode == 2, done.stderr
-    wanted = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
-    assert wanted in done.stderr
+    expected = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
+    assert expected in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -66,7 +66,7 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
     packages = ",".join(EXTRAS)
     trained = without(packages, "adamine_jax.main", "--config", config, "--workdir", tmp_path / "run")
     assert trained.returncode == 0, trained.stderr
-    assert "no figures: this needs matplotlib, which is not installed" in trained.stdout
+    assert "figures skipped: this needs matplotlib, which is not installed" in trained.stdout
     evaluated = without(packages, "adamine_jax.evaluate", "--workdir", tmp_path / "run", "--split", "val")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "full: 12 pairs" in evaluated.stdout
@@ -88,13 +88,13 @@ def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
         ("matplotlib", ["check", "--out", "{}/out"]),
     ],
 )
-def test_the_converter_says_what_it_lacks_before_it_reads(package, arguments, tmp_path):
+def test_the_converter_reports_a_missing_extra_before_it_reads(package, arguments, tmp_path):
     kitchen = ["--out", tmp_path / "kitchen", "--recipes", "3", "--seed", "1"]
     cooked = without("tensorflow,gensim,msgspec,sklearn,torch,matplotlib", "data_builders.kitchen", *kitchen)
     assert cooked.returncode == 0, cooked.stderr
     arguments = [argument.format(tmp_path) for argument in arguments]
     done = without(package, "data_builders.recipe1m", *arguments, "--source", tmp_path / "kitchen")
     assert done.returncode == 2
-    wanted = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
-    assert done.stderr == f"error: this {wanted}\n"
+    expected = f"needs {package}, which is not installed: pip install 'adamine-jax[{EXTRAS[package]}]'"
+    assert done.stderr == f"error: this {expected}\n"
     assert not (tmp_path / "out").exists()

@@ -237,7 +237,7 @@ def test_without_a_model_the_other_figures_are_drawn(workdir, capsys):
     (workdir / "dataset.json").write_text('{"words": ["leek"], "vocabulary_digest": "", "class_names": ["background"]}')
     assert main(["--workdir", str(workdir), "--only", "ranks,panels,removal"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"not drawn: panels, removal: {workdir}: holds no checkpoint yet; train it with `python -m")
+    assert line.startswith(f"not drawn: panels, removal: {workdir}: no checkpoint yet; train with `python -m")
     assert names(workdir) == files("ranks")
 
 

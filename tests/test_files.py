@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; mistakes are one line."""
+"""Files are written atomically; durations are formatted."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.files import save_array, write_text, written_whole
+from adamine_jax.base.files import atomic_write, save_array, write_text
 from adamine_jax.base.progress import format_seconds
 
 
@@ -16,8 +16,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     write_text(path, "old")
 
     def fail():
-        with written_whole(path) as aside:
-            aside.write_text("half")
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -42,9 +42,9 @@ def test_an_array_is_written_as_numpy_does(tmp_path, array):
 
 
 @pytest.mark.parametrize("numbers", [100, 1_000_000])
-def test_an_array_that_is_not_written_whole_is_an_error(tmp_path, numbers):
+def test_a_truncated_array_is_an_error(tmp_path, numbers):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # as if the disk were full behind these bytes
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # as if the disk were full after 500 bytes
     try:
         with pytest.raises(OSError, match="File too large"):
             save_array(tmp_path / "array.npy", np.zeros(numbers))
@@ -64,5 +64,5 @@ def test_a_user_error_is_one_line_and_status_two(capsys):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(41.2, "41s"), (185, "3m05s"), (8220, "2h17m")])
-def test_seconds_read_as_a_person_reads_them(seconds, text):
+def test_durations_are_formatted(seconds, text):
     assert format_seconds(seconds) == text

@@ -1,4 +1,4 @@
-"""Paths on the command line: one that is empty is refused, where it would be the folder that the command runs in."""
+"""Empty paths on the command line, which would mean the current folder, are refused."""
 
 import pytest
 

@@ -62,8 +62,8 @@ def test_groups_contain_the_ranks_of_their_recipes(workdir, tiny_data, capsys, m
                 assert row[direction]["r5"] == pytest.approx(100 * sum(rank <= 5 for rank in found) / len(found))
             assert f"  {row['group']} " in printed
     assert {row["group"] for row in content["by"]["class"]} >= {"background", "class 1"}
-    assert "each rank is among all 20 candidates of its draw, not within the group" in printed
-    assert "n: queries of the group in each direction in all 3 draws together" in printed
+    assert "ranks are among all 20 candidates of the draw, not only those of the group" in printed
+    assert "n: number of queries of the group in each direction, pooled over 3 draws" in printed
 
 
 def test_only_the_requested_groups_are_written(workdir, capsys):
@@ -72,7 +72,9 @@ def test_only_the_requested_groups_are_written(workdir, capsys):
     assert list(json.loads((workdir / "breakdown_test.json").read_text())["by"]) == ["sentences"]
     printed = capsys.readouterr().out
     assert "\n  1–5 " in printed
-    assert "test split by sentences: ranks under full; recall in %, MedR from 1\neach rank is among all 12" in printed
+    assert (
+        "test split by sentences: ranks under full; recall in %, MedR counted from 1\nranks are among all 12" in printed
+    )
     (workdir / "breakdown_test.json").unlink()
     assert evaluate.main(flags) == 0
     assert evaluate.main(["--workdir", str(workdir), "--protocols", "1k", "--by", "class"]) == 2
@@ -83,5 +85,5 @@ def test_only_the_requested_groups_are_written(workdir, capsys):
 def test_an_error_is_reported_before_loading(capsys):
     assert evaluate.main(["--workdir", "nowhere", "--by", "class,colour"]) == 2
     assert capsys.readouterr().err == (
-        "error: --by 'colour': takes class, ingredients or sentences, or several with commas between them\n"
+        "error: --by 'colour': must be class, ingredients or sentences, or a comma-separated list of them\n"
     )

@@ -1,4 +1,4 @@
-"""Whatever happens to a checkpoint's files is seen, and the file is named."""
+"""Any change to a checkpoint's files is detected, and the file is named."""
 
 import shutil
 import zlib
@@ -16,7 +16,7 @@ FILES = {"model/d/0f": 5_000, "model/_METADATA": 300, "training/d/1a": 40, "trai
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder like a checkpoint's, with its manifest."""
+    """A folder with a manifest, like that of a checkpoint."""
     folder = tmp_path_factory.mktemp("saved") / "12"
     rng = np.random.default_rng(0)
     for name, length in FILES.items():
@@ -29,7 +29,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def copies(saved, tmp_path_factory):
-    """Makes a copy of it that may be damaged."""
+    """A function that makes a copy to damage."""
     parent, number = tmp_path_factory.mktemp("copies"), iter(range(10**6))
     return lambda: shutil.copytree(saved, parent / str(next(number)) / "12")
 
@@ -53,7 +53,7 @@ def test_any_flipped_bits_are_named(data, copies):
     place, bits = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
     content[place] ^= bits
     (folder / name).write_bytes(content)
-    with pytest.raises(manifest.Damage, match=f"^{name}: wrong checksum$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: wrong checksum$"):
         manifest.verify(folder, 12)
 
 
@@ -65,17 +65,17 @@ def test_a_file_of_another_length_is_named(data, copies):
     now = data.draw(st.integers(0, length + 10).filter(lambda n: n != length))
     content = (folder / name).read_bytes()
     (folder / name).write_bytes((content + bytes(10))[:now])
-    with pytest.raises(manifest.Damage, match=f"^{name}: {now:,} bytes instead of {length:,}$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: {now:,} bytes instead of {length:,}$"):
         manifest.verify(folder, 12)
 
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
-def test_a_manifest_that_was_cut_off_is_not_used(data, copies):
+def test_a_truncated_manifest_is_rejected(data, copies):
     folder = copies()
     content = (folder / manifest.NAME).read_bytes()
     (folder / manifest.NAME).write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(manifest.Damage, match=r"^manifest.jsonl: wrong checksum$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=r"^manifest.jsonl: wrong checksum$"):
         manifest.read(folder, 12)
 
 
@@ -83,20 +83,20 @@ def test_a_manifest_that_was_cut_off_is_not_used(data, copies):
 def test_a_missing_file_is_named(copies, name):
     folder = copies()
     (folder / name).unlink()
-    with pytest.raises(manifest.Damage, match=f"^{name}: missing"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=f"^{name}: missing"):
         manifest.verify(folder, 12)
     (folder / name).mkdir()
-    with pytest.raises(manifest.Damage, match=rf"^{name}: cannot be read \(Is a directory\)$"):
+    with pytest.raises(manifest.DamagedCheckpoint, match=rf"^{name}: cannot be read \(Is a directory\)$"):
         manifest.verify(folder, 12)
 
 
-def test_the_checkpoint_of_another_step_is_not_taken_for_this_one(saved):
-    with pytest.raises(manifest.Damage, match=r"^manifest.jsonl: is of step 12$"):
+def test_the_checkpoint_of_another_step_is_rejected(saved):
+    with pytest.raises(manifest.DamagedCheckpoint, match=r"^manifest.jsonl: belongs to step 12$"):
         manifest.read(saved, 18)
 
 
 def test_files_that_end_with_their_own_crc32c_have_checksums_that_differ(tmp_path):
-    """As most of Orbax's do; their CRC-32C is the same number, so that one could stand for the other unseen."""
+    """Most of Orbax's files do; their CRC-32C is a constant, so that swapped files would not be detected."""
     for name in ("a", "b"):
         content = np.random.default_rng(ord(name)).bytes(1_000)
         trailer = google_crc32c.value(content).to_bytes(4, "little")

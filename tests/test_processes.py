@@ -1,4 +1,4 @@
-"""Runs over several processes compute what one process computes."""
+"""Runs with several processes compute the same as with one."""
 
 import json
 
@@ -18,7 +18,7 @@ def lines(directory, split):
 
 
 def run_alone(tiny_data, folder, **fields):
-    """A run on four devices of one process, logged step by step, in float64: its configuration file and workdir."""
+    """Runs one process with four devices in float64, logging each step; returns its configuration file and workdir."""
     fields = {"model__dtype": "float64", "train__log_every_steps": 1, "checkpoint__every_steps": 4} | fields
     config = several.write_config(folder / "config.py", tiny_data, **fields)
     command = several.main_command(config, folder / "alone")
@@ -28,7 +28,7 @@ def run_alone(tiny_data, folder, **fields):
 
 @pytest.fixture(scope="module")
 def thirty_steps(tiny_data, tmp_path_factory):
-    """With the ResNet frozen, then learning."""
+    """A run whose ResNet is frozen at first."""
     return run_alone(tiny_data, tmp_path_factory.mktemp("processes"), epochs=5, unfreeze_epoch=2)
 
 
@@ -48,7 +48,7 @@ def test_thirty_steps_are_those_of_one_process(thirty_steps, tmp_path, count):
 
 
 def assert_same_run(config, alone, directory, count, steps):
-    """Runs the same in so many processes, on four devices in all, and compares losses, scores and files."""
+    """Repeats a run in `count` processes with four devices in total and compares losses, scores and files."""
     ended = several.finish(
         several.start([several.main_command(config, directory)] * count, 4 // count, JAX_ENABLE_X64="1")
     )
@@ -75,8 +75,8 @@ def assert_same_run(config, alone, directory, count, steps):
     [
         ({"coordinator": "localhost:1234", "count": 2}, "--process_id (or JAX_PROCESS_ID) is missing"),
         ({"count": 2, "number": 0}, "--coordinator (or JAX_COORDINATOR_ADDRESS) is missing"),
-        ({"coordinator": "localhost", "count": 2, "number": 0}, "--coordinator localhost: takes HOST:PORT"),
-        ({"coordinator": "localhost:1234", "count": 2, "number": 2}, "--process_id 2: takes 0 to 1"),
+        ({"coordinator": "localhost", "count": 2, "number": 0}, "--coordinator localhost: must be HOST:PORT"),
+        ({"coordinator": "localhost:1234", "count": 2, "number": 2}, "--process_id 2: must be from 0 to 1"),
     ],
 )
 def test_incomplete_flags_are_named(given, named):
@@ -89,7 +89,7 @@ def test_the_environment_is_read_like_the_flags(monkeypatch):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1234")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
-    with pytest.raises(UserError, match="--num_processes two --process_id 0: take whole numbers"):
+    with pytest.raises(UserError, match="--num_processes two --process_id 0: must be integers"):
         processes.start()
 
 
@@ -98,7 +98,7 @@ def test_the_environment_is_read_like_the_flags(monkeypatch):
 )
 def test_one_process_alone_starts_nothing(monkeypatch, variables):
     def initialize(**_):
-        raise AssertionError("nobody is there")
+        raise AssertionError("there are no other processes")
 
     monkeypatch.setattr("jax.distributed.initialize", initialize)
     for name, value in variables.items():
@@ -109,11 +109,11 @@ def test_one_process_alone_starts_nothing(monkeypatch, variables):
 
 
 @pytest.mark.parametrize("variables", [{"SLURM_STEP_NUM_TASKS": "2"}, {"TPU_WORKER_HOSTNAMES": "host0,host1"}])
-def test_several_tasks_are_found(monkeypatch, variables):
-    asked = []
+def test_several_tasks_are_detected(monkeypatch, variables):
+    calls = []
 
     def initialize(**arguments):
-        asked.append(arguments)
+        calls.append(arguments)
         raise RuntimeError("no coordinator")
 
     monkeypatch.setattr("jax.distributed.initialize", initialize)
@@ -121,10 +121,10 @@ def test_several_tasks_are_found(monkeypatch, variables):
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"--distributed: .*no coordinator"):
         processes.start()
-    assert asked == [{"initialization_timeout": processes.START_SECONDS}]
+    assert calls == [{"initialization_timeout": processes.START_SECONDS}]
 
 
-def test_the_devices_of_a_process_follow_each_other():
+def test_the_devices_of_a_process_are_contiguous():
     class Device:
         def __init__(self, process_index, id):
             self.process_index, self.id = process_index, id

@@ -24,7 +24,7 @@ def losses(directory):
 
 
 @pytest.mark.parametrize("epochs", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_one_device_and_eight_train_alike_frozen_and_learning(epochs, tiny_data, tmp_path):
+def test_one_device_and_eight_train_alike_with_a_frozen_and_a_trained_backbone(epochs, tiny_data, tmp_path):
     with jax.enable_x64(True):
         for count in (1, 8):
             config = tiny.small_config(
@@ -56,7 +56,7 @@ def undisturbed(tiny_data, tmp_path_factory):
 @pytest.mark.parametrize(
     ("point", "call", "when"),
     [
-        (SAVE, 1, "after"),  # it goes on in the background
+        (SAVE, 1, "after"),  # the save continues in the background
         # The last validation; a checkpoint is due at its step.
         pytest.param(LINE, 8, "before", marks=pytest.mark.slow),
         pytest.param(LINE, 6, "before", marks=pytest.mark.slow),
@@ -69,7 +69,7 @@ def undisturbed(tiny_data, tmp_path_factory):
         pytest.param("adamine_jax.train:run_test", 1, "before", marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_bits(point, call, when, tiny_data, undisturbed, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bits(point, call, when, tiny_data, undisturbed, tmp_path):
     directory = tmp_path / "run"
     killed = runs.run(tiny_data, directory, kill=(point, call, when))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(point, call, when, tiny_data, und
     runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
-def test_a_finished_run_leaves_what_the_readme_lists(undisturbed):
+def test_a_finished_run_has_the_files_of_the_readme(undisturbed):
     results = json.loads((undisturbed / "eval_test.json").read_text())
     assert results["full"]["pairs"] == 12
     assert set(results["full"]["image_to_recipe"]) == {"medr", "medr_from_zero", "r1", "r5", "r10"}
@@ -91,7 +91,7 @@ def test_a_finished_run_leaves_what_the_readme_lists(undisturbed):
     assert np.load(undisturbed / "gallery/test/image.npy").shape == (12, 16)
 
 
-def test_another_configuration_is_refused_by_field(undisturbed, tiny_data):
+def test_another_configuration_is_refused_with_its_fields(undisturbed, tiny_data):
     config = tiny.small_config(tiny_data, epochs=2, checkpoint__every_steps=4, loss__margin=0.2, batch_size=16)
     with pytest.raises(UserError, match=r"batch_size \(8 → 16\), loss.margin \(0.3 → 0.2\)"):
         train(config, undisturbed)
@@ -100,20 +100,20 @@ def test_another_configuration_is_refused_by_field(undisturbed, tiny_data):
 def test_another_vocabulary_is_refused(undisturbed, tmp_path):
     other = tiny.write_dataset(tmp_path / "data", words=tuple(f"mot{i}" for i in range(40)))
     config = tiny.small_config(other, epochs=2, checkpoint__every_steps=4)
-    with pytest.raises(UserError, match="built with another vocabulary"):
+    with pytest.raises(UserError, match="built with a different vocabulary"):
         train(config, undisturbed)
-    with pytest.raises(UserError, match="built with another vocabulary"):
+    with pytest.raises(UserError, match="built with a different vocabulary"):
         workdir.load(undisturbed, data={"dir": str(other)}).open_dataset()
 
 
-def test_a_folder_of_something_else_is_refused(tiny_data, tmp_path):
+def test_a_folder_with_other_files_is_refused(tiny_data, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds notes.txt but no config.json"):
+    with pytest.raises(UserError, match=r"contains notes.txt but no config.json"):
         train(tiny.small_config(tiny_data), tmp_path)
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_with_the_nearest(tiny_data, tmp_path):
-    with pytest.raises(UserError, match="batch_size = 12: not divisible by the 8 devices; take 8 or 16"):
+    with pytest.raises(UserError, match="batch_size = 12: not divisible by the 8 devices; use 8 or 16"):
         train(tiny.small_config(tiny_data, batch_size=12), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -130,10 +130,10 @@ def test_a_download_in_place_of_a_data_set_is_refused(tmp_path, mark):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 
-def test_a_second_run_in_the_same_folder_is_kept_out(tiny_data, tmp_path):
+def test_a_second_run_in_the_same_folder_is_refused(tiny_data, tmp_path):
     with (
         workdir.locked(tmp_path / "run"),
-        pytest.raises(UserError, match="another run is at work"),
+        pytest.raises(UserError, match="another run is training there"),
     ):
         train(tiny.small_config(tiny_data), tmp_path / "run")
 
@@ -149,7 +149,7 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
     (undisturbed / "eval_test.json").rename(undisturbed / "of_the_run.json")
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "test"]) == 0
     first, again = (json.loads((undisturbed / name).read_text()) for name in ("of_the_run.json", "eval_test.json"))
-    # Eight devices here, one there: rounding may swap two neighbours among twelve pairs, no more.
+    # Eight devices here, one in the run: rounding may swap at most two neighbours among twelve pairs.
     for direction in ("image_to_recipe", "recipe_to_image"):
         assert abs(first["full"][direction]["r5"]["mean"] - again["full"][direction]["r5"]["mean"]) < 9
     table = capsys.readouterr().out
@@ -162,7 +162,7 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
     assert set(results) == {"full"}
     assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == results
 
-    # Another protocol is added to what is there; one that no split is large enough for takes nothing away.
+    # Another protocol is added to the stored ones; one that needs more pairs than the split has removes nothing.
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "5x3"]) == 0
     assert evaluate.main(["--workdir", str(undisturbed), "--split", "val", "--protocols", "10k"]) == 2
     assert "error: the val split is too small for 10k; give full or" in capsys.readouterr().err
@@ -171,7 +171,7 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
     assert more["full"] == results["full"]
     assert score(read_ranks(undisturbed / "ranks_val.npz").protocols) == more
 
-    # Those of other recipes are not.
+    # Results of other recipes are dropped.
     other = tiny.write_dataset(tmp_path / "data", {"train": 48, "test": 12, "val": 9})
     command = ["--workdir", str(undisturbed), "--split", "val", "--protocols", "6x2", "--data-dir", str(other)]
     assert evaluate.main(command) == 0

@@ -1,4 +1,4 @@
-"""What goes wrong without a fault of the program, told to the person at the keyboard in one line."""
+"""Errors that are reported to the user in one line, without a traceback."""
 
 import errno
 import functools
@@ -12,52 +12,50 @@ from pathlib import Path
 from adamine_jax.base import extras, processes
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of an `OSError` that says that the disk, the quota or what a file may hold is used up."""
+"""`OSError.errno` of a full disk, an exhausted quota or a file that reached its size limit."""
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used.
+    """An input of the user cannot be used.
 
-    The message is one line that says what is wrong, where (file, record, field) and what to do instead.
+    The message is one line that says what is wrong, where (file, record, field) and what to do.
 
     Attributes:
-        status: exit status of a command that ends with it.
+        status: Exit status of the command.
     """
 
     status = 2
 
 
 class DiskFull(UserError):
-    """A file cannot be written for want of room, which is no mistake in what the user gave.
+    """A file cannot be written because the disk is full.
 
     Args:
-        error: one of `NO_ROOM`.
-        folder: that was written to, where the error names no file.
-        remedy: what to do about it.
+        error: Error whose `errno` is one of `NO_ROOM`.
+        folder: Folder that was written to, for an error without a file name.
+        remedy: What to do, for the message.
     """
 
     status = 1
 
-    def __init__(self, error: OSError, folder: Path | None = None, remedy: str = "make room and run this again"):
+    def __init__(
+        self, error: OSError, folder: Path | None = None, remedy: str = "free some space and rerun the command"
+    ):
         where = error.filename or folder
-        said = f"{os.strerror(error.errno or errno.ENOSPC).lower()}{f' ({room(Path(where))})' if where else ''}"
-        super().__init__(f"{f'{where}: ' if where else ''}{said}; {remedy}")
+        reason = f"{os.strerror(error.errno or errno.ENOSPC).lower()}{f' ({room(Path(where))})' if where else ''}"
+        super().__init__(f"{f'{where}: ' if where else ''}{reason}; {remedy}")
 
 
 def room(path: Path) -> str:
-    """How much room is left where a file is, or would be."""
-    there = next((place for place in (path, *path.absolute().parents) if place.is_dir()), Path("/"))
-    return f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are free"
+    """Describes the free space on the disk of a path, which need not exist."""
+    folder = next((parent for parent in (path, *path.absolute().parents) if parent.is_dir()), Path("/"))
+    return f"{shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free"
 
 
 def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Wraps a command's `main`: a `UserError`, a full disk or a missing extra becomes `error: …` on stderr.
+    """Decorates a command's `main`: a `UserError`, a full disk or a missing extra becomes `error: …` on stderr.
 
-    Args:
-        main: the command; what it returns is its exit status, `None` counting as 0.
-
-    Returns:
-        A function of the same arguments that returns the exit status.
+    The decorated function returns the exit status, 0 if `main` returns None.
     """
 
     @functools.wraps(main)
@@ -65,20 +63,19 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return main(*args, **kwargs) or 0
         except UserError as error:
-            return _told(error)
+            return _report(error)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            return _told(DiskFull(error))
+            return _report(DiskFull(error))
         except ImportError as error:
-            if not (lacks := extras.missing(error)):
+            if not (message := extras.missing(error)):
                 raise
-            return _told(UserError(lacks))
+            return _report(UserError(message))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             sys.stdout.flush()
-            # Ends as a program without a handler would. An ordinary exit would tear down what other threads still
-            # use: a compilation that goes on crashes it.
+            # An ordinary exit would tear down what other threads still use: a running compilation would crash.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
             return 130
@@ -86,7 +83,7 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
     return wrapped
 
 
-def _told(error: UserError) -> int:
+def _report(error: UserError) -> int:
     print(f"error: {processes.prefix()}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
     processes.leave(error.status)
     return error.status

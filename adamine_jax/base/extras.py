@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and the extra that brings each."""
+"""Optional packages and the extras that install them."""
 
 import importlib.util
 
@@ -19,22 +19,22 @@ EXTRAS = {
     "torch": "torch",
     "pytorch_metric_learning": "bench",
 }
-"""A package to the extra of pyproject.toml that it belongs to."""
+"""Extra of pyproject.toml by package."""
 
 
 def how_to_get(package: str, extra: str = "") -> str:
-    """Says that a package is not installed, and how to install it: by an extra, that of `EXTRAS` if none is given."""
+    """Message that a package is missing, with the command that installs it; `extra` defaults to that of `EXTRAS`."""
     return f"needs {package}, which is not installed: pip install 'adamine-jax[{extra or EXTRAS[package]}]'"
 
 
 def require(*packages: str) -> None:
-    """Raises the `ModuleNotFoundError` of an absent package now, and not after the work that comes before its use."""
+    """Raises `ModuleNotFoundError` if a package is missing, before any work is done."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def missing(error: ImportError) -> str:
-    """Says which extra an import lacks; empty where it lacks something else."""
+    """Message for a failed import of an optional package; '' for any other import."""
     package = (error.name or "").partition(".")[0]
     return f"this {how_to_get(package)}" if package in EXTRAS else ""

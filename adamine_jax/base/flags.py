@@ -1,14 +1,14 @@
-"""Values of flags that several commands take."""
+"""Types of command-line flags that several commands share."""
 
 import argparse
 from pathlib import Path
 
 
 def given_path(text: str) -> Path:
-    """A path, as argparse's `type`; an empty one, often a variable that is not set, would be the current folder.
+    """Converts an argument to a path; rejects '', often an unset variable, which would mean the current folder.
 
     Raises:
-        ArgumentTypeError: it is empty.
+        ArgumentTypeError: The argument is empty.
     """
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path")

@@ -1,37 +1,37 @@
-"""Which process of a run this is. Process 0 is the first: it alone prints and writes to the workdir.
+"""Index of this process among those of a run. Process 0 alone prints and writes to the workdir.
 
-Nothing here starts JAX; `distributed.processes` notes what it finds.
+Nothing here starts JAX; `distributed.processes` sets the index.
 """
 
 import os
 import sys
 
-_number, _count = 0, 1
+_index, _count = 0, 1
 
 
-def note(number: int, count: int) -> None:
-    """Records that this is process `number` (from 0) of `count`."""
-    global _number, _count
-    _number, _count = number, count
+def set_index(index: int, count: int) -> None:
+    """Records that this is process `index` of `count`."""
+    global _index, _count
+    _index, _count = index, count
 
 
 def is_first() -> bool:
     """Whether this process is the one that prints and writes."""
-    return _number == 0
+    return _index == 0
 
 
 def are_several() -> bool:
-    """Whether there are other processes."""
+    """Whether the run has several processes."""
     return _count > 1
 
 
 def prefix() -> str:
-    """What an error message begins with: which process it comes from, where there are several."""
-    return f"process {_number} of {_count}: " if are_several() else ""
+    """Prefix of error messages: the index of this process if there are several, '' otherwise."""
+    return f"process {_index} of {_count}: " if are_several() else ""
 
 
 def leave(status: int) -> None:
-    """Ends this process without waiting for the others, who may be waiting for it; with one process, does nothing."""
+    """Exits at once if there are several processes: an ordinary exit would wait for processes that wait for this."""
     if are_several():
         sys.stdout.flush()
         sys.stderr.flush()

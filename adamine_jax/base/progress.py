@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left for a person, plain lines for a log file."""
+"""Progress of long work: a bar on a terminal, plain lines in a log file."""
 
 import sys
 import time
@@ -11,46 +11,36 @@ from adamine_jax.base import processes
 
 T = TypeVar("T")
 
-WORTH_A_LINE = 3.0
-"""Seconds below which work that is over is not reported in a log."""
+LINE_SECONDS = 15.0
+MIN_REPORTED_SECONDS = 3.0
 
 
 class Progress:
-    """Counts finished units of work and says how fast they come and how long the rest takes.
+    """Counts finished units of work and reports their number, rate and remaining time on stderr.
 
-    On a terminal this is a tqdm bar on stderr; elsewhere (a pipe, a job's log) one plain line every
-    `line_seconds`, and one when the work ends, unless it was over at once. Of several processes the first one reports.
+    On a terminal this is a tqdm bar; elsewhere (a pipe, a job's log) a plain line every `LINE_SECONDS`, and one when
+    the work ends unless it took less than `MIN_REPORTED_SECONDS`. With several processes, only process 0 reports.
 
     Args:
-        description: what is being done, in a few words.
-        total: units of work in all, or None when nobody knows.
-        unit: the name of one unit, for the rate ("photo", "step").
-        initial: units that were done before, by an interrupted run.
-        line_seconds: seconds between plain lines.
+        description: Short description of the work.
+        total: Total number of units; None if unknown.
+        unit: Name of a unit, for the rate ("photo", "step").
+        initial: Number of units done before, by an interrupted run.
     """
 
-    def __init__(
-        self,
-        description: str,
-        total: int | None,
-        unit: str = "item",
-        *,
-        initial: int = 0,
-        line_seconds: float = 15.0,
-    ):
+    def __init__(self, description: str, total: int | None, unit: str = "item", *, initial: int = 0):
         self._description, self._total, self._unit = description, total, unit
         self._done = self._initial = initial
-        self._line_seconds = line_seconds
         self._start = self._last_line = time.monotonic()
-        self._first: tuple[float, int] | None = None  # when the first update came, and what was done then
+        self._first: tuple[float, int] | None = None  # time and count of the first update
         self._note = ""
-        self._printed: tuple[int, str] | None = None  # what the last plain line said
+        self._printed: tuple[int, str] | None = None  # count and note of the last plain line
         self._bar = None
         if processes.is_first() and sys.stderr.isatty():
             self._bar = tqdm.tqdm(desc=description, total=total, unit=unit, initial=initial, dynamic_ncols=True)
 
     def update(self, units: int = 1, note: str = "") -> None:
-        """Counts `units` more as finished; `note` is shown behind the count (say, the current loss)."""
+        """Adds `units` finished units; `note` is shown after the count, such as the current loss."""
         self._done += units
         self._note = note or self._note
         now = time.monotonic()
@@ -59,36 +49,34 @@ class Progress:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        elif now - self._last_line >= self._line_seconds:
+        elif now - self._last_line >= LINE_SECONDS:
             self._print_line(now)
 
     def print(self, line: str) -> None:
-        """Prints a line to stdout without tearing the bar."""
-        if self._bar is not None:
-            self._bar.clear()
-        print(line, flush=True)
-        if self._bar is not None:
-            self._bar.refresh()
+        """Prints a line to stdout without breaking the bar."""
+        tqdm.tqdm.write(line)
+        sys.stdout.flush()
 
     def close(self) -> None:
-        """Ends the bar, or prints the last plain line."""
+        """Closes the bar, or prints the last plain line."""
+        now, is_printed = time.monotonic(), self._printed == (self._done, self._note)
         if self._bar is not None:
             self._bar.close()
-        elif (now := time.monotonic()) - self._start >= WORTH_A_LINE and self._printed != (self._done, self._note):
+        elif now - self._start >= MIN_REPORTED_SECONDS and not is_printed:
             self._print_line(now)
 
     def _print_line(self, now: float) -> None:
         if not processes.is_first():
             return
         self._last_line, self._printed = now, (self._done, self._note)
-        seconds = self._last_line - self._start
+        seconds = now - self._start
         rate = (self._done - self._initial) / max(seconds, 1e-9)
         of_total = f"/{self._total}" if self._total is not None else ""
         left = ""
         if self._total is not None and self._first and self._first[1] < self._done < self._total:
-            # What came before the first update, a compilation perhaps, does not come again.
-            of_one = (self._last_line - self._first[0]) / (self._done - self._first[1])
-            left = f", {format_seconds((self._total - self._done) * of_one)} left"
+            # Time before the first update, such as a compilation, is not repeated.
+            seconds_per_unit = (now - self._first[0]) / (self._done - self._first[1])
+            left = f", {format_seconds((self._total - self._done) * seconds_per_unit)} left"
         note = f", {self._note}" if self._note else ""
         print(
             f"{self._description}: {self._done}{of_total} {self._unit}s, {rate:.1f} {self._unit}s/s, "
@@ -105,7 +93,7 @@ class Progress:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "item") -> Iterator[T]:
-    """Yields `items` unchanged and shows the progress of whoever consumes them."""
+    """Yields `items` and reports how many of them have been consumed."""
     with Progress(description, total, unit) as progress:
         for item in items:
             yield item
@@ -113,7 +101,7 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as a person reads them: 41s, 3m05s, 2h17m."""
+    """Formats a duration as 41s, 3m05s or 2h17m."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}s"

@@ -1,4 +1,4 @@
-"""Names of the parts that a configuration chooses: towers, losses, evaluators, and what each name stands for."""
+"""Registries of the towers, losses and evaluators that a configuration chooses by name."""
 
 import difflib
 import importlib
@@ -9,13 +9,12 @@ from adamine_jax.base.errors import UserError
 
 
 class Registry:
-    """Maps names to classes or functions, each imported when it is first asked for.
+    """Maps names to classes or functions, each imported on first use.
 
-    A name of the form `package.module:Name` is not looked up but imported, so that people extend the project without
-    changing it.
+    A name of the form `package.module:Name` is imported directly, which extends the project without changing it.
 
     Args:
-        kind: What the names stand for, for errors: "loss".
+        kind: Kind of the entries, for error messages: "loss".
         entries: `package.module:Name` by name.
     """
 
@@ -23,27 +22,20 @@ class Registry:
         self.kind, self._entries = kind, dict(entries)
 
     def __call__(self, name: str) -> Any:
-        """Returns what a name stands for.
+        """Returns the class or function of a name.
 
         Raises:
-            UserError: The name is unknown, or the module or attribute that it names cannot be imported.
+            UserError: The name is unknown, or its module or attribute cannot be imported.
         """
         module, _, attribute = self._entries.get(name, name).partition(":")
         if not attribute:
-            raise UserError(self._unknown(name))
+            near = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            choices = ", ".join(self._entries)
+            raise UserError(f"{self.kind} {name!r}: unknown{hint}; choose {choices}, or package.module:Name")
         try:
             return getattr(importlib.import_module(module), attribute)
         except ImportError as error:
             raise UserError(f"{self.kind} {name}: {error}; install or correct the module {module}") from error
         except AttributeError:
-            raise UserError(f"{self.kind} {name}: the module {module} has no {attribute}") from None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that need no module path."""
-        return tuple(self._entries)
-
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._entries, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        return f"{self.kind} {name!r}: unknown{hint}; takes {', '.join(self._entries)}, or package.module:Name"
+            raise UserError(f"{self.kind} {name}: the module {module} has no attribute {attribute}") from None

@@ -1,4 +1,4 @@
-"""What the fields of a configuration accept: a description for people, and a predicate."""
+"""Rules for the fields of a configuration: a description for error messages and a predicate."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,14 +14,14 @@ def is_number(value: Any) -> bool:
 
 
 def integer(low: int) -> Rule:
-    """A whole number from `low`."""
-    return f"a whole number from {low}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
+    """An integer of at least `low`."""
+    return f"an integer ≥ {low}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
 
 
 def number(sign: str) -> Rule:
     """A finite number 'above 0' or 'from 0'."""
-    accepts = {"above 0": lambda v: v > 0, "from 0": lambda v: v >= 0}[sign]
-    return f"a number {sign}", lambda v: is_number(v) and v != float("inf") and accepts(v)
+    symbol, accepts = {"above 0": (">", lambda v: v > 0), "from 0": ("≥", lambda v: v >= 0)}[sign]
+    return f"a number {symbol} 0", lambda v: is_number(v) and v != float("inf") and accepts(v)
 
 
 def share(high: float) -> Rule:
@@ -30,7 +30,7 @@ def share(high: float) -> Rule:
 
 
 def one_of(*choices: Any) -> Rule:
-    """One of some values; True and False are not 1 and 0."""
+    """One of the given values; unlike in Python, True and False do not equal 1 and 0."""
     return (
         f"one of {', '.join(map(str, choices))}",
         lambda v: any(v == choice and isinstance(v, bool) == isinstance(choice, bool) for choice in choices),
@@ -41,19 +41,14 @@ BOOLEAN = one_of(True, False)
 
 
 def check(section: Any, rules: Mapping[str, Rule], path: str) -> None:
-    """Applies rules to the fields of a section of a configuration.
-
-    Args:
-        section: The fields by name.
-        rules: By the names of those that have one; a dotted name is a field of a section within.
-        path: Of the section in the configuration, for errors.
+    """Applies rules to the section `path` of a configuration; a dotted name is a field of a nested section.
 
     Raises:
-        UserError: A field has a value that it does not take.
+        UserError: A field has an invalid value.
     """
-    for name, (takes, accepts) in rules.items():
+    for name, (description, accepts) in rules.items():
         value: Any = section
         for part in name.split("."):
             value = value[part]
         if not accepts(value):
-            raise UserError(f"config.{path + '.' if path else ''}{name} = {value!r}: takes {takes}")
+            raise UserError(f"config.{path + '.' if path else ''}{name} = {value!r}: must be {description}")

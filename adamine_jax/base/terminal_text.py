@@ -1,10 +1,10 @@
-"""Texts in the columns of a terminal."""
+"""Width of text on a terminal."""
 
 import unicodedata
 
 
 def width(text: str) -> int:
-    """Columns that a text takes: two for East Asian wide characters and emoji, none for accents that combine.
+    """Returns the columns of a text: two for wide East Asian characters and emoji, none for combining accents.
 
     Source: Unicode Standard Annex 11, East Asian Width.
     """
@@ -12,7 +12,7 @@ def width(text: str) -> int:
 
 
 def fitted(text: str, columns: int) -> str:
-    """A text of exactly so many columns: cut off with "…", or filled up with spaces."""
+    """Truncates a text with "…" or pads it with spaces to exactly `columns` columns."""
     if width(text) > columns:
         taken, kept = 1, ""
         for character in text:

@@ -1,13 +1,11 @@
-"""Checkpoints of a workdir: the best by validation and the last ones, each whole and with the checksums of its files.
+"""Checkpoints of a workdir: the best by validation and the last ones, with checksums of all files.
 
-A checkpoint is written in four steps: Orbax writes into `<step>.unfinished`; the manifest of what it wrote is added;
-both are synchronised to the disk; the folder is renamed to `<step>`. Only then are older ones removed. So whenever the
-program is killed, what has a step for its name is whole and has its manifest.
+A checkpoint is written in four steps: Orbax writes `<step>.unfinished`; a manifest of the files is added; both are
+synchronized to disk; the folder is renamed to `<step>`. Only then are older checkpoints deleted. Whenever the program
+is killed, a folder named by a step is therefore complete and has its manifest.
 
-Orbax's own `CheckpointManager` commits a folder before anyone else sees it, and restores flipped bits without a word.
-Manifests written after its commits would leave, now and then, a checkpoint without one, to be trusted or not. Here
-there is nothing to choose: a checkpoint without a manifest that fits is damaged. Those of earlier versions of this
-program have none, and are not read.
+Orbax's `CheckpointManager` is not used: it commits a folder before a manifest can be added, and restores corrupted data
+without an error. A checkpoint without a matching manifest is treated as damaged, including those of older versions.
 """
 
 import dataclasses
@@ -22,9 +20,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from adamine_jax.base import files
 from adamine_jax.base.errors import NO_ROOM, UserError
 from adamine_jax.checkpoints import folders, manifest
-from adamine_jax.checkpoints.manifest import Damage
+from adamine_jax.checkpoints.manifest import DamagedCheckpoint
 from adamine_jax.checkpoints.orbax_trees import restore_trees, save_trees
-from adamine_jax.distributed.agreement import agreed
+from adamine_jax.distributed.broadcast import run_on_first
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,55 +30,53 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 MODEL_FIELDS = ("params", "batch_stats")
-"""What evaluation needs; it is stored apart, so that optimiser states need not be read for it."""
+"""Fields of the state that evaluation needs; stored separately, so that it need not read the optimizer state."""
+_RERUN = "rerun the training, which resumes from an undamaged checkpoint"
 
 
 class Checkpoints:
-    """The checkpoints below `<workdir>/checkpoints`; see `checkpoint_folders` for what lies there.
+    """The checkpoints in `<workdir>/checkpoints`; `checkpoints.folders` describes the layout.
 
-    Opened to go on with a run, it uses what is as it was saved, and sets aside what is not; see
-    `checkpoint_folders.take_over`. Opened to read only, it changes nothing on the disk, so that the run may be going
-    on; a checkpoint is verified when it is restored, and a damaged one refused.
+    Opened for training, it renames damaged checkpoints; see `folders.prepare_to_resume`. Opened read-only, it changes
+    nothing on disk, so that a training may be running; a checkpoint is verified when it is restored.
 
-    With several processes, each opens it, saves and restores, at the same points. The first one alone verifies, and
-    writes, since it has the whole state; all of them read, so the workdir must be on a file system that they share.
+    With several processes, all of them must open, save and restore at the same points. Process 0 alone verifies and
+    writes, since it has the whole state; all processes read, so the workdir must be on a shared file system.
 
     Args:
-        workdir: of the run.
-        keep: last checkpoints kept, beside the best.
-        best_by: the score of a validation by which a checkpoint is the best; the later one of two equals.
-        read_only: nothing will be saved.
+        workdir: Workdir of the run.
+        keep: Number of last checkpoints to keep in addition to the best.
+        best_by: Validation score that decides which checkpoint is the best; the later one of a tie.
+        read_only: Whether nothing will be saved.
 
     Raises:
-        UserError: there are checkpoints to go on from, but all are damaged.
+        UserError: All checkpoints to resume from are damaged.
     """
 
     def __init__(self, workdir: Path, keep: int = 2, best_by: str = "r1", read_only: bool = False):
         self._folder = workdir / folders.FOLDER
         self._keep, self._best_by = keep, best_by
-        scores, unreadable = agreed(lambda: self._open(read_only))
+        scores, unreadable = run_on_first(lambda: self._open(read_only))
         self._scores: folders.Scores = dict(scores)
-        self._unreadable: dict[int, str] = dict(unreadable)  # manifests
+        self._unreadable: dict[int, str] = dict(unreadable)  # errors of damaged manifests
         self._verified = set() if read_only else {self.latest_step(), self.best_step()}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._written: Future[None] | None = None  # in the first process alone
+        self._written: Future[None] | None = None  # only in process 0
         self._saving: tuple[int, float | None] | None = None
 
     def latest_step(self) -> int | None:
-        """The last step that was committed, and verified unless read-only, or None."""
+        """Returns the step of the last checkpoint, None if there is none; verified unless read-only."""
         return max((*self._scores, *self._unreadable), default=None)
 
     def best_step(self) -> int | None:
-        """The step of the best validation; the last one where none was validated; None where there is none.
+        """Returns the step of the best validation, or the last step if none was validated; None if there is none.
 
         Raises:
-            UserError: read-only, and it cannot be told because a manifest is damaged.
+            UserError: A manifest is damaged, so that the best checkpoint is unknown; only if read-only.
         """
-        for step, damage in self._unreadable.items():
-            last = "" if step == self.latest_step() else "take the last one (--checkpoint last), or "
-            raise UserError(
-                f"{self._folder}/{step}/{damage}; whether this checkpoint is the best cannot be told: {last}{_GO_ON}"
-            )
+        for step, error in self._unreadable.items():
+            alternative = "" if step == self.latest_step() else "use --checkpoint last, or "
+            raise UserError(f"{self._folder}/{step}/{error}; the best checkpoint is unknown: {alternative}{_RERUN}")
         return folders.best(self._scores)
 
     def is_validated(self, step: int) -> bool:
@@ -88,25 +84,25 @@ class Checkpoints:
         return self._scores.get(step) is not None
 
     def save(self, state: Any, metrics: dict[str, float] | None = None) -> None:
-        """Saves in the background; what was saved last is committed first.
+        """Saves a state in the background, after committing the previous checkpoint.
 
-        A step that is there already is not saved again, but gets the metrics.
+        A step that was saved before is not written again; only its metrics are.
 
         Args:
-            state: a dataclass of arrays and pytrees, with `MODEL_FIELDS` and `step` among its fields; it may be
-                donated to the next step as soon as this returns.
-            metrics: of its validation, `best_by` among them; None for a checkpoint within an epoch.
+            state: Dataclass of arrays and pytrees with the fields `MODEL_FIELDS` and `step`; it may be donated to the
+                next step as soon as this returns.
+            metrics: Scores of the validation, including `best_by`; None for a checkpoint within an epoch.
 
         Raises:
-            OSError: there was no room for the last one. The older ones are still there.
-            UserError: it could not be written for another reason; likewise.
+            OSError: The disk was too full for the previous checkpoint. Earlier checkpoints are intact.
+            UserError: The previous checkpoint could not be written for another reason. Earlier ones are intact.
         """
-        self._commit(agreed)
+        self._commit(run_on_first)
         step, scores = int(state.step), {name: float(value) for name, value in (metrics or {}).items()}
         score = scores[self._best_by] if metrics else None
         if step in self._scores:
             if metrics:
-                agreed(lambda: manifest.rewrite(self._folder / str(step), step, scores))
+                run_on_first(lambda: manifest.rewrite(self._folder / str(step), step, scores))
                 self._scores[step] = score
             return
         self._saving = step, score
@@ -120,55 +116,54 @@ class Checkpoints:
         """Restores a whole state, replicated over a mesh.
 
         Args:
-            step: one that was committed.
-            like: a state of the same shapes (arrays or `jax.ShapeDtypeStruct`).
-            mesh: of this run, which need not be that of the run that saved.
+            step: Step of a checkpoint.
+            like: State of the same shapes (arrays or `jax.ShapeDtypeStruct`).
+            mesh: Mesh of this run, which may differ from that of the run that saved the checkpoint.
 
         Raises:
-            UserError: the checkpoint is damaged, or of another model.
+            UserError: The checkpoint is damaged, or of another model.
         """
         restored = self._restore(step, _split(vars(_abstract(like, mesh))))
         return dataclasses.replace(like, **restored["model"], **restored["training"])
 
     def restore_model(self, step: int, like: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
-        """Restores {'params', 'batch_stats'} alone, with the parameters beside the towers that `like` lacks.
+        """Restores {'params', 'batch_stats'} alone, including parameters outside the towers that `like` lacks.
 
         See `restore`.
         """
-        return self._restore(step, {"model": _abstract(like, mesh)}, others=True)["model"]
+        return self._restore(step, {"model": _abstract(like, mesh)}, allow_extra=True)["model"]
 
     def model_digest(self, step: int) -> str:
-        """SHA-256 of what `restore_model` reads, by the checksums in the manifest.
+        """Returns the SHA-256 digest of what `restore_model` reads, computed from the checksums in the manifest.
 
         Raises:
-            UserError: the manifest is damaged.
+            UserError: The manifest is damaged.
         """
         try:
             return manifest.digest(self._folder / str(step), step, "model/")
-        except Damage as damage:
-            raise UserError(f"{self._folder}/{step}/{damage}; this checkpoint cannot be used: {_GO_ON}") from None
+        except DamagedCheckpoint as error:
+            raise UserError(f"{self._folder}/{step}/{error}; {_RERUN}") from None
 
     def close(self) -> None:
-        """Waits until everything is committed; see `save` for what it raises."""
+        """Waits until everything is committed; see `save` for the errors."""
         try:
-            self._commit(lambda wait: wait())  # not agreed: other processes may be elsewhere when this one failed
+            self._commit(lambda wait: wait())  # no broadcast: after an error the processes may be at different points
         finally:
             self._writer.shutdown()
 
     def _open(self, read_only: bool) -> tuple[list, list]:
-        """(step, score) of each checkpoint, and (step, what is wrong with it) of each damaged manifest."""
+        """(step, score) of each checkpoint, and (step, error) of each damaged manifest."""
         if read_only:
             scores, unreadable = folders.read_scores(self._folder, self._best_by)
         else:
-            scores, unreadable = folders.take_over(self._folder, self._best_by), {}
+            scores, unreadable = folders.prepare_to_resume(self._folder, self._best_by), {}
         return list(scores.items()), list(unreadable.items())
 
-    def _kept(self, scores: folders.Scores) -> set[int]:
-        kept = (*sorted(scores)[-self._keep :], folders.best(scores))
-        return {step for step in kept if step is not None}
+    def _kept(self, scores: folders.Scores) -> set[int | None]:
+        return {*sorted(scores)[-self._keep :], folders.best(scores)}
 
     def _write(self, step: int, state: dict[str, Any], scores: dict[str, float], superseded: list[Path]) -> None:
-        """Writes a checkpoint, then removes those that it makes superfluous."""
+        """Writes a checkpoint, then deletes the superseded ones."""
         folder = self._folder / str(step)
         unfinished = folder.with_name(folder.name + folders.UNFINISHED)
         try:
@@ -178,27 +173,28 @@ class Checkpoints:
             unfinished.rename(folder)
             files.sync(self._folder)
         except BaseException:
-            folders.abandon(self._folder, step)
+            folders.remove_unfinished(self._folder, step)
             raise
         for old in superseded:
             folders.remove(old)
 
-    def _commit(self, ask: Callable[[Callable[[], None]], None]) -> None:
-        """Waits for what is being saved, and counts it.
+    def _commit(self, run: Callable[[Callable[[], None]], None]) -> None:
+        """Waits for the checkpoint that is being saved and records it.
 
         Args:
-            ask: calls the function that waits: `agreed`, for all processes, or each by itself.
+            run: Function that calls the function to wait: `run_on_first` for all processes, or a direct call.
         """
         if self._saving is None:
             return
         (step, score), self._saving = self._saving, None
-        ask(self._wait)
+        run(self._wait)
         self._verified.add(step)
         self._scores[step] = score
-        self._scores = {step: self._scores[step] for step in self._kept(self._scores)}
+        kept = self._kept(self._scores)
+        self._scores = {step: score for step, score in self._scores.items() if step in kept}
 
     def _wait(self) -> None:
-        """Waits for the writer; see `save` for what it raises."""
+        """Waits for the writer; see `save` for the errors."""
         written, self._written = self._written, None
         if written is None:
             return
@@ -209,44 +205,45 @@ class Checkpoints:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise UserError(
-                f"{error.filename or self._folder}: a checkpoint cannot be written ({reason}); the ones before it are "
-                "still there: see to the disk or the folder's permissions, and give the same command again"
+                f"{error.filename or self._folder}: cannot write the checkpoint ({reason}); earlier checkpoints are "
+                "intact: check the disk and the folder's permissions, then rerun the same command"
             ) from error
 
-    def _restore(self, step: int, targets: dict[str, Any], others: bool = False) -> dict[str, Any]:
+    def _restore(self, step: int, targets: dict[str, Any], allow_extra: bool = False) -> dict[str, Any]:
         folder = self._folder / str(step)
         if step not in self._verified:
-            agreed(lambda: self._verify(step))
+            run_on_first(lambda: self._verify(step))
             self._verified.add(step)
         try:
-            return restore_trees(folder, targets, others)
+            return restore_trees(folder, targets, allow_extra)
         except (ValueError, KeyError, OSError) as error:
-            if not folder.exists():
-                raise UserError(_REMOVED.format(folder=folder)) from None
+            self._check_exists(folder)
             reason = str(error).splitlines()[0][:200]
-            raise UserError(f"{folder}: as it was saved, but not by a model like this one ({reason})") from None
+            raise UserError(
+                f"{folder}: saved by a different model ({reason}); use the configuration that it was trained with"
+            ) from None
 
     def _verify(self, step: int) -> None:
         folder = self._folder / str(step)
         try:
             manifest.verify(folder, step)
-        except Damage as damage:
-            if not folder.exists():
-                raise UserError(_REMOVED.format(folder=folder)) from None
-            last, best = self.latest_step(), None if self._unreadable else folders.best(self._scores)
-            others = {last: "the last one (--checkpoint last)", best: "the best one (--checkpoint best)"}
-            other = next(
-                (f"take {said}, or " for at, said in others.items() if at not in (None, step, *self._unreadable)), ""
+        except DamagedCheckpoint as error:
+            self._check_exists(folder)
+            unusable = {None, step, *self._unreadable}
+            choices = {"last": self.latest_step(), "best": None if self._unreadable else folders.best(self._scores)}
+            usable = [f"use --checkpoint {name}, or " for name, choice in choices.items() if choice not in unusable]
+            raise UserError(f"{folder}/{error}; {''.join(usable[:1])}{_RERUN}") from None
+
+    @staticmethod
+    def _check_exists(folder: Path) -> None:
+        if not folder.exists():
+            raise UserError(
+                f"{folder}: deleted by the training, which has saved a newer checkpoint; rerun this command"
             )
-            raise UserError(f"{folder}/{damage}; this checkpoint cannot be used: {other}{_GO_ON}") from None
-
-
-_GO_ON = "run the training again, which goes on from the checkpoint before"
-_REMOVED = "{folder}: removed by the run that goes on there, which has a newer one; run this again"
 
 
 def _split(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The fields of a state as {'model', 'training'}."""
+    """Splits the fields of a state into {'model', 'training'}."""
     model = {name: fields[name] for name in MODEL_FIELDS}
     return {"model": model, "training": {name: field for name, field in fields.items() if name not in MODEL_FIELDS}}
 

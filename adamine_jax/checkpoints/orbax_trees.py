@@ -1,92 +1,101 @@
-"""Trees of arrays on the disk, as Orbax writes them: a folder for each, read and written by one process alone."""
+"""Trees of arrays on disk in Orbax's format, each written and read by a single process."""
 
 import errno
-import functools
-import logging
 import os
 import re
 import shutil
-import sys
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every file it touches, and what it raises as well
+TREES = ("model", "training")
+"""Names of the trees of a checkpoint."""
 
 
 def save_trees(folder: Path, trees: dict[str, Any]) -> None:
-    """Writes `<folder>/<name>` for each name; the folder is made.
+    """Writes trees of NumPy arrays to a new folder, each to `<folder>/<name>`.
 
     Args:
-        folder: to write to.
-        trees: name → tree of NumPy's arrays.
+        folder: Folder to create.
+        trees: Tree by name, for all names of `TREES`.
 
     Raises:
-        OSError: the disk is full, say; or has less room than the arrays take without compression.
+        OSError: The disk is full, for example; raised before anything is written if the uncompressed arrays do not fit.
     """
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(trees))
-    if shutil.disk_usage(folder.parent).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-    hook = sys.unraisablehook
-    sys.unraisablehook = functools.partial(_unless_abandoned, hook)
     try:
-        options = ocp.CompositeOptions(multiprocessing_options=_alone())
-        handlers: dict[str, Any] = {}
-        for name in trees:
-            handlers[name] = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
-        handler = ocp.CompositeCheckpointHandler(composite_options=options, **handlers)
-        with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:  # both trees at a time
+        _check_space(folder.parent, sum(leaf.nbytes for leaf in jax.tree.leaves(trees)))
+        with _checkpointer() as orbax:
             items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
             orbax.save(folder.absolute(), args=ocp.args.Composite(**items))
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        if found := re.search("os_error_code='([0-9]+)'", str(error)):  # TensorStore's way to tell it
+        if found := re.search("os_error_code='([0-9]+)'", str(error)):  # TensorStore reports system errors this way
             number = int(found[1])
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(folder)) from error
-    sys.unraisablehook = hook  # but not after an error: other writes go on for a while
 
 
-def restore_trees(folder: Path, targets: dict[str, Any], others: bool = False) -> dict[str, Any]:
-    """Reads `<folder>/<name>` for each name.
+def restore_trees(folder: Path, targets: dict[str, Any], allow_extra: bool = False) -> dict[str, Any]:
+    """Reads trees that `save_trees` wrote.
 
     Args:
-        folder: that `save_trees` wrote.
-        targets: name → tree of `jax.ShapeDtypeStruct` with shardings, which may span several processes.
-        others: whether the folder may hold branches at the second level, `<tree>/<branch>`, that the targets lack
-            altogether; they are read as well, with the sharding of the first leaf. (The parameters of a loss.)
+        folder: Folder of the checkpoint.
+        targets: By name, tree of `jax.ShapeDtypeStruct` with shardings, which may span several processes.
+        allow_extra: Whether the stored trees may have branches at the second level, `<tree>/<branch>`, that the
+            targets lack, such as the parameters of a loss. They are read with the sharding of the first leaf.
 
     Returns:
-        name → tree of arrays.
+        Tree of arrays by name.
 
     Raises:
-        ValueError, KeyError, OSError: the folder holds other trees, or cannot be read.
+        ValueError, KeyError, OSError: The stored trees differ from the targets or cannot be read.
     """
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
-    with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as orbax:
-        targets = dict(targets)
-        for name, target in targets.items():  # before anything is read: what Orbax then leaves behind is not pretty
-            tree = orbax.metadata((folder / name).absolute()).item_metadata.tree
-            if others:
-                target = targets[name] = _with_others(target, tree)
-            stored = _shapes(tree)
-            wanted = _shapes(target)
-            for leaf in sorted(stored.keys() | wanted.keys()):
-                if stored.get(leaf) != wanted.get(leaf):
-                    there, here = stored.get(leaf, "absent"), wanted.get(leaf, "absent")
-                    raise ValueError(f"{leaf} is {there} there and {here} here")
-        return {
-            name: orbax.restore((folder / name).absolute(), args=ocp.args.StandardRestore(target))
-            for name, target in targets.items()
-        }
+    with _checkpointer() as orbax:
+        targets, metadata = dict(targets), orbax.metadata(folder.absolute()).item_metadata
+        for name, target in targets.items():  # Orbax's own error does not name the leaf
+            stored_tree = metadata[name].tree
+            if allow_extra:
+                target = targets[name] = _with_extra(target, stored_tree)
+            stored, expected = _shapes(stored_tree), _shapes(target)
+            for leaf in sorted(stored.keys() | expected.keys()):
+                if stored.get(leaf) != expected.get(leaf):
+                    raise ValueError(
+                        f"{leaf} is {stored.get(leaf, 'absent')} in the checkpoint and "
+                        f"{expected.get(leaf, 'absent')} in the model"
+                    )
+        items = {name: ocp.args.StandardRestore(target) for name, target in targets.items()}
+        return dict(orbax.restore(folder.absolute(), args=ocp.args.Composite(**items)).items())
 
 
-def _with_others(target: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """The target with the branches of the second level that are stored and that it lacks."""
+def _checkpointer() -> ocp.Checkpointer:
+    """A checkpointer of `TREES` that neither waits for other processes nor shares the work with them."""
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
+    handlers: dict[str, Any] = {name: ocp.StandardCheckpointHandler(multiprocessing_options=alone) for name in TREES}
+    options = ocp.CompositeOptions(multiprocessing_options=alone)
+    return ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(composite_options=options, **handlers), multiprocessing_options=alone
+    )
+
+
+def _check_space(folder: Path, size: int) -> None:
+    """Raises OSError if the disk, the quota or the limit on file sizes does not allow for `size` bytes.
+
+    Checked in advance because Orbax abandons its other writes when one fails, and their callbacks print tracebacks.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(folder).free < size:  # macOS
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _with_extra(target: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Adds the stored branches of the second level that the target lacks."""
     sharding = jax.tree.leaves(target)[0].sharding
 
     def like(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -101,21 +110,8 @@ def _with_others(target: dict[str, Any], stored: dict[str, Any]) -> dict[str, An
 
 
 def _shapes(tree: Any) -> dict[str, str]:
-    """The shapes of a tree's leaves by their names."""
-    leaves = jax.tree.leaves_with_path(tree)
+    """The shapes of a tree's leaves by name, as text."""
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): " × ".join(map(str, leaf.shape)) or "a number"
-        for path, leaf in leaves
+        jax.tree_util.keystr(path, simple=True, separator="/"): " × ".join(map(str, leaf.shape)) or "a scalar"
+        for path, leaf in jax.tree.leaves_with_path(tree)
     }
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """This process neither waits for others nor shares the work with them."""
-    process = jax.process_index()
-    return ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
-
-
-def _unless_abandoned(hook: Callable[..., None], unraisable) -> None:
-    """Passes on an exception that nobody can catch, but not one of writes that were abandoned when another failed."""
-    if str(unraisable.exc_value) != "Event loop is closed":
-        hook(unraisable)

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM, as schedulers send it before they take a machine away, or Ctrl-C."""
+"""Requests to stop: SIGTERM, which schedulers send before they reclaim a machine, and Ctrl-C."""
 
 import signal
 import sys
@@ -8,14 +8,14 @@ from types import FrameType
 from adamine_jax.base import processes
 
 RUN_AGAIN = 75
-"""Exit status of a run that was told to stop and has lost nothing (EX_TEMPFAIL): the same command goes on with it."""
+"""Exit status (EX_TEMPFAIL) of a run that stopped on request after saving its state and can be resumed."""
 
 
 class Stopped(Exception):
-    """The run has stopped as it was told to, its state being saved.
+    """The run stopped on request after saving its state.
 
     Args:
-        step: that it has reached.
+        step: Last training step.
     """
 
     def __init__(self, step: int):
@@ -24,21 +24,21 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Whether the run shall stop; a context, within which a signal is a request and does not end the program.
+    """A context in which SIGTERM requests a stop instead of ending the program.
 
-    With several processes a SIGTERM to any of them reaches all, through JAX's preemption service, which names a step at
-    which all of them stop. With one process Ctrl-C is such a request too; a second one ends the program at once.
+    With several processes a SIGTERM to any of them reaches all through JAX's preemption service, which chooses a step
+    at which all of them stop. With one process Ctrl-C also requests a stop; a second Ctrl-C ends the program at once.
     """
 
     def __init__(self):
         self._signal: int | None = None
-        self._asked = 0
+        self._checks = 0
         self._old_handlers = {}
 
     def __enter__(self) -> "StopRequest":
         if not processes.are_several() and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._old_handlers[number] = signal.signal(number, self._note)
+                self._old_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_) -> None:
@@ -46,24 +46,24 @@ class StopRequest:
             signal.signal(number, handler)
 
     def made(self) -> bool:
-        """Whether to stop now. All processes must ask equally often, at the same points of their work."""
+        """Whether to stop now. All processes must call this equally often, at the same points of their work."""
         if not processes.are_several():
             return self._signal is not None
         from jax.experimental import multihost_utils
 
-        self._asked += 1
-        return multihost_utils.reached_preemption_sync_point(self._asked)
+        self._checks += 1
+        return multihost_utils.reached_preemption_sync_point(self._checks)
 
     def leave(self, step: int) -> None:
-        """Ends the program, everything being saved; it exits with `RUN_AGAIN`, or as interrupted by Ctrl-C."""
-        print(f"stopped at step {step}, which is saved: the same command goes on from there", flush=True)
+        """Exits with the status `RUN_AGAIN`, or raises KeyboardInterrupt after Ctrl-C; the state must be saved."""
+        print(f"stopped at step {step} and saved a checkpoint; rerun the same command to resume", flush=True)
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(RUN_AGAIN)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT:
             if self._signal == signal.SIGINT:
                 raise KeyboardInterrupt
-            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+            print("\nstopping after this step; press Ctrl-C again to stop at once", file=sys.stderr, flush=True)
         self._signal = number

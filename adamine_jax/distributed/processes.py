@@ -1,6 +1,6 @@
-"""How the processes of one run find each other, and check that they were given the same work.
+"""Connects the processes of a run and checks that they were started with the same configuration and data.
 
-Every process runs the same program on its own devices; what JAX computes on a mesh over all devices needs all of them.
+Every process runs the same program on its own devices; computations on a mesh over all devices involve all processes.
 """
 
 import os
@@ -13,63 +13,63 @@ import numpy as np
 from adamine_jax.base import processes
 from adamine_jax.base.errors import UserError
 
+FLAGS = ("--coordinator", "--num_processes", "--process_id")
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 START_SECONDS = 300
-"""How long a process waits for the others to start."""
+"""Seconds that a process waits for the others to start."""
 
 
 def start(
     coordinator: str | None = None, count: int | None = None, number: int | None = None, detect: bool = False
 ) -> None:
-    """Joins the other processes of the run, before JAX is used for anything else; nothing happens where there are none.
+    """Connects to the other processes of the run, if there are any; must be called before any other use of JAX.
 
-    There are others if the arguments say so, or else the environment variables of the same meaning (`VARIABLES`), or
-    if Slurm or a TPU pod has started several tasks of this step.
+    A run has several processes if the arguments or the corresponding environment variables (`VARIABLES`) say so, or
+    if Slurm or a TPU pod started several tasks.
 
     Args:
-        coordinator: HOST:PORT of process 0, where the others find it.
-        count: how many processes there are.
-        number: of this one, from 0.
-        detect: there are others: JAX finds out by itself, from Slurm, Open MPI, or a TPU's metadata.
+        coordinator: HOST:PORT of process 0.
+        count: Number of processes.
+        number: Index of this process, from 0.
+        detect: Whether JAX finds the other processes itself, from Slurm, Open MPI or a TPU pod's metadata.
 
     Raises:
-        UserError: what is given is incomplete or wrong, or the others do not come.
+        UserError: The arguments are incomplete or wrong, or the other processes cannot be reached.
     """
     given: Sequence[str | int | None] = (coordinator, count, number)
     if all(value is None for value in given) and not detect:
         given = [os.environ.get(name) for name in VARIABLES]
-        detect = all(value is None for value in given) and _is_one_of_several()
-    if all(value is None for value in given) and not detect:
-        return
+        detect = all(value is None for value in given) and _has_several_tasks()
+        if all(value is None for value in given) and not detect:
+            return
     import jax
 
     try:
-        jax.distributed.initialize(**({} if detect else _checked(given)), initialization_timeout=START_SECONDS)
+        jax.distributed.initialize(**({} if detect else _parsed(given)), initialization_timeout=START_SECONDS)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         if detect:
             raise UserError(
-                f"--distributed: neither Slurm nor Open MPI nor a TPU pod tells where the others are ({reason}); "
-                "give --coordinator, --num_processes and --process_id"
+                f"--distributed: cannot detect the other processes from Slurm, Open MPI or a TPU pod ({reason}); "
+                f"give {FLAGS[0]}, {FLAGS[1]} and {FLAGS[2]}"
             ) from None
-        raise UserError(f"--coordinator {given[0]}: the other processes were not found there ({reason})") from None
-    processes.note(jax.process_index(), jax.process_count())
+        raise UserError(
+            f"--coordinator {given[0]}: cannot connect to the other processes ({reason}); check the address and that "
+            "all processes are running"
+        ) from None
+    processes.set_index(jax.process_index(), jax.process_count())
     counts = np.bincount([device.process_index for device in jax.devices()])
     if counts.min() != counts.max():
-        raise UserError(f"the processes have {', '.join(map(str, counts))} devices: every one must have as many")
+        raise UserError(f"the processes have {', '.join(map(str, counts))} devices; give each the same number")
     if not processes.is_first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 – one of them is enough for a reader
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 – process 0 alone prints results
 
 
 def check_same(what: str, digest: bytes) -> None:
-    """Makes sure that all processes were given the same.
-
-    Args:
-        what: it is, for the message.
-        digest: of it, of one length in all processes.
+    """Checks that the digest of an input, named `what` in the message, is the same in all processes.
 
     Raises:
-        UserError: this process was given something else than process 0.
+        UserError: The digest of a process differs from that of process 0.
     """
     if not processes.are_several():
         return
@@ -77,27 +77,26 @@ def check_same(what: str, digest: bytes) -> None:
 
     digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
     if others := np.flatnonzero(np.any(digests != digests[0], axis=1)).tolist():
-        raise UserError(f"{what}: process {others[0]} was given another one than process 0; give all of them the same")
+        raise UserError(f"process {others[0]} has a different {what} than process 0; start all with the same one")
 
 
-def _is_one_of_several() -> bool:
+def _has_several_tasks() -> bool:
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     return (tasks.isdigit() and int(tasks) > 1) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
 
 
-def _checked(given: Sequence[str | int | None]) -> dict[str, Any]:
-    """The arguments for JAX."""
+def _parsed(given: Sequence[str | int | None]) -> dict[str, Any]:
+    """The arguments of `jax.distributed.initialize`."""
     if None in given:
-        name = VARIABLES[given.index(None)]
-        flag = ("--coordinator", "--num_processes", "--process_id")[given.index(None)]
-        raise UserError(f"{flag} (or {name}) is missing: several processes need all three")
+        missing = given.index(None)
+        raise UserError(f"{FLAGS[missing]} (or {VARIABLES[missing]}) is missing; several processes need all three")
     coordinator, *numbers = given
     if ":" not in str(coordinator):
-        raise UserError(f"--coordinator {coordinator}: takes HOST:PORT of process 0")
+        raise UserError(f"--coordinator {coordinator}: must be HOST:PORT of process 0")
     try:
         count, number = (int(str(value)) for value in numbers)
     except ValueError:
-        raise UserError(f"--num_processes {numbers[0]} --process_id {numbers[1]}: take whole numbers") from None
+        raise UserError(f"--num_processes {numbers[0]} --process_id {numbers[1]}: must be integers") from None
     if not 0 <= number < count:
-        raise UserError(f"--process_id {number}: takes 0 to {count - 1}, with --num_processes {count}")
+        raise UserError(f"--process_id {number}: must be from 0 to {count - 1} with --num_processes {count}")
     return {"coordinator_address": str(coordinator), "num_processes": count, "process_id": number}

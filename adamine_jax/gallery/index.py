@@ -127,7 +127,7 @@ def build(gallery: Gallery, modality: str) -> About:
     about = _tuned(gallery, modality, index, embeddings, rng)
     path = gallery.folder / f"{modality}.faiss"
     (gallery.folder / f"{modality}.faiss.json").unlink(missing_ok=True)
-    with files.written_whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         faiss.write_index(index, str(temporary))
     files.write_text(gallery.folder / f"{modality}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
     print(

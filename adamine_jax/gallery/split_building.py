@@ -29,9 +29,8 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
     with GalleryWriter(folder, about, MODALITIES, trained.config.model.embedding_dim) as writer:
         remaining = index.sorted_by_id()[writer.taken :]
         if len(remaining):
-            embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-            arguments = trained.config, trained.mesh, f"embedding {split}", damage
-            batches = embedding.embed_batches(embed_step, trained.variables, index, remaining, *arguments)
+            embedder = embedding.Embedder(trained.model, trained.config, trained.mesh, damage)
+            batches = embedder.embed_batches(trained.variables, index, remaining, f"embedding {split}")
             for block in _joined(batches):
                 _write_block(writer, trained, index, block, damage)
         if not len(writer):

@@ -106,7 +106,7 @@ def load_index(shards: Sequence[Path], damage: Damage | None = None) -> RecordIn
     if is_current:
         return index
     try:
-        with files.written_whole(cache) as temporary:
+        with files.atomic_write(cache) as temporary:
             np.savez(temporary, stamp=stamp, **{name: getattr(index, name) for name in ARRAYS})
     except OSError:
         pass  # a read-only data set: each run builds the index again

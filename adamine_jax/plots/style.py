@@ -11,7 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from adamine_jax.base.files import written_whole
+from adamine_jax.base.files import atomic_write
 
 # Okabe and Ito's palette, distinguishable under the common colour vision deficiencies.
 BLACK, GREY, LIGHT_GREY = "#222222", "#6b6b6b", "#d9d9d9"
@@ -71,7 +71,7 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "jpg": None}[kind]
     encoder: dict[str, Any] = {"pil_kwargs": {"quality": 90}} if kind == "jpg" else {}
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata, **encoder)
     return path
 

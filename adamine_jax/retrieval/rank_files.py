@@ -43,7 +43,7 @@ def write_ranks(path: Path, ranks: RankFile) -> None:
     for name, ranked in ranks.protocols.items():
         arrays[f"{name}/ids"] = np.char.encode(ranked.ids) if ranked.ids.dtype.kind == "U" else ranked.ids
         arrays |= {f"{name}/{direction}": ranked.ranks[direction] for direction in DIRECTIONS}
-    with files.written_whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         np.savez(temporary, **arrays)
 
 

@@ -1,18 +1,15 @@
-"""Lines of `metrics.jsonl` as what a figure plots: epochs trained, and a field's values over them."""
+"""Values of `metrics.jsonl` as functions of the epoch, for figures."""
 
 import numpy as np
 
 POINTS = 240
-"""More than a panel can show apart."""
+"""Default maximum number of points of a curve; a panel cannot resolve more."""
 
 
 def series(
     records: list[dict], key: str, knots: np.ndarray, limit: int | None = POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of one field; at most `limit` points, neighbours averaged.
-
-    Where a line has no number in the field the value is NaN, a gap in the curve.
-    """
+    """Returns the (epochs, values) of a field, averaged to at most `limit` points; a missing number is NaN."""
     x = epochs_trained(records, knots)
     y = np.array([_number(record.get(key)) for record in records])
     if limit is None or len(x) <= limit:
@@ -22,10 +19,10 @@ def series(
 
 
 def epoch_knots(train: list[dict], val: list[dict]) -> np.ndarray:
-    """Pairs (step, epochs trained by then), from (0, 0): an epoch ends at its validation.
+    """Returns rows (step, epochs trained by then), starting with (0, 0); an epoch ends at its validation.
 
-    Without validations it ends at its last line; the last epoch, which may not be over, counts only where there is no
-    other one.
+    Without validations an epoch ends at its last line; the last epoch, which may be incomplete, is left out unless it
+    is the only one.
     """
     ends = {record["epoch"] + 1: record["step"] for record in val or train}
     if not val and len(ends) > 1:
@@ -35,7 +32,7 @@ def epoch_knots(train: list[dict], val: list[dict]) -> np.ndarray:
 
 
 def epochs_trained(records: list[dict], knots: np.ndarray) -> np.ndarray:
-    """Epochs trained at each line's step; behind the last knot the last epoch's pace goes on."""
+    """Returns the epochs trained at the step of each line, interpolated; extrapolated from the last epoch."""
     steps = np.array([record["step"] for record in records], float)
     if len(knots) == 1:
         return steps

@@ -1,4 +1,4 @@
-"""The report on a trained model: embeddings of a split, scores, and what they look like."""
+"""Evaluation of a trained model on a split: embeddings, ranks and scores."""
 
 import dataclasses
 import json
@@ -14,7 +14,8 @@ from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
 from adamine_jax.retrieval.text_tables import format_table
-from adamine_jax.runs import embedding, workdir
+from adamine_jax.runs import workdir
+from adamine_jax.runs.embedding import Embedder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +23,12 @@ class Evaluated:
     """An evaluated split.
 
     Attributes:
-        results: scores under each protocol, as in `eval_<split>.json`.
-        ranked: the ranks of each protocol.
-        index: of the split.
-        numbers: (N,) the records of the rows, in the order of the ids.
-        image: (N, D) their photos' embeddings.
-        recipe: (N, D) their texts'.
-        measured: the numbers of the run's evaluators, `config.evals`.
+        results: Scores by protocol, as in `eval_<split>.json`.
+        ranked: Ranks by protocol.
+        index: Record index of the split.
+        numbers: (N,) record numbers of the rows, in the order of the ids.
+        image: (N, D) image embeddings.
+        recipe: (N, D) recipe embeddings.
     """
 
     results: dict[str, dict]
@@ -37,69 +37,66 @@ class Evaluated:
     numbers: np.ndarray
     image: np.ndarray
     recipe: np.ndarray
-    measured: dict[str, float]
 
 
 def evaluate_split(
     trained: workdir.Trained, directory: Path, split: str, protocols: tuple[str, ...], damage: Damage
 ) -> Evaluated:
-    """Embeds a split, ranks it under the protocols, prints the table, writes `eval_<split>.json` and the ranks.
+    """Embeds a split, ranks it under the protocols, prints the table and writes `eval_<split>.json` and the ranks.
 
-    What the files hold of other protocols and the same checkpoint stays in them.
+    The files keep the results of other protocols for the same checkpoint.
 
     Args:
-        trained: the model.
-        directory: the workdir.
+        trained: Model to evaluate.
+        directory: Workdir of the run.
         split: 'train', 'val' or 'test'.
-        protocols: names; those larger than the split are skipped, with a line.
-        damage: takes the damaged records, which are left out.
+        protocols: Names of protocols; those that need more pairs than the split has are skipped with a message.
+        damage: Counter of damaged records, which are left out.
 
     Raises:
-        UserError: the split is empty, or too many of its records are damaged.
+        UserError: The split is empty, or too many of its records are damaged.
     """
     dataset = trained.open_dataset()
     index = load_index(dataset.shards(split), damage)
     if not len(index):
-        raise UserError(f"{dataset.folder}: has no {split} split to evaluate")
-    embed_step = embedding.make_embed_step(trained.model, trained.mesh)
-    image, recipe, numbers = embedding.embed_split(
-        embed_step, trained.variables, index, trained.config, trained.mesh, f"embedding {split}", damage
-    )
+        raise UserError(f"{dataset.folder}: no {split} split to evaluate; choose another --split")
+    embedder = Embedder(trained.model, trained.config, trained.mesh, damage)
+    image, recipe, numbers = embedder.embed_split(trained.variables, index, f"embedding {split}")
     for line in skipped_protocols(protocols, len(numbers)):
         print(line)
     embeddings = split_embeddings(index, numbers, image, recipe)
     ids, seed = embeddings.ids, trained.config.eval.seed
-    measured = evaluators.measure(evaluators.build(trained.config), embeddings)
+    metrics = evaluators.measure(evaluators.build(trained.config), embeddings)
     in_table = evaluators.RetrievalEvaluator.metrics
-    others = {name: value for name, value in measured.items() if name not in in_table}
+    others = {name: value for name, value in metrics.items() if name not in in_table}
     ranked = rank_draws(image, recipe, ids, protocols, seed)
     results = score(ranked)
     if processes.is_first():
-        kept = _ranked_before(ranks_path(directory, split), seed, trained.step, ids) | ranked
+        kept = _earlier_ranks(ranks_path(directory, split), seed, trained.step, ids) | ranked
         write_ranks(ranks_path(directory, split), RankFile(kept, seed, trained.step))
         evals = {"evals": others} if others else {}
         files.write_text(directory / f"eval_{split}.json", json.dumps(score(kept) | evals, indent=2) + "\n")
     print(f"\n{split} split, checkpoint of step {trained.step}\n\n{format_table(results)}\n", flush=True)
     for name, value in others.items():
         print(f"{name}: {value:.4g}", flush=True)
-    return Evaluated(results, ranked, index, numbers, image, recipe, measured)
+    return Evaluated(results, ranked, index, numbers, image, recipe)
 
 
 def split_embeddings(
     index: RecordIndex, numbers: np.ndarray, image: np.ndarray, recipe: np.ndarray
 ) -> evaluators.Embeddings:
-    """What evaluators get, of (N,) records and their (N, D) embeddings."""
+    """Returns the input of the evaluators for (N,) records and their (N, D) embeddings."""
     ids = [identifier.decode() for identifier in index.ids[numbers]]
     return evaluators.Embeddings(image, recipe, ids, index.class_id[numbers])
 
 
-def _ranked_before(path: Path, seed: int, step: int, ids: list[str]) -> dict[str, Ranked]:
-    """The ranks under any protocol that an earlier evaluation of the same checkpoint on the same recipes has left."""
+def _earlier_ranks(path: Path, seed: int, step: int, ids: list[str]) -> dict[str, Ranked]:
+    """The stored ranks of an earlier evaluation of the same checkpoint on the same recipes, by protocol."""
     try:
         earlier = read_ranks(path)
     except UserError:
         return {}
     if (earlier.seed, earlier.step) != (seed, step):
         return {}
-    there = np.char.encode(ids)
-    return {name: ranked for name, ranked in earlier.protocols.items() if np.isin(ranked.ids, there).all()}
+    encoded = np.char.encode(ids)
+    return {name: ranked for name, ranked in earlier.protocols.items() if np.isin(ranked.ids, encoded).all()}

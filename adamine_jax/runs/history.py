@@ -1,4 +1,4 @@
-"""What the workdirs of several runs have saved, to be compared."""
+"""Saved results of several runs, for comparison."""
 
 import dataclasses
 import json
@@ -16,14 +16,15 @@ from adamine_jax.runs.metrics_log import read_metrics
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a workdir has saved; `missing` are lines about what it has not.
+    """Saved results of a run.
 
     Attributes:
-        name: as given by the user.
-        config: fields by their dotted names.
-        train: the train lines of `metrics.jsonl`.
-        validations: its val lines.
-        test: `eval_test.json`.
+        name: Workdir as given by the user.
+        config: Fields by dotted name.
+        train: Train lines of `metrics.jsonl`.
+        validations: Validation lines of `metrics.jsonl`.
+        test: Contents of `eval_test.json`.
+        missing: Messages about missing and malformed files.
     """
 
     name: str
@@ -35,22 +36,19 @@ class Run:
 
     @property
     def best(self) -> dict | None:
-        """The val line of the best epoch, by what the run chooses its best checkpoint by."""
+        """The validation line of the best epoch, by the metric that chooses the run's best checkpoint."""
         scored = [line for line in self.validations if isinstance(line.get("r1"), int | float)]
         best_by = self.config.get("checkpoint.best_by", "r1")
         return max(scored, key=lambda line: line.get(best_by, line["r1"]), default=None)
 
     @property
     def epochs(self) -> float | None:
-        """Epochs trained up to the last line, None where there is no line.
-
-        In a first epoch without a validation, whose end nobody knows, this is 1.
-        """
+        """Epochs trained up to the last line, None without any line; 1 in a first epoch without validation."""
         lines = [*self.train, *self.validations]
         return max(epochs_trained(lines, epoch_knots(self.train, self.validations))) if lines else None
 
     def test_score(self, protocol: str) -> float | None:
-        """R@1 of the test in percent, the mean of both directions; None where it was not measured."""
+        """Returns the mean R@1 of both directions in the test, in percent; None if it was not measured."""
         try:
             score = float(np.mean([self.test[protocol][direction]["r1"]["mean"] for direction in DIRECTIONS]))
         except (KeyError, TypeError, ValueError):
@@ -58,16 +56,16 @@ class Run:
         return score if np.isfinite(score) else None
 
     def pairs(self, protocol: str) -> int:
-        """Pairs among which a protocol of the test has ranked; 0 where that is not known."""
+        """Returns the number of pairs of a protocol of the test; 0 if unknown."""
         pairs = self.test[protocol].get("pairs")
         return pairs if isinstance(pairs, int) else 0
 
 
 def read_run(workdir: Path) -> Run:
-    """Reads a workdir; a file that is absent or damaged leaves its part empty and a line in `missing`.
+    """Reads a workdir; a missing or malformed file leaves its field empty and a message in `missing`.
 
     Raises:
-        UserError: there is no such folder, or nothing of a run in it.
+        UserError: The folder does not exist or contains no file of a run.
     """
     if not workdir.is_dir():
         raise UserError(f"{workdir}: no such folder; give workdirs of `python -m adamine_jax.main`")
@@ -80,7 +78,7 @@ def read_run(workdir: Path) -> Run:
                 raise ValueError("not a JSON object")
             return content
         except FileNotFoundError:
-            missing.append(f"{workdir / name}: absent")
+            missing.append(f"{workdir / name}: missing")
         except (OSError, ValueError) as error:
             missing.append(f"{workdir / name}: cannot be read ({error})")
         return {}
@@ -89,11 +87,11 @@ def read_run(workdir: Path) -> Run:
     try:
         lines = _read_lines(workdir / "metrics.jsonl")
         if not lines:
-            missing.append(f"{workdir / 'metrics.jsonl'}: absent or empty")
+            missing.append(f"{workdir / 'metrics.jsonl'}: missing or empty")
     except (OSError, UserError) as error:
         missing.append(str(error))
     if not any((workdir / name).exists() for name in ("config.json", "eval_test.json", "metrics.jsonl")):
-        raise UserError(f"{workdir}: is no run of `python -m adamine_jax.main`; give the folders of runs")
+        raise UserError(f"{workdir}: not a workdir of `python -m adamine_jax.main`; give workdirs of runs")
     return Run(
         name=str(workdir),
         config=_flatten(read_json("config.json")),
@@ -105,56 +103,49 @@ def read_run(workdir: Path) -> Run:
 
 
 def in_order(runs: Sequence[Run]) -> tuple[list[Run], list[float | None], str]:
-    """Ranks runs by how well they retrieve.
+    """Sorts runs by their mean R@1 of both directions.
 
-    What counts is the R@1, the mean of both directions, of the test protocol that most of the runs have, the one with
-    the most pairs where several are alike in that. Where no run has been tested it is that of the best validation.
+    The R@1 is that of the test protocol that most of the runs have, on a tie the one with the most pairs; if no run has
+    been tested, that of the best validation.
 
     Returns:
-        (runs, scores, by): the best first, those without a score last and in the order given; their scores in percent;
-        and what they are scores of, '' where there is none.
+        (runs, scores, by): The runs, best first, those without a score last; their scores in percent; and a
+        description of the scores, '' without any score.
     """
     protocols = list(dict.fromkeys(name for run in runs for name in run.test))
     scored = {name: [run for run in runs if run.test_score(name) is not None] for name in protocols}
-    best = max(protocols, key=lambda name: (len(scored[name]), _largest(scored[name], name)), default="")
+
+    def preference(name: str) -> tuple[int, int]:
+        return len(scored[name]), max((run.pairs(name) for run in scored[name]), default=0)
+
+    best = max(protocols, key=preference, default="")
     if best and scored[best]:
         scores, by = [run.test_score(best) for run in runs], f"the test's R@1 ({best})"
     else:
         scores = [run.best["r1"] if run.best else None for run in runs]
-        by = "the best validation R@1, no run having been tested" if any(s is not None for s in scores) else ""
+        by = "the best validation R@1, as no run has been tested" if any(s is not None for s in scores) else ""
     order = sorted(range(len(runs)), key=lambda number: -np.inf if (s := scores[number]) is None else s, reverse=True)
     return [runs[number] for number in order], [scores[number] for number in order], by
 
 
 def describe_method(config: dict[str, Any]) -> str:
-    """The loss in a few words: its strategies with their weights, which negatives, what is averaged; '' if unknown."""
-    name = config.get("loss.name")
-    if name == "triplet":
-        strategies, weights = config.get("loss.strategies"), config.get("loss.weights")
-        if not isinstance(strategies, list) or not isinstance(weights, list) or len(strategies) != len(weights):
-            return ""  # not written by `adamine_jax.main`
-        terms = [
-            strategy if weight == 1 else f"{weight:g} {strategy}"
-            for strategy, weight in zip(strategies, weights, strict=True)
-        ]
-        words = [" + ".join(terms)]
-        if strategies != ["LIFT"]:
-            average = _AVERAGES.get(config.get("loss.aggregation", ""), "")
-            words += [word for word in (_negatives(config), average) if word]
-    elif isinstance(name, str):
-        words = [name]
-    else:
+    """Describes a run's loss: strategies with their weights, negatives, aggregation; '' if unknown."""
+    if not (name := config.get("loss.name")):
         return ""
+    words = [name]
+    if name == "triplet":
+        weighted = zip(config["loss.strategies"], config["loss.weights"], strict=True)
+        words = [" + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weighted)]
+        if config["loss.strategies"] != ["LIFT"]:
+            average = {"valid": "adaptive", "mean": "mean"}[config["loss.aggregation"]]
+            words += [word for word in (_negatives(config), average) if word]
     if config.get("loss.classifier_weight"):
         words.append(f"{config['loss.classifier_weight']:g} classifier")
     return ", ".join(words)
 
 
-_AVERAGES = {"valid": "adaptive", "mean": "mean"}
-
-
 def _negatives(config: dict[str, Any]) -> str:
-    """Which negatives an anchor keeps; '' for all of them."""
+    """Describes which negatives an anchor keeps; '' for all of them."""
     sampling, number = str(config.get("loss.sampling")).replace("_", "-"), config.get("loss.num_negatives")
     if number is None:
         return sampling if sampling == "semi-hard" else ""
@@ -162,16 +153,12 @@ def _negatives(config: dict[str, Any]) -> str:
 
 
 def _read_lines(path: Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`, all of them with a whole `step` and `epoch`."""
+    """The lines of a `metrics.jsonl`, checked to have an integer `step` and `epoch`."""
     lines = read_metrics(path)
     for number, line in enumerate(lines, start=1):
         if not all(isinstance(line.get(field), int) for field in ("step", "epoch")):
-            raise UserError(f"{path}, line {number}: has no step or no epoch; remove it")
+            raise UserError(f"{path}, line {number}: step or epoch is missing; delete the line")
     return lines
-
-
-def _largest(runs: list[Run], protocol: str) -> int:
-    return max((run.pairs(protocol) for run in runs), default=0)
 
 
 def _flatten(config: dict, prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run's folder: which configuration and which vocabulary it belongs to, and the model it has learned."""
+"""The workdir of a run: its configuration, the description of its data set, and its trained model."""
 
 import argparse
 import dataclasses
@@ -26,35 +26,31 @@ from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 
 @contextmanager
 def locked(workdir: Path) -> Generator[None]:
-    """Makes the folder and keeps a second run out of it.
+    """Creates the folder and locks it against a second run.
 
     Raises:
-        UserError: another process is training there, or the folder cannot be made.
+        UserError: Another process is training there, or the folder cannot be created.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")  # noqa: SIM115 – closed below
     except OSError as error:
-        raise UserError(f"--workdir {workdir}: cannot be written ({error.strerror})") from None
+        raise UserError(f"--workdir {workdir}: cannot be written ({error.strerror}); choose another folder") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"--workdir {workdir}: another run is at work in it; wait for it or take another") from None
+            raise UserError(
+                f"--workdir {workdir}: another run is training there; wait for it or choose another"
+            ) from None
         yield
 
 
 def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, train: RecordIndex) -> None:
-    """Writes what the run is into a new workdir, or makes sure that an old one is of the same run.
-
-    Args:
-        workdir: the folder, locked.
-        config: of this run.
-        dataset: it trains on.
-        train: the records of its train split.
+    """Describes the run in a new workdir, or checks that an existing workdir is of the same run.
 
     Raises:
-        UserError: the folder belongs to another configuration, vocabulary or train split, or to something else.
+        UserError: The workdir has another configuration, vocabulary or train split, or is not a workdir.
     """
     described = {
         "vocabulary_digest": dataset.vocabulary_digest,
@@ -69,30 +65,26 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
     if not config_file.exists():
         if foreign := sorted(path.name for path in workdir.iterdir() if not path.name.startswith(".")):
             raise UserError(
-                f"--workdir {workdir}: holds {foreign[0]} but no config.json; take an empty or a new folder"
+                f"--workdir {workdir}: contains {foreign[0]} but no config.json; choose an empty or new folder"
             )
     elif "recipe" not in _read_json(config_file).get("model", {}):
         raise UserError(
-            f"--workdir {workdir}: started by an older version, whose optimiser state cannot be read; start from its "
-            f"weights in another workdir with --config.train.init_from={workdir}, or evaluate it as it is"
+            f"--workdir {workdir}: created by an older version, whose optimizer state cannot be restored; start from "
+            f"its weights in another workdir with --config.train.init_from={workdir}, or only evaluate it"
         )
     elif changed := configuration.differences(config, configuration.flatten(load_config(workdir))):
         raise UserError(
-            f"--workdir {workdir}: its run has another configuration: {', '.join(changed)}; "
-            "give the same one to go on with it, or take another workdir"
+            f"--workdir {workdir}: its run has a different configuration: {', '.join(changed)}; "
+            "use the same configuration to resume it, or choose another workdir"
         )
     elif dataset_file.exists():
         stored = _read_json(dataset_file)
         if stored["vocabulary_digest"] != described["vocabulary_digest"]:
-            raise UserError(
-                f"{dataset.folder}: built with another vocabulary than the one that {workdir} was trained with "
-                f"({dataset.vocabulary_digest[:12]} instead of {stored['vocabulary_digest'][:12]}); "
-                "convert it with that run's words and vectors (--vocab), or take another workdir"
-            )
+            raise _other_vocabulary(dataset, stored["vocabulary_digest"])
         if stored["train_digest"] != described["train_digest"]:
             raise UserError(
-                f"{dataset.folder}: its train split has {len(train)} recipes, {workdir} was trained on "
-                f"{stored['train_recipes']} others; take another workdir"
+                f"{dataset.folder}: its train split of {len(train)} recipes differs from that of {workdir}, which has "
+                f"{stored['train_recipes']}; choose another workdir"
             )
     files.write_text(config_file, configuration.to_json(config))
     if not dataset_file.exists():
@@ -100,26 +92,26 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
-    """The configuration of a workdir's run."""
+    """Reads the configuration of a workdir."""
     return configuration.from_dict(_read_json(workdir / "config.json"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A workdir's model at one of its checkpoints, ready to embed.
+    """The model of a workdir at one of its checkpoints.
 
     Attributes:
-        config: of the run.
-        model: both towers.
-        variables: {'params', 'batch_stats'}, replicated over `mesh`; the parameters of the loss are among them.
-        step: of the checkpoint.
-        mesh: over all devices.
-        vocabulary_digest: of the words that it knows.
-        words: the V words that it knows; word k has the id k + 2.
-        class_names: names of the classes, 0 being the background.
-        unknown_ingredients: see `Dataset`.
-        photo_side: see `Dataset`.
-        digest: SHA-256 of the checkpoint's parameters, as its manifest has them. Embeddings belong to one model.
+        config: Configuration of the run.
+        model: Both towers.
+        variables: {'params', 'batch_stats'}, including the parameters of the loss, replicated over `mesh`.
+        step: Step of the checkpoint.
+        mesh: Mesh over all devices.
+        vocabulary_digest: Digest of the vocabulary.
+        words: The V words of the vocabulary; word k has the id k + 2.
+        class_names: Names of the classes; 0 is the background.
+        unknown_ingredients: See `Dataset`.
+        photo_side: See `Dataset`.
+        digest: SHA-256 of the model's files, from the manifest; identifies the model of stored embeddings.
     """
 
     config: ml_collections.ConfigDict
@@ -138,31 +130,32 @@ class Trained:
         """Opens the data set that the run's configuration names.
 
         Raises:
-            UserError: it is not there, or was built with another vocabulary.
+            UserError: The data set is missing or was built with another vocabulary.
         """
         dataset = open_dataset(self.config.data.dir, self.config.data.name)
         if dataset.vocabulary_digest != self.vocabulary_digest:
-            raise UserError(
-                f"{dataset.folder}: built with another vocabulary than the one that the model was trained with "
-                f"({dataset.vocabulary_digest[:12]} instead of {self.vocabulary_digest[:12]}); "
-                "convert it with that run's words and vectors (--vocab)"
-            )
+            raise _other_vocabulary(dataset, self.vocabulary_digest)
         return dataset
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of a command that loads a workdir; `load_from_flags` reads them."""
-    parser.add_argument("--workdir", type=given_path, required=True, help="folder of a training run")
+    """Adds the flags of a command that loads a workdir, for `load_from_flags`."""
+    parser.add_argument("--workdir", type=given_path, required=True, help="workdir of a training run")
     parser.add_argument(
-        "--checkpoint", choices=("best", "last"), default="best", help="best by validation (default), or last"
+        "--checkpoint",
+        choices=("best", "last"),
+        default="best",
+        help="checkpoint to load: best by validation (default) or last",
     )
-    parser.add_argument("--data-dir", help="the data set, if it is no longer where the run found it")
-    parser.add_argument("--image-features", help="the photos' features, if the model reads them and they have moved")
-    parser.add_argument("--sentence-vectors", help="the sentences' vectors, likewise")
+    parser.add_argument("--data-dir", help="folder of the data set, if it has moved")
+    parser.add_argument("--image-features", help="file of image features, if the model uses them and they have moved")
+    parser.add_argument(
+        "--sentence-vectors", help="file of sentence vectors, if the model uses them and they have moved"
+    )
 
 
 def load_from_flags(flags: argparse.Namespace) -> Trained:
-    """Loads what `add_flags` asked for; see `load`."""
+    """Loads a workdir with the flags of `add_flags`; see `load`."""
     data = {"dir": flags.data_dir, "image_features": flags.image_features, "sentence_vectors": flags.sentence_vectors}
     return load(flags.workdir, flags.checkpoint, {name: value for name, value in data.items() if value is not None})
 
@@ -171,12 +164,12 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
     """Loads a checkpoint of a workdir.
 
     Args:
-        workdir: of the run.
+        workdir: Workdir of the run.
         checkpoint: 'best' by validation, or 'last'.
-        data: fields of `config.data` that are no longer as they were in training: where things lie now.
+        data: Fields of `config.data` to override, such as paths of moved files.
 
     Raises:
-        UserError: the folder is not a workdir, or holds no checkpoint yet.
+        UserError: The folder is not a workdir, or has no checkpoint yet.
     """
     config = load_config(workdir)
     config.data.update(data or {})
@@ -185,17 +178,12 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
     mesh = make_mesh()
     model = build_model(config.model, table_rows=len(words) + 3)
     like = jax.eval_shape(
-        lambda: init_variables(
-            model,
-            jax.random.key(0),
-            config.model,
-            image_size=config.data.image_size,
-        )
+        lambda: init_variables(model, jax.random.key(0), config.model, image_size=config.data.image_size)
     )
     checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True)
     step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
     if step is None:
-        raise UserError(f"{workdir}: holds no checkpoint yet; train it with `python -m adamine_jax.main`")
+        raise UserError(f"{workdir}: no checkpoint yet; train with `python -m adamine_jax.main`")
     variables, digest = checkpoints.restore_model(step, like, mesh), checkpoints.model_digest(step)
     checkpoints.close()
     return Trained(
@@ -210,6 +198,13 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
         unknown_ingredients=described.get("unknown_ingredients", "drop"),
         photo_side=described.get("photo_side", 256),
         digest=digest,
+    )
+
+
+def _other_vocabulary(dataset: Dataset, expected: str) -> UserError:
+    return UserError(
+        f"{dataset.folder}: built with a different vocabulary than the model ({dataset.vocabulary_digest[:12]} instead "
+        f"of {expected[:12]}); convert it with the words and vectors of the model's run (--vocab)"
     )
 
 

@@ -21,7 +21,7 @@ from adamine_jax.base import files
 from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.distributed import mesh as devices
-from adamine_jax.distributed.agreement import agreed
+from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import PhotoFeatures
@@ -71,11 +71,11 @@ class FrozenBackbone:
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """Returns the file with the (N, F) features of these photos' crops, computing it if it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
-        if agreed(path.exists):
+        if run_on_first(path.exists):
             return path
         shape = (len(photos), type(self.model.image_tower).feature_dim(self.config.model.image))
         unfinished, count_file = path.with_suffix(".unfinished"), path.with_suffix(".done")
-        done = agreed(lambda: int(count_file.read_text()) if count_file.exists() and unfinished.exists() else 0)
+        done = run_on_first(lambda: int(count_file.read_text()) if count_file.exists() and unfinished.exists() else 0)
         features = None
 
         def allocate() -> None:
@@ -88,9 +88,9 @@ class FrozenBackbone:
             count_file.unlink(missing_ok=True)
 
         try:
-            agreed(allocate)
+            run_on_first(allocate)
             self._compute(features, done, count_file, index, photos, draws, split)
-            agreed(finish)
+            run_on_first(finish)
         except OSError as error:
             size = f"{shape[0] * shape[1] * DTYPE.itemsize / 2**30:.1f} GiB"
             if error.errno not in NO_ROOM:

@@ -4,14 +4,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import jax
-import ml_collections
-from jax.sharding import Mesh
 
 from adamine_jax.distributed.preemption import Stopped, StopRequest
-from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.retrieval.evaluators import Evaluator, measure
-from adamine_jax.runs import embedding
+from adamine_jax.runs.embedding import Embedder
 from adamine_jax.runs.evaluation import split_embeddings
 from adamine_jax.training.state import TrainState
 
@@ -20,11 +17,8 @@ from adamine_jax.training.state import TrainState
 class Validation:
     """Evaluates states on the validation split; `batches` starts one pass over it."""
 
-    embed_step: embedding.EmbedStep
+    embedder: Embedder
     index: RecordIndex
-    config: ml_collections.ConfigDict
-    mesh: Mesh
-    damage: Damage
     batches: Callable[[], Iterator[dict[str, jax.Array]]]
     evaluators: list[Evaluator]
 
@@ -45,14 +39,6 @@ class Validation:
                     raise Stopped(step)
                 yield batch
 
-        image, recipe, numbers = embedding.embed_split(
-            self.embed_step,
-            {"params": state.params, "batch_stats": state.batch_stats},
-            index,
-            self.config,
-            self.mesh,
-            description,
-            self.damage,
-            batches(),
-        )
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        image, recipe, numbers = self.embedder.embed_split(variables, index, description, batches())
         return measure(self.evaluators, split_embeddings(index, numbers, image, recipe))

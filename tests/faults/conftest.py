@@ -1,9 +1,8 @@
-"""Prints the campaign as a table: what was done to a run, and whether it ended as if nothing had been."""
+"""Prints a table of the injected faults and whether each run ended like an undisturbed one."""
 
 
 def pytest_terminal_summary(terminalreporter):
-    """One line for each fault."""
-    words = {"passed": "as if nothing had been", "failed": "NOT as an undisturbed run", "skipped": "not tried"}
+    words = {"passed": "same as undisturbed", "failed": "DIFFERS from undisturbed", "skipped": "skipped"}
     rows = []
     for outcome, word in words.items():
         for report in terminalreporter.stats.get(outcome, []):

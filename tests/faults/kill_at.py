@@ -1,15 +1,15 @@
-"""Runs a program that kills itself, as `kill -9` would, at a named point of its work.
+"""Runs a program that kills itself, like `kill -9`, at a given point.
 
 python -m tests.faults.kill_at POINT CALL WHEN MODULE [flags of MODULE ...]
 
-  POINT    module:name of a function or method, as adamine_jax.checkpoints.manager:Checkpoints.save or os:rename; or
-           changes:FOLDER, whatever Python changes below a folder: files opened to be written, renamed, removed
-  CALL     number of the call or change, from 1
-  WHEN     before, during (as soon as something below MODULE's --workdir=DIR has changed) or after; a change: before
-  MODULE   that `python -m` would run
+  POINT    module:name of a function or method, such as adamine_jax.checkpoints.manager:Checkpoints.save or os:rename;
+           or changes:FOLDER for all changes in a folder: files opened for writing, renamed, deleted
+  CALL     index of the call or change, from 1
+  WHEN     before, during (as soon as something in MODULE's --workdir=DIR changes) or after; always before for changes
+  MODULE   module to run, as with `python -m`
 
-It ends as MODULE does when the point is not reached. The environment variable KILL_AT_SIGNAL names another signal than
-SIGKILL, after which the program may go on.
+If the point is not reached, MODULE runs to its end. The environment variable KILL_AT_SIGNAL replaces SIGKILL by another
+signal, which the program may handle.
 """
 
 import functools
@@ -26,18 +26,18 @@ CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncat
 
 
 def kill() -> None:
-    """Ends the process at once; nothing is flushed, closed or caught. Unless another signal is to be sent."""
+    """Sends SIGKILL, or the signal of KILL_AT_SIGNAL, to this process."""
     os.kill(os.getpid(), signal.Signals[os.environ.get("KILL_AT_SIGNAL", "SIGKILL")])
 
 
 def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
-    """Replaces a function by one that kills the process at one of its calls.
+    """Patches a function so that one of its calls kills the process.
 
     Args:
-        point: module:name.
-        call: from 1.
+        point: Function, as module:name.
+        call: Index of the call, from 1.
         when: 'before', 'during' or 'after'.
-        watched: folder whose change shows that the call is at work.
+        watched: Folder; 'during' kills at its first change within the call.
     """
     module, _, name = point.partition(":")
     *owners, attribute = name.split(".")
@@ -53,7 +53,7 @@ def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
         if this == call and when == "during":
             kill_in_the_middle(watched, 1)
         result = function(*args, **kwargs)
-        if this == call and when != "before":  # a second Ctrl-C would mean something else than one
+        if this == call and when != "before":  # unless killed before: a second Ctrl-C has another meaning
             kill()
         return result
 
@@ -61,7 +61,7 @@ def kill_at_call(point: str, call: int, when: str, watched: Path) -> None:
 
 
 def kill_in_the_middle(folder: Path, changes: int) -> None:
-    """Kills the process as soon as what is in a folder is seen to have changed so many times."""
+    """Kills the process once polling has seen a folder change `changes` times."""
     seen = state(folder)
 
     def watch() -> None:
@@ -76,7 +76,7 @@ def kill_in_the_middle(folder: Path, changes: int) -> None:
 
 
 def state(folder: Path) -> list[tuple[str, int]]:
-    """Names and lengths of all files and folders below a folder."""
+    """Returns the names and lengths of all files and folders in a folder, recursively."""
     found = []
     for parent, folders, files in os.walk(folder):
         found += [(f"{parent}/{name}", -1) for name in folders]
@@ -89,7 +89,7 @@ def state(folder: Path) -> list[tuple[str, int]]:
 
 
 def kill_at_change(folder: Path, call: int) -> None:
-    """Kills the process before it changes something below a folder for the `call`th time."""
+    """Kills the process before its `call`th change in a folder."""
     below = f"{folder.resolve()}/"
     calls = itertools.count(1)
 
@@ -99,7 +99,7 @@ def kill_at_change(folder: Path, call: int) -> None:
         if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
-        if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # within an open folder, as in shutil.rmtree
+        if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # relative to an open folder, as in shutil.rmtree
             path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[1]}"), os.fsdecode(arguments[0]))
         if f"{path}/".startswith(below) and next(calls) == call:
             kill()

@@ -1,4 +1,4 @@
-"""Runs of the tiny net in a process of their own, which may be killed or find the disk full, and their comparison."""
+"""Runs the tiny net in separate processes that may be killed or run out of disk space, and compares the results."""
 
 import os
 import subprocess
@@ -22,15 +22,15 @@ def run(
     sent: str = "SIGKILL",
     largest_file: int | None = None,
 ) -> subprocess.CompletedProcess:
-    """Trains the tiny net as a user does, from the command line, on one device.
+    """Trains the tiny net from the command line on one device.
 
     Args:
-        data_dir: of the tiny data set.
-        directory: the workdir.
-        flags: more of them.
+        data_dir: Folder of the tiny data set.
+        directory: Workdir.
+        flags: Additional flags.
         kill: (point, call, when) at which it kills itself; see `tests/faults/kill_at.py`.
-        sent: the signal by which it does.
-        largest_file: bytes that no file may exceed.
+        sent: Name of the signal that it sends itself.
+        largest_file: Maximum size of a file in bytes.
     """
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
@@ -53,27 +53,27 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Sets a limit and becomes another program. A fork of this process, which has JAX's threads, could not do it safely."""
+"""Sets a limit and executes another program. Forking this process is unsafe because of JAX's threads."""
 
 
 def parameters(directory: Path, data_dir: Path):
-    """Of the last checkpoint, whatever was best."""
+    """Returns the variables of the last checkpoint."""
     return jax.device_get(workdir.load(directory, checkpoint="last", data={"dir": str(data_dir)}).variables)
 
 
 def assert_same_bits(one, other) -> None:
-    """Compares two trees."""
+    """Asserts that two trees are bit-identical."""
     for (path, left), right in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
         assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
 
 
 def without_measurements(line: dict) -> dict:
-    """A line of metrics without what differs from run to run."""
+    """Removes the fields that differ from run to run from a line of metrics."""
     return {name: value for name, value in line.items() if not any(word in name for word in ("memory", "seconds"))}
 
 
 def assert_same_run(directory: Path, undisturbed: Path, data_dir: Path) -> None:
-    """Both runs ended with the same parameters, bit for bit, scores and lines of metrics, none of them twice."""
+    """Asserts bit-identical parameters, equal scores and equal lines of metrics without duplicates."""
     assert_same_bits(parameters(directory, data_dir), parameters(undisturbed, data_dir))
     lines, expected = (read_metrics(path / "metrics.jsonl") for path in (directory, undisturbed))
     keys = [(line["split"], line["step"]) for line in lines]

@@ -1,4 +1,4 @@
-"""Runs that were killed anywhere, or whose checkpoints were damaged, end as if nothing had happened."""
+"""Runs that were killed at any point, or whose checkpoints were damaged, end like undisturbed ones."""
 
 import shutil
 import signal
@@ -25,7 +25,7 @@ def undisturbed(tiny_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(tiny_data, tmp_path_factory):
-    """A run that was killed at its end, with checkpoints of steps 4, 6 (the best) and 8, and lines up to step 12."""
+    """A run killed at its end, with checkpoints of steps 4, 6 (the best) and 8, and metrics up to step 12."""
     directory = tmp_path_factory.mktemp("interrupted") / "run"
     killed = runs.run(
         tiny_data, directory, THREE, kill=("adamine_jax.checkpoints.manager:Checkpoints._commit", 4, "after")
@@ -38,7 +38,7 @@ def interrupted(tiny_data, tmp_path_factory):
 
 @pytest.fixture
 def copy(interrupted, tmp_path):
-    """Of the interrupted run, to be damaged."""
+    """A copy of the interrupted run that tests may damage."""
     return shutil.copytree(interrupted, tmp_path / "run")
 
 
@@ -46,8 +46,8 @@ def checkpoints_of(directory):
     return sorted(path.name for path in (directory / "checkpoints").iterdir())
 
 
-def goes_on(tiny_data, directory, undisturbed):
-    """Lets a run go on to its end, which is that of the undisturbed one; gives what it printed on stderr about it."""
+def resume(tiny_data, directory, undisturbed):
+    """Resumes a run and compares it with the undisturbed one; returns its stderr lines on the workdir, and stdout."""
     finished = runs.run(tiny_data, directory, THREE)
     assert finished.returncode == 0, finished.stderr
     runs.assert_same_run(directory, undisturbed, tiny_data)
@@ -65,10 +65,10 @@ def goes_on(tiny_data, directory, undisturbed):
             for when in ("before", "during", "after")
         ),
         *(("adamine_jax.checkpoints.folders:remove", 1, when) for when in ("before", "during", "after")),
-        *(("os:rename", call, when) for call in (3, 6) for when in ("before", "after")),  # each third one commits
+        *(("os:rename", call, when) for call in (3, 6) for when in ("before", "after")),  # every third one commits
         ("adamine_jax.base.files:sync", 20, "before"),
-        ("adamine_jax.checkpoints.folders:take_over", 1, "before"),
-        ("adamine_jax.checkpoints.folders:take_over", 1, "after"),
+        ("adamine_jax.checkpoints.folders:prepare_to_resume", 1, "before"),
+        ("adamine_jax.checkpoints.folders:prepare_to_resume", 1, "after"),
         ("adamine_jax.runs.event_file:EventFile.write", 3, "before"),
         ("adamine_jax.runs.event_file:EventFile.write", 3, "after"),
     ],
@@ -77,8 +77,8 @@ def test_killed_while_it_writes(point, call, when, tiny_data, undisturbed, tmp_p
     directory = tmp_path / "run"
     killed = runs.run(tiny_data, directory, THREE, kill=(point, call, when))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    told, _ = goes_on(tiny_data, directory, undisturbed)
-    assert not told
+    reported, _ = resume(tiny_data, directory, undisturbed)
+    assert not reported
     assert not [name for name in checkpoints_of(directory) if not name.isdigit()]
 
 
@@ -91,8 +91,8 @@ def test_killed_again_and_again_before_it_changes_a_file(change, tiny_data, undi
         killed += done.returncode == -signal.SIGKILL
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
     assert killed
-    told, _ = goes_on(tiny_data, directory, undisturbed)
-    assert not told
+    reported, _ = resume(tiny_data, directory, undisturbed)
+    assert not reported
 
 
 def cut_off(checkpoint):
@@ -125,49 +125,49 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_last_checkpoint_is_told_and_the_one_before_used(name, copy, tiny_data, undisturbed):
+def test_a_damaged_last_checkpoint_is_reported_and_the_previous_one_used(name, copy, tiny_data, undisturbed):
     damage, wrong = DAMAGES[name]
     damage(copy / "checkpoints" / "8")
-    (line,), printed = goes_on(tiny_data, copy, undisturbed)
+    (line,), printed = resume(tiny_data, copy, undisturbed)
     assert line.startswith(f"{copy}/checkpoints/8/")
     assert wrong in line
-    assert line.endswith("; the checkpoint is set aside as 8.damaged, the last one is that of step 6")
+    assert line.endswith("; renamed the checkpoint to 8.damaged, resuming from step 6")
     assert f"resuming from step 6 of {copy}" in printed
     assert checkpoints_of(copy) == ["12", "6", "8", "8.damaged"]
 
 
-def test_two_damaged_ones_the_best_among_them(copy, tiny_data, undisturbed):
+def test_two_damaged_checkpoints_including_the_best(copy, tiny_data, undisturbed):
     flip(0.5)(copy / "checkpoints" / "8")
     cut_off(copy / "checkpoints" / "6")
-    lines, printed = goes_on(tiny_data, copy, undisturbed)
+    lines, printed = resume(tiny_data, copy, undisturbed)
     assert [line.partition("checkpoints/")[2].partition("/")[0] for line in lines] == ["8", "6"]
     assert f"resuming from step 4 of {copy}" in printed
 
 
-def test_where_all_are_damaged_nothing_is_begun(copy, tiny_data, undisturbed, capsys):
+def test_training_does_not_start_if_all_are_damaged(copy, tiny_data, undisturbed, capsys):
     for step in ("4", "6", "8"):
         flip(0.3)(copy / "checkpoints" / step)
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.name != ".lock"}
     refused = runs.run(tiny_data, copy, THREE)
     assert refused.returncode == 2
     (line,) = [line for line in refused.stderr.splitlines() if str(copy) in line]
-    assert line.startswith(f"error: {copy}/checkpoints: no checkpoint is as it was saved (8/")
+    assert line.startswith(f"error: {copy}/checkpoints: all checkpoints are damaged (8/")
     assert "Traceback" not in refused.stderr
     assert before == {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.name != ".lock"}
 
     assert evaluate.main(["--workdir", str(copy), "--split", "val"]) == 2
     assert f"error: {copy}/checkpoints/6/" in capsys.readouterr().err
     shutil.rmtree(copy / "checkpoints")
-    goes_on(tiny_data, copy, undisturbed)
+    resume(tiny_data, copy, undisturbed)
 
 
-def test_evaluate_names_a_damaged_checkpoint_and_takes_the_other(copy, capsys):
+def test_evaluate_names_a_damaged_checkpoint_and_the_alternative(copy, capsys):
     flip(0.7)(copy / "checkpoints" / "6")
     before = checkpoints_of(copy)
     assert evaluate.main(["--workdir", str(copy), "--split", "val"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith(f"error: {copy}/checkpoints/6/")
-    assert "wrong checksum; this checkpoint cannot be used: take the last one (--checkpoint last), or run" in line
+    assert "wrong checksum; use --checkpoint last, or rerun" in line
     assert evaluate.main(["--workdir", str(copy), "--split", "val", "--checkpoint", "last"]) == 0
     assert "checkpoint of step 8" in capsys.readouterr().out
     assert checkpoints_of(copy) == before

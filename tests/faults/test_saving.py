@@ -1,4 +1,4 @@
-"""A program that is killed while it saves: the checkpoints that were there stay, the new one is whole or not there."""
+"""If a program is killed while it saves, earlier checkpoints stay intact and the new one is complete or absent."""
 
 import itertools
 import multiprocessing
@@ -13,11 +13,11 @@ from tests.faults import kill_at
 from tests.test_checkpoints import ONE_DEVICE, assert_is, names, saved, state_of
 
 BEFORE = {1: 9.0, 2: 5.0, 3: 6.0}
-"""What is there: the best and the last two. The next save keeps 1 and 3, and removes 2."""
+"""Scores of the earlier checkpoints: the best and the last two. The next save keeps 1 and 3 and deletes 2."""
 
 
 def save_until_killed(workdir, change, moment):
-    """In a process of its own: saves step 4, and kills itself before one of its changes, or in the middle of any."""
+    """Saves step 4 and kills itself before a change on disk or while changes are under way; runs in a new process."""
     if moment:
         kill_at.kill_in_the_middle(workdir, moment)
     else:
@@ -29,7 +29,7 @@ def save_until_killed(workdir, change, moment):
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have everything imported, but no device yet, when they begin."""
+    """A context whose processes start with all modules imported but no devices initialized."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["adamine_jax.checkpoints.manager", "tests.test_checkpoints"])
     return context
@@ -43,19 +43,19 @@ def before(tmp_path_factory):
 
 
 def last_when_killed(processes, before, workdir, change=0, moment=0) -> int | None:
-    """The last checkpoint when it was killed, None when it came to its end; either way all is as it should be."""
+    """Kills a save and checks the checkpoints; returns the last step, None if the save completed."""
     shutil.copytree(before, workdir)
     process = processes.Process(target=save_until_killed, args=(workdir, change, moment))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
 
-    looking = Checkpoints(workdir, read_only=True)
+    read_only = Checkpoints(workdir, read_only=True)
     checkpoints = Checkpoints(workdir)
     last = checkpoints.latest_step()
     assert last in ((3, 4) if process.exitcode else (4,))
-    assert looking.latest_step() == last
-    assert checkpoints.best_step() == looking.best_step() == 1
+    assert read_only.latest_step() == last
+    assert checkpoints.best_step() == read_only.best_step() == 1
     for step in (last, 3, 1):
         assert_is(checkpoints.restore(step, jax.eval_shape(lambda: state_of(0)), ONE_DEVICE), step)
     assert set(names(workdir / "checkpoints")) - {"2"} == {"1", "3", str(last)} - {"2"}
@@ -77,7 +77,7 @@ def test_killed_before_each_change_of_the_disk(processes, before, tmp_path):
     committed = last.index(4)
     assert committed > 20
     assert last == [3] * committed + [4] * (len(last) - 1 - committed) + [None]
-    assert len(last) - committed > 10  # one that is superseded is removed after that
+    assert len(last) - committed > 10  # the superseded checkpoint is deleted after the commit
 
 
 @pytest.mark.slow

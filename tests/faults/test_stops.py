@@ -1,4 +1,4 @@
-"""Runs that are told to stop save what they have, say that they can be run again, and end as if nothing had been."""
+"""Runs that are asked to stop save a checkpoint, and end like undisturbed ones after resuming."""
 
 import signal
 
@@ -11,7 +11,7 @@ from adamine_jax.runs.metrics_log import read_metrics
 from tests import several
 from tests.faults import runs
 
-LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.runs.embedding:embed_split"
+LOG, VALIDATION = "adamine_jax.train:_Run.log_train", "adamine_jax.runs.embedding:Embedder.embed_split"
 SAVE, TEST = "adamine_jax.checkpoints.manager:Checkpoints.save", "adamine_jax.train:run_test"
 
 
@@ -30,15 +30,17 @@ def undisturbed(tiny_data, tmp_path_factory):
         pytest.param(VALIDATION, 1, "before", "SIGTERM", 6, marks=pytest.mark.slow),
         pytest.param(VALIDATION, 2, "before", "SIGTERM", 12, marks=pytest.mark.slow),
         pytest.param(LOG, 3, "before", "SIGTERM", 6, marks=pytest.mark.slow),  # the last step of the epoch
-        pytest.param(SAVE, 1, "after", "SIGTERM", 5, marks=pytest.mark.slow),  # while that of step 4 is written
+        pytest.param(
+            SAVE, 1, "after", "SIGTERM", 5, marks=pytest.mark.slow
+        ),  # while the checkpoint of step 4 is being written
         pytest.param(LOG, 4, "before", "SIGINT", 8, marks=pytest.mark.slow),
     ],
 )
-def test_a_stopped_run_goes_on_to_the_same_bits(point, call, when, sent, saved, tiny_data, undisturbed, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits(point, call, when, sent, saved, tiny_data, undisturbed, tmp_path):
     directory = tmp_path / "run"
     stopped = runs.run(tiny_data, directory, kill=(point, call, when), sent=sent)
     assert stopped.returncode == (RUN_AGAIN if sent == "SIGTERM" else -signal.SIGINT), stopped.stderr
-    assert f"stopped at step {saved}, which is saved" in stopped.stdout
+    assert f"stopped at step {saved} and saved a checkpoint" in stopped.stdout
     again = runs.run(tiny_data, directory)
     assert again.returncode == 0, again.stderr
     assert f"resuming from step {saved} " in again.stdout
@@ -46,7 +48,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(point, call, when, sent, saved, 
 
 
 @pytest.mark.slow
-def test_a_run_that_has_nothing_to_save_stops_at_once(tiny_data, undisturbed, tmp_path):
+def test_a_run_with_nothing_to_save_stops_at_once(tiny_data, undisturbed, tmp_path):
     stopped = runs.run(tiny_data, tmp_path / "run", kill=(TEST, 1, "before"), sent="SIGTERM")
     assert stopped.returncode == RUN_AGAIN, stopped.stderr
     assert not (tmp_path / "run" / "eval_test.json").exists()
@@ -55,14 +57,14 @@ def test_a_run_that_has_nothing_to_save_stops_at_once(tiny_data, undisturbed, tm
 
 
 def run_two(data_dir, directory, kill=None, sent="SIGKILL"):
-    """Two processes with a device each, of which the second kills itself."""
+    """Runs two processes with a device each; the second one kills itself."""
     config = several.write_config(directory.parent / "config.py", data_dir, epochs=2, checkpoint__every_steps=4)
     commands = [several.main_command(config, directory), several.main_command(config, directory, kill=kill)]
     return several.finish(several.start(commands, KILL_AT_SIGNAL=sent))
 
 
 @pytest.mark.slow
-def test_one_of_two_processes_is_told_to_stop_or_dies(tiny_data, tmp_path):
+def test_one_of_two_processes_is_asked_to_stop_or_dies(tiny_data, tmp_path):
     undisturbed = tmp_path / "undisturbed"
     assert [status for status, *_ in run_two(tiny_data, undisturbed)] == [0, 0]
 
@@ -70,7 +72,7 @@ def test_one_of_two_processes_is_told_to_stop_or_dies(tiny_data, tmp_path):
     assert [status for status, *_ in stopped] == [RUN_AGAIN, RUN_AGAIN], stopped
     dead = run_two(tiny_data, tmp_path / "dead", (LOG, 4, "before"))
     assert dead[1][0] == -signal.SIGKILL
-    assert dead[0][0] != 0  # it waits for the other one no longer than JAX's heartbeat
+    assert dead[0][0] != 0  # it waits for the other one until JAX's heartbeat times out
     for directory in (tmp_path / "stopped", tmp_path / "dead"):
         again = run_two(tiny_data, directory)
         assert [status for status, *_ in again] == [0, 0], again
@@ -78,7 +80,7 @@ def test_one_of_two_processes_is_told_to_stop_or_dies(tiny_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_in_one_with_eight_devices(tiny_data, tmp_path):
+def test_a_run_of_two_processes_resumes_in_one_with_eight_devices(tiny_data, tmp_path):
     undisturbed, directory = tmp_path / "undisturbed", tmp_path / "run"
     assert [status for status, *_ in run_two(tiny_data, undisturbed)] == [0, 0]
     run_two(tiny_data, directory, (LOG, 4, "before"), "SIGTERM")

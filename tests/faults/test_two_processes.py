@@ -1,4 +1,4 @@
-"""Two processes on the same workdir: the first one writes, and all agree on what is there."""
+"""Two processes share the checkpoints of a workdir: process 0 writes, and both see the same state."""
 
 import os
 import socket
@@ -26,8 +26,8 @@ def test_two_processes_agree(tmp_path):
         )
         for number in range(2)
     ]
-    printed, said = zip(*(process.communicate() for process in processes), strict=True)
-    assert [process.returncode for process in processes] == [0, 0], said
+    printed, errors = zip(*(process.communicate() for process in processes), strict=True)
+    assert [process.returncode for process in processes] == [0, 0], errors
     folder = tmp_path / "checkpoints"
     # Gloo prints from several threads, so that its lines may be broken.
     gloo = ("[Gloo]", "peer ranks")
@@ -38,8 +38,14 @@ def test_two_processes_agree(tmp_path):
         "4 1",
         "3 1",
         f"[Errno 27] File too large: '{folder}/4.unfinished'",
-        f"{folder}: no checkpoint is as it was saved (3/model/_METADATA: wrong checksum; 1/model/_METADATA: wrong "
-        "checksum; 4.damaged); take another workdir, or remove this folder to start again from the beginning",
+        f"{folder}: all checkpoints are damaged (3/model/_METADATA: wrong checksum; 1/model/_METADATA: wrong "
+        "checksum; 4.damaged); choose another workdir, or delete this folder to restart training from the beginning",
     ]
-    assert sum(f"{folder}/4/model/_METADATA: wrong checksum; the checkpoint is set aside" in line for line in said) == 1
+    assert (
+        sum(
+            f"{folder}/4/model/_METADATA: wrong checksum; renamed the checkpoint to 4.damaged" in line
+            for line in errors
+        )
+        == 1
+    )
     assert sorted(os.listdir(folder)) == ["1", "3", "4.damaged"]

@@ -1,6 +1,6 @@
 """One of two processes that share checkpoints: python -m tests.faults.two_processes PORT NUMBER WORKDIR
 
-What it prints is the same in both, but for what the first one alone says on stderr.
+Both print the same on stdout; process 0 alone reports damaged checkpoints on stderr.
 """
 
 import resource
@@ -28,9 +28,9 @@ def main() -> None:
     checkpoints.close()
     print(checkpoints.latest_step(), checkpoints.best_step())
 
-    looking = Checkpoints(workdir, read_only=True)
-    print(looking.latest_step(), looking.best_step())
-    restored = looking.restore(1, jax.eval_shape(lambda: state_of(0)), MESH)
+    read_only = Checkpoints(workdir, read_only=True)
+    print(read_only.latest_step(), read_only.best_step())
+    restored = read_only.restore(1, jax.eval_shape(lambda: state_of(0)), MESH)
     assert restored.step.sharding.device_set == set(jax.devices())
     assert_is(restored, 1)
 
@@ -46,7 +46,7 @@ def main() -> None:
     checkpoints.save(state_of(4))
     try:
         checkpoints.save(state_of(5))
-    except Exception as error:  # an OSError in the first process, a UserError in the others
+    except Exception as error:  # an OSError in process 0, a UserError in the other
         print(error)
     checkpoints.close()
     if number == 0:

@@ -192,17 +192,17 @@ def test_instructions_can_be_switched_off_in_three_ways(instructions):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image__depth": 77}, "config.model.image.depth = 77: takes one of 10, 18, 34, 50, 101, 152"),
-        ({"image__width": 0}, "config.model.image.width = 0: takes a whole number from 1"),
-        ({"embedding_dim": 2.5}, "config.model.embedding_dim = 2.5: takes a whole number from 1"),
+        ({"image__depth": 77}, "config.model.image.depth = 77: must be one of 10, 18, 34, 50, 101, 152"),
+        ({"image__width": 0}, "config.model.image.width = 0: must be an integer ≥ 1"),
+        ({"embedding_dim": 2.5}, "config.model.embedding_dim = 2.5: must be an integer ≥ 1"),
         (
             {"recipe__instructions": "lines"},
-            "config.model.recipe.instructions = 'lines': takes one of words, vectors",
+            "config.model.recipe.instructions = 'lines': must be one of words, vectors",
         ),
-        ({"recipe__word_vectors": "own"}, "config.model.recipe.word_vectors = 'own': takes one of shared, separate"),
-        ({"dtype": "float16"}, "config.model.dtype = 'float16': takes one of float32, bfloat16, float64"),
+        ({"recipe__word_vectors": "own"}, "config.model.recipe.word_vectors = 'own': must be one of shared, separate"),
+        ({"dtype": "float16"}, "config.model.dtype = 'float16': must be one of float32, bfloat16, float64"),
         ({"dtype": "float64"}, "config.model.dtype = 'float64': set JAX_ENABLE_X64=1"),
-        ({"remat": "yes"}, "config.model.remat = 'yes': takes one of True, False"),
+        ({"remat": "yes"}, "config.model.remat = 'yes': must be one of True, False"),
         ({"recipe__ingredients": False, "recipe__instructions": "none"}, "nothing is left to read"),
     ],
 )

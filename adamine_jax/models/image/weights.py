@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.files import written_whole
+from adamine_jax.base.files import atomic_write
 from adamine_jax.interop import state_dicts
 from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names, listed
 from adamine_jax.models.image import torchvision
@@ -89,7 +89,7 @@ def write_image_weights(path: str | Path, weights: ResNetWeights) -> None:
         for (collection, *names), leaf in leaves_with_names(weights.variables)
     }
     metadata = {"format": FORMAT, "depth": str(weights.depth), "width": str(weights.width)}
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_bytes(safetensors.numpy.save(tensors, metadata))  # `save_file` hides the OS error
 
 
