@@ -16,7 +16,7 @@ def os_errors_reported(folder: Path) -> Generator[None]:
     except OSError as error:
         message = f"{error.filename or folder}: {error.strerror or error}"
         if error.errno in NO_ROOM:
-            message = f"{message} ({room(folder)}); no output was kept: make room and rerun"
+            message = f"{message} ({room(folder)}); no output was kept; free some space and rerun the command"
         raise UserError(message) from error
 
 

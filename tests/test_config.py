@@ -31,7 +31,7 @@ def test_presets_are_accepted(preset):
     [
         ("batch_size", 0, r"config.batch_size = 0: must be an integer ≥ 2"),
         ("epochs", -1, r"config.epochs = -1: must be"),
-        ("data.image_size", 300, r"config.data.image_size = 300: takes at most config.data.resize = 256"),
+        ("data.image_size", 300, r"config.data.image_size = 300: must be at most config.data.resize = 256"),
         ("loss.margin", float("nan"), r"config.loss.margin = nan: must be a number ≥ 0"),
         (
             "loss.strategies",
@@ -40,14 +40,14 @@ def test_presets_are_accepted(preset):
         ),
         ("loss.strategies", ("IRR", "IRR"), r"distinct strategies"),
         ("loss.weights", (1.0,), r"config.loss.weights has 1 numbers for 4 strategies"),
-        ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: must be None \(all\) or a whole number from 1"),
+        ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: must be None \(all\) or an integer ≥ 1"),
         ("loss.num_negatives", True, r"config.loss.num_negatives = True: must be None"),
         ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); choose triplet, pairwise"),
         ("model.image.name", "vitt", r"image tower 'vitt': unknown; choose resnet, features, or package.module:Name"),
         (
             "checkpoint.best_by",
             "r7",
-            r"config.checkpoint.best_by = 'r7': takes a metric of config.evals: r1, rsum,",
+            r"config.checkpoint.best_by = 'r7': must be a metric of config.evals: r1, rsum,",
         ),
         ("evals", ("recall",), r"evaluator 'recall': unknown"),
         ("loss.sampling", "random", r"config.loss.sampling = 'random': set config.loss.num_negatives"),
@@ -158,7 +158,10 @@ def test_only_fields_that_may_not_change_are_listed():
             "use --config quickstart:vse,loss=NAME",
         ),
         (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; choose resnet, features"),
-        (["--config=adamine:depth=5", "--workdir=w"], "takes image=NAME, recipe=NAME, loss=NAME, separated by commas"),
+        (
+            ["--config=adamine:depth=5", "--workdir=w"],
+            "must be image=NAME, recipe=NAME, loss=NAME, separated by commas",
+        ),
         (["--config=adamine:image=features", "--workdir=w", "--config.model.image.depth=5"], "no such field"),
     ],
 )

@@ -46,7 +46,7 @@ def test_the_workdir_contains_the_model(tmp_path, tiny_data, source, capsys):
     title = {"adamine": "AdaMine", "im2recipe": "im2recipe"}[source]
     assert f"a model of {title}, " in printed
     assert "ResNet-18 of width 2" in printed
-    assert "words: 40 vectors of 5 (rows 40 to 42 are zeros)" in printed
+    assert "words: 40 vectors of 5 (rows 40 to 42 are zero)" in printed
     assert "classifier: 5 classes" in printed
     assert ("convnet.resnet.fc.bias (the ImageNet classifier)" in printed) == (source == "adamine")
     assert "pass their file to evaluate and embed as --sentence-vectors FILE" in printed
@@ -81,7 +81,7 @@ def test_rows_of_the_word_table_keep_their_positions(tmp_path, tiny_data, rows, 
     assert table.shape == (V + 3, SMALL["word_dim"])
     np.testing.assert_array_equal(table[:rows], state["recipe_embedding.emb_ingrs.weight"])
     assert not table[rows:].any()
-    assert ("are zeros" in capsys.readouterr().out) == (rows < V + 3)
+    assert ("are zero" in capsys.readouterr().out) == (rows < V + 3)
 
 
 @pytest.mark.parametrize("rows", [V - 1, V + 4])

@@ -29,16 +29,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     rules.check(config, RULES, "")
     size, resize = config.data.image_size, config.data.resize
     if size > resize:
-        raise UserError(f"config.data.image_size = {size}: takes at most config.data.resize = {resize}")
+        raise UserError(f"config.data.image_size = {size}: must be at most config.data.resize = {resize}")
     if config.data.mismatch == 1:
-        raise UserError("config.data.mismatch = 1: leaves no matched pairs to learn from; takes a number below 1")
+        raise UserError("config.data.mismatch = 1: leaves no matched pairs to learn from; must be below 1")
     towers.check(config)
     losses.check(losses.build(config.loss), config, "loss")
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]
     if config.checkpoint.best_by not in names:
         raise UserError(
-            f"config.checkpoint.best_by = {config.checkpoint.best_by!r}: takes a metric of config.evals: "
+            f"config.checkpoint.best_by = {config.checkpoint.best_by!r}: must be a metric of config.evals: "
             f"{', '.join(names)}"
         )
 
@@ -69,7 +69,7 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
     """Raises a `UserError` for conflicting sources of weights, and for cached features without a frozen backbone."""
     source = config.train.init_from
     if source and not Path(source).is_dir():
-        raise UserError(f"config.train.init_from = {source}: no such folder; takes a run's workdir")
+        raise UserError(f"config.train.init_from = {source}: no such folder; give the workdir of a run")
     for side in towers.TOWERS:
         if source and config.model[side].get("weights"):
             raise UserError(
@@ -80,7 +80,7 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
         reason = "the image tower is never frozen with config.unfreeze_epoch = 0"
         if not backbone:
             reason = f"the image tower {config.model.image.name!r} has no pretrained backbone"
-        raise UserError(f"config.cache_frozen_features = {config.cache_frozen_features}: {reason}; takes 0")
+        raise UserError(f"config.cache_frozen_features = {config.cache_frozen_features}: {reason}; must be 0")
 
 
 def unknown_field(field: str, known: Iterable[str]) -> str:

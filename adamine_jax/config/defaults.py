@@ -30,7 +30,7 @@ def preset(name: str, variant: str = "") -> Config:
     """
     if not (PRESETS / f"{name}.py").is_file():
         names = sorted(path.stem for path in PRESETS.glob("[!_]*.py"))
-        raise UserError(f"{name!r}: no such preset; takes {', '.join(names)}")
+        raise UserError(f"{name!r}: no such preset; choose {', '.join(names)}")
     loader = SourceFileLoader(f"adamine_jax.presets.{name}", str(PRESETS / f"{name}.py"))
     module = ModuleType(loader.name)
     loader.exec_module(module)
@@ -90,7 +90,7 @@ def with_variant(config: Config, variant: str) -> Config:
     for item in filter(None, variant.split(",")):
         part, equals, name = item.partition("=")
         if part not in ("image", "recipe", "loss") or not equals or not name:
-            raise UserError(f"--config …:{variant}: takes image=NAME, recipe=NAME, loss=NAME, separated by commas")
+            raise UserError(f"--config …:{variant}: must be image=NAME, recipe=NAME, loss=NAME, separated by commas")
         if part != "loss":
             set_tower(config, part, name)
         elif "+" not in name and "*" not in name:
@@ -105,7 +105,7 @@ def split_variant(variant: str, default: str = "adamine") -> tuple[str, str]:
     items = [item for item in variant.split(",") if item]
     bases = [item for item in items if "=" not in item]
     if len(bases) > 1:
-        raise UserError(f"--config …:{variant}: names {len(bases)} presets, {' and '.join(bases)}; takes at most one")
+        raise UserError(f"--config …:{variant}: names {len(bases)} presets, {' and '.join(bases)}; give at most one")
     return (bases or [default])[0], ",".join(item for item in items if "=" in item)
 
 
@@ -114,4 +114,4 @@ def _weighted(term: str, variant: str) -> tuple[str, float]:
     try:
         return name, float(weight) if times else 1.0
     except ValueError:
-        raise UserError(f"--config …:{variant}: {weight!r} is not a number; takes WEIGHT*NAME") from None
+        raise UserError(f"--config …:{variant}: {weight!r} is not a number; must be WEIGHT*NAME") from None

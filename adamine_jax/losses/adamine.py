@@ -124,7 +124,7 @@ class TripletLoss(RetrievalLoss):
         ),
         "weights": ("numbers from 0", lambda v: all(is_number(w) and w >= 0 for w in v)),
         "num_negatives": (
-            "None (all) or a whole number from 1",
+            "None (all) or an integer ≥ 1",
             lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and v >= 1),
         ),
         "sampling": one_of(*SAMPLINGS),

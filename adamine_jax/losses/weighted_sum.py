@@ -28,7 +28,7 @@ class WeightedSum(Loss):
     def check(self, config: ml_collections.ConfigDict) -> None:
         for name, weight in self.config.weights.items():
             if not is_number(weight) or weight < 0:
-                raise UserError(f"config.loss.weights.{name} = {weight!r}: must be a number from 0 up")
+                raise UserError(f"config.loss.weights.{name} = {weight!r}: must be a number ≥ 0")
         for name, term in self._terms.items():
             registry.check(term, config, f"loss.terms.{name}")
 

@@ -71,5 +71,5 @@ def photo_files(folder: Path) -> list[Path]:
 
 def _image(pixels: np.ndarray) -> Image.Image:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-        raise UnreadablePhotoError(f"pixels of shape {pixels.shape}, {pixels.dtype}: takes (H, W, 3) uint8")
+        raise UnreadablePhotoError(f"pixels of shape {pixels.shape}, {pixels.dtype}: must be (H, W, 3) uint8")
     return Image.fromarray(pixels)

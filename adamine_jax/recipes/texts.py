@@ -75,7 +75,7 @@ def recipe_of(values: Any, where: str) -> RecipeText:
         UserError: The value is not an object, a field has the wrong type, or the recipe is empty.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f'{where}: not a recipe; takes a JSON object like {{"title": …, "ingredients": […]}}')
+        raise UserError(f'{where}: not a recipe; must be a JSON object like {{"title": …, "ingredients": […]}}')
     fields = known_fields(values)
     has_title, has_parts = "title" in fields, not fields.keys().isdisjoint(("ingredients", "instructions"))
     # `draft` requires whole recipes, so missing parts are filled with placeholders.
@@ -140,4 +140,4 @@ def _parsed(content: bytes, where: str) -> RecipeText:
         reason = "not UTF-8 text, or nested too deeply"
     else:
         return recipe_of(values, where)
-    raise UserError(f"{where}: not JSON ({reason}); takes one recipe as a JSON object")
+    raise UserError(f"{where}: not JSON ({reason}); must be one recipe as a JSON object")

@@ -10,7 +10,7 @@ memory (benchmarks/results/retrieval.md). All work is done on JAX's default devi
 number of devices.
 
 Ties must be exact, both within and across tiles. If two candidates have equal embeddings, their similarities must agree
-to the last bit wherever their columns lie; a sum taken in another order may differ in its last bit and turn a tie into
+to the last bit wherever their columns are; a sum taken in another order may differ in its last bit and turn a tie into
 a win or a loss. All tiles therefore have the same shape and come from the same compiled function, and the positive's
 score is read from such a tile, never computed on its own.
 

@@ -139,7 +139,7 @@ def write(
         hint = "" if dtype == "float16" else ", or give --dtype float16"
         up_to = "" if wanted is None else "up to "
         raise UserError(
-            f"--out {out}: {up_to}{size / 2**30:.1f} GiB cannot be written ({error.strerror}); make room{hint}"
+            f"--out {out}: {up_to}{size / 2**30:.1f} GiB cannot be written ({error.strerror}); free some space{hint}"
         ) from None
     return written
 

@@ -90,7 +90,7 @@ def test_unusable_photos_are_reported_in_one_line(kitchen, model, tmp_path, caps
 
 def test_invalid_pixel_arrays_are_reported(model):
     for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
-        with pytest.raises(UserError, match=r"photo 1: pixels of shape .* takes \(H, W, 3\) uint8"):
+        with pytest.raises(UserError, match=r"photo 1: pixels of shape .* must be \(H, W, 3\) uint8"):
             model.embed_photos([pixels])
 
 
@@ -139,7 +139,7 @@ def test_a_file_command_becomes_a_gallery(kitchen, model, tmp_path, capsys):
 
     for line, message in (
         ("{}", "r.jsonl, line 6: an empty recipe"),
-        ('{"title": "soup"\n', "r.jsonl, line 6: not JSON (Expecting ',' delimiter, column 17); takes"),
+        ('{"title": "soup"\n', "r.jsonl, line 6: not JSON (Expecting ',' delimiter, column 17); must be"),
         (json.dumps(written[1]), "r.jsonl, recipe 6: duplicate id '0000000001'"),
     ):
         path.write_text("\n".join([*map(json.dumps, written), line]))

@@ -89,8 +89,8 @@ def write_image_weights(path: str | Path, weights: ResNetWeights) -> None:
         for (collection, *names), leaf in leaves_with_names(weights.variables)
     }
     metadata = {"format": FORMAT, "depth": str(weights.depth), "width": str(weights.width)}
-    with atomic_write(path) as aside:
-        aside.write_bytes(safetensors.numpy.save(tensors, metadata))  # `save_file` hides the OS error
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(safetensors.numpy.save(tensors, metadata))  # `save_file` hides the OS error
 
 
 def _check_same_resnet(ours: dict[str, Any], weights: ResNetWeights, path: str | Path) -> None:

@@ -65,7 +65,7 @@ class HierarchicalLSTM(RecipeTower):
         "instructions": one_of("words", "vectors", "none", None, False),
         "word_vectors": one_of("shared", "separate"),
         "word_dim": (
-            "None (the length of the data set's word vectors) or a whole number from 1",
+            "None (the length of the data set's word vectors) or an integer ≥ 1",
             lambda v: v is None or integer(1)[1](v),
         ),
         "instruction_lstm_over_padding": BOOLEAN,

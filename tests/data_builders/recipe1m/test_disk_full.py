@@ -69,7 +69,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_works(inputs, tmp_path, capsys
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert line.startswith("error: ")
     assert str(tmp_path) in line
-    assert "make room" in line
+    assert "free some space" in line
     assert files(tmp_path) == {}
     assert run(*arguments) == 0
     assert run(*command(name, inputs, tmp_path / "other")) == 0
@@ -98,7 +98,7 @@ def test_a_build_on_a_full_disk(inputs, tmp_path, size):
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.strip()]
     assert line.startswith(f"error: {tmp_path}")
-    assert "make room" in line
+    assert "free some space" in line
     assert files(tmp_path) == {}
 
 

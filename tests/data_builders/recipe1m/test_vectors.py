@@ -271,6 +271,8 @@ def test_a_full_disk_is_one_line(source, out):
     command = [sys.executable, "-c", program, "vectors", "--source", source, "--out", out]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: --out {out}: 0.0 GiB cannot be written (File too large); make room, or give")
+    assert done.stderr.startswith(
+        f"error: --out {out}: 0.0 GiB cannot be written (File too large); free some space, or give"
+    )
     assert len(done.stderr.splitlines()) == 1
     assert list(out.parent.iterdir()) == [source]

@@ -102,9 +102,9 @@ def test_broken_lines_can_be_skipped(source, out, capsys):
     [
         (("--splits", "1,2"), "give three numbers"),
         (("--splits", "a,b,c"), "give three numbers"),
-        (("--splits", "1,-1,1"), "must not be negative"),
-        (("--splits", "0,0,0"), "one must be above 0"),
-        (("--splits", "nan,1,1"), "one must be above 0"),
+        (("--splits", "1,-1,1"), "not negative"),
+        (("--splits", "0,0,0"), "at least one must be positive"),
+        (("--splits", "nan,1,1"), "at least one must be positive"),
         (("--workers", "0"), "--workers is 0"),
     ],
 )
@@ -199,7 +199,7 @@ def _no_renaming(folder, patch):
     [
         (_changed_photo, "was changed during the import; rerun the import"),
         (_removed_photo, "can no longer be opened"),
-        (_full_disk, "no space left on device ("),
+        (_full_disk, "No space left on device ("),
         (_no_renaming, ": Input/output error"),
     ],
 )
