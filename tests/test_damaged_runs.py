@@ -60,10 +60,7 @@ def data(tiny_data, tmp_path):
 def without_photos(tiny_data, tmp_path_factory):
     """Fields of a configuration that reads image features."""
     path = tmp_path_factory.mktemp("features") / "photos.npy"
-    ids = [photo.decode() for split in ("train", "val", "test") for photo in index_of(tiny_data, split).photo_ids]
-    np.save(path, np.random.default_rng(0).standard_normal((len(ids), 20)).astype(np.float16))
-    path.with_suffix(".txt").write_text("\n".join(ids))
-    return {"data__image_features": str(path)}
+    return {"data__image_features": str(tiny.write_image_features(tiny_data, path))}
 
 
 @pytest.fixture

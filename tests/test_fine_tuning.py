@@ -85,5 +85,5 @@ def test_an_unusable_source_is_refused_before_training(tiny_data, tmp_path):
         check(tiny.small_config(tiny_data, train__init_from="nowhere"))
     (tmp_path / "w.safetensors").touch()
     both = {"train__init_from": str(tmp_path), "model__image__weights": str(tmp_path / "w.safetensors")}
-    with pytest.raises(UserError, match="both set the tower's weights"):
+    with pytest.raises(UserError, match="both set the weights"):
         check(tiny.small_config(tiny_data, **both))

@@ -10,7 +10,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.distributed import processes
 from adamine_jax.runs.metrics_log import read_metrics
-from tests import several
+from tests import several, tiny
 
 
 def lines(directory, split):
@@ -38,7 +38,9 @@ def check_finished(ended):
 
 
 def test_two_processes_compute_what_one_computes(tiny_data, tmp_path):
-    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, unfreeze_epoch=1), tmp_path / "run", 2, steps=6)
+    # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
+    features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}
+    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, **features), tmp_path / "run", 2, steps=6)
 
 
 @pytest.mark.slow

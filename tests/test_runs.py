@@ -78,6 +78,12 @@ def test_a_killed_run_resumes_to_the_same_bits(point, call, when, tiny_data, und
     runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
+def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, undisturbed, tmp_path):
+    """One of the cases of `tests/faults/test_stops.py`."""
+    point = ("adamine_jax.train:_Run.log_train", 1, "before")
+    runs.assert_stops_and_resumes(tiny_data, tmp_path / "run", undisturbed, point, "SIGTERM", 2)
+
+
 def test_a_finished_run_has_the_files_of_the_readme(undisturbed):
     results = json.loads((undisturbed / "eval_test.json").read_text())
     assert results["full"]["pairs"] == 12

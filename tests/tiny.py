@@ -98,6 +98,18 @@ def _bytes(values) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=list(values)))
 
 
+def write_image_features(data_dir: Path, path: Path) -> Path:
+    """Writes random features of all photos of a data set to `path`, a `.npy` file, and their ids beside it."""
+    from adamine_jax.input.dataset import open_dataset
+    from adamine_jax.input.records import load_index
+
+    shards = [open_dataset(data_dir).shards(split) for split in ("train", "val", "test")]
+    ids = [photo.decode() for split in shards for photo in load_index(split).photo_ids]
+    np.save(path, np.random.default_rng(0).standard_normal((len(ids), 20)).astype(np.float16))
+    path.with_suffix(".txt").write_text("\n".join(ids))
+    return path
+
+
 def small_config(data_dir: Path, **fields):
     """The base configuration with a tiny net; `fields` are dotted names with `__` for the dots."""
     from adamine_jax.config import preset, set_loss

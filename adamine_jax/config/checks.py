@@ -59,8 +59,8 @@ def _check_names(config: ml_collections.ConfigDict) -> None:
 def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Returns all fields, including those of the configured towers and loss."""
     known = preset("adamine")
-    for side in towers.TOWERS:
-        known.model[side] = towers.section(side, config.model[side].name)
+    for modality in towers.TOWERS:
+        known.model[modality] = towers.section(modality, config.model[modality].name)
     known.loss = losses.section(config.loss.name)
     return flatten(known)
 
@@ -70,10 +70,10 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
     source = config.train.init_from
     if source and not Path(source).is_dir():
         raise UserError(f"config.train.init_from = {source}: no such folder; give the workdir of a run")
-    for side in towers.TOWERS:
-        if source and config.model[side].get("weights"):
+    for modality in towers.TOWERS:
+        if source and config.model[modality].get("weights"):
             raise UserError(
-                f"config.train.init_from and config.model.{side}.weights: both set the tower's weights; set only one"
+                f"config.train.init_from and config.model.{modality}.weights both set the weights; give only one"
             )
     backbone = towers.image_tower(config.model).backbone
     if config.cache_frozen_features and not (backbone and config.unfreeze_epoch):

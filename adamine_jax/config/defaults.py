@@ -37,18 +37,18 @@ def preset(name: str, variant: str = "") -> Config:
     return module.get_config(variant)
 
 
-def set_tower(config: Config, side: str, name: str) -> None:
+def set_tower(config: Config, modality: str, name: str) -> None:
     """Replaces the section of a tower by the defaults of another tower.
 
     Args:
         config: Configuration, modified in place.
-        side: 'image' or 'recipe'.
+        modality: 'image' or 'recipe'.
         name: Name of the tower, or `package.module:Name`.
 
     Raises:
         UserError: The tower does not exist.
     """
-    config.model[side] = towers.section(side, name)
+    config.model[modality] = towers.section(modality, name)
 
 
 def set_loss(config: Config, losses_: str | Sequence[tuple[str, float]]) -> None:

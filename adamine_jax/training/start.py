@@ -51,11 +51,11 @@ def first_state(
 
 def _warn_about_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:
     epochs = min(config.unfreeze_epoch, config.epochs)
-    for side, tower in (("image", model.image_tower), ("recipe", model.recipe_tower)):
-        if tower.backbone and epochs and not config.model[side].get("weights") and processes.is_first():
+    for modality, tower in (("image", model.image_tower), ("recipe", model.recipe_tower)):
+        if tower.backbone and epochs and not config.model[modality].get("weights") and processes.is_first():
             print(
-                f"WARNING: the backbone of the {side} tower has random weights and is frozen for the first {epochs} "
-                f"epochs, so its features carry little information. Set config.model.{side}.weights, or "
+                f"WARNING: the backbone of the {modality} tower has random weights and is frozen for the first "
+                f"{epochs} epochs, so its features carry little information. Set config.model.{modality}.weights, or "
                 "config.unfreeze_epoch=0.",
                 file=sys.stderr,
                 flush=True,
