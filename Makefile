@@ -59,7 +59,7 @@ test: lint
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 test-all: setup-dev
-	$(BIN)/python -m pytest -n auto --dist loadscope -m ''
+	$(BIN)/python -m pytest -n auto --dist loadscope -m '' --group-durations
 
 test-newest:
 	$(NEWEST) -m venv .venv-newest

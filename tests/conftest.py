@@ -1,5 +1,6 @@
 """What all tests share: one process with eight devices, a compilation cache, and a tiny data set."""
 
+import collections
 import os
 
 from tests import xla
@@ -41,3 +42,21 @@ def model(kitchen):
     import adamine_jax
 
     return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--group-durations", action="store_true", help="print the time of each folder and top-level file")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.getoption("--group-durations"):
+        return
+    seconds, tests = collections.Counter(), collections.Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            group = "/".join(report.nodeid.partition("::")[0].split("/")[:2])
+            seconds[group] += report.duration
+            tests[group] += report.when == "call"
+    terminalreporter.section("time of each group, all workers together")
+    for group, total in seconds.most_common():
+        terminalreporter.write_line(f"{total:8.1f} s {tests[group]:5} tests  {group}")
