@@ -70,18 +70,15 @@ def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
 def ours(index) -> Callable[[], None]:
     """Batches as training gets them."""
     from adamine_jax.input import pipeline
-    from adamine_jax.models import registry
 
     config = config_of()
     plan = np.stack(list(itertools.islice(plans(index.class_id), 100 * BATCHES)))
     batches = pipeline.train_batches(
         index,
         plan,
+        config,
         first_step=0,
         rows=slice(None),
-        seed=0,
-        data=config.data,
-        recipe_fields=registry.recipe_fields(config.model),
     )
     return lambda: _take(batches)
 

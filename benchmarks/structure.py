@@ -56,7 +56,6 @@ def passed_by_a_batch(data: Path) -> set[str]:
     from adamine_jax.input.plan import epoch_plan
     from adamine_jax.input.records import load_index
     from adamine_jax.losses import registry as losses
-    from adamine_jax.models import registry
     from adamine_jax.models.adamine import build_model
     from adamine_jax.training import optimizer, state, step
 
@@ -79,11 +78,9 @@ def passed_by_a_batch(data: Path) -> set[str]:
         batches = pipeline.train_batches(
             index,
             epoch_plan(index.class_id, config.seed, 0, config.batch_size)[:3],
+            config,
             first_step=0,
             rows=slice(None),
-            seed=config.seed,
-            data=config.data,
-            recipe_fields=registry.recipe_fields(config.model),
         )
         batch = next(pipeline.to_devices(batches, mesh))
         take = step.make_train_step(model, loss, config, mesh, optimizer.learning_rate(config, 10))

@@ -14,7 +14,6 @@ from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
-from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.training import frozen_features
@@ -106,10 +105,9 @@ def test_cached_features_are_the_frozen_resnets(cached_run, tiny_data):
     (batch,) = pipeline.evaluation_batches(
         index,
         np.arange(len(index)),
+        config,
         batch_size=12,
         rows=slice(None),
-        data=config.data,
-        recipe_fields=registry.recipe_fields(config.model),
     )
     expected = jax.jit(lambda v, x: model.apply(v, x, method="image_features"))(variables, batch["image"])
     np.testing.assert_allclose(np.load(stored.with_name("val.npy")), expected, rtol=2e-3, atol=1e-3)

@@ -11,8 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.reading import Batch, BatchReader, RecipeFields, Rows
+from adamine_jax.input.reading import Batch, BatchReader, Rows
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
 
 THREADS = 2
@@ -24,12 +25,10 @@ READ_AHEAD = 4
 def train_batches(
     index: RecordIndex,
     plan: np.ndarray,
+    config,
     *,
     first_step: int,
     rows: slice,
-    seed: int,
-    data,
-    recipe_fields: RecipeFields,
     vectors: Vectors | None = None,
     damage: Damage | None = None,
 ) -> Iterator[Batch]:
@@ -41,11 +40,9 @@ def train_batches(
     Args:
         index: Record index of the train split.
         plan: (steps, B) record numbers of the global batches, of one or more epochs.
+        config: The run's config; reads `seed`, `data` and `model.recipe`.
         first_step: Number of the first batch, counted from the start of training.
         rows: This process's rows of the global batch.
-        seed: Seed of the run.
-        data: `config.data`; reads `image_size`, `resize`, `flip`, `mismatch` and `shuffle_photos`.
-        recipe_fields: Makes the fields of the recipe tower; see `models.registry.recipe_fields`.
         vectors: Precomputed vectors of the split.
         damage: Counts the damaged records.
 
@@ -55,9 +52,10 @@ def train_batches(
     Raises:
         UserError: Too many records are damaged.
     """
+    data = config.data
     crop = images.random_crops(data.resize, data.image_size, data.flip)
-    reader = BatchReader(index, crop, recipe_fields, vectors, damage)
-    draws = Draws(index, seed, data)
+    reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
+    draws = Draws(index, config.seed, data)
 
     def read(place: int) -> Batch:
         drawn = draws(first_step + place, plan[place].astype(np.int64)).take(rows)
@@ -75,11 +73,10 @@ def train_batches(
 def evaluation_batches(
     index: RecordIndex,
     numbers: np.ndarray,
+    config,
     *,
     batch_size: int,
     rows: slice,
-    data,
-    recipe_fields: RecipeFields,
     vectors: Vectors | None = None,
     times: int = 1,
     damage: Damage | None = None,
@@ -89,10 +86,9 @@ def evaluation_batches(
     Args:
         index: Record index of the split.
         numbers: (N,) record numbers.
+        config: The run's config; reads `data` and `model.recipe`.
         batch_size: B, rows of a global batch. The last batch is padded with copies of the last recipe.
         rows: This process's rows of the global batch.
-        data: `config.data`; reads `image_size` and `resize`.
-        recipe_fields: Makes the fields of the recipe tower; see `models.registry.recipe_fields`.
         vectors: Precomputed vectors of the split.
         times: Number of passes over the recipes.
         damage: Counts the damaged records.
@@ -104,8 +100,8 @@ def evaluation_batches(
     Raises:
         UserError: Too many records are damaged.
     """
-    crop = images.center_crops(data.resize, data.image_size)
-    reader = BatchReader(index, crop, recipe_fields, vectors, damage)
+    crop = images.center_crops(config.data.resize, config.data.image_size)
+    reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
     batches = _split(numbers.astype(np.int64), batch_size)[:, rows]
     zeros = np.zeros(batches.shape[1], np.int64)
 
@@ -121,10 +117,10 @@ def photo_batches(
     index: RecordIndex,
     photos: np.ndarray,
     draws: np.ndarray | None,
+    data,
     *,
     batch_size: int,
     rows: slice,
-    data,
     damage: Damage | None = None,
 ) -> Iterator[Batch]:
     """Yields crops of photos.
@@ -133,9 +129,9 @@ def photo_batches(
         index: Record index of the split.
         photos: (N,) indices of photos, counted as in `RecordIndex.first_photo`.
         draws: (N, 3) float32 from [0, 1), the random numbers of `images.random_crops`; None = central crops.
+        data: `config.data`; reads `image_size`, `resize` and `flip`.
         batch_size: B; the last batch is padded with copies of the last photo.
         rows: This process's rows of a batch.
-        data: `config.data`; reads `image_size`, `resize` and `flip`.
         damage: Counts the damaged records.
 
     Yields:

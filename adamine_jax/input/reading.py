@@ -14,7 +14,7 @@ from adamine_jax.base.cores import map_chunks
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex, RecordReader
-from adamine_jax.input.shards import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, features_of
+from adamine_jax.input.shards import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, parse_example
 from adamine_jax.recipes import crops as images
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
@@ -90,12 +90,12 @@ class BatchReader:
             # One row after the other: its photo stays in the core's cache.
             for row in chunk:
                 number, photo_record = rows.numbers[row], rows.photo_records[row]
-                features = self._features(number)
-                if features is not None:
-                    recipes[row], class_id[row] = self._recipe(features, number)
-                photo_features = features if photo_record == number or not size else self._features(photo_record)
-                if features is not None and photo_features is not None:
-                    readable[row] = not size or self._cut(rows, row, photo_features, crops[row])
+                fields = self._fields(number)
+                if fields is not None:
+                    recipes[row], class_id[row] = self._recipe(fields, number)
+                photo_fields = fields if photo_record == number or not size else self._fields(photo_record)
+                if fields is not None and photo_fields is not None:
+                    readable[row] = not size or self._cut(rows, row, photo_fields, crops[row])
 
         map_chunks(read, len(recipes))
         batch = {"record": rows.numbers, "class_id": class_id, "image": crops}
@@ -110,13 +110,13 @@ class BatchReader:
         """Closes the shards."""
         self._records.close()
 
-    def _features(self, number: int) -> Mapping[str, Any] | None:
-        """Returns the features of a record; None if it is damaged, which is reported."""
+    def _fields(self, number: int) -> Mapping[str, Any] | None:
+        """Returns the fields of a record; None if it is damaged, which is reported."""
         try:
-            features = features_of(self._records.read(number))
-            if not _is_recipe(features):
+            fields = parse_example(self._records.read(number))
+            if not _is_recipe(fields):
                 raise DecodeError
-            return features
+            return fields
         except DamagedRecord as error:
             damaged = error
         except DecodeError:
@@ -124,17 +124,17 @@ class BatchReader:
         self._damage.report(damaged)
         return None
 
-    def _recipe(self, features: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
+    def _recipe(self, fields: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
         """Returns the recipe of a record in the form that recipe towers read, and its class."""
         names = ("ingredient_ids", "word_ids", "sentence_lengths")
-        ids = (np.fromiter(features[name].int64_list.value, np.int64) for name in names)
+        ids = (np.fromiter(fields[name].int64_list.value, np.int64) for name in names)
         vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
-        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(recipe_text, features))
-        return recipe, next(iter(features["class_id"].int64_list.value), 0)
+        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(recipe_text, fields))
+        return recipe, next(iter(fields["class_id"].int64_list.value), 0)
 
-    def _cut(self, rows: Rows, row: int, features: Mapping[str, Any], crop: np.ndarray) -> bool:
+    def _cut(self, rows: Rows, row: int, fields: Mapping[str, Any], crop: np.ndarray) -> bool:
         """Writes the crop of a row's photo to `crop`, (S, S, 3). Returns False if it is damaged, which is reported."""
-        number, photo, photos = rows.photo_records[row], rows.photos[row], features["images"].bytes_list.value
+        number, photo, photos = rows.photo_records[row], rows.photos[row], fields["images"].bytes_list.value
         if photo >= len(photos):
             reason = "has no photo"
         elif self._crop.cut(photos[photo], rows.uniform[row], crop):
@@ -158,12 +158,12 @@ class BatchReader:
         return features, np.asarray(~is_missing)
 
 
-def _is_recipe(features: Mapping[str, Any]) -> bool:
+def _is_recipe(fields: Mapping[str, Any]) -> bool:
     """Whether the class is in range and the sentence lengths add up to the number of words."""
-    if any(abs(class_id) > MAX_CLASS_ID for class_id in features["class_id"].int64_list.value):
+    if any(abs(class_id) > MAX_CLASS_ID for class_id in fields["class_id"].int64_list.value):
         return False
-    lengths = features["sentence_lengths"].int64_list.value
-    return min(lengths, default=0) >= 0 and sum(lengths) == len(features["word_ids"].int64_list.value)
+    lengths = fields["sentence_lengths"].int64_list.value
+    return min(lengths, default=0) >= 0 and sum(lengths) == len(fields["word_ids"].int64_list.value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,22 +187,22 @@ def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Ite
     try:
         for number in numbers:
             try:
-                features = features_of(reader.read(number))
+                fields = parse_example(reader.read(number))
             except DamagedRecord as damaged:
                 damage.report(damaged)
                 yield None
                 continue
-            class_id = next(iter(features["class_id"].int64_list.value), 0)
-            yield StoredRecipe(recipe_text(features), class_id, features["images"].bytes_list.value[0])
+            class_id = next(iter(fields["class_id"].int64_list.value), 0)
+            yield StoredRecipe(recipe_text(fields), class_id, fields["images"].bytes_list.value[0])
     finally:
         reader.close()
 
 
-def recipe_text(features) -> RecipeText:
-    """Returns the text of a record, given its features."""
+def recipe_text(fields) -> RecipeText:
+    """Returns the text of a record, given its fields."""
 
     def lines(name: str) -> tuple[str, ...]:
-        return tuple(value.decode("utf-8", errors="replace") for value in features[name].bytes_list.value)
+        return tuple(value.decode("utf-8", errors="replace") for value in fields[name].bytes_list.value)
 
     return RecipeText(
         title=next(iter(lines("title")), ""),

@@ -15,7 +15,17 @@ from google.protobuf.message import DecodeError, Message
 
 from adamine_jax.input.damage import DamagedRecord
 
-__all__ = ["DecodeError", "Row", "Scanned", "fault", "features_of", "masked_crc", "parse_row", "payload_length", "scan"]
+__all__ = [
+    "DecodeError",
+    "Row",
+    "Scanned",
+    "fault",
+    "masked_crc",
+    "parse_example",
+    "parse_row",
+    "payload_length",
+    "scan",
+]
 
 HEADER_BYTES = 12
 """uint64 length of the payload and the masked CRC-32C of these 8 bytes. The payload and its 4-byte CRC follow."""
@@ -97,7 +107,7 @@ def payload_length(header: bytes) -> int | None:
 def parse_row(payload: bytes, offset: int) -> Row | None:
     """Returns the index entry of a payload at this offset; None if it is not the record of a recipe."""
     try:
-        example = features_of(payload)
+        example = parse_example(payload)
         identifier = example["id"].bytes_list.value[0]
     except (DecodeError, IndexError):
         return None
@@ -123,8 +133,8 @@ def masked_crc(payload: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def features_of(payload: bytes) -> dict[str, Message]:
-    """Parses the features of a record.
+def parse_example(payload: bytes) -> dict[str, Message]:
+    """Parses a record into its fields.
 
     Each value is a `Feature` with the fields `bytes_list.value` and `int64_list.value`, empty if the feature is of
     another type. A missing name gives an empty feature.

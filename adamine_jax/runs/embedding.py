@@ -14,7 +14,6 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.records import RecordIndex
-from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine, embed_recipes
 
 
@@ -42,10 +41,9 @@ def split_batches(
     batches = pipeline.evaluation_batches(
         index,
         index.sorted_by_id() if numbers is None else numbers,
+        config,
         batch_size=batch_size,
         rows=devices.local_rows(batch_size),
-        data=config.data,
-        recipe_fields=registry.recipe_fields(config.model),
         vectors=vectors or open_vectors(config, index),
         times=times,
         damage=damage,

@@ -15,7 +15,6 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import RecordIndex
-from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding
 from adamine_jax.training.frozen_features import FrozenBackbone
@@ -84,11 +83,9 @@ class Feed:
         batches = pipeline.train_batches(
             train,
             plans[step - epoch * self.steps_per_epoch :],
+            config,
             first_step=step,
             rows=devices.local_rows(config.batch_size),
-            seed=config.seed,
-            data=config.data,
-            recipe_fields=registry.recipe_fields(config.model),
             vectors=vectors["train"],
             damage=self._damage,
         )

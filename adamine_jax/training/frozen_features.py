@@ -122,9 +122,9 @@ class FrozenBackbone:
             index,
             photos[done:],
             None if draws is None else draws[done:],
+            self.config.data,
             batch_size=batch_size,
             rows=devices.local_rows(batch_size),
-            data=self.config.data,
             damage=self.damage,
         )
         with Progress(f"features of the frozen backbone, {split}", len(photos), "crop", initial=done) as progress:

@@ -12,12 +12,8 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from adamine_jax.models import registry
 from tests import damaging, tiny
 
-FIELDS = registry.recipe_fields(
-    tiny.small_config("unused", model__recipe__max_sentences=3, model__recipe__max_words=5).model
-)
 RECIPE_FIELDS = ("ingredients", "words", "num_sentences", "class_id")
 PAYLOADS, PHOTOS = (1, 4, 6, 29), (12, 33)
 DAMAGED = [*PAYLOADS, *PHOTOS]
@@ -47,10 +43,14 @@ def plan(index):
     return np.concatenate([epoch_plan(index.class_id, 0, epoch, 8) for epoch in range(4)])
 
 
-def batches_of(index, plan, *, first_step=0, rows=slice(None), data=None, **arguments):
-    data = tiny.small_config("unused", **{f"data__{name}": value for name, value in (data or {}).items()}).data
-    arguments = {"first_step": first_step, "rows": rows, "seed": 7, "data": data, "recipe_fields": FIELDS} | arguments
-    return list(pipeline.train_batches(index, plan, **arguments))
+def configured(data=None):
+    fields = {f"data__{name}": value for name, value in (data or {}).items()}
+    return tiny.small_config("unused", seed=7, model__recipe__max_sentences=3, model__recipe__max_words=5, **fields)
+
+
+def batches_of(index, plan, *, data=None, **changes):
+    arguments = {"first_step": 0, "rows": slice(None)} | changes
+    return list(pipeline.train_batches(index, plan, configured(data), **arguments))
 
 
 def assert_equal(batches, expected):
@@ -62,8 +62,7 @@ def assert_equal(batches, expected):
 
 def photo_records_of(index, batches, data):
     """The record of each photo, as drawn, which does not depend on damage."""
-    config = tiny.small_config("unused", **{f"data__{name}": value for name, value in data.items()}).data
-    draws = Draws(index, 7, config)
+    draws = Draws(index, 7, configured(data).data)
     return [draws(step, batch["record"]).photo_records for step, batch in enumerate(batches)]
 
 
@@ -114,8 +113,7 @@ def test_photos_without_features_are_masked(index, damaged, plan):
 
 
 def test_evaluation_marks_damaged_records(index, damaged):
-    data = tiny.small_config("unused").data
-    arguments = {"batch_size": 16, "rows": slice(None), "data": data, "recipe_fields": FIELDS}
+    arguments = {"config": configured(), "batch_size": 16, "rows": slice(None)}
     numbers = index.sorted_by_id()
     damage = Damage()
     read = list(pipeline.evaluation_batches(damaged, numbers, **arguments, times=2, damage=damage))
@@ -134,9 +132,9 @@ def test_evaluation_marks_damaged_records(index, damaged):
 def test_damaged_photos_are_marked(damaged, index):
     photos = np.arange(len(index.photo_ids))
     owners = np.searchsorted(index.first_photo, photos, side="right") - 1
-    data = tiny.small_config("unused").data
+    data = configured().data
     for draws in (None, np.random.default_rng(0).random((len(photos), 3), np.float32)):
-        batches = pipeline.photo_batches(damaged, photos, draws, batch_size=30, rows=slice(None), data=data)
+        batches = pipeline.photo_batches(damaged, photos, draws, data, batch_size=30, rows=slice(None))
         readable = np.concatenate([batch["readable"] for batch in batches])[: len(photos)]
         np.testing.assert_array_equal(readable, [owner not in DAMAGED for owner in owners])
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.input.shards import DecodeError, features_of
+from adamine_jax.input.shards import DecodeError, parse_example
 
 LISTS = {
     "bytes_list": st.lists(st.binary(max_size=40)),
@@ -20,7 +20,7 @@ def test_features_are_those_that_tensorflow_wrote(wanted):
     example = tf.train.Example()
     for name, (kind, values) in wanted.items():
         getattr(example.features.feature[name], kind).value.extend(values)
-    features = features_of(example.SerializeToString())
+    features = parse_example(example.SerializeToString())
     assert set(features) == set(wanted)
     for name, (kind, values) in wanted.items():
         for other in LISTS:
@@ -31,4 +31,4 @@ def test_features_are_those_that_tensorflow_wrote(wanted):
 @pytest.mark.parametrize("payload", [b"\xff" * 30, b"\x0a\x05ab", "no record".encode("utf-16")])
 def test_what_is_no_example_is_refused(payload):
     with pytest.raises(DecodeError):
-        features_of(payload)
+        parse_example(payload)

@@ -10,7 +10,6 @@ from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from adamine_jax.models import registry
 from tests import tiny
 
 FEATURES, SENTENCE_DIM = 5, 3
@@ -66,10 +65,9 @@ def test_evaluation_reads_the_row_of_the_first_photo(index, files):
     (batch,) = pipeline.evaluation_batches(
         index,
         np.arange(8),
+        settings,
         batch_size=8,
         rows=slice(None),
-        data=settings.data,
-        recipe_fields=registry.recipe_fields(settings.model),
         vectors=vectors,
     )
     assert batch["image"].dtype == np.float32
@@ -83,11 +81,9 @@ def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, fi
     batches = pipeline.train_batches(
         index,
         plan,
+        settings,
         first_step=0,
         rows=slice(None),
-        seed=0,
-        data=settings.data,
-        recipe_fields=registry.recipe_fields(settings.model),
         vectors=features.open_vectors(settings, index),
     )
     seen = {}
@@ -117,10 +113,9 @@ def test_sentence_vectors_lie_in_their_recipes_order_and_end_at_its_end(index, t
     batches = pipeline.evaluation_batches(
         index,
         np.arange(len(index)),
+        settings,
         batch_size=8,
         rows=slice(None),
-        data=settings.data,
-        recipe_fields=registry.recipe_fields(settings.model),
         vectors=features.open_vectors(settings, index),
     )
     for batch in batches:

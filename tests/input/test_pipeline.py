@@ -15,13 +15,9 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from adamine_jax.models import registry
 from tests import tiny
 
 MAX_SENTENCES, MAX_WORDS = 3, 5
-FIELDS = registry.recipe_fields(
-    tiny.small_config("unused", model__recipe__max_sentences=MAX_SENTENCES, model__recipe__max_words=MAX_WORDS).model
-)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +35,15 @@ def examples_of(index):
     return [tf.train.Example.FromString(payload.numpy()).features.feature for payload in payloads]
 
 
-def data_config(**fields):
-    return tiny.small_config("unused", **{f"data__{name}": value for name, value in fields.items()}).data
+def configured(**data):
+    fields = {f"data__{name}": value for name, value in data.items()}
+    sizes = {"model__recipe__max_sentences": MAX_SENTENCES, "model__recipe__max_words": MAX_WORDS}
+    return tiny.small_config("unused", seed=7, **sizes, **fields)
 
 
-def train_batches(index, plan, **changes):
-    arguments = {"first_step": 0, "rows": slice(None), "seed": 7, "data": data_config(), "recipe_fields": FIELDS}
-    return list(pipeline.train_batches(index, plan, **(arguments | changes)))
+def train_batches(index, plan, config=None, **changes):
+    arguments = {"first_step": 0, "rows": slice(None)} | changes
+    return list(pipeline.train_batches(index, plan, config or configured(), **arguments))
 
 
 def naive_words(example):
@@ -111,15 +109,15 @@ def test_going_on_in_the_middle_gives_the_same_batches(index):
     for batch, again in zip(whole[2:], rest, strict=True):
         for name in batch:
             np.testing.assert_array_equal(batch[name], again[name], err_msg=name)
-    other_seed = train_batches(index, plan, seed=8)
+    config = configured()
+    config.seed = 8
+    other_seed = train_batches(index, plan, config)
     assert not np.array_equal(whole[0]["image"], other_seed[0]["image"])
 
 
 def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(index, examples):
     numbers = index.sorted_by_id()[:13]
-    batches = pipeline.evaluation_batches(
-        index, numbers, batch_size=4, rows=slice(None), data=data_config(), recipe_fields=FIELDS
-    )
+    batches = pipeline.evaluation_batches(index, numbers, configured(), batch_size=4, rows=slice(None))
     rows = {name: np.concatenate(parts) for name, parts in _columns(batches).items()}
     assert len(rows["image"]) == 16
     np.testing.assert_array_equal(rows["record"][:13], numbers)
@@ -138,9 +136,7 @@ def test_batches_that_are_not_used_up_stop_when_closed(index):
 
     open_before = open_shards()  # by other tests
     plan = np.tile(epoch_plan(index.class_id, 0, 0, 8), (50, 1))
-    batches = pipeline.train_batches(
-        index, plan, first_step=0, rows=slice(None), seed=7, data=data_config(), recipe_fields=FIELDS
-    )
+    batches = pipeline.train_batches(index, plan, configured(), first_step=0, rows=slice(None))
     next(batches)
     assert threads()
     assert open_shards() > open_before
@@ -160,7 +156,7 @@ def _columns(batches):
 def test_shuffled_photos_belong_to_other_recipes(index, examples):
     plan = epoch_plan(index.class_id, 0, 0, 8)
     own = 0
-    for batch in train_batches(index, plan, data=data_config(shuffle_photos=True)):
+    for batch in train_batches(index, plan, configured(shuffle_photos=True)):
         for number, crop in zip(batch["record"], batch["image"], strict=True):
             own += closest_photo(crop, examples[number])[1] < 1
     assert own <= 4  # a permutation of 48 has one fixed point on average
@@ -168,12 +164,12 @@ def test_shuffled_photos_belong_to_other_recipes(index, examples):
 
 def test_mismatched_pairs_get_a_photo_and_a_class_of_another_recipe(index, examples):
     plan = epoch_plan(index.class_id, 0, 0, 8)
-    first, *_ = train_batches(index, plan, data=data_config(mismatch=0.8))
+    first, *_ = train_batches(index, plan, configured(mismatch=0.8))
     for row, number in enumerate(first["record"]):
         fits = [n for n, example in enumerate(examples) if closest_photo(first["image"][row], example)[1] < 1]
         assert (number in fits) == (first["match"][row] > 0)
         assert first["image_class_id"][row] in index.class_id[fits]
-    batches = train_batches(index, np.concatenate([plan] * 4), data=data_config(mismatch=0.8))
+    batches = train_batches(index, np.concatenate([plan] * 4), configured(mismatch=0.8))
     assert {match for batch in batches for match in batch["match"]} == {-1, 1}
     share = np.mean([np.mean(batch["match"] < 0) for batch in batches])
     np.testing.assert_allclose(share, 0.8, atol=0.08)  # of 192 pairs

@@ -12,7 +12,6 @@ from PIL import Image
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
-from adamine_jax.models import registry
 from adamine_jax.recipes import decoding
 from tests import tiny
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id
@@ -203,10 +202,9 @@ def test_training_reads_the_vectors_and_empty_sentences_as_words(tmp_path):
         (batch,) = pipeline.evaluation_batches(
             index,
             np.arange(3),
+            config,
             batch_size=3,
             rows=slice(None),
-            data=config.data,
-            recipe_fields=registry.recipe_fields(config.model),
             vectors=features.open_vectors(config, index),
         )
         for row, record in enumerate(batch["record"]):
