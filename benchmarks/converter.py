@@ -1,34 +1,35 @@
-"""How fast the converter reads a download as large as Recipe1M's, and in how much memory.
+"""Measures the speed and memory of the converter on a download of Recipe1M's size.
 
     make quickstart
     python -m benchmarks.converter --download quickstart/download --scratch DIR
 
-The download's text is written again and again under other ids until there are as many records as Recipe1M has; only
-the download's own photos are there. Measured is everything before TFDS writes: joining, filtering, words, classes and
-photos, beside `json.load` of the same three files; and, for some of the records, TFDS's writing.
+The records of a small download are copied under new ids until there are as many as in Recipe1M; only the original
+recipes have photo files. The benchmark measures everything before TFDS writes (joining, filtering, vocabulary, classes
+and photos), `json.load` of the same three files, and TFDS's writing of a part of the records.
 """
 
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import describe_machine
+from adamine_jax.base.cores import available_cores
+from benchmarks.harness import describe_machine, own_process, results_parser, write_page
 
-RESULTS = Path(__file__).parent / "results" / "converter.md"
 RECORDS = 1_029_720
+LISTED = 0.3
+"""Share of the copied recipes that have photos in layer 2."""
 FILES = ("layer1.json", "layer2.json", "det_ingrs.json")
 GOAL_RATE, GOAL_GIB = 15_000, 1.5
 WRITTEN = 100_000
-"""Records of layer 1 that are read where writing is measured; those without photos are written too."""
+"""Number of recipes for the measurement of writing; recipes without photos are written too."""
 
 
-def write_large(download: Path, out: Path, records: int, listed: float) -> None:
-    """Writes the large download; `listed` of the copies have photos in layer 2, which are not there."""
+def write_large(download: Path, out: Path, records: int) -> None:
+    """Writes the large download."""
     out.mkdir(parents=True)
     (out / "images").symlink_to((download / "images").resolve())
     layers = {name: json.loads((download / name).read_text(encoding="utf-8")) for name in FILES}
@@ -39,7 +40,7 @@ def write_large(download: Path, out: Path, records: int, listed: float) -> None:
             while written < records:
                 for record in layers[name]:
                     number = int(record["id"], 16) + copies * 7919
-                    if copies and name == "layer2.json" and number % 1000 >= 1000 * listed:
+                    if copies and name == "layer2.json" and number % 1000 >= 1000 * LISTED:
                         continue
                     record = record | {"id": f"{number % 16**10:010x}"}
                     if copies and name == "layer2.json":
@@ -56,14 +57,14 @@ def write_large(download: Path, out: Path, records: int, listed: float) -> None:
 
 
 def load(source: Path) -> None:
-    """`json.load` of the three files, one after the other."""
+    """Loads the three files with `json.load`."""
     for name in FILES:
         with (source / name).open(encoding="utf-8") as file:
             json.load(file)
 
 
 def prepare(source: Path, vocabulary: Path) -> None:
-    """What the converter does before TFDS writes."""
+    """Converts up to the point where TFDS writes."""
     from adamine_jax.base.cores import available_cores
     from data_builders.gc_tuning import rare_gc
     from data_builders.recipe1m.conversion import Conversion
@@ -77,8 +78,7 @@ def prepare(source: Path, vocabulary: Path) -> None:
 
 
 def write(source: Path, vocabulary: Path) -> tuple[int, float]:
-    """How many records TFDS writes, and the seconds that it takes once everything is prepared."""
-    from adamine_jax.base.cores import available_cores
+    """Converts with TFDS. Returns (number of records written, seconds from the end of the preparation)."""
     from data_builders.recipe1m.build import build
     from data_builders.recipe1m.options import Options
     from data_builders.recipe1m.recipe1m_dataset_builder import Builder
@@ -94,91 +94,86 @@ def write(source: Path, vocabulary: Path) -> tuple[int, float]:
     start, Builder._split_generators = 0.0, timed
     options = Options(vocab=vocabulary, without_photos=True, limit=WRITTEN)
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        place, _ = build(source, Path(folder), options, workers=available_cores(), overwrite=False)
+        dataset, _ = build(source, Path(folder), options, workers=available_cores(), overwrite=False)
         seconds = time.perf_counter() - start
-        splits = json.loads((place / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
+        splits = json.loads((dataset / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
         return sum(int(length) for split in splits for length in split["shardLengths"]), seconds
 
 
-def measured(part: str, options: argparse.Namespace) -> tuple[float, float]:
-    """Records/s and GiB of a part in a process of its own; its children's memory is added at their largest."""
-    line = [sys.executable, "-m", "benchmarks.converter", "--part", part, "--scratch", str(options.scratch)]
-    line += ["--records", str(options.records)]
-    process = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
-    rate, gib = map(float, process.stdout.split()[-2:])
-    return rate, gib
-
-
-def main() -> None:
-    """Measures and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--download", type=Path, help="the kitchen as it was written")
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for the large download; it takes 2 GB")
-    parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--listed", type=float, default=0.3, help="share of the records that list photos")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--part", choices=("load", "prepare", "write"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    source, vocabulary = options.scratch / "download", options.scratch / "vocab.txt"
-    if options.part:
-        start, records = time.perf_counter(), options.records
-        if options.part == "write":
-            records, seconds = write(source, vocabulary)
-        else:
-            load(source) if options.part == "load" else prepare(source, vocabulary)
-            seconds = time.perf_counter() - start
-        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        from adamine_jax.base.cores import available_cores
-
-        print(records / seconds, (own + children * available_cores()) / 2**20)
-        return
-    if not source.exists():
-        write_large(options.download, source, options.records, options.listed)
-        write_vocabulary(options.download, vocabulary)
-    runs = [{part: measured(part, options) for part in ("prepare", "load", "write")} for _ in range(options.repeats)]
-    options.out.write_text(page(runs, source, options), encoding="utf-8")
-    print(options.out.read_text(encoding="utf-8"))
+def run_part(part: str, source: Path, vocabulary: Path, records: int) -> None:
+    """Runs a part and prints its records/s and GiB; the memory of children is counted as workers × the largest."""
+    start = time.perf_counter()
+    if part == "write":
+        records, seconds = write(source, vocabulary)
+    else:
+        load(source) if part == "load" else prepare(source, vocabulary)
+        seconds = time.perf_counter() - start
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(records / seconds, (own + child * available_cores()) / 2**20)
 
 
 def write_vocabulary(download: Path, path: Path) -> None:
-    """All words of the download with short vectors, as word2vec's text file."""
+    """Writes all words of a download with short vectors, in word2vec's text format."""
     from adamine_jax.recipes import words
 
     detected = json.loads((download / "det_ingrs.json").read_text(encoding="utf-8"))
     recipes = json.loads((download / "layer1.json").read_text(encoding="utf-8"))
-    known = {words.ingredient_word(name["text"]) for record in detected for name in record["ingredients"]}
+    names = {words.ingredient_word(name["text"]) for record in detected for name in record["ingredients"]}
     lines = (line["text"] for record in recipes for line in record["instructions"])
-    known = sorted(word for word in known | {word for line in lines for word in line.split()} if len(word.split()) == 1)
-    rows = "".join(f"{word} {row % 7 + 1} {row % 5}\n" for row, word in enumerate(known))
-    path.write_text(f"{len(known)} 2\n{rows}", encoding="utf-8")
+    vocabulary = sorted(word for word in names.union(*map(str.split, lines)) if len(word.split()) == 1)
+    rows = "".join(f"{word} {row % 7 + 1} {row % 5}\n" for row, word in enumerate(vocabulary))
+    path.write_text(f"{len(vocabulary)} 2\n{rows}", encoding="utf-8")
 
 
-def page(runs: list[dict[str, tuple[float, float]]], source: Path, options: argparse.Namespace) -> str:
-    """The results page."""
-    ordered = {part: sorted(run[part] for run in runs)[len(runs) // 2] for part in ("prepare", "load", "write")}
-    size = sum((source / name).stat().st_size for name in FILES) / 1e9
-    rows = {
-        "the converter, everything before TFDS writes": ordered["prepare"],
-        "`json.load` of the three files": ordered["load"],
-        f"TFDS writes the first {WRITTEN:,}, few of them with photos": ordered["write"],
+def main() -> None:
+    """Measures and writes the page."""
+    parser = results_parser("converter", __doc__)
+    parser.add_argument("--download", type=Path, help="kitchen before conversion")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the large download, which takes 2 GB")
+    parser.add_argument("--records", type=int, default=RECORDS, help="size of the large download")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each part; default: 3")
+    parser.add_argument("--part", choices=("load", "prepare", "write"), help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    source, vocabulary = flags.scratch / "download", flags.scratch / "vocab.txt"
+    if flags.part:
+        run_part(flags.part, source, vocabulary, flags.records)
+        return
+    if not source.exists():
+        if not flags.download:
+            parser.error("--download is required to create the large download")
+        write_large(flags.download, source, flags.records)
+        write_vocabulary(flags.download, vocabulary)
+    parts = {
+        "prepare": "the converter, everything before TFDS writes",
+        "load": "`json.load` of the three files",
+        "write": f"TFDS, writing the first {WRITTEN:,} records, few of which have photos",
     }
+    runs = {part: [] for part in parts}
+    for _ in range(flags.repeats):
+        for part, measured in runs.items():
+            output = own_process("converter", "--part", part, "--scratch", flags.scratch, "--records", flags.records)
+            measured.append([float(number) for number in output.split()[-2:]])
+    rows = []
+    for part, measured in runs.items():
+        rate, gib = sorted(measured)[len(measured) // 2]
+        rows.append(f"| {parts[part]} | {rate:,.0f} | {gib:.2f} |")
+    size = sum((source / name).stat().st_size for name in FILES) / 1e9
     lines = [
-        "# The converter at Recipe1M's size",
+        "# The converter on a download of Recipe1M's size",
         "",
-        f"`python -m benchmarks.converter`, {options.records:,} records, {size:.2f} GB of text, a vocabulary given. "
-        f"Layer 2 lists photos of {options.listed:.0%} of them, whose words are looked up; those of the kitchen's own "
-        f"recipes are there. Medians of {len(runs)} runs in turns. {describe_machine()}",
+        f"`python -m benchmarks.converter`: {flags.records:,} records, {size:.2f} GB of text, with a given vocabulary. "
+        f"Layer 2 lists photos for {LISTED:.0%} of the recipes, whose words are looked up; only the kitchen's original "
+        f"recipes have photo files. Medians of {flags.repeats} runs in turns. {describe_machine()}",
         "",
         "| | records/s | peak memory, GiB |",
         "|---|---:|---:|",
-        *(f"| {name} | {rate:,.0f} | {gib:.2f} |" for name, (rate, gib) in rows.items()),
+        *rows,
         "",
-        f"Goals: {GOAL_RATE:,} records/s, {GOAL_GIB} GiB; of memory the processes' own peaks are added up. The writing "
-        "is one thread's, TensorFlow's serialising, hashing and shuffling; its memory is that of the whole command.",
-        "",
+        f"Goals: {GOAL_RATE:,} records/s and {GOAL_GIB} GiB. Memory is the sum of the peaks of all processes. TFDS "
+        "writes (TensorFlow serialises, hashes and shuffles) in one thread; the memory in that row is that of the "
+        "whole command.",
     ]
-    return "\n".join(lines)
+    write_page(flags.page, lines)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
-"""The AdaMine loss, forward and backward, beside its bare matrix products and two PyTorch criteria.
+"""Measures the AdaMine loss and its gradients, compared with the matrix products alone and two PyTorch criteria.
 
     pip install -e '.[bench]'
     python -m benchmarks.losses                       # two cores; writes benchmarks/results/losses.md
     python -m benchmarks.losses --batches 65536 --large 0 --out results/losses_gpu.md    # on a GPU
 
-Every figure is the median of several runs, taken in turns in one process, so that noise meets all of them alike.
+Figures are medians of several runs that alternate in one process.
 """
 
 import argparse
-import resource
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +18,19 @@ import numpy as np
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.extras import require
 from adamine_jax.losses import total_loss
-from benchmarks.machine import describe_machine
+from benchmarks.harness import describe_machine, in_turns, memory_bytes, own_process, results_parser, write_page
 from configs import adamine
 
-RESULTS = Path(__file__).parent / "results" / "losses.md"
 DIM = 1024
+PRODUCTS, SIMILARITIES = "three matrix products (the limit)", "the first of them"
+OURS, FORWARD = "ours", "ours, forward only"
 
 
 def batch(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(image (B, D), recipe (B, D), class_id (B,)): half in same-class pairs, matches closer than other pairs."""
+    """Returns (image (B, D), recipe (B, D), class_id (B,)).
+
+    Matches are closer than other pairs; half of the pairs share their class with another pair.
+    """
     rng = np.random.default_rng(0)
     image = rng.normal(size=(size, DIM)).astype(np.float32)
     recipe = (image + 2 * rng.normal(size=(size, DIM))).astype(np.float32)
@@ -41,7 +41,7 @@ def batch(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def products(size: int) -> Callable[[], None]:
-    """The three bare matrix products: the similarities, and a gradient to each side."""
+    """Returns a run of the three matrix products: the similarities, and a gradient for each modality."""
     image, recipe, _ = map(jnp.asarray, batch(size))
     coefficients = jnp.asarray(np.random.default_rng(1).normal(size=(size, size)).astype(np.float32))
 
@@ -56,14 +56,14 @@ def products(size: int) -> Callable[[], None]:
 
 
 def similarities(size: int) -> Callable[[], None]:
-    """The first of these products alone."""
+    """Returns a run of the first product."""
     image, recipe, _ = map(jnp.asarray, batch(size))
     compute = jax.jit(lambda image, recipe: jnp.matmul(image, recipe.T, precision="highest"))
     return lambda: jax.block_until_ready(compute(image, recipe))
 
 
 def ours(size: int, *, backward: bool = True, **fields) -> Callable[[], float]:
-    """This project's loss and both gradients, or the loss alone; returns the loss."""
+    """Returns a run of this project's loss, with both gradients or without, that returns the loss."""
     config = adamine.get_config().loss
     config.update(fields)
     image, recipe, class_id = map(jnp.asarray, batch(size))
@@ -79,13 +79,12 @@ def ours(size: int, *, backward: bool = True, **fields) -> Callable[[], float]:
     return lambda: float(jax.block_until_ready(compute(image, recipe, class_id, match))[0])
 
 
-def of_torch(size: int, criterion: Callable, compiled: bool = False) -> Callable[[], float]:
-    """A PyTorch criterion of (image, recipe, class_id) and both gradients; returns the loss."""
+def torch_loss(size: int, criterion: Callable) -> Callable[[], float]:
+    """Returns a run of a PyTorch criterion of (image, recipe, class_id), with both gradients, that returns the loss."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     image, recipe, class_id = (torch.tensor(array, device=device) for array in batch(size))
-    criterion = torch.compile(criterion) if compiled else criterion
 
     def compute() -> float:
         leaves = [tensor.detach().requires_grad_() for tensor in (image, recipe)]
@@ -96,115 +95,92 @@ def of_torch(size: int, criterion: Callable, compiled: bool = False) -> Callable
     return compute
 
 
-def medians(runs: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """Seconds of each, the median of repeats taken in turns."""
-    times = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(measured)) for name, measured in times.items()}
-
-
 def compare(size: int, repeats: int) -> list[str]:
-    """One table: seconds, and as multiples of the bare products."""
+    """Returns a section: milliseconds, also relative to the products."""
+    import torch
+
     from benchmarks.peers import metric_learning, torch_criterion
 
-    on_gpu = jax.default_backend() == "gpu"
-    runs = {"three bare products (the limit)": products(size), "the first of them": similarities(size)}
-    # What is kept for the backward pass is B²; beyond this, `ours` goes blockwise by itself.
-    whole, blockwise = ours(size), ours(size, block=size // 4)
-    runs |= {"ours": whole, "ours, forward alone": ours(size, backward=False)}
-    runs |= {f"ours, blockwise (`loss.block={size // 4}`)": blockwise}
+    blockwise = f"ours, blockwise (`loss.block={size // 4}`)"
+    runs = {PRODUCTS: products(size), SIMILARITIES: similarities(size)}
+    # The forward pass keeps B² entries for the backward pass; for larger batches, `ours` is blockwise by default.
+    runs |= {OURS: ours(size), FORWARD: ours(size, backward=False), blockwise: ours(size, block=size // 4)}
+    np.testing.assert_allclose(runs[blockwise](), runs[OURS](), rtol=1e-4)
     if size <= 8192:
-        faithful = of_torch(size, torch_criterion.adamine)
-        runs["published steps in PyTorch (sort, masked selection)"] = faithful
-        np.testing.assert_allclose(faithful(), whole(), rtol=1e-4)
-        instance = ours(size, strategies=("IRR", "RII"), weights=(2.0, 2.0))
+        published = "published steps in PyTorch (sort, masked selection)"
+        theirs, ours_instance = "pytorch-metric-learning, instance part", "ours, instance part"
         instance_loss = metric_learning.make_instance_loss()
-        theirs = of_torch(size, lambda image, recipe, _: instance_loss(image, recipe))
-        runs |= {"ours, instance part": instance, "pytorch-metric-learning, instance part": theirs}
-        np.testing.assert_allclose(theirs(), instance(), rtol=1e-4)
-    if on_gpu:
-        runs["published steps, torch.compile"] = of_torch(size, torch_criterion.adamine, compiled=True)
-    np.testing.assert_allclose(blockwise(), whole(), rtol=1e-4)
-    seconds = medians(runs, repeats)
-    bare = seconds["three bare products (the limit)"]
-    rate = 6 * size**2 * DIM / bare / 1e9
-    lines = [
+        runs[published] = torch_loss(size, torch_criterion.adamine)
+        runs[ours_instance] = ours(size, strategies=("IRR", "RII"), weights=(2.0, 2.0))
+        runs[theirs] = torch_loss(size, lambda image, recipe, _: instance_loss(image, recipe))
+        np.testing.assert_allclose(runs[published](), runs[OURS](), rtol=1e-4)
+        np.testing.assert_allclose(runs[theirs](), runs[ours_instance](), rtol=1e-4)
+    if jax.default_backend() == "gpu":
+        runs["published steps, torch.compile"] = torch_loss(size, torch.compile(torch_criterion.adamine))
+    seconds = in_turns(runs, repeats)
+    rate = 6 * size**2 * DIM / seconds[PRODUCTS] / 1e9
+    forward = seconds[FORWARD] - seconds[SIMILARITIES]
+    backward = seconds[OURS] - seconds[PRODUCTS] - forward
+    return [
         f"### B = {size:,}",
         "",
-        f"The bare products run at {rate:,.0f} GFLOP/s. Median of {repeats} runs.",
+        f"The three matrix products run at {rate:,.0f} GFLOP/s. Medians of {repeats} runs.",
         "",
-        "| | ms | × bare products |",
+        "| | ms | relative to the products |",
         "|---|---:|---:|",
-    ]
-    lines += [f"| {name} | {1e3 * value:,.0f} | {value / bare:.2f} |" for name, value in seconds.items()]
-    forward, first = seconds["ours, forward alone"], seconds["the first of them"]
-    rest = (seconds["ours"] - forward) - (bare - first)
-    return [
-        *lines,
+        *(f"| {name} | {1e3 * value:,.0f} | {value / seconds[PRODUCTS]:.2f} |" for name, value in seconds.items()),
         "",
-        f"Beyond the products, {1e3 * (forward - first):.0f} ms go into comparing and summing in the forward pass, "
-        f"{1e9 * (forward - first) / size**2:.1f} ns for each entry of the matrix and its four strategies; "
-        f"{1e3 * rest:.0f} ms (below 0: lost in the noise) into the gradient's coefficients, the normalisation and the "
-        "positives of the classes.",
+        f"In addition to the products, the forward pass spends {1e3 * forward:.0f} ms on comparisons and sums, "
+        f"{1e9 * forward / size**2:.1f} ns per entry of the matrix for all four strategies. The coefficients of the "
+        f"gradient, the normalisation and the positives of the classes take {1e3 * backward:.0f} ms (a negative "
+        "difference is within the noise).",
         "",
     ]
 
 
-def large(size: int, reference: int, repeats: int) -> list[str]:
-    """Blockwise at a size whose similarities would not fit: cost per entry of the matrix, and memory."""
-    seconds = medians({"large": ours(size)}, repeats)["large"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    small = medians({"small": ours(reference, block=1024)}, 5)["small"]
-    per_entry = seconds / size**2 / (small / reference**2)
+def large(size: int, reference: int = 4096) -> list[str]:
+    """Returns a section on the blockwise form for a batch whose similarities do not fit in memory."""
+    seconds = in_turns({f"B = {size}": ours(size)}, 3)[f"B = {size}"]
+    peak = memory_bytes("VmHWM") / 2**30
+    small = in_turns({f"B = {reference}": ours(reference, block=1024)}, 5)[f"B = {reference}"]
+    ratio = seconds / size**2 / (small / reference**2)
     return [
         f"### B = {size:,}",
         "",
-        f"{seconds:.1f} s, {1e9 * seconds / size**2:.1f} ns for each entry of the matrix, {per_entry:.2f} × that of "
-        f"the blockwise form at B = {reference:,} in the same process. Peak resident memory of the process "
-        f"{peak:.2f} GiB, of which the embeddings, their normalised copies and their gradients are "
-        f"{6 * size * DIM * 4 / 2**30:.2f}; the similarities alone would be {size**2 * 4 / 2**30:.0f} GiB.",
+        f"{seconds:.1f} s, {1e9 * seconds / size**2:.1f} ns per entry of the matrix, {ratio:.2f} × that of the "
+        f"blockwise form with B = {reference:,} in the same process. The peak memory of the process is {peak:.2f} GiB, "
+        f"of which the embeddings, their normalised copies and their gradients take {6 * size * DIM * 4 / 2**30:.2f} "
+        f"GiB; the matrix of similarities would take {size**2 * 4 / 2**30:.0f} GiB.",
         "",
     ]
 
 
 @one_line_errors
-def main() -> int:
+def main() -> None:
     """Measures and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", default="1024,4096", help="sizes to compare at")
-    parser.add_argument("--large", type=int, default=32768, help="size of the blockwise run; 0 = none")
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--part", help=argparse.SUPPRESS)  # one size, in a process of its own
-    options = parser.parse_args()
-    if options.part:
-        size = int(options.part)
-        lines = large(size, 4096, 3) if size == options.large else compare(size, options.repeats)
-        print("\n".join(lines))
-        return 0
+    parser = results_parser("losses", __doc__)
+    parser.add_argument("--batches", default="1024,4096", help="comma-separated batch sizes; default: 1024,4096")
+    parser.add_argument("--large", type=int, default=32768, help="batch size of the blockwise run; 0 skips it")
+    parser.add_argument("--repeats", type=int, default=9, help="measured runs; default: 9")
+    parser.add_argument("--part", type=int, help=argparse.SUPPRESS)  # one size, in a separate process
+    flags = parser.parse_args()
+    if flags.part:
+        print("\n".join(large(flags.part) if flags.part == flags.large else compare(flags.part, flags.repeats)))
+        return
     require("pytorch_metric_learning", "torch")
-    parts = []
-    for size in [*options.batches.split(","), *([options.large] if options.large else [])]:
-        command = [sys.executable, "-m", "benchmarks.losses", "--part", str(size), "--large", str(options.large)]
-        command += ["--repeats", str(options.repeats)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            return done.returncode  # it has said why
-        parts.append(done.stdout)
-        print(parts[-1], flush=True)
-    head = (
-        "# The AdaMine loss, forward and backward\n\n"
-        f"{describe_machine()} float32, D = {DIM}, half of the batch in same-class pairs, embeddings at random "
-        "around their matches. `python -m benchmarks.losses`.\n\n"
-    )
-    options.out.write_text(head + "\n".join(parts), encoding="utf-8")
-    return 0
+    sizes = [*flags.batches.split(","), *([flags.large] if flags.large else [])]
+    sections = [
+        own_process("losses", "--part", size, "--large", flags.large, "--repeats", flags.repeats) for size in sizes
+    ]
+    lines = [
+        "# The AdaMine loss, forward and backward",
+        "",
+        f"{describe_machine()} float32, D = {DIM}; half of the pairs share their class with another pair, and matches "
+        "are closer than other pairs. `python -m benchmarks.losses`.",
+        "",
+        "\n\n".join(sections),
+    ]
+    write_page(flags.page, lines)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
-"""The training loop beside its bare step: what input, metrics and the rest of the host's work add to a step's time.
+"""Measures how much input, metrics and other work of the host add to the time of a training step.
 
     python -m data_builders.kitchen --out DIR/download --recipes 1000 --photo-size 512 --splits 0.9,0.05,0.05 --seed 1
-    python -m data_builders.recipe1m --source DIR/download --out DIR/data \
+    python -m data_builders.recipe1m --source DIR/download --out DIR/data \\
         --class-min-train 1 --class-min-val 0 --class-min-test 0
     python -m benchmarks.overhead --data DIR/data --scratch DIR
 
-The loop is `adamine_jax.train`'s, with the paper's model and nothing frozen. Its compiled step is wrapped: every so
-many steps the loop is held up and the same step runs alone, on a copy of the state and a batch that is there already.
-Loop and step take turns in one process; each turn begins with a step that does not count and ends when its last result
-is there. In the first steps of all nothing is computed, which leaves what the loop itself costs.
+The benchmark runs `adamine_jax.train` with the paper's model and nothing frozen. A wrapper around the compiled step
+pauses the loop at regular intervals and runs the same step alone, on a copy of the state and a batch in memory. Each
+turn, of the loop or of the step alone, starts with one step that is not measured and ends when its last result is
+ready. The first steps of the run compute nothing, which measures the cost of the loop itself.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -28,61 +27,59 @@ from adamine_jax import train
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from benchmarks.machine import describe_machine
+from benchmarks.harness import describe_machine, results_parser, write_page
 from configs import adamine
 
-RESULTS = Path(__file__).parent / "results" / "overhead.md"
 GOAL = 1.05
 EMPTY_STEPS = 40
 
 
 class Cost(NamedTuple):
-    """Of one step, or the mean of several."""
+    """Cost of one step, or the mean of several."""
 
     seconds: float
     cpu_seconds: float  # of all threads of the process
 
 
 class Measured(Exception):
-    """Ends the training run: all turns are over."""
+    """Raised after the last turn to end the training run."""
 
 
 class Turns:
-    """A training step that counts its calls, and measures between them.
+    """A training step that counts its calls and measures between them.
 
     Args:
-        step: the compiled one, step(state, batch, frozen) → state.
-        steps: of a turn that count.
-        turns: of the loop, and as many of the step alone.
+        step: Compiled step, step(state, batch, frozen) → state.
+        steps: Number of measured steps per turn.
+        turns: Number of turns of the loop, and of the step alone.
     """
 
     def __init__(self, step: Callable, steps: int, turns: int):
         self._step, self._steps, self._turns = step, steps, turns
         self._calls = 0
         self._watch = _Watch()
-        self._alone: Any = None  # the state and the batch of the step alone
+        self._alone: Any = None  # state and batch of the step alone
         self.empty: Cost | None = None
         self.loop: list[Cost] = []
         self.alone: list[Cost] = []
 
     def __call__(self, state, batch, frozen: bool):
-        """A step of the loop."""
         call, self._calls = self._calls, self._calls + 1
         if call < EMPTY_STEPS:
             if call == EMPTY_STEPS // 2:
-                self._watch = _Watch()  # the input's first batches are behind
+                self._watch = _Watch()  # excludes the start of the input
             if call == EMPTY_STEPS - 1:
                 self.empty = self._watch.cost(call - EMPTY_STEPS // 2)
             return state
-        place = (call - EMPTY_STEPS) % (self._steps + 1)
-        if place == 0:
+        position = (call - EMPTY_STEPS) % (self._steps + 1)
+        if position == 0:
             jax.block_until_ready(state)
             if call > EMPTY_STEPS:
                 self.loop.append(self._watch.cost(self._steps))
             if len(self.loop) == self._turns:
                 raise Measured
             self._run_alone(state, batch, frozen)
-        elif place == 1:
+        elif position == 1:
             jax.block_until_ready(state)
             self._watch = _Watch()
         return self._step(state, batch, frozen=frozen)
@@ -101,32 +98,34 @@ class Turns:
 
 
 class _Watch:
-    """Reads two clocks, of the wall and of the process."""
+    """Measures wall time and CPU time from its creation."""
 
     def __init__(self):
         self._start = time.perf_counter(), time.process_time()
 
     def cost(self, steps: int) -> Cost:
-        """The mean of these steps, since this watch was made."""
+        """Returns the mean cost of `steps` steps."""
         return Cost((time.perf_counter() - self._start[0]) / steps, (time.process_time() - self._start[1]) / steps)
 
 
 def measure(config, scratch: Path, steps: int, turns: int) -> Turns:
-    """Trains until all turns are over; the run's folder is removed.
+    """Trains until all turns are measured, then removes the run.
 
     Args:
-        config: of the run.
-        scratch: folder for it.
-        steps: of a turn that count.
-        turns: of the loop, and as many of the step alone.
+        config: Configuration of the run.
+        scratch: Folder for the run.
+        steps: Number of measured steps per turn.
+        turns: Number of turns of the loop, and of the step alone.
 
     Raises:
-        SystemExit: the data has too few recipes for so many steps in one epoch.
+        SystemExit: An epoch has too few steps.
     """
     index = load_index(open_dataset(config.data.dir, config.data.name).shards("train"))
-    there, needed = len(epoch_plan(index.class_id, config.seed, 0, config.batch_size)), needed_steps(steps, turns)
-    if there < needed:
-        raise SystemExit(f"--data {config.data.dir}: an epoch has {there} steps, {needed} are needed; more recipes")
+    available, needed = len(epoch_plan(index.class_id, config.seed, 0, config.batch_size)), needed_steps(steps, turns)
+    if available < needed:
+        raise SystemExit(
+            f"--data {config.data.dir}: an epoch has {available} steps, but {needed} are needed; use more recipes"
+        )
     measured: list[Turns] = []
     make_train_step = train.make_train_step
 
@@ -139,57 +138,53 @@ def measure(config, scratch: Path, steps: int, turns: int) -> Turns:
             train.train(config, Path(folder) / "run")
         except Measured:
             return measured[0]
-    raise SystemExit("the run ended before all turns were over")
+    raise SystemExit("the run ended before all turns were measured")
 
 
 def needed_steps(steps: int, turns: int) -> int:
-    """Calls of the step until all turns are over."""
+    """Returns the number of calls of the step until all turns are measured."""
     return EMPTY_STEPS + turns * (steps + 1) + 1
 
 
-def page(measured: Turns, batch: int, steps: int, load: float) -> str:
-    """The results page."""
+def page(measured: Turns, batch: int, steps: int, load: float) -> list[str]:
+    """Returns the results page."""
     loop, alone = (Cost(*np.median(costs, axis=0)) for costs in (measured.loop, measured.alone))
     ratio = loop.seconds / alone.seconds
     ratios = [one.seconds / other.seconds for one, other in zip(measured.loop, measured.alone, strict=True)]
     cores = len(os.sched_getaffinity(0))
     empty = measured.empty
     share = empty.cpu_seconds / (cores * alone.seconds)
-    met = "met" if ratio < GOAL else "not met"
-    lines = [
-        "# The training loop beside its bare step",
+    return [
+        "# The training loop compared with its step alone",
         "",
         f"`python -m benchmarks.overhead --batch {batch} --steps {steps} --turns {len(measured.loop)}`: ResNet-101 at "
-        "224 px, nothing frozen, photos of a kitchen; a line of metrics in each turn of the loop. "
-        f"{describe_machine()} Medians of {len(measured.loop)} turns of {steps} steps; other programs kept {load:.1f} "
-        "cores busy when it began.",
+        "224 px, nothing frozen, photos of a kitchen; the loop logs metrics once per turn. "
+        f"{describe_machine()} Medians of {len(measured.loop)} turns of {steps} steps. Other programs used {load:.1f} "
+        "cores at the start.",
         "",
-        "| a step | s | CPU s, all threads |",
+        "| per step | s | CPU s, all threads |",
         "|---|---:|---:|",
         f"| in the loop: input, step, metrics | {loop.seconds:.3f} | {loop.cpu_seconds:.2f} |",
-        f"| the step alone, its batch there already | {alone.seconds:.3f} | {alone.cpu_seconds:.2f} |",
-        f"| the loop alone, nothing computed | {empty.seconds:.3f} | {empty.cpu_seconds:.3f} |",
+        f"| the step alone, batch in memory | {alone.seconds:.3f} | {alone.cpu_seconds:.2f} |",
+        f"| the loop alone, without computation | {empty.seconds:.3f} | {empty.cpu_seconds:.3f} |",
         "",
-        f"**{ratio:.3f}** times the step alone (turn by turn {min(ratios):.3f} to {max(ratios):.3f}). "
-        f"Goal: under {GOAL}, {met}.",
+        f"The loop takes **{ratio:.3f}** times as long as the step alone ({min(ratios):.3f} to {max(ratios):.3f} in "
+        f"single turns). Goal: less than {GOAL}, {'met' if ratio < GOAL else 'not met'}.",
         "",
-        "What the loop does beside the step, most of it reading, decoding and cropping photos, takes "
-        f"{1000 * empty.cpu_seconds / batch:.1f} ms of a core for each pair. With an accelerator it runs beside the "
-        f"step; here a step that keeps all {cores} cores busy leaves it none, and {1 + share:.3f} would be the least.",
-        "",
+        "The loop's own work, mostly reading, decoding and cropping photos, takes "
+        f"{1000 * empty.cpu_seconds / batch:.1f} ms of a core per pair. With an accelerator it overlaps with the step. "
+        f"Here, the step keeps all {cores} cores busy, so the ratio cannot be lower than {1 + share:.3f}.",
     ]
-    return "\n".join(lines)
 
 
 def main() -> None:
     """Measures and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="a converted kitchen")
+    parser = results_parser("overhead", __doc__)
+    parser.add_argument("--data", type=Path, required=True, help="converted kitchen")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the run")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=6, help="of a turn")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--batch", type=int, default=8, help="pairs per batch; default: 8")
+    parser.add_argument("--steps", type=int, default=6, help="measured steps per turn; default: 6")
+    parser.add_argument("--turns", type=int, default=5, help="turns of the loop; default: 5")
     flags = parser.parse_args()
     load = os.getloadavg()[0]
     config = adamine.get_config()
@@ -198,8 +193,7 @@ def main() -> None:
     config.train.log_every_steps = flags.steps + 1
     flags.scratch.mkdir(parents=True, exist_ok=True)
     measured = measure(config, flags.scratch, flags.steps, flags.turns)
-    flags.out.write_text(page(measured, flags.batch, flags.steps, load), encoding="utf-8")
-    print(flags.out.read_text(encoding="utf-8"))
+    write_page(flags.page, page(measured, flags.batch, flags.steps, load))
 
 
 if __name__ == "__main__":

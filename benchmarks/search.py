@@ -1,17 +1,14 @@
-"""A gallery of a million items: how soon a single query is answered, how truly, and what the index takes.
+"""Measures search in a gallery of a million items: latency, recall, and the size of the index.
 
     python -m benchmarks.search --scratch DIR
 
-The embeddings are those of a random smooth manifold of 32 dimensions with 5 % of noise, unit rows of 1024 numbers; the
-queries are further points of it. Building and searching are processes of their own; exact search is in the same run.
-Needs 6 GB of disk.
+Embeddings are points of a random smooth manifold of 32 dimensions with 5 % of noise, normalised rows of length 1024;
+queries are further points of the same manifold. The index is built and searched in separate processes. Needs 6 GB of
+disk space.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,9 +16,8 @@ import numpy as np
 
 from adamine_jax.gallery import exact, index
 from adamine_jax.gallery.store import Gallery
-from benchmarks.machine import describe_machine
+from benchmarks.harness import describe_machine, memory_bytes, own_process, results_parser, write_page
 
-RESULTS = Path(__file__).parent / "results" / "search.md"
 DIM, MANIFOLD, NOISE = 1024, 32, 0.05
 QUERIES, TOP = 200, 10
 GOAL_MS, GOAL_RECALL, GOAL_GIB = 20, 0.95, 1.5
@@ -29,7 +25,7 @@ _BLOCK = 20_000
 
 
 def points(rng: np.random.Generator, maps: tuple[np.ndarray, np.ndarray], count: int) -> np.ndarray:
-    """Unit rows (count, DIM): tanh of two random linear maps of 32 numbers, and noise of 5 % of their length."""
+    """Returns (count, DIM) unit rows: two random linear maps of 32 numbers, each followed by tanh, and 5 % of noise."""
     first, second = maps
     rows = np.tanh(np.tanh(rng.standard_normal((count, MANIFOLD), np.float32) @ first) @ second)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -39,7 +35,7 @@ def points(rng: np.random.Generator, maps: tuple[np.ndarray, np.ndarray], count:
 
 
 def write(folder: Path, items: int) -> None:
-    """A gallery of recipes without texts, and queries beside it."""
+    """Writes a gallery of recipes without text, and the queries."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     first = rng.standard_normal((MANIFOLD, 256), np.float32) / np.sqrt(MANIFOLD)
@@ -59,56 +55,48 @@ def write(folder: Path, items: int) -> None:
 
 
 def build(folder: Path) -> dict[str, float]:
-    """Builds the index; seconds and peak memory, embeddings that are mapped not counted."""
+    """Builds the index. Returns the seconds and the GiB of memory, without memory-mapped files."""
     start = time.perf_counter()
-    about = index.build(Gallery(folder), "recipe")
-    return {"seconds": time.perf_counter() - start, "anonymous": _anonymous(), "recall": about.recall}
-
-
-def _anonymous() -> float:
-    """GiB of memory that is not a file's, when the index is whole."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 2**20
+    index.build(Gallery(folder), "recipe")
+    return {"seconds": time.perf_counter() - start, "anonymous": memory_bytes("RssAnon") / 2**30}
 
 
 def search(folder: Path) -> dict[str, float]:
-    """Times single queries, exactly and with the index, and compares what they find."""
+    """Times single queries, exact and with the index, and returns the recall and properties of the index."""
     gallery, queries = Gallery(folder), np.load(folder / "queries.npy")
     embeddings = gallery.embeddings("recipe")
     opened = time.perf_counter()
-    found = index.Index(gallery, "recipe")
+    opened_index = index.Index(gallery, "recipe")
     opened = time.perf_counter() - opened
-    right = exact.search(embeddings, queries, TOP)[1]  # and the file is in memory, for both
+    nearest = exact.search(embeddings, queries, TOP)[1]  # also loads the file into the page cache
     approximate, seconds = [], []
     for query in queries:
         start = time.perf_counter()
-        approximate.append(found.search(query[None], TOP)[1][0])
+        approximate.append(opened_index.search(query[None], TOP)[1][0])
         seconds.append(time.perf_counter() - start)
     slow = []
     for query in queries[:10]:
         start = time.perf_counter()
         exact.search(embeddings, query[None], TOP)
         slow.append(time.perf_counter() - start)
-    recalls = [np.isin(one, other).mean() for one, other in zip(right, approximate, strict=True)]
+    recalls = [np.isin(expected, found).mean() for expected, found in zip(nearest, approximate, strict=True)]
     return {
         "median": 1000 * float(np.median(seconds)),
         "p99": 1000 * float(np.quantile(seconds, 0.99)),
         "exact": 1000 * float(np.median(slow)),
         "recall": float(np.mean(recalls)),
         "opened": opened,
-        "visited": found.about.visited / found.about.cells,
-        "cells": found.about.cells,
+        "visited": opened_index.about.visited / opened_index.about.cells,
+        "cells": opened_index.about.cells,
         "gib": (folder / "recipe.faiss").stat().st_size / 2**30,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
 
 
 def main() -> None:
-    """Writes the gallery, builds, searches, writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scratch", type=Path, required=True, help="a folder that does not exist yet")
-    parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    """Writes the gallery, measures, and writes the page."""
+    parser = results_parser("search", __doc__, "--results")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the gallery; reused if it exists")
+    parser.add_argument("--items", type=int, default=1_000_000, help="size of the gallery; default: 1000000")
     parser.add_argument("--part", choices=("build", "search"), help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.part:
@@ -116,42 +104,32 @@ def main() -> None:
         return
     if not flags.scratch.exists():
         write(flags.scratch, flags.items)
-    built, searched = (_part(flags.scratch, part) for part in ("build", "search"))
-    flags.results.write_text(page(flags.items, built, searched), encoding="utf-8")
-    print(flags.results.read_text(encoding="utf-8"))
-
-
-def _part(scratch: Path, part: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.search", "--scratch", str(scratch), "--part", part]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
-
-
-def page(items: int, built: dict[str, float], searched: dict[str, float]) -> str:
-    """The results page."""
-    return "\n".join(
-        [
-            "# Searching in a large gallery",
-            "",
-            f"`python -m benchmarks.search`, {items:,} items of {DIM} numbers, a random manifold of {MANIFOLD} "
-            f"dimensions with {NOISE:.0%} of noise; {QUERIES} single queries of it, the {TOP} best, embedding a query "
-            f"not counted. {describe_machine()}",
-            "",
-            "| | median, ms | p99, ms | recall@10 |",
-            "|---|---:|---:|---:|",
-            f"| the index | {searched['median']:.1f} | {searched['p99']:.1f} | {searched['recall']:.3f} |",
-            f"| exact | {searched['exact']:.0f} | | 1 |",
-            "",
-            f"Goals: {GOAL_MS} ms at {GOAL_RECALL}, an index of {GOAL_GIB} GiB. It has {searched['gib']:.2f} GiB and "
-            f"{searched['cells']:,} cells, of which a query visits {searched['visited']:.1%}: "
-            f"{searched['visited'] * items * index.COMPONENTS / 1e6:.0f} MB, read at "
-            f"{searched['visited'] * items * index.COMPONENTS / searched['median'] / 1e6:.1f} GB/s. It was built in "
-            f"{built['seconds']:.0f} s with {built['anonymous']:.2f} GiB of memory beside the mapped embeddings "
-            f"({items * DIM * 4 / 2**30:.1f} GiB), and is opened in {searched['opened']:.1f} s. Exact search reads all "
-            f"embeddings, at {items * DIM * 4 / searched['exact'] / 1e6:.1f} GB/s.",
-            "",
-        ]
+    built, searched = (
+        json.loads(own_process("search", "--scratch", flags.scratch, "--part", part).splitlines()[-1])
+        for part in ("build", "search")
     )
+    visited_bytes, all_bytes = searched["visited"] * flags.items * index.COMPONENTS, flags.items * DIM * 4
+    lines = [
+        "# Search in a large gallery",
+        "",
+        f"`python -m benchmarks.search`: {flags.items:,} items with {DIM} dimensions, on a random manifold of "
+        f"{MANIFOLD} dimensions with {NOISE:.0%} of noise; {QUERIES} single queries from the same manifold for the "
+        f"{TOP} nearest items. Times do not include the embedding of a query. {describe_machine()}",
+        "",
+        f"| | median, ms | p99, ms | recall@{TOP} |",
+        "|---|---:|---:|---:|",
+        f"| index | {searched['median']:.1f} | {searched['p99']:.1f} | {searched['recall']:.3f} |",
+        f"| exact | {searched['exact']:.0f} | | 1 |",
+        "",
+        f"Goals: {GOAL_MS} ms at a recall of {GOAL_RECALL}, and an index of at most {GOAL_GIB} GiB. The index takes "
+        f"{searched['gib']:.2f} GiB and has {searched['cells']:,} cells, of which a query visits "
+        f"{searched['visited']:.1%}: {visited_bytes / 1e6:.0f} MB, read at "
+        f"{visited_bytes / searched['median'] / 1e6:.1f} GB/s. It was built in {built['seconds']:.0f} s with "
+        f"{built['anonymous']:.2f} GiB of memory in addition to the memory-mapped embeddings "
+        f"({all_bytes / 2**30:.1f} GiB), and opens in {searched['opened']:.1f} s. Exact search reads all embeddings, "
+        f"at {all_bytes / searched['exact'] / 1e6:.1f} GB/s.",
+    ]
+    write_page(flags.page, lines)
 
 
 if __name__ == "__main__":

@@ -1,142 +1,217 @@
-"""The server with 1 and with 32 clients, batching on and off in one run; then 20,000 queries, and too many clients.
+"""Measures the server with 1 and 32 clients, with and without batching, its memory, and its behaviour under overload.
 
     python -m benchmarks.serving --workdir quickstart/run
 
-Two servers stand beside each other on the gallery of the test split, one with `--batch 1`; each kind of load goes to
-one, then to the other, several times, and the median counts. Clients are threads of this process, on the same cores;
-each keeps its connection and asks again when it has its answer.
+Two servers run at the same time on the gallery of the test split, one of them with `--batch 1`. Each load is sent to
+one server, then to the other; this is repeated, and medians are reported. Clients are threads of this process and share
+the servers' cores. A client keeps its connection open and sends the next query when the answer arrives.
 """
 
-import argparse
+import collections
 import contextlib
+import http.client
 import json
 import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.load import Load, Request, for_seconds, load, resident_mb, served
-from benchmarks.machine import describe_machine
+from benchmarks.harness import describe_machine, memory_bytes, results_parser, write_page
 
-RESULTS = Path(__file__).parent / "results" / "serving.md"
-SECONDS = {1: 5, 32: 20}  # of one load, by the number of clients
+SECONDS = {1: 5, 32: 20}
+"""Duration of a load by number of clients."""
 ROUNDS = 3
-BATCHES = {"together": 32, "each alone": 1}
+BATCHES = {"batched": 32, "one at a time": 1}
 QUERIES, TOO_MANY = 20_000, 200
 
 
+class Request(NamedTuple):
+    """A POST request."""
+
+    path: str
+    body: bytes
+    content_type: str
+
+
+class Load(NamedTuple):
+    """Answers to a load.
+
+    Attributes:
+        rate: Answers per second with status 200.
+        milliseconds: Latency of each of these answers, sorted.
+        statuses: Number of answers by status.
+    """
+
+    rate: float
+    milliseconds: list[float]
+    statuses: dict[int, int]
+
+    @property
+    def p99(self) -> float:
+        """99th percentile of the latency in milliseconds."""
+        return self.milliseconds[int(0.99 * (len(self.milliseconds) - 1))]
+
+
 class Row(NamedTuple):
-    """Medians over the rounds: answers a second, the median milliseconds of one, and what one of a hundred exceeds."""
+    """Medians over the rounds: answers per second, and the median and the 99th percentile of the latency in ms."""
 
     rate: float
     median: float
     p99: float
 
 
+@contextlib.contextmanager
+def served(workdir: Path, *flags: str) -> Iterator[tuple[int, int]]:
+    """Runs a server. Yields its port and process id."""
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(workdir), "--port", "0", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        ready = next((line for line in process.stdout if line.startswith("ready: ")), None)
+        if ready is None:
+            raise SystemExit("the server did not start")
+        try:
+            yield int(ready.rsplit(":", 1)[1]), process.pid
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def send(port: int, requests: Sequence[Request], clients: int, proceed: Callable[[int], bool]) -> Load:
+    """Runs clients in parallel while `proceed(number of successful answers)`."""
+    statuses, latencies = collections.Counter(), []
+
+    def run(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while proceed(len(latencies)):
+            path, body, content_type = requests[number % len(requests)]
+            number += clients
+            start = time.perf_counter()
+            connection.request("POST", path, body, {"content-type": content_type})
+            answer = connection.getresponse()
+            answer.read()
+            statuses[answer.status] += 1
+            if answer.status == 200:
+                latencies.append(1000 * (time.perf_counter() - start))
+        connection.close()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Load(len(latencies) / (time.perf_counter() - start), sorted(latencies), dict(statuses))
+
+
+def for_seconds(seconds: float) -> Callable[[int], bool]:
+    """Returns a condition for `send` that holds for a number of seconds from now."""
+    end = time.perf_counter() + seconds
+    return lambda _: time.perf_counter() < end
+
+
 def requests_of(gallery: Path) -> dict[str, list[Request]]:
-    """Searches with the gallery's own photos and recipes."""
+    """Returns searches for the gallery's own photos and recipes."""
     lines = (gallery / "items.jsonl").read_text(encoding="utf-8").splitlines()[:200]
     photos, recipes = [], []
     for item in map(json.loads, lines):
         head = b'--x\r\ncontent-disposition: form-data; name="photo"; filename="a"\r\n\r\n'
-        content = head + (gallery / item["photo"]).read_bytes() + b"\r\n--x--\r\n"
-        photos.append(Request("/api/v1/search/photo", content, "multipart/form-data; boundary=x"))
+        body = head + (gallery / item["photo"]).read_bytes() + b"\r\n--x--\r\n"
+        photos.append(Request("/api/v1/search/photo", body, "multipart/form-data; boundary=x"))
         recipe = {name: item[name] for name in ("title", "ingredients", "instructions")}
         recipes.append(Request("/api/v1/search/recipe", json.dumps(recipe).encode(), "application/json"))
     return {"photos": photos, "recipes": recipes}
 
 
-def compare(ports: dict[str, int], kinds: dict[str, list[Request]], rounds: int) -> dict[tuple[str, int, str], Row]:
-    """(kind of query, clients, batching) → its row.
+def compare(ports: dict[str, int], queries: dict[str, list[Request]], rounds: int) -> dict[tuple[str, int, str], Row]:
+    """Returns the row of each (kind of query, number of clients, batching).
 
     Raises:
-        SystemExit: an answer was no 200.
+        SystemExit: An answer did not have status 200.
     """
-    measured: dict[tuple[str, int, str], list[Load]] = {}
+    loads: dict[tuple[str, int, str], list[Load]] = collections.defaultdict(list)
     for number in range(rounds + 1):
-        for kind, requests in kinds.items():
+        for kind, requests in queries.items():
             for clients, seconds in SECONDS.items():
                 for name, port in ports.items():
-                    result = load(port, requests, clients, for_seconds(seconds if number else 2))
-                    if set(result.statuses) != {200}:
-                        raise SystemExit(f"not every answer was a 200: {result.statuses}")
-                    if number:  # the first round warms up
-                        measured.setdefault((kind, clients, name), []).append(result)
-    return {
-        key: Row(
-            *(statistics.median(values) for values in zip(*((r.rate, r.median, r.p99) for r in loads), strict=True))
-        )
-        for key, loads in measured.items()
-    }
+                    load = send(port, requests, clients, for_seconds(seconds if number else 2))
+                    if set(load.statuses) != {200}:
+                        raise SystemExit(f"expected status 200 only; number of answers by status: {load.statuses}")
+                    if number:  # the first round is a warm-up
+                        loads[kind, clients, name].append(load)
+    rows = {}
+    for key, measured in loads.items():
+        numbers = [(load.rate, statistics.median(load.milliseconds), load.p99) for load in measured]
+        rows[key] = Row(*map(statistics.median, zip(*numbers, strict=True)))
+    return rows
 
 
-def memory(port: int, process: int, kinds: dict[str, list[Request]], queries: int) -> list[float]:
-    """Megabytes before so many queries of all kinds, at the quarters, and after them."""
-    mixed = [request for pair in zip(*kinds.values(), strict=True) for request in pair]
-    megabytes = [resident_mb(process)]
+def memory(port: int, process: int, queries: dict[str, list[Request]], count: int) -> list[float]:
+    """Returns the server's memory in MiB before and after each quarter of `count` queries of all kinds."""
+    mixed = [request for pair in zip(*queries.values(), strict=True) for request in pair]
+    megabytes = [memory_bytes("VmRSS", process) / 2**20]
     for _ in range(4):
-        load(port, mixed, 32, lambda answers: answers < queries // 4)
-        megabytes.append(resident_mb(process))
+        send(port, mixed, 32, lambda answers: answers < count // 4)
+        megabytes.append(memory_bytes("VmRSS", process) / 2**20)
     return megabytes
 
 
-def page(rows: dict[tuple[str, int, str], Row], megabytes: list[float], queries: int, overload: Load) -> str:
-    """The results page."""
+def page(rows: dict[tuple[str, int, str], Row], megabytes: list[float], queries: int, overload: Load) -> list[str]:
+    """Returns the results page."""
     lines = []
     for (kind, clients, name), row in rows.items():
-        alone = rows[kind, 1, "each alone"]
+        single = rows[kind, 1, "one at a time"]
         lines.append(
-            f"| {kind} | {clients} | {name} | {row.rate:.0f} | {row.rate / alone.rate:.2f} | {row.median:.0f} "
-            f"| {row.p99:.0f} | {row.p99 / alone.median:.1f} |"
+            f"| {kind} | {clients} | {name} | {row.rate:.0f} | {row.rate / single.rate:.2f} | {row.median:.0f} "
+            f"| {row.p99:.0f} | {row.p99 / single.median:.1f} |"
         )
-    others = {status: count for status, count in overload.statuses.items() if status not in (200, 503)}
-    return "\n".join(
-        [
-            "# Serving",
-            "",
-            f"`python -m benchmarks.serving`, the model and the gallery of `make quickstart`; {ROUNDS} rounds of "
-            f"{SECONDS[1]} s with one client and {SECONDS[32]} s with 32, medians; clients on the same cores; every "
-            f"answer a 200. {describe_machine()}",
-            "",
-            "| queries | clients | embedded | answers/s | times one client, each alone | median, ms | p99, ms | p99 / "
-            "median of one client |",
-            "|---|---:|---|---:|---:|---:|---:|---:|",
-            *lines,
-            "",
-            "Goals: photos of 32 clients 2.5 times as fast as one at a time, p99 below 20 times the median of one "
-            "client.",
-            "",
-            f"Memory of the server: {megabytes[0]:.0f} MB before {queries:,} queries of photos and recipes, "
-            f"{', '.join(f'{value:.0f}' for value in megabytes[1:-1])} at the quarters, {megabytes[-1]:.0f} MB after.",
-            "",
-            f"{TOO_MANY} clients at once, of whom the server takes 64: {overload.statuses.get(200, 0):,} answers, "
-            f"{overload.statuses.get(503, 0):,} refused with 503, {sum(others.values())} of another status; afterwards "
-            "it answers as before.",
-            "",
-        ]
-    )
+    others = sum(count for status, count in overload.statuses.items() if status not in (200, 503))
+    return [
+        "# Serving",
+        "",
+        f"`python -m benchmarks.serving` with the model and the gallery of `make quickstart`: medians of {ROUNDS} "
+        f"rounds of {SECONDS[1]} s with one client and {SECONDS[32]} s with 32. Clients run on the same cores; all "
+        f"answers had status 200. {describe_machine()}",
+        "",
+        "| queries | clients | embedded | answers/s | relative to one client, one at a time | median, ms | p99, ms "
+        "| p99 / median of one client |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
+        *lines,
+        "",
+        "Goals: with 32 clients, 2.5 times as many photo queries per second as one at a time, and a p99 below 20 times "
+        "the median of one client.",
+        "",
+        f"Memory of the server: {megabytes[0]:.0f} MB before {queries:,} queries of photos and recipes, "
+        f"{', '.join(f'{value:.0f}' for value in megabytes[1:-1])} MB after each of the first three quarters, and "
+        f"{megabytes[-1]:.0f} MB at the end.",
+        "",
+        f"Overload: of {TOO_MANY} simultaneous clients, the server accepts 64. It answered "
+        f"{overload.statuses.get(200, 0):,} queries and rejected {overload.statuses.get(503, 0):,} with status 503; "
+        f"{others} answers had another status. Afterwards it answers as before.",
+    ]
 
 
 def main() -> None:
-    """Measures, writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--queries", type=int, default=QUERIES)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    """Measures and writes the page."""
+    parser = results_parser("serving", __doc__, "--results")
+    parser.add_argument("--workdir", type=Path, required=True, help="workdir of the quickstart")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"measured rounds; default: {ROUNDS}")
+    parser.add_argument("--queries", type=int, default=QUERIES, help="number of queries for the memory measurement")
     flags = parser.parse_args()
-    kinds = requests_of(flags.workdir / "gallery" / "test")
+    queries = requests_of(flags.workdir / "gallery" / "test")
     with contextlib.ExitStack() as stack:
         servers = {
             name: stack.enter_context(served(flags.workdir, "--batch", str(batch))) for name, batch in BATCHES.items()
         }
-        rows = compare({name: port for name, (port, _) in servers.items()}, kinds, flags.rounds)
-        port, process = servers["together"]
-        megabytes = memory(port, process, kinds, flags.queries)
-        overload = load(port, kinds["photos"], TOO_MANY, for_seconds(10))
-        if set(load(port, kinds["photos"], 1, for_seconds(1)).statuses) != {200}:
-            raise SystemExit("after too many clients the server does not answer as before")
-    flags.results.write_text(page(rows, megabytes, flags.queries, overload), encoding="utf-8")
-    print(flags.results.read_text(encoding="utf-8"))
+        rows = compare({name: port for name, (port, _) in servers.items()}, queries, flags.rounds)
+        port, process = servers["batched"]
+        megabytes = memory(port, process, queries, flags.queries)
+        overload = send(port, queries["photos"], TOO_MANY, for_seconds(10))
+        if set(send(port, queries["photos"], 1, for_seconds(1)).statuses) != {200}:
+            raise SystemExit("the server does not answer after the overload")
+    write_page(flags.page, page(rows, megabytes, flags.queries, overload))
 
 
 if __name__ == "__main__":

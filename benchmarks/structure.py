@@ -1,7 +1,9 @@
-"""The structure of the code in numbers, as a table: `python -m benchmarks.structure [--data DATA]`.
+"""Prints statistics of the code's structure.
 
-With a converted data set it also counts the modules that a batch passes from TFRecord to loss: those with a function
-that is called while a batch is planned, read and put on the devices, or while the quickstart's step is traced.
+    python -m benchmarks.structure [--data DATA]
+
+With a converted data set, the statistics include the number of modules between a TFRecord and the loss: modules with a
+function that is called while a batch is planned, read and transferred, or while the quickstart's step is traced.
 """
 
 import argparse
@@ -18,37 +20,37 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("adamine_jax", "data_builders")
 
 
-def modules(folder: str) -> int:
-    """Modules that lie in a folder itself."""
-    return len(list((ROOT / folder).glob("*.py")))
+def modules(folder: Path) -> int:
+    """Returns the number of modules in a folder, without its subfolders."""
+    return len(list(folder.glob("*.py")))
 
 
 def largest() -> str:
-    """The folder with the most modules."""
+    """Returns the largest number of modules in a folder, and the folder."""
     folders = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    folder = max(folders, key=lambda each: len(list(each.glob("*.py"))))
-    return f"{len(list(folder.glob('*.py')))} ({folder.relative_to(ROOT).as_posix()})"
+    count, folder = max((modules(folder), folder.relative_to(ROOT).as_posix()) for folder in folders)
+    return f"{count} ({folder})"
 
 
 def cycles() -> int:
-    """Pairs of modules that reach each other by imports."""
+    """Returns the number of pairs of modules that import each other, directly or indirectly."""
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
-    below = {module: graph.find_downstream_modules(module) for module in graph.modules}
-    return sum(module < other and module in below[other] for module in below for other in below[module])
+    importers = {module: graph.find_downstream_modules(module) for module in graph.modules}
+    return sum(module < other and module in importers[other] for module in importers for other in importers[module])
 
 
 def loaded(module: str) -> str:
-    """How many modules importing one of ours loads, and what of matplotlib and the loss is among them."""
+    """Returns the number of our modules that an import loads, and whether it loads matplotlib and the loss."""
     command = [sys.executable, "-c", f"import {module}, sys; print(*sys.modules)"]
     done = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
     names = done.stdout.decode().split()
     ours = [name for name in names if name.partition(".")[0] in (*PACKAGES, "configs")]
-    rest = [name for name in ("matplotlib", "adamine_jax.losses.adamine") if name in names]
-    return f"{len(ours)}, {' and '.join(rest) or 'neither matplotlib nor the loss'} among them"
+    avoidable = [name for name in ("matplotlib", "adamine_jax.losses.adamine") if name in names]
+    return f"{len(ours)}, including {' and '.join(avoidable) or 'neither matplotlib nor the loss'}"
 
 
-def passed_by_a_batch(data: Path) -> set[str]:
-    """Modules of which a function is called between the plan of a batch and the gradient of its loss."""
+def on_batch_path(data: Path) -> set[str]:
+    """Returns the modules with a function that is called between the plan of a batch and the gradient of its loss."""
     from adamine_jax.config import preset
     from adamine_jax.distributed.mesh import make_mesh
     from adamine_jax.input import pipeline
@@ -64,16 +66,16 @@ def passed_by_a_batch(data: Path) -> set[str]:
     index, classes = load_index(dataset.shards("train")), len(dataset.class_names)
     model, loss = build_model(config.model, table_rows=dataset.table_rows), losses.build(config.loss)
     variables = state.initial_variables(config, model, loss, num_classes=classes)
-    first = state.create_state(model, loss, variables, mesh)
+    initial = state.create_state(model, loss, variables, mesh)
     called: set[str] = set()
 
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def record(frame: FrameType, event: str, _: object) -> None:
         path = Path(frame.f_code.co_filename)
         if event == "call" and path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES:
             called.add(path.relative_to(ROOT).as_posix())
 
-    threading.setprofile(note)
-    sys.setprofile(note)
+    threading.setprofile(record)
+    sys.setprofile(record)
     try:
         batches = pipeline.train_batches(
             index,
@@ -83,8 +85,8 @@ def passed_by_a_batch(data: Path) -> set[str]:
             rows=slice(None),
         )
         batch = next(pipeline.to_devices(batches, mesh))
-        take = step.make_train_step(model, loss, config, mesh, optimizer.learning_rate(config, 10))
-        take.lower(first, batch, frozen=False)
+        train_step = step.make_train_step(model, loss, config, mesh, optimizer.learning_rate(config, 10))
+        train_step.lower(initial, batch, frozen=False)
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
@@ -92,24 +94,24 @@ def passed_by_a_batch(data: Path) -> set[str]:
 
 
 def lines() -> int:
-    """Lines of product code."""
+    """Returns the number of lines of product code."""
     paths = (path for package in (*PACKAGES, "configs") for path in (ROOT / package).rglob("*.py"))
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a converted data set, to follow a batch")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="converted data set")
     data = parser.parse_args().data
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     rows = {
-        "modules at the top level of adamine_jax": modules("adamine_jax"),
-        "modules in data_builders/recipe1m": modules("data_builders/recipe1m"),
+        "modules at the top level of adamine_jax": modules(ROOT / "adamine_jax"),
+        "modules in data_builders/recipe1m": modules(ROOT / "data_builders/recipe1m"),
         "modules in the largest folder": largest(),
         "import cycles": cycles(),
-        "modules that adamine_jax.evaluate loads": loaded("adamine_jax.evaluate"),
-        **({"modules that a batch passes from TFRecord to loss": len(passed_by_a_batch(data))} if data else {}),
+        "modules loaded by adamine_jax.evaluate": loaded("adamine_jax.evaluate"),
+        **({"modules between a TFRecord and the loss": len(on_batch_path(data))} if data else {}),
         "dependencies of `pip install .`": len(project["dependencies"]),
         "lines of product code": f"{lines():,}",
     }

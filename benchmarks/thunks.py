@@ -1,7 +1,7 @@
-"""Where XLA's CPU backend spends the time of a ResNet's training: the seconds of each kind of operation.
+"""Measures the time of each kind of operation in the training of a ResNet on XLA's CPU backend.
 
-Run by `benchmarks.towers` in a process of its own, since the flag that makes operations report themselves has to be
-set before JAX starts.
+`benchmarks.towers` runs this in a separate process, because operations report their time only if `FLAG` is set before
+JAX starts.
 """
 
 import collections
@@ -12,17 +12,23 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamine_jax.models.image.resnet import LAYOUTS, ResNet
+
 FLAG = "--xla_cpu_enable_xprof_traceme=true"
 
 KERNEL_GRADIENTS, STEM = "kernel gradients of the 3×3 convolutions", "kernel gradient of the 7×7 stem"
 INPUT_GRADIENTS, FORWARD = "input gradients of the 3×3 convolutions", "7×7 and 3×3 convolutions, forward"
 PRODUCTS, PRODUCT_GRADIENTS = "1×1 convolutions, forward", "1×1 convolutions, gradients"
-COPIES, REST = "transposed copies", "the rest: BatchNorm, ReLU, sums, pooling"
-KINDS = (KERNEL_GRADIENTS, STEM, INPUT_GRADIENTS, FORWARD, PRODUCTS, PRODUCT_GRADIENTS, COPIES, REST)
+COPIES, OTHER = "transposed copies", "other: BatchNorm, ReLU, sums, pooling"
+KINDS = (KERNEL_GRADIENTS, STEM, INPUT_GRADIENTS, FORWARD, PRODUCTS, PRODUCT_GRADIENTS, COPIES, OTHER)
 
 
 def kinds(hlo: str) -> dict[str, str]:
-    """The kind of each instruction of a compiled module's entry, by its name."""
+    """Returns the kind of each instruction in the entry computation of a compiled module, by name."""
     computations, name = {}, None
     for line in hlo.splitlines():
         if header := re.match(r"(ENTRY )?%?([\w.-]+) .*{$", line):
@@ -43,26 +49,20 @@ def _kind(instruction: str, lines: list[str]) -> str:
         is_gradient = "transpose(jvp" in line
         if convolution := re.search(r"\[(\d+),(\d+),\d+,\d+\]\S* convolution\(.*size=(\d+)x", line):
             _, outputs, window = map(int, convolution.groups())
-            # A kernel's gradient slides one map over the other: the window is larger than what comes out.
+            # The gradient of a kernel convolves two feature maps: its window is larger than its output.
             if window > outputs:
                 return STEM if outputs == 7 else KERNEL_GRADIENTS
             return INPUT_GRADIENTS if is_gradient else FORWARD
         if " dot(" in line:
             return PRODUCT_GRADIENTS if is_gradient else PRODUCTS
-    return COPIES if instruction.startswith(("transpose", "copy")) else REST
+    return COPIES if instruction.startswith(("transpose", "copy")) else OTHER
 
 
 def measure(depth: int, size: int, batch: int) -> tuple[float, dict[str, float]]:
-    """Seconds of forward and backward pass of a ResNet, and seconds of each kind.
+    """Returns the seconds of a forward and backward pass of a ResNet, and those of each kind of operation.
 
-    Operations that run side by side both count, so the kinds' sum may be more than the whole.
+    Operations that run in parallel are all counted, so the sum over the kinds may exceed the total.
     """
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from adamine_jax.models.image.resnet import ResNet
-
     model = ResNet(depth)
     photos = jnp.asarray(np.random.default_rng(0).normal(size=(batch, size, size, 3)).astype(np.float32))
     variables = jax.jit(functools.partial(model.init, use_running_average=True))(jax.random.key(0), photos)
@@ -80,7 +80,7 @@ def measure(depth: int, size: int, batch: int) -> tuple[float, dict[str, float]]
         with jax.profiler.trace(folder):
             start = time.perf_counter()
             jax.block_until_ready(compiled(variables["params"]))
-            whole = time.perf_counter() - start
+            total = time.perf_counter() - start
         (file,) = Path(folder).rglob("*.xplane.pb")
         profile = jax.profiler.ProfileData.from_file(str(file))
     seconds = collections.Counter(dict.fromkeys(KINDS, 0.0))
@@ -89,13 +89,11 @@ def measure(depth: int, size: int, batch: int) -> tuple[float, dict[str, float]]
             for event in line.events:
                 if event.name in kind_of:
                     seconds[kind_of[event.name]] += event.duration_ns / 1e9
-    return whole, dict(seconds)
+    return total, dict(seconds)
 
 
 def convolution_flops(depth: int, size: int, batch: int) -> dict[str, float]:
-    """Multiplications and additions of the convolutions larger than 1×1, forward; each gradient takes as many."""
-    from adamine_jax.models.image.resnet import LAYOUTS
-
+    """Returns the FLOP of the convolutions larger than 1×1; a gradient takes as many as the forward pass."""
     side = -(-size // 2)
     stem = 2 * batch * side**2 * 64 * 7 * 7 * 3
     others, side = 0, -(-side // 2)
@@ -106,30 +104,33 @@ def convolution_flops(depth: int, size: int, batch: int) -> dict[str, float]:
 
 
 def page(depth: int, size: int, batch: int) -> list[str]:
-    """A section of a results page."""
+    """Returns a section of a results page.
+
+    Raises:
+        ValueError: The environment does not set `FLAG`.
+    """
     if FLAG not in os.environ.get("XLA_FLAGS", ""):
         raise ValueError(f"set XLA_FLAGS={FLAG} before JAX starts")
-    whole, seconds = measure(depth, size, batch)
+    total, seconds = measure(depth, size, batch)
     flops = convolution_flops(depth, size, batch)
-    lines = [
-        f"Forward and backward pass of the ResNet-{depth} alone at {size} px, batch {batch}: {whole:.2f} s, the "
-        "operations reporting themselves. Those that run side by side both count, so that the sum may be more.",
+    rates = {kind: flops[kind] / seconds[kind] / 1e9 for kind in flops if seconds[kind]}
+    relative = {kind: rate / rates[FORWARD] for kind, rate in rates.items()}
+    shares = {kind: value / sum(seconds.values()) for kind, value in seconds.items()}
+    return [
+        f"Forward and backward pass of the ResNet-{depth} alone at {size} px, batch {batch}: {total:.2f} s with "
+        "profiling. Operations that run in parallel are all counted, so the sum may be larger.",
         "",
         "| operations | s | GFLOP/s |",
         "|---|---:|---:|",
-    ]
-    for kind in sorted(KINDS, key=seconds.get, reverse=True):
-        rate = f"{flops[kind] / seconds[kind] / 1e9:,.0f}" if kind in flops and seconds[kind] else ""
-        lines.append(f"| {kind} | {seconds[kind]:.2f} | {rate} |")
-    shares = {kind: value / sum(seconds.values()) for kind, value in seconds.items()}
-    of_forward = {kind: flops[kind] / seconds[kind] / (flops[FORWARD] / seconds[FORWARD]) for kind in flops}
-    return [
-        *lines,
+        *(
+            f"| {kind} | {seconds[kind]:.2f} | {f'{rates[kind]:,.0f}' if kind in rates else ''} |"
+            for kind in sorted(KINDS, key=seconds.get, reverse=True)
+        ),
         "",
-        "The same convolutions take the same arithmetic in each direction, but the 3×3 ones' kernel gradients run at "
-        f"{of_forward[KERNEL_GRADIENTS]:.2f} of the forward pass's rate, their input gradients at "
-        f"{of_forward[INPUT_GRADIENTS]:.2f}, and the stem's kernel gradient at {of_forward[STEM]:.2f}. BatchNorm, ReLU "
-        f"and pooling, whose arithmetic is next to nothing, take {shares[REST]:.0%} of the sum, "
-        f"transposed copies {shares[COPIES]:.0%}.",
+        "A convolution and its two gradients need the same number of operations. Relative to the rate of the forward "
+        f"pass, the kernel gradients of the 3×3 convolutions run at {relative[KERNEL_GRADIENTS]:.2f}, their input "
+        f"gradients at {relative[INPUT_GRADIENTS]:.2f}, and the kernel gradient of the stem at {relative[STEM]:.2f}. "
+        f"BatchNorm, ReLU and pooling, which compute very little, take {shares[OTHER]:.0%} of the sum, and transposed "
+        f"copies {shares[COPIES]:.0%}.",
         "",
     ]

@@ -1,39 +1,41 @@
-"""Steps and inference of the whole model, ours and PyTorch's: the contenders of `benchmarks.towers`.
+"""Steps and inference of the whole model, in JAX and in PyTorch: the contenders of `benchmarks.towers`.
 
     python -m benchmarks.tower_runs --run our_step --batch 8
 
-serves one of them to `benchmarks.contenders`.
+serves one of them to `harness.processes_in_turns`.
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 
-# Before JAX starts: PyTorch needs its part of a GPU's memory.
+# Set before JAX starts: PyTorch needs a part of the GPU's memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamine_jax.base.errors import one_line_errors
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
-from benchmarks.batches import SIZE, TABLE_ROWS, pairs
-from benchmarks.contenders import serve
+from benchmarks.harness import serve
+from benchmarks.workload import SIZE, TABLE_ROWS, pairs
 from configs import adamine
 
 TEXT_SIZES = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden")
 ON_GPU = jax.default_backend() == "gpu"
 MATMUL = 8192 if ON_GPU else 2048
-CORES = len(os.sched_getaffinity(0))  # XLA takes as many threads
+CORES = len(os.sched_getaffinity(0))  # XLA's number of threads
 
 
 def model_of(depth: int) -> tuple[AdaMine, object, dict]:
-    """Our model, the configuration and initial variables: the paper's preset, in bfloat16 on a GPU."""
+    """Returns our model, its configuration and variables: the paper's preset, in bfloat16 on a GPU."""
     config = adamine.get_config()
     config.model.image.depth = depth
     config.model.dtype = "bfloat16" if ON_GPU else "float32"
@@ -43,7 +45,7 @@ def model_of(depth: int) -> tuple[AdaMine, object, dict]:
 
 
 def torch_model(depth: int):
-    """The same model in PyTorch, on the GPU if there is one."""
+    """Returns the same model in PyTorch, on the GPU if there is one."""
     import torch
 
     from benchmarks.peers import torch_towers
@@ -57,7 +59,7 @@ def torch_model(depth: int):
 
 
 def torch_batch(batch: dict[str, np.ndarray]) -> tuple[dict, tuple]:
-    """A batch as tensors, and what the PyTorch text tower takes of it."""
+    """Returns a batch as tensors, and the arguments of PyTorch's text tower."""
     import torch
 
     from benchmarks.peers.torch_towers import Lengths
@@ -84,7 +86,7 @@ def our_step(size: int, depth: int) -> Callable[[], None]:
 
 
 def torch_step(size: int, depth: int, compiled: bool = False) -> Callable[[], None]:
-    """The same in PyTorch, under autocast to bfloat16 on a GPU."""
+    """The same in PyTorch, with autocast to bfloat16 on a GPU."""
     import torch
 
     from benchmarks.peers import torch_criterion
@@ -109,33 +111,33 @@ def torch_step(size: int, depth: int, compiled: bool = False) -> Callable[[], No
 
 
 def compiled_torch_step(size: int, depth: int) -> Callable[[], None]:
-    """`torch_step` with the image tower through `torch.compile`."""
+    """`torch_step` with `torch.compile` for the image tower."""
     return torch_step(size, depth, compiled=True)
 
 
 def our_inference(size: int, depth: int) -> Callable[[], None]:
-    """The image tower, BatchNorm with stored statistics."""
+    """The image tower, with stored BatchNorm statistics."""
     model, _, variables = model_of(depth)
-    photos = jnp.asarray(pairs(size)["image"])
+    images = jnp.asarray(pairs(size)["image"])
     embed = jax.jit(lambda v, x: model.apply(v, x, train=False, method="embed_images"))
-    return lambda: jax.block_until_ready(embed(variables, photos))
+    return lambda: jax.block_until_ready(embed(variables, images))
 
 
 def torch_inference(size: int, depth: int) -> Callable[[], None]:
     """The same in PyTorch."""
     import torch
 
-    model, photos = torch_model(depth).eval(), torch.tensor(pairs(size)["image"])
+    model, images = torch_model(depth).eval(), torch.tensor(pairs(size)["image"])
 
     @torch.inference_mode()
     def run() -> None:
-        model.embed_images(photos)
+        model.embed_images(images)
 
     return run
 
 
-def product(size: int, depth: int) -> Callable[[], None]:
-    """One product of matrices, for the rate that bounds all of the above."""
+def product(size: int = 0, depth: int = 0) -> Callable[[], None]:
+    """A product of two matrices, whose rate is the limit for the others."""
     matrix = jnp.ones((MATMUL, MATMUL), jnp.bfloat16 if ON_GPU else jnp.float32)
     multiply = jax.jit(lambda x: x @ x)
     return lambda: jax.block_until_ready(multiply(matrix))
@@ -146,19 +148,20 @@ RUNS = {
 }
 
 
+@one_line_errors
 def main() -> None:
     """Serves one of the runs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", choices=RUNS, required=True)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--depth", type=int, default=101)
-    options = parser.parse_args()
-    if "torch" in options.run and not ON_GPU:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", choices=RUNS, required=True, help="contender to serve")
+    parser.add_argument("--batch", type=int, default=8, help="pairs per batch; default: 8")
+    parser.add_argument("--depth", type=int, default=101, help="depth of the ResNet; default: 101")
+    flags = parser.parse_args()
+    if "torch" in flags.run and not ON_GPU:
         import torch
 
         torch.set_num_threads(CORES)
-    serve(RUNS[options.run](options.batch, options.depth))
+    serve(RUNS[flags.run](flags.batch, flags.depth))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

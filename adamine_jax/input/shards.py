@@ -11,21 +11,10 @@ from typing import NamedTuple
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError as DecodeError
+from google.protobuf.message import Message
 
 from adamine_jax.input.damage import DamagedRecord
-
-__all__ = [
-    "DecodeError",
-    "Row",
-    "Scanned",
-    "fault",
-    "masked_crc",
-    "parse_example",
-    "parse_row",
-    "payload_length",
-    "scan",
-]
 
 HEADER_BYTES = 12
 """uint64 length of the payload and the masked CRC-32C of these 8 bytes. The payload and its 4-byte CRC follow."""

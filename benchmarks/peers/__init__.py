@@ -1,1 +1,1 @@
-"""What the benchmarks compare with: the same computation by other means."""
+"""Other implementations of the same computations, which the benchmarks compare with."""

@@ -1,11 +1,11 @@
-"""The text tower as a first version in JAX has it: masked `lax.scan`s over all positions, the padding included."""
+"""A plain recipe tower in JAX: masked `lax.scan`s over all positions, including the padding."""
 
 import jax
 import jax.numpy as jnp
 
 
 def embed_recipes(params: dict, batch: dict[str, jax.Array]) -> jax.Array:
-    """What the recipe tower computes from words, from its parameters: (B, embedding_dim), before tanh."""
+    """Computes the (B, embedding_dim) output of the recipe tower on words, before tanh, from the tower's parameters."""
     table, ids, words = params["table"], batch["ingredients"], batch["words"]
     directions = params["ingredient_lstm"]
     lengths, vectors = jnp.sum(ids != 0, axis=-1), table[ids]

@@ -1,6 +1,6 @@
-"""The published criterion's steps in PyTorch: whole matrices, costs sorted, those that are not zero selected by mask.
+"""The published criterion in PyTorch: computes all costs, sorts them, and selects the positive ones with a mask.
 
-Written anew from its description; it serves to measure against and is no part of the package.
+An independent implementation from its description, for benchmarks only.
 """
 
 import torch
@@ -11,22 +11,19 @@ WEIGHTS = {"IRR": 1.0, "RII": 1.0, "SIRR": 0.1, "SRII": 0.1}
 
 
 def adamine(image: torch.Tensor, recipe: torch.Tensor, class_id: torch.Tensor) -> torch.Tensor:
-    """The loss of the `adamine` preset on matched pairs.
+    """Returns the loss of the `adamine` preset for matched pairs.
 
     Args:
-        image: (B, D) float32.
-        recipe: (B, D) float32.
-        class_id: (B,) int64, 0 = background.
-
-    Returns:
-        () the loss.
+        image: (B, D) float32 embeddings.
+        recipe: (B, D) float32 embeddings.
+        class_id: (B,) int64 classes, 0 = background.
     """
     distance = 1 - functional.normalize(image) @ functional.normalize(recipe).T
     loss = 0
     for strategy, weight in WEIGHTS.items():
         from_anchor = distance if strategy in ("IRR", "SIRR") else distance.T
         costs = _semantic(from_anchor, class_id) if strategy[0] == "S" else _instance(from_anchor)
-        hardest, _ = torch.sort(costs, dim=1, descending=True)  # of which all are kept here
+        hardest, _ = torch.sort(costs, dim=1, descending=True)
         active = torch.masked_select(hardest, hardest > 0)
         if len(active):
             loss = loss + weight * active.sum() / len(active)
@@ -44,11 +41,11 @@ def _semantic(distance: torch.Tensor, class_id: torch.Tensor) -> torch.Tensor:
     same[torch.arange(len(classed)), classed] = False
     has_positive = same.any(dim=1)
     anchors, same = classed[has_positive], same[has_positive]
-    others = (class_id[anchors][:, None] != class_id[None, :]) & (class_id != 0)[None, :]
-    fewest = int(others.sum(dim=1).min())
+    is_negative = (class_id[anchors][:, None] != class_id[None, :]) & (class_id != 0)[None, :]
+    count = int(is_negative.sum(dim=1).min())
     positive = torch.argmax(same.to(torch.uint8), dim=1)
     rows = distance[anchors]
-    # The first `fewest` negatives of each row, as one rectangle.
-    kept = others & (torch.cumsum(others, dim=1) <= fewest)
-    negatives = torch.masked_select(rows, kept).view(len(anchors), fewest)
+    # The first `count` negatives of each row form a matrix.
+    kept = is_negative & (torch.cumsum(is_negative, dim=1) <= count)
+    negatives = torch.masked_select(rows, kept).view(len(anchors), count)
     return functional.relu(rows.gather(1, positive[:, None]) - negatives + MARGIN)

@@ -1,7 +1,4 @@
-"""Recipes and photos as one would load them with PyTorch: a data set of items, Pillow, a DataLoader with workers.
-
-Written to measure against; no part of the package.
-"""
+"""A conventional PyTorch input: a map-style data set, Pillow, and a DataLoader with workers. For benchmarks only."""
 
 import io
 import random
@@ -22,23 +19,22 @@ RESIZE, SIZE = 256, 224
 
 
 class Recipes(Dataset):
-    """A photo at random, a random crop of it, mirrored or not, and the padded texts.
+    """Recipes with padded ids and a random crop of a random photo, flipped at random.
 
     Args:
-        index: of the records.
-        photos: a folder with the photos as files, named by their ids, the texts being in memory; None = records are
-            read, each with its photos, by the offsets of the index.
-        is_normalised: photos are float32 (3, S, S), less the mean and divided by the standard deviation, as
-            torchvision's ToTensor and Normalize leave them; else uint8 (S, S, 3).
+        index: Record index of the split.
+        photos: Folder of photo files named after their ids, in which case recipes are kept in memory; None reads
+            each record, with its photos, from the TFRecords.
+        is_normalised: Return normalised float32 (3, S, S) images, like torchvision's ToTensor and Normalize, instead
+            of uint8 (S, S, 3).
     """
 
     def __init__(self, index: RecordIndex, photos: Path | None, is_normalised: bool):
         self._index, self._photos, self._is_normalised = index, photos, is_normalised
-        self._reader: RecordReader | None = None  # each worker opens its own
-        self._texts = None
+        self._reader: RecordReader | None = None  # opened by each worker
         if photos is not None:
             reader = RecordReader(index)
-            self._texts = [_texts(_features(reader.read(number))) for number in range(len(index))]
+            self._recipes = [_recipe(_features(reader.read(number))) for number in range(len(index))]
             reader.close()
 
     def __len__(self) -> int:
@@ -57,14 +53,12 @@ class Recipes(Dataset):
 
     def _read(self, number: int) -> tuple[bytes, tuple]:
         if self._photos is not None:
-            photos = range(self._index.first_photo[number], self._index.first_photo[number + 1])
-            return (self._photos / self._index.photo_ids[random.choice(photos)].decode()).read_bytes(), self._texts[
-                number
-            ]
+            photo = random.choice(range(self._index.first_photo[number], self._index.first_photo[number + 1]))
+            return (self._photos / self._index.photo_ids[photo].decode()).read_bytes(), self._recipes[number]
         if self._reader is None:
             self._reader = RecordReader(self._index)
         features = _features(self._reader.read(number))
-        return random.choice(features["images"].bytes_list.value), _texts(features)
+        return random.choice(features["images"].bytes_list.value), _recipe(features)
 
     def _pixels(self, jpeg: bytes) -> torch.Tensor:
         image = Image.open(io.BytesIO(jpeg)).convert("RGB")
@@ -82,7 +76,7 @@ class Recipes(Dataset):
 
 
 def loader(dataset: Recipes, plan: Iterable[list[int]], workers: int) -> DataLoader:
-    """Batches of the planned items, made by worker processes."""
+    """Returns the planned batches, read by worker processes."""
     return DataLoader(dataset, batch_sampler=plan, num_workers=workers)
 
 
@@ -92,7 +86,7 @@ def _features(payload: bytes):
     return tf.train.Example.FromString(payload).features.feature
 
 
-def _texts(features) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _recipe(features) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     names = ("ingredient_ids", "word_ids", "sentence_lengths")
     class_id = features["class_id"].int64_list.value[0]
     return *(np.array(features[name].int64_list.value, np.int32) for name in names), class_id

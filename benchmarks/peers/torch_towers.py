@@ -1,6 +1,6 @@
-"""AdaMine's towers in PyTorch as one would write them today: NHWC convolutions, packed LSTMs.
+"""AdaMine's towers in idiomatic PyTorch, with NHWC convolutions and packed LSTMs.
 
-Written from the papers; they serve to measure against and are no part of the package.
+An independent implementation from the papers, for benchmarks only.
 """
 
 import torch
@@ -14,7 +14,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (with the stride), 1×1, and a projection where the shape changes."""
+    """1×1, 3×3 (with the stride) and 1×1 convolutions, and a projection if the shape changes."""
 
     def __init__(self, inputs: int, features: int, stride: int):
         super().__init__()
@@ -39,7 +39,7 @@ def _conv_norm(inputs: int, outputs: int, size: int, stride: int = 1) -> tuple[n
 
 
 class ResNet(nn.Module):
-    """ResNet-50, 101 or 152 up to the global average pool: photos (B, S, S, 3) of 0..255 → (B, 2048)."""
+    """ResNet-50, 101 or 152 without its classifier: images (B, S, S, 3) in 0..255 → (B, 2048)."""
 
     def __init__(self, depth: int):
         super().__init__()
@@ -55,14 +55,14 @@ class ResNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        # (B, S, S, 3) seen as (B, 3, S, S) is `channels_last` already.
+        # (B, S, S, 3), permuted to (B, 3, S, S), already has the layout `channels_last`.
         return self.layers((images.permute(0, 3, 1, 2) - self.mean) / self.std).mean((2, 3))
 
 
 class TextTower(nn.Module):
-    """Ingredients and instructions, as words, to (B, embedding_dim), before tanh and normalisation.
+    """Embeds ingredients and instructions, as words: (B, embedding_dim), before tanh and normalisation.
 
-    Sizes are named as in `config.model`.
+    Sizes have the names of `config.model.recipe`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class TextTower(nn.Module):
     def forward(
         self, ingredients: torch.Tensor, words: torch.Tensor, num_sentences: torch.Tensor, lengths: "Lengths"
     ) -> torch.Tensor:
-        """Embeds (B, N) and (B, S, W) ids, 0 = padding behind the words, of (B,) sentences."""
+        """Embeds (B, N) ingredients and (B, S, W) words, padded with 0; `num_sentences` is (B,)."""
         is_real = torch.arange(words.shape[1], device=words.device) < num_sentences[:, None]
         real_sentences = words[is_real]
         vectors = _final_states(self.words, self.table(real_sentences), lengths.words)
@@ -97,7 +97,7 @@ class TextTower(nn.Module):
 
 
 class Lengths:
-    """Of the sequences of a batch, none empty, on the CPU, where packing wants them."""
+    """Lengths of the non-empty sequences of a batch, on the CPU, as packing requires."""
 
     def __init__(self, ingredients: torch.Tensor, words: torch.Tensor, num_sentences: torch.Tensor):
         self.ingredients = (ingredients != 0).sum(1).cpu()
@@ -113,7 +113,7 @@ def _final_states(lstm: nn.LSTM, inputs: torch.Tensor, lengths: torch.Tensor) ->
 
 
 class AdaMine(nn.Module):
-    """Both towers, closed by tanh and normalisation."""
+    """Both towers, each followed by tanh and normalisation."""
 
     def __init__(self, depth: int, text: TextTower):
         super().__init__()

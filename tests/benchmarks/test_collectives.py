@@ -1,4 +1,4 @@
-"""Reading collectives from the text of compiled programs: by hand, and in programs whose collectives are known."""
+"""Tests that collectives are read from HLO: a handwritten text, and a program with known collectives."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,9 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.distributed.mesh import make_mesh
-from benchmarks.collectives import Collective, collectives, total_bytes
+from tests.benchmarks.collectives import Collective, collectives, total_bytes
 
-BY_HAND = """\
+HLO = """\
 HloModule jit_f, entry_computation_layout={(f32[2,3]{1,0})->f32[2,3]{1,0}}
 
 %inner (p: (s32[], f32[4])) -> (s32[], f32[4]) {
@@ -34,7 +34,7 @@ ENTRY %main_spmd (param: f32[2,3]) -> f32[2,3] {
 
 
 def test_arrays_loops_and_branches():
-    found = collectives(BY_HAND)
+    found = collectives(HLO)
     assert found == [
         Collective("all-gather", (4, 3), 48, 5, "jit(f)/gather"),
         Collective("reduce-scatter", (4,), 8, 15, ""),
@@ -57,17 +57,17 @@ def test_arrays_loops_and_branches():
         ("ENTRY %main_spmd", "%main_spmd"),
     ],
 )
-def test_what_cannot_be_counted_is_refused(old, new):
+def test_collectives_that_cannot_be_counted_raise(old, new):
     with pytest.raises(ValueError, match=r"trip count|ENTRY"):
-        collectives(BY_HAND.replace(old, new))
+        collectives(HLO.replace(old, new))
 
 
-def test_a_loop_of_unknown_length_without_collectives_is_no_matter():
-    text = BY_HAND.replace('"known_trip_count":{"n":"3"}', "").replace("reduce-scatter(", "copy(")
+def test_a_loop_of_unknown_length_without_collectives_is_accepted():
+    text = HLO.replace('"known_trip_count":{"n":"3"}', "").replace("reduce-scatter(", "copy(")
     assert total_bytes(collectives(text), "all-gather") == 5 * 48
 
 
-def test_a_product_over_devices_in_a_loop():
+def test_a_sum_over_devices_in_a_loop():
     mesh = make_mesh(jax.devices()[:4])
     rows, all_rows = (NamedSharding(mesh, PartitionSpec(*spec)) for spec in (("data",), ()))
 
@@ -79,4 +79,6 @@ def test_a_product_over_devices_in_a_loop():
 
     compute = jax.jit(repeated, in_shardings=rows, out_shardings=all_rows)
     found = collectives(compute.lower(jnp.ones((8, 3)), jnp.ones((8, 5))).compile().as_text())
-    assert [(one.kind, one.shape, one.bytes * one.times) for one in found] == [("all-reduce", (3, 5), 7 * 3 * 5 * 4)]
+    assert [(each.kind, each.shape, each.bytes * each.times) for each in found] == [
+        ("all-reduce", (3, 5), 7 * 3 * 5 * 4)
+    ]

@@ -1,4 +1,4 @@
-"""Taking turns between the training loop and its step alone: what is counted, and that the loop does not notice."""
+"""Tests that turns of the loop and of the step alone are measured separately and do not affect the training."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ from tests import tiny
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Wall and processor time, which only `tick` moves."""
+    """Wall and CPU time that only `tick` advances."""
 
     class Clock:
         now = cpu = 0.0
@@ -26,8 +26,8 @@ def clock(monkeypatch):
     return clock
 
 
-def test_each_turn_counts_its_own_steps(clock):
-    """A step takes 10 s and 20 of the cores; the loop adds 1 s and 3."""
+def test_each_turn_measures_its_own_steps(clock):
+    """A step takes 10 s and 20 CPU s; the loop adds 1 s and 3 CPU s."""
     done = []
 
     def step(state, batch, frozen):
@@ -46,26 +46,26 @@ def test_each_turn_counts_its_own_steps(clock):
     assert turns.empty == Cost(1, 3)
     assert turns.loop == [Cost(11, 23)] * 3
     assert turns.alone == [Cost(10, 20)] * 3
-    # The loop's own state has been through its own steps and batches alone, the step alone has had the first batch.
+    # The loop's state has passed through the loop's steps and batches only; the step alone uses the first batch.
     first = overhead.EMPTY_STEPS
     assert int(state) == 3 * 5
-    of_loop = [call for call in done if call[1] != first] + [(0, first, False)]
-    assert sorted(of_loop) == [(number, first + number, False) for number in range(15)]
+    loop = [call for call in done if call[1] != first] + [(0, first, False)]
+    assert sorted(loop) == [(number, first + number, False) for number in range(15)]
     alone = [call[0] for call in done if call[1] == first]
     assert sorted(alone) == sorted([0, *range(15)])
 
 
-def test_the_page_says_what_was_measured():
+def test_the_page_reports_the_measurement():
     turns = Turns(None, steps=2, turns=3)
     turns.empty = Cost(0.1, 0.16)
     turns.loop = [Cost(4.4, 8), Cost(4.2, 8), Cost(9, 8)]
     turns.alone = [Cost(4, 7.9), Cost(4.1, 7.9), Cost(3.9, 7.9)]
-    text = overhead.page(turns, batch=8, steps=2, load=0.25)
-    assert f"**{4.4 / 4:.3f}** times the step alone (turn by turn {4.2 / 4.1:.3f} to {9 / 3.9:.3f})" in text
-    assert "Goal: under 1.05, not met." in text
-    assert "takes 20.0 ms of a core for each pair" in text
+    text = "\n".join(overhead.page(turns, batch=8, steps=2, load=0.25))
+    assert f"**{4.4 / 4:.3f}** times as long as the step alone ({4.2 / 4.1:.3f} to {9 / 3.9:.3f} in" in text
+    assert "Goal: less than 1.05, not met." in text
+    assert "takes 20.0 ms of a core per pair" in text
     turns.loop = [Cost(4.1, 8)] * 3
-    assert "Goal: under 1.05, met." in overhead.page(turns, batch=8, steps=2, load=0.25)
+    assert "Goal: less than 1.05, met." in "\n".join(overhead.page(turns, batch=8, steps=2, load=0.25))
 
 
 @pytest.mark.slow
@@ -78,5 +78,5 @@ def test_a_training_run_is_measured_and_removed(tiny_data, tmp_path, monkeypatch
     assert np.all(costs > 0)
     assert list(tmp_path.iterdir()) == []
     assert train.make_train_step.__module__ == "adamine_jax.training.step"
-    with pytest.raises(SystemExit, match=r"an epoch has 6 steps, 13 are needed; more recipes"):
+    with pytest.raises(SystemExit, match=r"an epoch has 6 steps, but 13 are needed; use more recipes"):
         overhead.measure(config, tmp_path, steps=2, turns=3)

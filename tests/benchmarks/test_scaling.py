@@ -1,4 +1,4 @@
-"""The formulas of what a step sends and computes, beside programs compiled for several devices."""
+"""Compares the formulas for the communication and computation of a step with programs compiled for several devices."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from adamine_jax.training.optimizer import learning_rate, split_groups
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
-from benchmarks.collectives import collectives, total_bytes
 from configs import adamine
 from tests import tiny
+from tests.benchmarks.collectives import collectives, total_bytes
 
 ROWS = len(tiny.WORDS) + 3
 
 
 def shapes(mesh, size, **fields):
-    """Global arrays sharded over their rows, by (shape of a row, dtype)."""
+    """Returns global arrays sharded over their rows, given (shape of a row, dtype) by name."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     return {
         name: jax.ShapeDtypeStruct((size, *shape), dtype, sharding=sharding) for name, (shape, dtype) in fields.items()
@@ -32,7 +32,7 @@ def shapes(mesh, size, **fields):
 
 
 def compiled_loss(devices, size, dim):
-    """The loss and both gradients, left where the embeddings are."""
+    """Compiles the loss and both gradients, sharded like the embeddings."""
     mesh = make_mesh(jax.devices()[:devices])
     sharded, replicated = (NamedSharding(mesh, PartitionSpec(*spec)) for spec in (("data",), ()))
 
@@ -47,18 +47,18 @@ def compiled_loss(devices, size, dim):
 
 
 def compiled_step(devices, size, dim, frozen, **fields):
-    """A training step, its trained parameters and its channels of BatchNorm."""
+    """Returns a compiled training step, its number of trained parameters and of BatchNorm channels."""
     features = fields.pop("features", 0)
     config = tiny.small_config("unused", model__embedding_dim=dim, **fields)
     if features:
         set_tower(config, "image", "features")
         config.model.image.feature_dim = features
     mesh = make_mesh(jax.devices()[:devices])
-    model, of_training = build_model(config.model, table_rows=ROWS), registry.build(config.loss)
+    model, loss = build_model(config.model, table_rows=ROWS), registry.build(config.loss)
 
     def create():
         variables = init_variables(model, jax.random.key(0), config.model, image_size=32)
-        return create_state(model, of_training, variables, mesh)
+        return create_state(model, loss, variables, mesh)
 
     replicated = NamedSharding(mesh, PartitionSpec())
     state = jax.tree.map(
@@ -76,22 +76,22 @@ def compiled_step(devices, size, dim, frozen, **fields):
         image_class_id=numbers,
         match=numbers,
     )
-    step = make_train_step(model, of_training, config, mesh, learning_rate(config, 10))
+    step = make_train_step(model, loss, config, mesh, learning_rate(config, 10))
     trained = split_groups(state.params, model)["new"] if frozen else state.params
     params, channels = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (trained, state.batch_stats))
     return step.lower(state, batch, frozen=frozen).compile(), params, channels // 2
 
 
 def sent(compiled):
-    """(gathered, reduced, other) bytes."""
+    """Returns the (gathered, reduced, other) bytes."""
     found = collectives(compiled.as_text())
-    by_kind = {kind: total_bytes(found, kind) for kind in {one.kind for one in found}}
+    by_kind = {kind: total_bytes(found, kind) for kind in {each.kind for each in found}}
     return by_kind.pop("all-gather", 0), by_kind.pop("all-reduce", 0), sum(by_kind.values())
 
 
 @pytest.mark.parametrize(("devices", "size", "dim"), [(8, 64, 24), (4, 96, 40)])
-def test_what_a_step_on_features_sends(devices, size, dim):
-    """Nothing has a BatchNorm here, everything is trained."""
+def test_communication_of_a_step_on_features(devices, size, dim):
+    """There is no BatchNorm, and all parameters are trained."""
     fields = {"features": 12, "model__recipe__instructions": "none"}
     compiled, params, channels = compiled_step(devices, size, dim, False, **fields)
     gathered, reduced, other = sent(compiled)
@@ -104,7 +104,7 @@ def test_what_a_step_on_features_sends(devices, size, dim):
 @pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize(("depth", "dtype"), [(18, "float32"), (50, "bfloat16")])
-def test_what_a_step_on_photos_sends(depth, dtype, frozen):
+def test_communication_of_a_step_on_images(depth, dtype, frozen):
     fields = {"model__image__depth": depth, "model__dtype": dtype}
     compiled, params, channels = compiled_step(8, 64, 24, frozen, **fields)
     gathered, reduced, other = sent(compiled)
@@ -115,33 +115,33 @@ def test_what_a_step_on_photos_sends(depth, dtype, frozen):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_is_sent_a_block_at_a_time(monkeypatch, kept):
-    """In a loop, similarities kept or computed again."""
+def test_communication_in_blocks(monkeypatch, kept):
+    """The blocks form a loop, in which the similarities are kept or recomputed."""
     for module in (triplet, scaling):
         monkeypatch.setattr(module, "LARGEST_KEPT", 128 if kept else 100)
     monkeypatch.setattr(triplet, "KEPT_BLOCK", 128 * 32)
     monkeypatch.setattr(triplet, "RECOMPUTED_BLOCK", 32)
     compiled = compiled_loss(8, 128, 24)
     found = collectives(compiled.as_text())
-    assert {one.times for one in found} == {1, 4}
+    assert {each.times for each in found} == {1, 4}
     gathered, reduced, _ = sent(compiled)
     assert gathered == scaling.gathered_bytes(128, 24)
-    matrices = sum(one.bytes * one.times for one in found if one.kind == "all-reduce" and one.shape[-1:] == (24,))
+    reductions = [each for each in found if each.kind == "all-reduce" and each.shape[-1:] == (24,)]
+    matrices = sum(each.bytes * each.times for each in reductions)
     assert matrices == 3 * 4 * 128 * 24
     assert reduced - matrices <= 4 * (10 * 128 + 18)
 
 
-def test_the_products_of_the_loss_are_shared_among_the_devices():
-    """Comparing and summing, which are counted too, are little beside products of long embeddings."""
+def test_the_products_of_the_loss_are_divided_among_the_devices():
+    """Comparisons and sums, which are counted too, are few compared with the products of long embeddings."""
     size, dim = 512, 256
     for devices in (1, 8):
         flops = compiled_loss(devices, size, dim).cost_analysis()["flops"]
         assert scaling.loss_flops(size, dim) / devices == pytest.approx(flops, rel=0.1)
 
 
-def test_a_prediction_by_hand():
-    """The step of 100 GFLOP/s devices whose bytes are counted above."""
-    machine = scaling.Machine("made up", 4, peak=2e11, utilisation=0.5, loss_peak=1e11, bandwidth=2e9)
+def test_a_prediction_calculated_by_hand():
+    machine = scaling.Machine("hypothetical", 4, peak=2e11, utilisation=0.5, loss_peak=1e11, bandwidth=2e9)
     params, channels, flops = scaling.paper_model()
     seconds = scaling.step_seconds(machine, 100, dim=1000)
     assert seconds["towers"] == pytest.approx(25 * flops["full"] / 1e11)
@@ -154,7 +154,7 @@ def test_a_prediction_by_hand():
 
 @pytest.mark.parametrize("phase", ["full", "frozen", "cached"])
 @pytest.mark.parametrize("machine", scaling.MACHINES, ids=lambda machine: machine.name)
-def test_the_limits_are_where_the_share_is_reached(machine, phase):
+def test_the_share_is_reached_at_the_limits(machine, phase):
     batch, devices = scaling.limits(machine, phase)
     tower = scaling.paper_model()[2][phase] * batch / machine.peak / machine.utilisation
     loss = scaling.loss_flops(round(batch), 1024) / machine.loss_peak / scaling.LOSS_USED
@@ -164,7 +164,7 @@ def test_the_limits_are_where_the_share_is_reached(machine, phase):
     assert sending * (devices - 1) == pytest.approx(tower * 0.05 / 0.95, rel=1e-2)
 
 
-def test_the_page_shows_the_tables():
+def test_the_documentation_contains_the_tables():
     page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
     for table in scaling.tables():
         assert table in page

@@ -55,7 +55,7 @@ def test_it_runs_on_a_download(tmp_path, capsys):
     write_download(Kitchen(seed=2, recipes=200, splits=(0.6, 0.2, 0.2), photo_size=32), tmp_path / "kitchen", workers=1)
     assert kitchen_linear.main(["--data", str(tmp_path / "kitchen"), "--epochs", "3"]) == 0
     printed = capsys.readouterr().out
-    assert "photo→recipe" in printed
+    assert "image-to-recipe" in printed
     assert "MedR" in printed
 
 

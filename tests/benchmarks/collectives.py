@@ -1,6 +1,7 @@
-"""What a compiled program sends between devices, read from its optimised HLO."""
+"""Reads the collectives of a compiled program from its optimised HLO."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 
@@ -20,11 +21,11 @@ class Collective:
     """An array that a program gathers, reduces or sends.
 
     Attributes:
-        kind: one of `KINDS`.
-        shape: of the array on each device: of a gather's result, of a reduction's operand and result.
-        bytes: of the array.
-        times: how often a run of the program does it.
-        source: where in the traced program it comes from.
+        kind: One of `KINDS`.
+        shape: Shape of the result on each device.
+        bytes: Size of the result on each device.
+        times: Number of executions per run of the program.
+        source: Name of the operation in the traced program.
     """
 
     kind: str
@@ -35,13 +36,13 @@ class Collective:
 
 
 def collectives(hlo: str) -> list[Collective]:
-    """All collectives of a compiled program.
+    """Returns all collectives of a compiled program.
 
     Args:
-        hlo: optimised, as `jitted.lower(…).compile().as_text()` gives it.
+        hlo: The optimised HLO, `jitted.lower(…).compile().as_text()`.
 
     Raises:
-        ValueError: they are of a form that this does not read, or in a loop that runs nobody knows how often.
+        ValueError: The text has no entry, a collective is asynchronous, or it is in a loop without a known trip count.
     """
     bodies: dict[str, list[str]] = {}
     entry = name = ""
@@ -53,16 +54,16 @@ def collectives(hlo: str) -> list[Collective]:
         elif name:
             bodies[name].append(line)
     if not entry:
-        raise ValueError("no ENTRY: not the text of a compiled program")
-    return list(_of_computation(entry, 1, bodies))
+        raise ValueError("the text has no ENTRY; pass the optimised HLO of a compiled program")
+    return list(_in_computation(entry, 1, bodies))
 
 
 def total_bytes(found: list[Collective], kind: str) -> int:
-    """Bytes of all arrays of a kind, each as often as it is sent."""
-    return sum(one.bytes * one.times for one in found if one.kind == kind)
+    """Returns the bytes of all arrays of a kind, counted per execution."""
+    return sum(each.bytes * each.times for each in found if each.kind == kind)
 
 
-def _of_computation(name: str, times: int | None, bodies: dict[str, list[str]]) -> Iterator[Collective]:
+def _in_computation(name: str, times: int | None, bodies: dict[str, list[str]]) -> Iterator[Collective]:
     for line in bodies[name]:
         instruction = _INSTRUCTION.match(line)
         if instruction is None:
@@ -70,7 +71,9 @@ def _of_computation(name: str, times: int | None, bodies: dict[str, list[str]]) 
         result, operation = instruction.groups()
         if operation.removesuffix("-start") in KINDS:
             if operation not in KINDS or times is None:
-                raise ValueError(f"{line.strip()[:100]}: asynchronous, or in a loop without a known trip count")
+                raise ValueError(
+                    f"{line.strip()[:100]}: the collective is asynchronous or in a loop without a known trip count"
+                )
             yield from _arrays(result, operation, times, line)
         elif operation in ("while", "call", "conditional"):
             called = _CALLED.findall(line)
@@ -81,14 +84,11 @@ def _of_computation(name: str, times: int | None, bodies: dict[str, list[str]]) 
                 trips = _TRIPS.search(line)
                 inner = times * int(trips[1]) if trips and times is not None else None
             for computation in called:
-                yield from _of_computation(computation, inner, bodies)
+                yield from _in_computation(computation, inner, bodies)
 
 
 def _arrays(result: str, kind: str, times: int, line: str) -> Iterator[Collective]:
     source = re.search(r'op_name="([^"]*)"', line)
     for dtype, sizes in _SHAPE.findall(result):
         shape = tuple(int(size) for size in sizes.split(",") if size)
-        count = 1
-        for size in shape:
-            count *= size
-        yield Collective(kind, shape, count * _BYTES[dtype], times, source[1] if source else "")
+        yield Collective(kind, shape, math.prod(shape) * _BYTES[dtype], times, source[1] if source else "")
