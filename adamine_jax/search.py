@@ -5,7 +5,7 @@ python -m adamine_jax.search --workdir runs/a --recipe soup.json --without leek
 python -m adamine_jax.search --workdir runs/a --ingredients "beets, dill, sour cream" --in recipes --class soup
 
 A recipe is a JSON object with any of `title`, `ingredients` (lines) and `instructions` (lines). The default gallery is
-that of the test split, written at the end of the training; `python -m adamine_jax.embed` builds others.
+that of the test split, written at the end of training; `python -m adamine_jax.embed` builds others.
 """
 
 import argparse

@@ -31,14 +31,14 @@ T = TypeVar("T", bound="DataclassInstance")
 
 MODEL_FIELDS = ("params", "batch_stats")
 """Fields of the state that evaluation needs; stored separately, so that it need not read the optimizer state."""
-_RERUN = "rerun the training, which resumes from an undamaged checkpoint"
+_RERUN = "rerun the training command, which resumes from an undamaged checkpoint"
 
 
 class Checkpoints:
     """The checkpoints in `<workdir>/checkpoints`; `checkpoints.folders` describes the layout.
 
     Opened for training, it renames damaged checkpoints; see `folders.prepare_to_resume`. Opened read-only, it changes
-    nothing on disk, so that a training may be running; a checkpoint is verified when it is restored.
+    nothing on disk, so a training run may be in progress; a checkpoint is verified when it is restored.
 
     With several processes, all of them must open, save and restore at the same points. Process 0 alone verifies and
     writes, since it has the whole state; all processes read, so the workdir must be on a shared file system.
@@ -238,7 +238,7 @@ class Checkpoints:
     def _check_exists(folder: Path) -> None:
         if not folder.exists():
             raise UserError(
-                f"{folder}: deleted by the training, which has saved a newer checkpoint; rerun this command"
+                f"{folder}: deleted by the training run, which has saved a newer checkpoint; rerun this command"
             )
 
 

@@ -5,7 +5,7 @@ that appears in several draws of a protocol is sampled with all of its ranks (a 
 Bootstrap Methods and their Application, 1997). All models are scored on the same samples, so the difficulty of a recipe
 that affects them alike cancels out (a paired bootstrap: Koehn, EMNLP 2004).
 
-The intervals cover the choice of the test recipes. They do not cover the training seed, nor the choice of the
+The intervals cover the choice of the test recipes. They do not cover the seed of the run, nor the choice of the
 candidates: each recipe keeps its rank among the candidates of its draw.
 """
 

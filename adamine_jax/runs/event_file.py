@@ -1,7 +1,7 @@
 """TensorBoard events, synchronized to disk as they are written, so that a killed run loses none.
 
 tensorboardX's `SummaryWriter` is not used because it writes from a thread: a kill loses its queue, and the error of a
-full disk does not reach the training.
+full disk does not reach the training loop.
 """
 
 import socket

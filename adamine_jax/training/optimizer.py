@@ -12,7 +12,7 @@ Tree = Any
 CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6
 
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
-"""Adam without the learning rate, which depends on the step of training rather than that of the group."""
+"""Adam without the learning rate, which depends on the step of the run, not on that of the group."""
 
 
 def split_groups(params: Tree, model: AdaMine) -> dict[str, Tree]:

@@ -1,4 +1,4 @@
-"""State of training between steps."""
+"""State of a training run between steps."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ Tree = Any
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """State of training, a pytree replicated over the mesh.
+    """State of a training run, a pytree replicated over the mesh.
 
     Attributes:
         params: Parameters of the towers and of the loss.

@@ -37,7 +37,7 @@ class Options:
     unknown_ingredients: Annotated[
         str,
         "drop detected ingredient names that are not in the vocabulary, as published, or replace them by their words, "
-        "which are then part of the training text too; a small collection needs this",
+        "which are then included in word2vec's training text; useful for small collections",
     ] = "drop"
     word_dim: Annotated[int, "length of trained word vectors"] = 300
     word_window: Annotated[int, "number of words on each side that word2vec predicts"] = 10
