@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+
+_SHARD = re.compile(r"(.+\.tfrecord)-\d{5}-of-(\d{5})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +43,34 @@ class Dataset:
         return np.load(self.folder / "word_vectors.npy")
 
     def shards(self, split: str) -> list[Path]:
-        """Returns the TFRecord files of a split ('train', 'val' or 'test') in order; empty if it has no recipes."""
-        return sorted(self.folder.glob(f"*-{split}.tfrecord-*"))
+        """Returns the TFRecord files of a split ('train', 'val' or 'test') in order; empty if it has no recipes.
+
+        Raises:
+            UserError: Files are missing, by their names (`-00000-of-00002`) and by TFDS's list of shards.
+        """
+        files = {path.name: path for path in self.folder.glob(f"*-{split}.tfrecord-*")}
+        expected = set(_listed_shards(self.folder, split))
+        for stem, count in {(match[1], int(match[2])) for match in map(_SHARD.fullmatch, files) if match}:
+            expected |= {f"{stem}-{number:05d}-of-{count:05d}" for number in range(count)}
+        if missing := sorted(expected - set(files)):
+            named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise UserError(
+                f"{self.folder}: {len(missing)} of the {len(expected)} files of the {split} split are missing "
+                f"({named}); copy them again, or convert the data set again with --overwrite"
+            )
+        return [files[name] for name in sorted(files)]
+
+
+def _listed_shards(folder: Path, split: str) -> list[str]:
+    """Returns the file names of a split that `dataset_info.json` of TFDS lists; none without such a file."""
+    try:
+        info = json.loads((folder / "dataset_info.json").read_text())
+        name = info["name"]
+        counts = {entry["name"]: len(entry["shardLengths"]) for entry in info["splits"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    count = counts.get(split, 0)
+    return [f"{name}-{split}.tfrecord-{number:05d}-of-{count:05d}" for number in range(count)]
 
 
 def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
