@@ -19,15 +19,8 @@ from benchmarks.drinks import CONVERSION
 from benchmarks.harness import RESULTS, describe_machine, results_parser, write_page
 from benchmarks.scores import command, trained_scores
 
-RUNS = {
-    "`adamine`": ("adamine", ()),
-    "`adamine_ins`": ("adamine_ins", ()),
-    "`adamine_sem`": ("adamine_sem", ()),
-    "`avg`": ("avg", ()),
-    "`vse`": ("vse", ()),
-    "`vse_pp`": ("vse_pp", ()),
-    "`pairwise_plus`": ("pairwise_plus", ()),
-    "`lifted_struct`": ("lifted_struct", ()),
+PRESETS = ("adamine", "adamine_ins", "adamine_sem", "avg", "vse", "vse_pp", "pairwise_plus", "lifted_struct")
+RUNS = {f"`{preset}`": (preset, ()) for preset in PRESETS} | {
     "`adamine`, ingredients only": ("adamine", ("--config.model.recipe.instructions=none",)),
     "`adamine`, instructions only": ("adamine", ("--config.model.recipe.ingredients=False",)),
 }
