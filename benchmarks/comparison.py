@@ -19,15 +19,8 @@ from benchmarks.drinks import CONVERSION
 from benchmarks.harness import RESULTS, describe_machine, results_parser, write_page
 from benchmarks.scores import command, trained_scores
 
-RUNS = {
-    "`adamine`": ("adamine", ()),
-    "`adamine_ins`": ("adamine_ins", ()),
-    "`adamine_sem`": ("adamine_sem", ()),
-    "`avg`": ("avg", ()),
-    "`vse`": ("vse", ()),
-    "`vse_pp`": ("vse_pp", ()),
-    "`pairwise_plus`": ("pairwise_plus", ()),
-    "`lifted_struct`": ("lifted_struct", ()),
+PRESETS = ("adamine", "adamine_ins", "adamine_sem", "avg", "vse", "vse_pp", "pairwise_plus", "lifted_struct")
+RUNS = {f"`{preset}`": (preset, ()) for preset in PRESETS} | {
     "`adamine`, ingredients only": ("adamine", ("--config.model.recipe.instructions=none",)),
     "`adamine`, instructions only": ("adamine", ("--config.model.recipe.ingredients=False",)),
 }
@@ -56,7 +49,7 @@ def main() -> None:
         parser.error("give either --data, or --drinks and --features")
 
     if flags.data:
-        config, common, collection = "quickstart", [f"--config.data.dir={flags.data}", *NARROW], "the kitchen"
+        config, common, collection = "quickstart", [f"--config.data.dir={flags.data.resolve()}", *NARROW], "the kitchen"
     else:
         data = flags.out.resolve() / "data"
         convert = (f"--source={flags.drinks.resolve()}", f"--out={data}", *CONVERSION, "--unknown-ingredients=words")
@@ -69,7 +62,7 @@ def main() -> None:
     ranks = {}
     for seed in seeds:  # all runs of one seed before the next seed
         for number, (name, (preset, fields)) in enumerate(RUNS.items()):
-            workdir = flags.out / f"{number}_{preset}_{seed}"
+            workdir = flags.out.resolve() / f"{number}_{preset}_{seed}"
             if not flags.table:
                 arguments = [f"--config=configs/{config}.py:{preset}", f"--config.seed={seed}", *common, *fields]
                 trained_scores(workdir, arguments)

@@ -9,6 +9,7 @@ and photos), `json.load` of the same three files, and TFDS's writing of a part o
 """
 
 import argparse
+import itertools
 import json
 import resource
 import sys
@@ -28,32 +29,29 @@ WRITTEN = 100_000
 """Number of recipes for the measurement of writing; recipes without photos are written too."""
 
 
-def write_large(download: Path, out: Path, records: int) -> None:
+def write_large(download: Path, out: Path, size: int) -> None:
     """Writes the large download."""
     out.mkdir(parents=True)
     (out / "images").symlink_to((download / "images").resolve())
     layers = {name: json.loads((download / name).read_text(encoding="utf-8")) for name in FILES}
-    for name in FILES:
-        copies, written = 0, 0
+    copies = -(-size // len(layers["layer1.json"]))
+    for name, layer in layers.items():
+        records = (_copied(record, name, copy) for copy in range(copies) for record in layer)
         with (out / name).open("w", encoding="utf-8") as file:
-            file.write("[\n")
-            while written < records:
-                for record in layers[name]:
-                    number = int(record["id"], 16) + copies * 7919
-                    if copies and name == "layer2.json" and number % 1000 >= 1000 * LISTED:
-                        continue
-                    record = record | {"id": f"{number % 16**10:010x}"}
-                    if copies and name == "layer2.json":
-                        record["images"] = [{"id": f"{copies:05x}{image['id'][5:]}"} for image in record["images"]]
-                    text = json.dumps(record, ensure_ascii=False)
-                    file.write((",\n" if written else "") + text)
-                    written += 1
-                    if written == records:
-                        break
-                copies += 1
-                if name != "layer1.json" and copies * len(layers["layer1.json"]) >= records:
-                    break
+            for number, record in enumerate(itertools.islice(filter(None, records), size)):
+                file.write((",\n" if number else "[\n") + json.dumps(record, ensure_ascii=False))
             file.write("\n]\n")
+
+
+def _copied(record: dict, name: str, copy: int) -> dict | None:
+    """Returns a copy of a record with another id; None if the recipe's copy is not listed in layer 2."""
+    number = int(record["id"], 16) + copy * 7919
+    record = record | {"id": f"{number % 16**10:010x}"}
+    if copy and name == "layer2.json":
+        if number % 1000 >= 1000 * LISTED:
+            return None
+        record["images"] = [{"id": f"{copy:05x}{image['id'][5:]}"} for image in record["images"]]
+    return record
 
 
 def load(source: Path) -> None:

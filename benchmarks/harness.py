@@ -89,11 +89,8 @@ def processes_in_turns(commands: Mapping[str, list[str]], repeats: int, together
     Raises:
         SystemExit: A process failed.
     """
-    groups = [commands] if together else [{name: command} for name, command in commands.items()]
-    return {name: median for group in groups for name, median in _alternate(group, repeats).items()}
-
-
-def _alternate(commands: Mapping[str, list[str]], repeats: int) -> dict[str, float]:
+    if not together:
+        return {name: processes_in_turns({name: command}, repeats)[name] for name, command in commands.items()}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
     times: dict[str, list[float]] = {name: [] for name in commands}

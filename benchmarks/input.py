@@ -40,14 +40,10 @@ BATCH, BATCHES = 100, 20  # per measured run
 GOAL, GOAL_RATIO, PLAN_GOAL = 2400, 1.5, 100  # images/s; relative to PyTorch on the same records; ms per epoch
 RECIPES, CLASSES = 238_408, 1_047  # of Recipe1M's train split
 
+CONFIG = adamine.get_config()
+CONFIG.data.flip = True
+
 OURS, BARE, RECORDS = "ours", "decoding alone", "PyTorch, the same records"
-
-
-def config_of():
-    """Returns the paper's configuration, with flips."""
-    config = adamine.get_config()
-    config.data.flip = True
-    return config
 
 
 def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
@@ -58,11 +54,10 @@ def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
 
 def ours(index) -> Callable[[], None]:
     """Reads batches as training does."""
-    config = config_of()
     batches = pipeline.train_batches(
         index,
         np.stack(list(itertools.islice(plans(index.class_id), 100 * BATCHES))),
-        config,
+        CONFIG,
         first_step=0,
         rows=slice(None),
     )
@@ -71,10 +66,13 @@ def ours(index) -> Callable[[], None]:
 
 def torch_loader(index, photos: Path | None, is_normalised: bool) -> Callable[[], None]:
     """Reads the same batches with PyTorch's DataLoader."""
-    from benchmarks.peers.torch_loader import Recipes, loader
+    from torch.utils.data import DataLoader
+
+    from benchmarks.peers.torch_loader import Recipes
 
     plan = (numbers.tolist() for numbers in plans(index.class_id))
-    batches = iter(loader(Recipes(index, photos, is_normalised), plan, CORES))
+    recipes = Recipes(index, photos, is_normalised)
+    batches = iter(DataLoader(recipes, batch_sampler=plan, num_workers=CORES))
     return lambda: _take(batches)
 
 
@@ -102,7 +100,7 @@ def tensorflow_decoding(index) -> Callable[[], None]:
     """Decodes the crops of these photos with TensorFlow, in its threads."""
     import tensorflow as tf
 
-    resize, size = config_of().data.resize, config_of().data.image_size
+    resize, size = CONFIG.data.resize, CONFIG.data.image_size
     files = first_photos(index, BATCH * BATCHES)
     jpegs = [tf.constant(files[at : at + BATCH]) for at in range(0, len(files), BATCH)]
     rows = np.random.default_rng(0).integers(0, resize - size + 1, (BATCH, 2))
@@ -145,10 +143,9 @@ CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
 
 def stages(index, batches: int = 10) -> dict[str, float]:
     """Returns the milliseconds of one core per image for each stage, minima over several rounds."""
-    config = config_of()
-    crop = images.random_crops(config.data.resize, config.data.image_size, config.data.flip)
-    reader = BatchReader(index, crop, registry.recipe_fields(config.model), damage=Damage(0))
-    records, draws = RecordReader(index), Draws(index, 0, config.data)
+    crop = images.random_crops(CONFIG.data.resize, CONFIG.data.image_size, CONFIG.data.flip)
+    reader = BatchReader(index, crop, registry.recipe_fields(CONFIG.model), damage=Damage(0))
+    records, draws = RecordReader(index), Draws(index, 0, CONFIG.data)
     plan = list(itertools.islice(plans(index.class_id), batches))
     files = first_photos(index, BATCH)
     uniform = np.random.default_rng(0).random((BATCH, 3), np.float32)

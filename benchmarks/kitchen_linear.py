@@ -8,12 +8,12 @@ split, and the test pairs are ranked against each other in both directions.
 """
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +23,13 @@ from PIL import Image
 
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.progress import format_seconds, track
+from adamine_jax.retrieval.ranks import pair_ranks
 
 _MARGIN, _BATCH, _DIMENSIONS, _LEARNING_RATE = 0.3, 100, 256, 1e-3
 _MAX_INSTRUCTIONS = 19  # the converter drops longer recipes
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """The pairs of a split.
 
     Attributes:
@@ -113,7 +113,7 @@ def fit(train: Split, val: Split, epochs: int, seed: int) -> tuple[int, dict[str
     rng = np.random.default_rng(seed)
     weights = {
         modality: jnp.asarray(rng.normal(0, width**-0.5, (width + 1, _DIMENSIONS)), jnp.float32)
-        for modality, width in (("image", train.image.shape[1]), ("recipe", train.recipe.shape[1]))
+        for modality, width in ((name, rows.shape[1]) for name, rows in train._asdict().items())
     }
     optimiser = optax.adam(_LEARNING_RATE)
     state = optimiser.init(weights)
@@ -155,18 +155,15 @@ def retrieval(image: np.ndarray, recipe: np.ndarray) -> dict[str, tuple[float, f
     Args:
         image, recipe: (N, D) unit rows; row i of one matches row i of the other.
     """
-    similarity = image @ recipe.T
-    scores = {}
-    for direction, rows in (("image-to-recipe", similarity), ("recipe-to-image", similarity.T)):
-        positive = np.diag(rows)[:, None]
-        rank = 1 + (rows > positive).sum(axis=1) + 0.5 * ((rows == positive).sum(axis=1) - 1)
-        scores[direction] = (*(100 * float(np.mean(rank <= k)) for k in (1, 5, 10)), float(np.median(rank)))
-    return scores
+    return {
+        direction: (*(100 * float(np.mean(ranks <= k)) for k in (1, 5, 10)), float(np.median(ranks)))
+        for direction, ranks in zip(("image-to-recipe", "recipe-to-image"), pair_ranks(image, recipe), strict=True)
+    }
 
 
 def embed(weights: dict[str, jax.Array], split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Returns the embeddings of a split: (N, D) unit rows of images and of recipes."""
-    return tuple(np.asarray(_project(weights[name], getattr(split, name))) for name in ("image", "recipe"))
+    return tuple(np.asarray(_project(weights[name], rows)) for name, rows in split._asdict().items())
 
 
 @partial(jax.jit, static_argnums=0)

@@ -57,7 +57,7 @@ class Turns:
     def __init__(self, step: Callable, steps: int, turns: int):
         self._step, self._steps, self._turns = step, steps, turns
         self._calls = 0
-        self._watch = _Watch()
+        self._start = _now()
         self._alone: Any = None  # state and batch of the step alone
         self.empty: Cost | None = None
         self.loop: list[Cost] = []
@@ -67,21 +67,21 @@ class Turns:
         call, self._calls = self._calls, self._calls + 1
         if call < EMPTY_STEPS:
             if call == EMPTY_STEPS // 2:
-                self._watch = _Watch()  # excludes the start of the input
+                self._start = _now()  # excludes the start of the input
             if call == EMPTY_STEPS - 1:
-                self.empty = self._watch.cost(call - EMPTY_STEPS // 2)
+                self.empty = _mean_cost(self._start, call - EMPTY_STEPS // 2)
             return state
         position = (call - EMPTY_STEPS) % (self._steps + 1)
         if position == 0:
             jax.block_until_ready(state)
             if call > EMPTY_STEPS:
-                self.loop.append(self._watch.cost(self._steps))
+                self.loop.append(_mean_cost(self._start, self._steps))
             if len(self.loop) == self._turns:
                 raise Measured
             self._run_alone(state, batch, frozen)
         elif position == 1:
             jax.block_until_ready(state)
-            self._watch = _Watch()
+            self._start = _now()
         return self._step(state, batch, frozen=frozen)
 
     def _run_alone(self, state, batch, frozen: bool) -> None:
@@ -89,23 +89,21 @@ class Turns:
             self._alone = jax.tree.map(jnp.copy, state), batch
         own, batch = self._alone
         own = jax.block_until_ready(self._step(own, batch, frozen=frozen))
-        watch = _Watch()
+        start = _now()
         for _ in range(self._steps):
             own = self._step(own, batch, frozen=frozen)
         jax.block_until_ready(own)
-        self.alone.append(watch.cost(self._steps))
+        self.alone.append(_mean_cost(start, self._steps))
         self._alone = own, batch
 
 
-class _Watch:
-    """Measures wall time and CPU time from its creation."""
+def _now() -> Cost:
+    return Cost(time.perf_counter(), time.process_time())
 
-    def __init__(self):
-        self._start = time.perf_counter(), time.process_time()
 
-    def cost(self, steps: int) -> Cost:
-        """Returns the mean cost of `steps` steps."""
-        return Cost((time.perf_counter() - self._start[0]) / steps, (time.process_time() - self._start[1]) / steps)
+def _mean_cost(start: Cost, steps: int) -> Cost:
+    """Returns the mean cost of the `steps` steps since `start`."""
+    return Cost(*((now - then) / steps for now, then in zip(_now(), start, strict=True)))
 
 
 def measure(config, scratch: Path, steps: int, turns: int) -> Turns:

@@ -50,11 +50,6 @@ def build(download: Path, vocabulary: Path, folder: Path, recipes: int = 0) -> i
     return json.loads((dataset / "report.json").read_bytes())["photos"]["used"]
 
 
-def build_few(download: Path, vocabulary: Path, folder: Path) -> int:
-    """Converts `FEW` recipes."""
-    return build(download, vocabulary, folder, FEW)
-
-
 def reduce_with_pillow(folder: Path, path: Path) -> bool:
     """Reads, resizes and writes a photo; returns False for a photo that the kitchen damaged."""
     try:
@@ -80,12 +75,13 @@ def pillow_pool(download: Path, vocabulary: Path, folder: Path) -> int:
 
 
 PARTS = {
-    prepare: "the converter, before TFDS writes",
-    build: "the converter, with TFRecords",
-    build_few: f"the converter, with TFRecords, {FEW} recipes",
-    pillow_loop: "Pillow, a loop",
-    pillow_pool: "Pillow, a process pool",
+    "prepare": ("the converter, before TFDS writes", prepare),
+    "build": ("the converter, with TFRecords", build),
+    "build_few": ("", functools.partial(build, recipes=FEW)),
+    "pillow_loop": ("Pillow, a loop", pillow_loop),
+    "pillow_pool": ("Pillow, a process pool", pillow_pool),
 }
+"""Row of the table and function by part; `build_few` has no row of its own."""
 
 
 def stages(paths: list[Path]) -> dict[str, float]:
@@ -120,7 +116,7 @@ def photos_of(download: Path) -> list[Path]:
 
 def run_part(name: str, download: Path, vocabulary: Path) -> None:
     """Runs a part and prints its number of photos and seconds."""
-    part = next(part for part in PARTS if part.__name__ == name)
+    _, part = PARTS[name]
     folder = Path(tempfile.mkdtemp(dir=vocabulary.parent))
     start = time.perf_counter()
     photos = part(download, vocabulary, folder)
@@ -147,31 +143,31 @@ def main() -> None:
     photos, runs = {}, {part: [] for part in PARTS}
     for _ in range(flags.repeats):
         for part, measured in runs.items():
-            arguments = ("--part", part.__name__, "--download", flags.download, "--scratch", flags.scratch)
+            arguments = ("--part", part, "--download", flags.download, "--scratch", flags.scratch)
             *_, count, duration = own_process("photos", *arguments).split()
             photos[part] = int(count)
             measured.append(float(duration))
     seconds = {part: float(np.median(measured)) for part, measured in runs.items()}
-    rates = {name: photos[part] / seconds[part] for part, name in PARTS.items() if part is not build_few}
-    additional = (photos[build] - photos[build_few]) / (seconds[build] - seconds[build_few])
+    rates = {row: photos[part] / seconds[part] for part, (row, _) in PARTS.items() if row}
+    additional = (photos["build"] - photos["build_few"]) / (seconds["build"] - seconds["build_few"])
     rates["the converter, with TFRecords, per additional photo"] = additional
-    slowest = rates[PARTS[pillow_loop]]
+    slowest = rates["Pillow, a loop"]
     cores = available_cores()
     lines = [
         "# Photos",
         "",
-        f"`python -m benchmarks.photos`: {photos[build]:,} photos of a kitchen, 512 pixels → {SIDE}, JPEG quality "
+        f"`python -m benchmarks.photos`: {photos['build']:,} photos of a kitchen, 512 pixels → {SIDE}, JPEG quality "
         f"{JPEG_QUALITY}; medians of {flags.repeats} runs in turns. {describe_machine()}",
         "",
         "| | photos/s | relative to the Pillow loop |",
         "|---|---:|---:|",
         *(f"| {name} | {rate:.0f} | {rate / slowest:.2f} |" for name, rate in rates.items()),
         "",
-        f"Goal: {GOAL} photos/s on two cores, with TFRecords. The whole command takes {seconds[build]:.1f} s, and "
-        f"{seconds[build_few]:.1f} s with {FEW} recipes ({photos[build_few]} photos), most of which is TensorFlow's "
-        "start and the figures of the report; the last row excludes this fixed cost. Before TFDS writes, photos are "
-        "spooled to one file. Pillow's loops process every fourth photo. The converter decodes JPEGs at a fraction of "
-        "their size where that is enough (here, half the size); Pillow's loops decode them at full size.",
+        f"Goal: {GOAL} photos/s on two cores, with TFRecords. The whole command takes {seconds['build']:.1f} s, and "
+        f"{seconds['build_few']:.1f} s with {FEW} recipes ({photos['build_few']} photos), most of which is "
+        "TensorFlow's start and the figures of the report; the last row excludes this fixed cost. Before TFDS writes, "
+        "photos are spooled to one file. Pillow's loops process every fourth photo. The converter decodes JPEGs at a "
+        "fraction of their size where that is enough (here, half the size); Pillow's loops decode them at full size.",
         "",
         f"One photo takes {total:.2f} ms of a core: "
         + ", ".join(f"{name} {value:.2f}" for name, value in milliseconds.items())

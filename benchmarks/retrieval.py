@@ -59,7 +59,7 @@ def published_steps(image: np.ndarray, recipe: np.ndarray) -> tuple[np.ndarray, 
 
 
 def prepare(name: str, image: np.ndarray, recipe: np.ndarray) -> Callable[[], object]:
-    """Returns a run. For the bare product, the embeddings are on the device beforehand."""
+    """Returns a run. The product alone starts with the embeddings on the device."""
     if name == BARE:
         on_device = jnp.asarray(image), jnp.asarray(recipe)
         product = jax.jit(lambda image, recipe: jnp.matmul(image, recipe.T, precision="highest"))
@@ -69,7 +69,7 @@ def prepare(name: str, image: np.ndarray, recipe: np.ndarray) -> Callable[[], ob
 
 
 def times(number: int, repeats: int, published: bool) -> list[str]:
-    """Returns the table of seconds, also relative to both bare products."""
+    """Returns the table of seconds, also relative to the products alone."""
     image, recipe = pairs(number)
     names = (BARE, NUMPY, TILES, OURS, *((PUBLISHED,) if published else ()))
     runs = {name: prepare(name, image, recipe) for name in names}

@@ -8,6 +8,7 @@ disk space.
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -69,21 +70,22 @@ def search(folder: Path) -> dict[str, float]:
     opened_index = index.Index(gallery, "recipe")
     opened = time.perf_counter() - opened
     nearest = exact.search(embeddings, queries, TOP)[1]  # also loads the file into the page cache
-    approximate, seconds = [], []
-    for query in queries:
-        start = time.perf_counter()
-        approximate.append(opened_index.search(query[None], TOP)[1][0])
-        seconds.append(time.perf_counter() - start)
-    slow = []
-    for query in queries[:10]:
-        start = time.perf_counter()
-        exact.search(embeddings, query[None], TOP)
-        slow.append(time.perf_counter() - start)
+
+    def timed(search, queries: np.ndarray) -> tuple[list[float], list[np.ndarray]]:
+        milliseconds, found = [], []
+        for query in queries:
+            start = time.perf_counter()
+            found.append(search(query[None], TOP)[1][0])
+            milliseconds.append(1000 * (time.perf_counter() - start))
+        return milliseconds, found
+
+    milliseconds, approximate = timed(opened_index.search, queries)
+    exact_milliseconds, _ = timed(functools.partial(exact.search, embeddings), queries[:10])
     recalls = [np.isin(expected, found).mean() for expected, found in zip(nearest, approximate, strict=True)]
     return {
-        "median": 1000 * float(np.median(seconds)),
-        "p99": 1000 * float(np.quantile(seconds, 0.99)),
-        "exact": 1000 * float(np.median(slow)),
+        "median": float(np.median(milliseconds)),
+        "p99": float(np.quantile(milliseconds, 0.99)),
+        "exact": float(np.median(exact_milliseconds)),
         "recall": float(np.mean(recalls)),
         "opened": opened,
         "visited": opened_index.about.visited / opened_index.about.cells,

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import http.client
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -42,26 +43,15 @@ class Load(NamedTuple):
 
     Attributes:
         rate: Answers per second with status 200.
-        milliseconds: Latency of each of these answers, sorted.
+        median: Median latency of these answers in milliseconds.
+        p99: 99th percentile of the latency in milliseconds.
         statuses: Number of answers by status.
     """
 
     rate: float
-    milliseconds: list[float]
-    statuses: dict[int, int]
-
-    @property
-    def p99(self) -> float:
-        """99th percentile of the latency in milliseconds."""
-        return self.milliseconds[int(0.99 * (len(self.milliseconds) - 1))]
-
-
-class Row(NamedTuple):
-    """Medians over the rounds: answers per second, and the median and the 99th percentile of the latency in ms."""
-
-    rate: float
     median: float
     p99: float
+    statuses: dict[int, int]
 
 
 @contextlib.contextmanager
@@ -103,7 +93,9 @@ def send(port: int, requests: Sequence[Request], clients: int, proceed: Callable
         thread.start()
     for thread in threads:
         thread.join()
-    return Load(len(latencies) / (time.perf_counter() - start), sorted(latencies), dict(statuses))
+    rate = len(latencies) / (time.perf_counter() - start)
+    latencies = sorted(latencies) or [math.nan]
+    return Load(rate, statistics.median(latencies), latencies[int(0.99 * (len(latencies) - 1))], dict(statuses))
 
 
 def for_seconds(seconds: float) -> Callable[[int], bool]:
@@ -125,8 +117,8 @@ def requests_of(gallery: Path) -> dict[str, list[Request]]:
     return {"photos": photos, "recipes": recipes}
 
 
-def compare(ports: dict[str, int], queries: dict[str, list[Request]], rounds: int) -> dict[tuple[str, int, str], Row]:
-    """Returns the row of each (kind of query, number of clients, batching).
+def compare(ports: dict[str, int], queries: dict[str, list[Request]], rounds: int) -> dict[tuple[str, int, str], Load]:
+    """Returns the medians over the rounds for each (kind of query, number of clients, batching).
 
     Raises:
         SystemExit: An answer did not have status 200.
@@ -141,11 +133,10 @@ def compare(ports: dict[str, int], queries: dict[str, list[Request]], rounds: in
                         raise SystemExit(f"expected status 200 only; number of answers by status: {load.statuses}")
                     if number:  # the first round is a warm-up
                         loads[kind, clients, name].append(load)
-    rows = {}
-    for key, measured in loads.items():
-        numbers = [(load.rate, statistics.median(load.milliseconds), load.p99) for load in measured]
-        rows[key] = Row(*map(statistics.median, zip(*numbers, strict=True)))
-    return rows
+    return {
+        key: Load(*map(statistics.median, zip(*(load[:3] for load in measured), strict=True)), statuses={})
+        for key, measured in loads.items()
+    }
 
 
 def memory(port: int, process: int, queries: dict[str, list[Request]], count: int) -> list[float]:
@@ -158,7 +149,7 @@ def memory(port: int, process: int, queries: dict[str, list[Request]], count: in
     return megabytes
 
 
-def page(rows: dict[tuple[str, int, str], Row], megabytes: list[float], queries: int, overload: Load) -> list[str]:
+def page(rows: dict[tuple[str, int, str], Load], megabytes: list[float], queries: int, overload: Load) -> list[str]:
     """Returns the results page."""
     lines = []
     for (kind, clients, name), row in rows.items():

@@ -1,4 +1,4 @@
-"""Steps and inference of the whole model, in JAX and in PyTorch: the contenders of `benchmarks.towers`.
+"""Steps and inference of the whole model in JAX and PyTorch: contenders of `benchmarks.towers` and `benchmarks.frozen`.
 
     python -m benchmarks.tower_runs --run our_step --batch 8
 
@@ -6,6 +6,7 @@ serves one of them to `harness.processes_in_turns`.
 """
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from adamine_jax.base.errors import one_line_errors
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
+from adamine_jax.models.image.resnet import feature_dim
 from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
@@ -34,10 +36,10 @@ MATMUL = 8192 if ON_GPU else 2048
 CORES = len(os.sched_getaffinity(0))  # XLA's number of threads
 
 
-def model_of(depth: int) -> tuple[AdaMine, object, dict]:
+def model_of(depth: int, instructions: str = "words") -> tuple[AdaMine, object, dict]:
     """Returns our model, its configuration and variables: the paper's preset, in bfloat16 on a GPU."""
     config = adamine.get_config()
-    config.model.image.depth = depth
+    config.model.image.depth, config.model.recipe.instructions = depth, instructions
     config.model.dtype = "bfloat16" if ON_GPU else "float32"
     model = build_model(config.model, table_rows=TABLE_ROWS)
     variables = init_variables(model, jax.random.key(0), config.model, image_size=SIZE)
@@ -69,24 +71,30 @@ def torch_batch(batch: dict[str, np.ndarray]) -> tuple[dict, tuple]:
     return tensors, (*fields, Lengths(*fields))
 
 
-def our_step(size: int, depth: int) -> Callable[[], None]:
-    """A training step with nothing frozen."""
-    model, config, variables = model_of(depth)
+def our_step(
+    size: int, depth: int, instructions: str = "words", frozen: bool = False, cached: bool = False
+) -> Callable[[], None]:
+    """A training step, optionally with a frozen ResNet whose features are in the batch."""
+    model, config, variables = model_of(depth, instructions)
     mesh = make_mesh(jax.devices()[:1])
     loss = registry.build(config.loss)
     step = make_train_step(model, loss, config, mesh, learning_rate(config, 100))
     batch = jax.tree.map(jnp.asarray, pairs(size))
+    if instructions == "vectors":
+        batch["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.recipe.sentence_dim))
+    if cached:
+        batch["image"] = jnp.ones((size, feature_dim(depth)))
     state = create_state(model, loss, variables, mesh)
 
     def run() -> None:
         nonlocal state
-        state = jax.block_until_ready(step(state, batch, frozen=False))
+        state = jax.block_until_ready(step(state, batch, frozen=frozen))
 
     return run
 
 
 def torch_step(size: int, depth: int, compiled: bool = False) -> Callable[[], None]:
-    """The same in PyTorch, with autocast to bfloat16 on a GPU."""
+    """A training step in PyTorch, with autocast to bfloat16 on a GPU, optionally with a compiled image tower."""
     import torch
 
     from benchmarks.peers import torch_criterion
@@ -108,11 +116,6 @@ def torch_step(size: int, depth: int, compiled: bool = False) -> Callable[[], No
             torch.cuda.synchronize()
 
     return run
-
-
-def compiled_torch_step(size: int, depth: int) -> Callable[[], None]:
-    """`torch_step` with `torch.compile` for the image tower."""
-    return torch_step(size, depth, compiled=True)
 
 
 def our_inference(size: int, depth: int) -> Callable[[], None]:
@@ -144,7 +147,17 @@ def product(size: int = 0, depth: int = 0) -> Callable[[], None]:
 
 
 RUNS = {
-    run.__name__: run for run in (our_step, torch_step, compiled_torch_step, our_inference, torch_inference, product)
+    "our_step": our_step,
+    "torch_step": torch_step,
+    "compiled_torch_step": functools.partial(torch_step, compiled=True),
+    "our_inference": our_inference,
+    "torch_inference": torch_inference,
+    "product": product,
+}
+RUNS |= {
+    f"{instructions}_{features}": functools.partial(our_step, instructions=instructions, frozen=True, cached=cached)
+    for instructions in ("words", "vectors")
+    for features, cached in (("computed", False), ("cached", True))
 }
 
 

@@ -2,13 +2,12 @@
 
 import io
 import random
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from adamine_jax.input.records import RecordIndex, RecordReader
 
@@ -73,11 +72,6 @@ class Recipes(Dataset):
         if self._is_normalised:
             pixels = (pixels.permute(2, 0, 1).float() / 255).sub_(MEAN).div_(STD)
         return pixels
-
-
-def loader(dataset: Recipes, plan: Iterable[list[int]], workers: int) -> DataLoader:
-    """Returns the planned batches, read by worker processes."""
-    return DataLoader(dataset, batch_sampler=plan, num_workers=workers)
 
 
 def _features(payload: bytes):
