@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,13 @@ _BAND = 4_000_000
 # Downloads contain files of other formats whose names end in .jpg.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # JPEG markers (ITU T.81, table B.1): APP1 carries Exif and XMP, which store the orientation.
-_APP1, _START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
+_APP1, START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
+# In the data of a scan, 0xFF is followed by 0 or a restart marker; before a marker it is padding.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+# Limits that no photo reaches but that bound the decoding time of crafted files: each scan of a progressive JPEG visits
+# every block of the image even if it stores nothing, and Pillow reads each segment, chunk or extension in Python.
+MAX_SCANS = 100
+_MAX_SEGMENTS = 20_000
 # Formats of phone cameras (ISO/IEC 23008-12, AVIF), which get an error message of their own.
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 Image.init()
@@ -68,6 +76,7 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
     Raises:
         UnreadablePhotoError: The data is not an image, is truncated, or has more than `MAX_PIXELS` pixels.
     """
+    check_structure(data)
     if plain := decode_plain_jpeg(data, shorter_side):
         pixels, size = plain
         if min(pixels.shape[:2]) > shorter_side:
@@ -95,6 +104,33 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         raise UnreadablePhotoError(f"truncated or damaged image ({' '.join(str(error).split())[:80]})") from error
 
 
+def check_structure(data: bytes) -> None:
+    """Checks the number of scans, segments, chunks and extensions of an image file, without decoding it.
+
+    Raises:
+        UnreadablePhotoError: There are too many of them, so decoding could take minutes.
+    """
+    segments = 0
+    if data.startswith(b"\xff\xd8"):
+        scans = 0
+        may_have_many = data.count(START_OF_SCAN) > MAX_SCANS  # or a video behind the photo has these bytes
+        for marker in _markers(data):
+            segments, scans = segments + 1, scans + (marker == START_OF_SCAN)
+            if scans > MAX_SCANS:
+                raise UnreadablePhotoError(f"more than {MAX_SCANS} JPEG scans")
+            if segments > _MAX_SEGMENTS or (scans and not may_have_many):
+                break
+    elif data.startswith(b"\x89PNG"):
+        offset = 8
+        while offset < len(data) and segments <= _MAX_SEGMENTS:
+            offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
+            segments += 1
+    elif data.startswith(b"GIF8"):
+        segments = data.count(b"\0!")  # an extension after the terminator of the preceding block
+    if segments > _MAX_SEGMENTS:
+        raise UnreadablePhotoError(f"more than {_MAX_SEGMENTS:,} segments")
+
+
 def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Decodes a plain JPEG, which most photos are, without Pillow, whose copies of the pixels take as long as encoding.
 
@@ -116,10 +152,15 @@ def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple
 
 def _may_be_rotated(data: bytes) -> bool:
     """Whether a JPEG has a segment that may store an orientation."""
-    offset = 2
-    while (marker := data[offset : offset + 2])[:1] == b"\xff" and marker not in (_APP1, _START_OF_SCAN):
-        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
-    return marker != _START_OF_SCAN
+    return next((marker for marker in _markers(data) if marker in (_APP1, START_OF_SCAN)), _APP1) == _APP1
+
+
+def _markers(data: bytes) -> Iterator[bytes]:
+    """Yields the markers of a JPEG up to the end of the image; like libjpeg, skips other bytes between segments."""
+    match = _MARKER.search(data, 2)
+    while match and (marker := match[0]) != b"\xff\xd9":
+        yield marker
+        match = _MARKER.search(data, match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big"))
 
 
 def decode_small(image: Image.Image, shorter_side: int) -> None:
