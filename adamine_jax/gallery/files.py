@@ -64,6 +64,11 @@ def parse_item(line: bytes, folder: Path, where: str) -> Item:
     """Parses a line of `items.jsonl`; a `UserError` begins with `where`."""
     with reading(where):
         record = json.loads(line)
+        lists = record["ingredients"], record["instructions"]
+        if not all(isinstance(texts, list) for texts in lists) or "\0" in (record["photo"] or ""):
+            raise ValueError("ingredients and instructions must be lists, and photo a path or null")
+        # Other types and lone surrogates are errors.
+        "".join([record["id"], record["title"], record["class"], *lists[0], *lists[1]]).encode()
         return Item(
             id=record["id"],
             title=record["title"],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact, index
 from adamine_jax.gallery.files import KINDS, REBUILD, Item, parse_item, read_about, reading
 
@@ -143,6 +144,13 @@ class Gallery:
         """Reads the item of a row."""
         start, end = int(self._starts[row]), int(self._starts[row + 1])
         return parse_item(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
+
+    def check_items(self) -> None:
+        """Reads all items, or raises a `UserError` with the first line of `items.jsonl` that is malformed."""
+        with Progress(f"checking {self.folder.name}", len(self), "item") as progress:
+            for row in range(len(self)):
+                self.item(row)
+                progress.update()
 
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""

@@ -5,7 +5,6 @@ results of searches took 30 % of the interpreter's time under load.
 """
 
 import functools
-import io
 import re
 import urllib.parse
 from collections.abc import Iterable
@@ -13,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
-from PIL import Image
 
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.changes import mention
+from adamine_jax.recipes.decoding import UnreadablePhotoError, reduced
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found
 from adamine_jax.serving.suggestions import names_of
 
 SMALL = 160
 """Shorter side of a small photo in pixels."""
+MAX_PHOTO_BYTES = 2**24
+"""Maximum size of a photo file; the galleries that this project writes contain smaller ones."""
 CACHED = 4096
 """Number of items kept in memory."""
 EXAMPLES = 6
@@ -38,7 +39,7 @@ class ItemResponses:
     def __init__(self, gallery: Gallery):
         self._gallery = gallery
         self._root = gallery.folder.resolve()
-        self.photo = functools.lru_cache(maxsize=512)(self._photo)
+        self._thumbnail = functools.lru_cache(maxsize=512)(lambda row: _small(self._photo(row)))
         self.item = functools.lru_cache(maxsize=CACHED)(self._item)
 
     def hits(self, found: Iterable[Found], query_names: Iterable[str]) -> list[dict[str, Any]]:
@@ -75,19 +76,23 @@ class ItemResponses:
             "photo": {"small": f"{path}small", "large": f"{path}large"} if item.photo else None,
         }
 
-    def _photo(self, row: int, size: messages.Size) -> bytes:
+    def photo(self, row: int, size: messages.Size) -> bytes:
         """Returns the JPEG file of a row's photo, or raises a 404; "large" is the size stored in the gallery."""
+        try:
+            return self._thumbnail(row) if size == "small" else self._photo(row)
+        except (OSError, UnreadablePhotoError):
+            raise HTTPException(404, "The item's photo is missing from the gallery or damaged.") from None
+
+    def _photo(self, row: int) -> bytes:
         item = self._gallery.item(row)
         if not isinstance(item.photo, Path):
             raise HTTPException(404, "The item has no photo.")
         path = item.photo.resolve()
         if not path.is_relative_to(self._root):
             raise HTTPException(404, "The item's photo is not in the gallery.")
-        try:
-            content = path.read_bytes()
-            return _small(content) if size == "small" else content
-        except OSError:
-            raise HTTPException(404, "The item's photo is missing from the gallery or damaged.") from None
+        if not path.is_file() or path.stat().st_size > MAX_PHOTO_BYTES:
+            raise UnreadablePhotoError("not a regular file, or too large")
+        return path.read_bytes()
 
 
 def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:
@@ -100,11 +105,4 @@ def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:
 
 
 def _small(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-        scale = SMALL / min(image.size)
-        if scale >= 1:
-            return content
-        image.draft("RGB", (int(image.width * scale), int(image.height * scale)))
-        small, file = image.resize([max(round(side * scale), 1) for side in image.size]), io.BytesIO()
-        small.convert("RGB").save(file, "JPEG", quality=85)
-        return file.getvalue()
+    return reduced(content, SMALL, quality=85)[0]

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import struct
 import tempfile
 import zlib
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -13,10 +15,13 @@ import pytest
 from fastapi import HTTPException
 from PIL import Image
 
+from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.serving.item_responses import ItemResponses
 from tests.servers import serving
 from tests.small_collection import photo_file
+from tests.tiny_gallery import photo_of, write_gallery
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -188,3 +193,62 @@ def test_missing_photos_and_photos_outside_the_gallery(folder, tmp_path):
     for row, message in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
         with pytest.raises(HTTPException, match=f"404: .*{message}"):
             items.photo(row, "small")
+
+
+def tiny_items(folder, **changes):
+    """Writes a gallery with an item and changes fields of its line in `items.jsonl`."""
+    item = Item("0", "Soup", ingredients=("salt",), instructions=("Stir.",), photo=photo_of(0))
+    write_gallery(folder, [item], np.eye(1, 4), np.eye(1, 4))
+    line = json.dumps(json.loads((folder / "items.jsonl").read_text()) | changes).encode() + b"\n"
+    (folder / "items.jsonl").write_bytes(line)
+    with np.load(folder / "items.npz") as table:
+        np.savez(folder / "items.npz", **{**table, "starts": np.array([0, len(line)])})
+    return Gallery(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": 5},
+        {"title": "\ud800"},
+        {"ingredients": [1, 2]},
+        {"ingredients": "salt"},
+        {"instructions": None},
+        {"photo": "a\0.jpg"},
+        {"photo": ["a.jpg"]},
+        {"id": None},
+    ],
+)
+def test_a_malformed_item_is_named_when_the_gallery_is_checked(tmp_path, changes):
+    gallery = tiny_items(tmp_path / "g", **changes)
+    with pytest.raises(UserError, match=r"g/items.jsonl, line 1: cannot be read") as error:
+        gallery.check_items()
+    assert "\n" not in str(error.value)
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+def huge_file(path):
+    with open(path, "wb") as file:
+        file.truncate(3 * 2**30)
+
+
+def huge_picture(path):
+    path.write_bytes(bomb(9_000))
+
+
+def many_scans(path):
+    file = io.BytesIO()
+    Image.new("L", (400, 400)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    path.write_bytes(jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * 10_000 + jpeg[-2:])
+
+
+@pytest.mark.parametrize("write", [fifo, huge_file, huge_picture, many_scans, Path.mkdir])
+def test_a_hostile_photo_of_a_gallery_is_a_404(tmp_path, write):
+    gallery = tiny_items(tmp_path / "g", photo="photos/x.jpg")
+    write(tmp_path / "g" / "photos" / "x.jpg")
+    with pytest.raises(HTTPException, match=r"404: .*missing from the gallery or damaged"):
+        ItemResponses(gallery).photo(0, "small")
