@@ -53,7 +53,8 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     sizes = ", ".join(map(str, encoder.sizes))
     print(f"{gallery.folder}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
-    app = create_app(engine, flags.allow_origin)
+    local = ("localhost", "127.0.0.1", "[::1]") if flags.host in ("localhost", "127.0.0.1", "::1") else ()
+    app = create_app(engine, flags.allow_origin, flags.allowed_host or local)
     if len(gallery) < index.SMALLEST:
         # A second BLAS thread has nothing to do on so few items, but its spinning takes a third of two cores.
         import threadpoolctl
@@ -111,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="URL",
         help="site whose pages may use the API; repeatable",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        metavar="NAME",
+        help="accepted name in the Host header; repeatable (default: local names, or any name with another --host)",
     )
     parser.add_argument(
         "--batch", type=int, default=BATCH_SIZES[-1], help="maximum number of queries per batch (default: 32)"

@@ -16,11 +16,16 @@ from adamine_jax.serving.guard import Limits
 
 @contextlib.contextmanager
 def serving(
-    model: Encoder, gallery: Gallery, limits: Limits | None = None, origins: Sequence[str] = (), batch: int = 8
+    model: Encoder,
+    gallery: Gallery,
+    limits: Limits | None = None,
+    origins: Sequence[str] = (),
+    batch: int = 8,
+    hosts: Sequence[str] = (),
 ) -> Iterator[tuple[str, Engine, uvicorn.Server]]:
     """Yields (base address, engine, uvicorn's server) of a running server, and stops it as SIGTERM does."""
     engine = Engine(model, gallery, limits or Limits(), batch)
-    app = create_app(engine, origins)
+    app = create_app(engine, origins, hosts)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=30))
     app.is_stopping = lambda: server.should_exit
     started = threading.Event()

@@ -155,7 +155,7 @@ class Gallery:
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""
         found = np.flatnonzero(self.ids == identifier)
-        if not len(found):
+        if not len(found) or identifier.endswith("\0"):  # NumPy ignores NULs at the end
             raise UserError(f"{self.folder}: no item has the id {identifier!r}; items.jsonl lists the ids")
         return int(found[0])
 

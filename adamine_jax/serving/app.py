@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,12 +46,13 @@ _DESCRIPTIONS = {
 }
 
 
-def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
+def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[str] = ()) -> Guard:
     """Creates the application.
 
     Args:
         engine: Engine that answers the queries; it is closed with the application.
         origins: Other sites whose pages may use the API.
+        hosts: Accepted names in the Host header; see `Guard`.
     """
 
     @contextlib.asynccontextmanager
@@ -67,6 +68,7 @@ def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
         docs_url=None,  # the documentation pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,  # the target would contain the Host header
     )
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_headers=["content-type"])
@@ -76,7 +78,7 @@ def create_app(engine: Engine, origins: Sequence[str] = ()) -> Guard:
     app.include_router(_gallery(engine, items), prefix="/api/v1", tags=["gallery"])
     app.include_router(_searches(engine, items), prefix="/api/v1/search", tags=["search"])
     _add_page(app)
-    return Guard(app, engine.limits)
+    return Guard(app, engine.limits, hosts)
 
 
 def _add_page(app: FastAPI) -> None:

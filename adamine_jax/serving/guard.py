@@ -1,16 +1,20 @@
-"""Limits the size and duration of every request, and adds security headers to every response."""
+"""Limits the hosts, size and duration of every request, and adds security headers to every response."""
 
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PHOTO_PATH = "/api/v1/search/photo"
 """The only path that accepts `Limits.photo_bytes`."""
-POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -48,14 +52,16 @@ class Guard:
     Args:
         app: Wrapped application.
         limits: Limits of its requests.
+        hosts: Accepted names in the Host header, without a port; empty accepts all. Rejecting others stops pages of
+            other sites that make a browser resolve their name to this server (DNS rebinding).
 
     Attributes:
         is_stopping: Returns whether to close connections, so that clients do not send further queries to a server that
             is shutting down.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits):
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] = ()):
+        self._app, self._limits, self._hosts = app, limits, frozenset(hosts)
         self.is_stopping: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +83,9 @@ class Guard:
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in present)]
             await send(message)
 
+        if self._hosts and _host(scope) not in self._hosts:
+            await _refuse(send_with_headers, 400, self._limits.seconds)
+            return
         try:
             async with asyncio.timeout(self._limits.seconds):
                 await self._app(scope, body.receive, send_with_headers)
@@ -117,8 +126,15 @@ class _Body:
         return message
 
 
+def _host(scope: Scope) -> str:
+    """Returns the Host header without its port."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
+    return re.sub(r":\d*$", "", host)
+
+
 async def _refuse(send: Send, status: int, seconds: float) -> None:
     error = {
+        400: "This server does not answer requests for this host name; --allowed-host adds names.",
         408: f"The request did not arrive within {seconds:g} seconds; try a smaller photo or a better connection.",
         503: f"The request was not completed within {seconds:g} seconds; try again in a moment.",
     }[status]

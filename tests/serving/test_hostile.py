@@ -159,12 +159,34 @@ def test_only_the_page_and_the_photos_are_served(address, path):
 def test_security_headers(address, api):
     for answer in (httpx.get(address), api.get("/gallery"), api.get("/nothing"), post(api, b"")):
         assert answer.headers["content-security-policy"] == (
-            "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+            "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+            "frame-ancestors 'none'"
         )
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
     other = {"origin": "https://example.org"}
     assert "access-control-allow-origin" not in api.get("/gallery", headers=other).headers
+
+
+def test_no_redirect_contains_the_host_header(api):
+    answer = api.get("/gallery/", headers={"host": "evil.example"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "evil.example" not in answer.text + str(answer.headers)
+
+
+def test_an_id_with_a_trailing_nul_is_not_an_alias(api, gallery):
+    assert api.get("/item", params={"id": gallery.ids[0]}).status_code == 200
+    assert api.get("/item", params={"id": f"{gallery.ids[0]}\0"}).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", ""])
+def test_only_allowed_hosts_are_answered(model, gallery, host):
+    with serving(model, gallery, hosts=["localhost", "[::1]"]) as (address, _, _):
+        answer = httpx.get(f"{address}/api/v1/health", headers={"host": host})
+        assert answer.status_code == 400
+        assert "host name" in answer.json()["error"]
+        for name in ("localhost", "LOCALHOST:8000", "[::1]:80"):
+            assert httpx.get(f"{address}/api/v1/health", headers={"host": name}).status_code == 200
 
 
 def test_named_origins_may_use_the_api(model, gallery):

@@ -43,13 +43,18 @@ def read_source(source: Path, report: Report) -> Iterator[Entry]:
         raise UserError(f"--from {source}: unsupported file type; give a folder or a file ending in {suffixes}")
 
 
+def _is_inside(path: str, folder: Path) -> bool:
+    """Whether a file is a regular file in the folder, not a link to one elsewhere."""
+    return os.path.isfile(path) and Path(path).resolve().is_relative_to(folder.resolve())
+
+
 def _read_folder(folder: Path, report: Report) -> Iterator[Entry]:
     """Yields the recipes of all JSON files and pages below a folder in the order of their paths, except hidden ones."""
     names = sorted(
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, files in os.walk(folder)
         for name in files
-        if name.lower().endswith(_DOCUMENT_SUFFIXES)
+        if name.lower().endswith(_DOCUMENT_SUFFIXES) and _is_inside(os.path.join(parent, name), folder)
     )
     names = [name for name in names if not any(part.startswith(".") for part in Path(name).parts)]
     if not names:

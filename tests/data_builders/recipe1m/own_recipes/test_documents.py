@@ -75,6 +75,16 @@ def test_files_are_read_in_order_with_those_below_and_without_hidden_ones(read, 
     assert report.without_recipe.first == ["index.html", "package.json"]
 
 
+def test_links_to_files_elsewhere_are_not_read(read, folder, tmp_path):
+    (folder / "pie.json").write_text(json.dumps(PIE))
+    (tmp_path / "secret.json").write_text(json.dumps(TART))
+    (folder / "a.json").symlink_to(tmp_path / "secret.json")
+    (folder / "b.json").symlink_to(folder / "pie.json")
+    (folder / "c.json").symlink_to(tmp_path / "missing.json")
+    titles, _ = read(folder)
+    assert titles == {"b.json": "Pie", "pie.json": "Pie"}
+
+
 def test_several_recipes_of_a_file_are_numbered(read, folder):
     (folder / "a.html").write_text(page(PIE, {"@graph": [TART]}))
     (folder / "b.json").write_text(json.dumps([PIE, {"@type": "Thing"}, TART]))
