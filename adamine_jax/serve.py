@@ -44,6 +44,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     import uvicorn
 
     from adamine_jax.serving.app import create_app
+    from adamine_jax.serving.connections import Connection
     from adamine_jax.serving.engine import Engine
     from adamine_jax.serving.guard import Limits
 
@@ -63,6 +64,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     gc.freeze()  # keeps the collector from scanning permanent objects while queries wait
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,  # URLs contain queries
         server_header=False,

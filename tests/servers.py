@@ -10,6 +10,7 @@ from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
 from adamine_jax.serving.app import create_app
+from adamine_jax.serving.connections import Connection
 from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Limits
 
@@ -26,7 +27,9 @@ def serving(
     """Yields (base address, engine, uvicorn's server) of a running server, and stops it as SIGTERM does."""
     engine = Engine(model, gallery, limits or Limits(), batch)
     app = create_app(engine, origins, hosts)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=30))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Connection, log_level="error", access_log=False, timeout_graceful_shutdown=30)
+    )
     app.is_stopping = lambda: server.should_exit
     started = threading.Event()
 
