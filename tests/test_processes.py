@@ -1,6 +1,7 @@
 """Runs with several processes compute the same as with one."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -93,6 +94,31 @@ def test_the_environment_is_read_like_the_flags(monkeypatch):
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
     with pytest.raises(UserError, match="--num_processes two --process_id 0: must be integers"):
         processes.start()
+
+
+def test_a_wrong_coordinator_is_one_line(monkeypatch, capsys):
+    with socket.socket() as closed:
+        closed.bind(("localhost", 0))
+        address = f"localhost:{closed.getsockname()[1]}"
+    monkeypatch.setattr("jax.distributed.initialize", lambda **_: pytest.fail("JAX would abort the process"))
+    monkeypatch.setattr(processes, "START_SECONDS", 0.5)
+    monkeypatch.setattr(processes, "_REPORT_SECONDS", 0.1)
+    with pytest.raises(UserError, match=f"--coordinator {address}: process 0 cannot be reached .*check the address"):
+        processes.start(address, 2, 1)
+    assert capsys.readouterr().err.startswith(f"waiting for process 0 at {address} (")
+
+
+def test_a_process_waits_for_a_coordinator_that_starts_later(monkeypatch):
+    calls = []
+    monkeypatch.setattr("jax.distributed.initialize", lambda **arguments: calls.append(arguments))
+    with socket.socket() as coordinator:
+        coordinator.bind(("localhost", 0))
+        port = coordinator.getsockname()[1]
+        # It listens only once the first attempt has failed.
+        attempts = iter([coordinator.listen])
+        monkeypatch.setattr(processes.time, "sleep", lambda _: next(attempts)())
+        processes.start(f"localhost:{port}", 2, 1)
+    assert calls[0]["process_id"] == 1
 
 
 @pytest.mark.parametrize(

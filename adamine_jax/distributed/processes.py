@@ -4,7 +4,9 @@ Every process runs the same program on its own devices; computations on a mesh o
 """
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,8 @@ FLAGS = ("--coordinator", "--num_processes", "--process_id")
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 START_SECONDS = 300
 """Seconds that a process waits for the others to start."""
+_REPORT_SECONDS = 5
+"""Seconds after which it says what it waits for."""
 
 
 def start(
@@ -42,10 +46,13 @@ def start(
         detect = all(value is None for value in given) and _has_several_tasks()
         if all(value is None for value in given) and not detect:
             return
+    arguments = {} if detect else _parsed(given)
+    if arguments.get("process_id"):
+        _wait_for(arguments["coordinator_address"])
     import jax
 
     try:
-        jax.distributed.initialize(**({} if detect else _parsed(given)), initialization_timeout=START_SECONDS)
+        jax.distributed.initialize(**arguments, initialization_timeout=START_SECONDS)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         if detect:
@@ -83,6 +90,31 @@ def check_same(what: str, digest: bytes) -> None:
 def _has_several_tasks() -> bool:
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     return (tasks.isdigit() and int(tasks) > 1) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def _wait_for(coordinator: str) -> None:
+    """Waits until process 0 accepts connections: JAX waits in silence and then aborts with a C++ stack.
+
+    Raises:
+        UserError: It does not within `START_SECONDS`.
+    """
+    host, _, port = coordinator.rpartition(":")
+    begin, is_reported = time.monotonic(), False
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except (OSError, ValueError, OverflowError) as error:
+            waited, reason = time.monotonic() - begin, getattr(error, "strerror", None) or error
+        if waited > START_SECONDS:
+            raise UserError(
+                f"--coordinator {coordinator}: process 0 cannot be reached ({reason}); check the address, and that "
+                "process 0 is running"
+            )
+        if waited > _REPORT_SECONDS and not is_reported:
+            is_reported = True
+            print(f"waiting for process 0 at {coordinator} ({reason}), at most {START_SECONDS} s", file=sys.stderr)
+        time.sleep(0.2)
 
 
 def _parsed(given: Sequence[str | int | None]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Guard:
         except TimeoutError:
             if started:
                 raise
-            status = 503 if body.complete else 408
+            status = 503 if body.complete or scope["method"] in ("GET", "HEAD") else 408
             body.complete = True  # nothing is left to drain
             await _refuse(send_with_headers, status, self._limits.seconds)
 

@@ -1,5 +1,6 @@
 """Many clients at once, too many clients, slow clients, and a shutdown under load."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from adamine_jax.serving.guard import Limits
+from adamine_jax.serving.guard import Guard, Limits
 from tests.servers import serving
 from tests.small_collection import photo_file
 
@@ -111,3 +112,18 @@ def test_timeouts_are_reported(model, gallery, held):
             slow.settimeout(30)
             assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
         held.set()
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 503), ("POST", 408)])
+def test_the_status_of_a_request_that_takes_too_long(method, status):
+    sent = []
+
+    async def forever(*_):
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    guard = Guard(forever, Limits(seconds=0.01))
+    asyncio.run(guard({"type": "http", "method": method, "path": "/", "headers": []}, forever, send))
+    assert sent[0]["status"] == status
