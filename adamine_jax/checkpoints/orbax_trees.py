@@ -13,6 +13,8 @@ import orbax.checkpoint as ocp
 
 TREES = ("model", "training")
 """Names of the trees of a checkpoint."""
+_OVERHEAD = 2**18
+"""Upper bound of the bytes that Orbax's some thirty files take in addition to the arrays (64 KiB were measured)."""
 
 
 def save_trees(folder: Path, trees: dict[str, Any]) -> None:
@@ -26,7 +28,7 @@ def save_trees(folder: Path, trees: dict[str, Any]) -> None:
         OSError: The disk is full, for example; raised before anything is written if the uncompressed arrays do not fit.
     """
     try:
-        _check_space(folder.parent, sum(leaf.nbytes for leaf in jax.tree.leaves(trees)))
+        _check_space(folder.parent, sum(leaf.nbytes for leaf in jax.tree.leaves(trees)) + _OVERHEAD)
         with _checkpointer() as orbax:
             items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
             orbax.save(folder.absolute(), args=ocp.args.Composite(**items))

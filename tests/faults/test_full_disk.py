@@ -57,7 +57,7 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
     lines = []
     with small_disk(tmp_path) as resize:
         directory = tmp_path / "run"
-        for kibibytes in (4, 12, 20, 40, 700, 800, 1_300, 1_800, 1_900):
+        for kibibytes in (4, 12, 20, 40, 700, 900, 1_100, 1_300, 1_800, 1_900):
             resize(kibibytes)
             finished = runs.run(tiny_data, directory, NET)
             if finished.returncode == 0:
@@ -70,7 +70,7 @@ def test_a_disk_that_grows_too_slowly(tiny_data, undisturbed, tmp_path):
         assert events(directory) == expected_events(directory)
     print(*lines, sep="\n")
     assert any("restart from the beginning" in line for line in lines)
-    assert any("resume from step 4" in line for line in lines)
+    assert any("resume from step" in line for line in lines)
 
 
 @pytest.mark.parametrize("size", [100, 1_000, 2_000, 3_000, 5_000, 50_000, 185_000])
