@@ -184,7 +184,7 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
     assert set(json.loads((undisturbed / "eval_val.json").read_text())) == {"6x2"}
 
 
-def test_embed_writes_a_gallery_whose_rows_are_in_the_order_of_the_ids(undisturbed, tmp_path, capsys):
+def test_embed_writes_a_gallery_sorted_by_id(undisturbed, tmp_path, capsys):
     out = tmp_path / "gallery"
     assert embed.main(["--workdir", str(undisturbed), "--split", "train", "--out", str(out)]) == 0
     items = [json.loads(line) for line in (out / "items.jsonl").read_text().splitlines()]

@@ -56,7 +56,7 @@ def test_mismatched_rows_borrow_from_any_other_record(index, mismatch):
         assert np.abs(counts[1:] - expected).max() < 5 * np.sqrt(expected)
 
 
-def test_draws_depend_on_seed_step_and_row_alone(index):
+def test_draws_depend_only_on_seed_step_and_row(index):
     one, again = (draw(index, 7, mismatch=0.5) for _ in range(2))
     for values, repeated in zip(one, again, strict=True):
         np.testing.assert_array_equal(values, repeated)

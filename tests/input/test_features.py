@@ -101,7 +101,7 @@ def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, fi
     assert sum(map(len, seen.values())) > 1.4 * len(seen)  # not the first ones alone
 
 
-def test_sentence_vectors_lie_in_their_recipes_order_and_end_at_its_end(index, tmp_path):
+def test_sentence_vectors_follow_the_order_of_the_recipes(index, tmp_path):
     rng = np.random.default_rng(1)
     counts = rng.integers(0, 5, len(index))
     order = rng.permutation(len(index))

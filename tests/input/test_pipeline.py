@@ -103,7 +103,7 @@ def test_batches_are_the_same_for_one_process_and_for_four(index):
             np.testing.assert_array_equal(rows, np.concatenate([part[step][name] for part in parts]), err_msg=name)
 
 
-def test_going_on_in_the_middle_gives_the_same_batches(index):
+def test_resuming_in_the_middle_gives_the_same_batches(index):
     plan = epoch_plan(index.class_id, 0, 0, 8)
     whole, rest = train_batches(index, plan), train_batches(index, plan[2:], first_step=2)
     for batch, again in zip(whole[2:], rest, strict=True):
@@ -182,7 +182,7 @@ def test_without_mismatch_every_pair_is_a_match(index):
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_global_batches_lie_on_the_mesh_in_the_order_of_their_rows(index, count):
+def test_global_batches_are_on_the_mesh_in_row_order(index, count):
     mesh = make_mesh(jax.devices()[:count])
     plan = epoch_plan(index.class_id, 0, 0, 8)
     host = train_batches(index, plan)

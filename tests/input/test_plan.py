@@ -63,7 +63,7 @@ def test_an_empty_half_is_filled_from_the_other(labels, shares):
     assert len(np.unique(plan)) == 40
 
 
-def test_a_plan_depends_on_seed_and_epoch_alone():
+def test_a_plan_depends_only_on_seed_and_epoch():
     labels = np.random.default_rng(0).integers(0, 9, 500)
     plan = epoch_plan(labels, 3, 5, 20)
     np.testing.assert_array_equal(plan, epoch_plan(labels.copy(), 3, 5, 20))

@@ -99,7 +99,7 @@ def without_photos(features):
         (without_photos, True, "has no photo"),
     ],
 )
-def test_a_record_that_says_too_little_or_wrong_is_damaged(read, capsys, change, is_recipe, reason):
+def test_an_incomplete_or_inconsistent_record_is_damaged(read, capsys, change, is_recipe, reason):
     index, read = read
     rewrite(index, 5, change)
     batch, readable = read([3, 5], load_index(index.shards))
@@ -108,7 +108,7 @@ def test_a_record_that_says_too_little_or_wrong_is_damaged(read, capsys, change,
     assert f"recipe {index.ids[5].decode()}: {reason}; skipped" in capsys.readouterr().err
 
 
-def test_a_class_that_no_batch_can_hold_is_damage(read, capsys):
+def test_a_class_id_beyond_int32_is_damage(read, capsys):
     index, read = read
     rewrite(index, 5, with_class(2**31))
     assert len(load_index(index.shards).ids) == len(index.ids) - 1

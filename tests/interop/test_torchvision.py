@@ -95,7 +95,7 @@ def test_missing_files_are_one_line(tmp_path, name):
         torchvision.read_torchvision(tmp_path / name)
 
 
-def test_without_pytorch_a_pth_file_says_what_to_install(tmp_path, monkeypatch):
+def test_without_pytorch_a_pth_file_names_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "resnet18.pth"
     path.write_bytes(b"PK")
     monkeypatch.setitem(sys.modules, "torch", None)

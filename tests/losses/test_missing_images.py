@@ -62,7 +62,7 @@ def test_pairs_without_a_photo_do_not_count(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_image_that_is_missing_may_hold_anything(case):
+def test_a_missing_image_may_contain_anything(case):
     image, recipe, numbers = batch(7)
     has_image = np.arange(12) % 4 != 1
     broken = np.where(has_image[:, None], image, np.nan)

@@ -188,7 +188,7 @@ def test_blocks_of_any_size_give_the_same_numbers(name, block):
         np.testing.assert_allclose(side_in_blocks, side, rtol=1e-4, atol=1e-7)
 
 
-def test_random_negatives_are_drawn_alike_in_every_form_and_anew_with_every_key():
+def test_random_negatives_depend_on_the_key_and_not_on_the_form():
     rng = np.random.default_rng(3)
     image, recipe = rng.normal(size=(2, 40, 8)).astype(np.float32)
     batch = image, recipe, rng.integers(0, 6, 40), np.ones(40)

@@ -129,7 +129,7 @@ def test_instructions_are_an_lstm_over_the_words_then_one_over_the_sentences():
 
 
 @pytest.mark.parametrize("instructions", ["words", "vectors"])
-def test_a_recipe_does_not_depend_on_its_neighbours_nor_on_what_lies_behind_its_end(instructions):
+def test_a_recipe_depends_neither_on_its_neighbours_nor_on_padding(instructions):
     tower, batch = small_tower(instructions=instructions), small_batch()
     params = init(tower, batch)
     vectors = apply(tower, params, batch)

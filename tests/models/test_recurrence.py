@@ -113,7 +113,7 @@ def test_gradients_in_bfloat16_are_close():
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_of_the_weights_alone_are_the_same(reverse):
+def test_gradients_of_only_the_weights_are_the_same(reverse):
     """The inputs' gradient is left out where nobody asks for it."""
     inputs, kernels, lengths, weights = case(2)
 

@@ -46,7 +46,7 @@ def test_waiting_items_are_computed_together_and_in_order():
     batcher.close()
 
 
-def test_a_faulty_item_fails_alone():
+def test_only_the_faulty_item_fails():
     function = Blocking()
     batcher = Batcher(function, 8, "test")
 

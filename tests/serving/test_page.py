@@ -74,7 +74,7 @@ def test_a_photo_can_be_dropped_and_pasted(opened, api, way):
     assert titles(page) == [hit["title"] for hit in found]
 
 
-def test_ingredients_with_the_keyboard_alone(opened):
+def test_ingredients_with_only_the_keyboard(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
     for _ in range(20):

@@ -65,7 +65,7 @@ def test_lines_match_detected_names(layers):
         assert len(record["ingredients"]) == len(names[record["id"]]["ingredients"])
 
 
-def test_photos_are_where_layer2_says_and_readable_except_for_planted_defects(download, layers):
+def test_photos_of_layer2_exist_and_are_readable_except_for_planted_defects(download, layers):
     partition = {record["id"]: record["partition"] for record in layers["layer1"]}
     listed, missing, broken = set(), 0, 0
     for record in layers["layer2"]:
@@ -107,7 +107,7 @@ def test_two_workers_write_the_same_bytes(download, tmp_path):
     assert _contents(tmp_path / "again") == _contents(download)
 
 
-def test_any_recipe_can_be_generated_alone(download, layers):
+def test_any_recipe_can_be_generated_separately(download, layers):
     r = recipe(KITCHEN.seed, 42, SPLITS)
     record = next(record for record in layers["layer1"] if record["id"] == r.id)
     assert record["title"] == r.title

@@ -44,7 +44,7 @@ def test_the_rules_keep_what_they_keep_and_name_the_rest(built):
     assert report["photos"]["beyond_the_first"] == 2
 
 
-def test_a_record_holds_texts_ids_and_photos(built):
+def test_a_record_contains_texts_ids_and_photos(built):
     records = {record["id"][0].decode(): record for kept in KEPT for record in read_records(built, kept)}
     words = (built / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
     ids = {word: row + 2 for row, word in enumerate(words)}
@@ -77,7 +77,7 @@ def test_classes_are_those_of_the_titles(built):
     assert classed == {recipe_id(number) for number in (1, 2, 5, 6)}
 
 
-def test_the_folder_holds_what_belongs_to_the_records(built):
+def test_the_folder_contains_the_files_of_the_records(built):
     metadata = json.loads((built / "metadata.json").read_text())
     words = (built / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
     vectors = np.load(built / "word_vectors.npy")

@@ -18,14 +18,14 @@ from tests.data_builders.recipe1m.collection import read_records
 from tests.data_builders.recipe1m.planted import FEW_WORDS, planted, run
 
 
-def test_built_again_it_is_left_alone(source, built, capsys):
+def test_a_second_build_changes_nothing(source, built, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in built.iterdir()}
     assert run("--source", source, "--out", built.parents[1], "--class-min-train", "1", *FEW_WORDS) == 0
     assert capsys.readouterr().out == f"{built}: already built\n"
     assert {path.name: path.stat().st_mtime_ns for path in built.iterdir()} == before
 
 
-def test_another_collection_is_replaced_only_when_told(source, built, tmp_path, capsys):
+def test_another_collection_is_replaced_only_on_request(source, built, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(built.parents[1], out)
     same = ("--source", source, "--out", out, *FEW_WORDS)

@@ -80,7 +80,7 @@ def test_a_check_that_fails_leaves_what_was_there(flags, written, tmp_path, monk
     assert (old / "report.json").read_text() == "old"
 
 
-def test_a_download_of_which_nothing_stays_gives_no_report(tmp_path, capsys):
+def test_a_download_without_kept_recipes_gives_no_report(tmp_path, capsys):
     folder = planted().write(tmp_path / "download")
     shutil.rmtree(folder / "images")
     assert run("check", "--source", folder, "--out", tmp_path / "report", *FEW_WORDS) == 2

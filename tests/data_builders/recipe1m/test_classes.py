@@ -91,7 +91,7 @@ def test_classes_worked_by_hand():
     }
 
 
-def test_a_name_does_not_lie_across_two_titles_or_two_lines():
+def test_a_name_does_not_span_two_titles_or_two_lines():
     class_names, found = classes_of(["pea soup"], Pea="ttttvs", soup="ttttvs", Pea_soup="tttvs", **{"Pea\nsoup": "tvs"})
     assert class_names == ["background", "pea soup"]
     assert found["Pea soup"] == {"pea soup"}

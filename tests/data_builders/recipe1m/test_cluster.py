@@ -63,7 +63,7 @@ def test_records_that_are_no_recipes_and_the_layout_of_recipe1m_plus_make_no_dif
     assert_the_same(source, tmp_path, THREADS, "--limit", "13", "--images-per-recipe", "2", "--resize", "24")
 
 
-def test_several_shards_hold_the_same_records_in_the_same_order(tmp_path):
+def test_several_shards_contain_the_same_records_in_the_same_order(tmp_path):
     source = messy().write(tmp_path / "download")
     options = Options(word_min_count=1, word_dim=8, word_epochs=1)
     folders = []

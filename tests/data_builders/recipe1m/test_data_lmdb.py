@@ -83,7 +83,7 @@ def test_what_is_no_database_is_refused(tmp_path):
         Environment(tmp_path, "other")
 
 
-def test_a_damaged_page_is_told(tmp_path):
+def test_a_damaged_page_is_reported(tmp_path):
     write_environment(tmp_path / "ids.lmdb", dict.fromkeys(range(100), "x" * 500), as_folder=False)
     file = tmp_path / "ids.lmdb"
     data = file.read_bytes()
@@ -181,7 +181,7 @@ def test_vectors_that_cannot_be_used_are_counted_and_named(tmp_path, out, capsys
     assert "left out: 2 recipes whose id is not 10 hex digits (train 'no id', train '')" in printed
 
 
-def test_a_folder_without_any_vector_is_told(tmp_path, out, capsys):
+def test_a_folder_without_any_vector_is_reported(tmp_path, out, capsys):
     database = Database()
     database.add(1, sentences=0)
     assert run("vectors", "--source", database.write(tmp_path / "source"), "--out", out) == 2

@@ -167,7 +167,7 @@ def test_what_needs_a_second_look_is_not_decoded_plainly():
         assert decode_plain_jpeg(data, 256) is None
 
 
-def test_a_photo_of_which_the_decoder_only_warns_is_still_read():
+def test_a_photo_with_only_decoder_warnings_is_read():
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     data = bytearray(encoded(Image.fromarray(noise), "JPEG"))
     data[len(data) // 2 : len(data) // 2 + 8] = b"\xff\x00" * 4  # no code of the standard's tables is all ones

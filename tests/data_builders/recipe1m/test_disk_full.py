@@ -102,7 +102,7 @@ def test_a_build_on_a_full_disk(inputs, tmp_path, size):
     assert files(tmp_path) == {}
 
 
-def test_checking_needs_little_room_and_says_where(inputs, capsys, monkeypatch, tmp_path):
+def test_a_check_needs_little_space_and_reports_where(inputs, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with files_of_at_most(0):
         assert run("check", "--source", inputs / "download", *FEW_WORDS) == 2

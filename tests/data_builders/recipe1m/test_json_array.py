@@ -25,7 +25,7 @@ def file(tmp_path_factory):
     indent=st.sampled_from([None, 0, 3]),
     ascii_only=st.booleans(),
 )
-def test_reads_what_json_reads_and_says_where_it_stands(file, records, chunk, indent, ascii_only):
+def test_elements_equal_those_of_json_and_have_positions(file, records, chunk, indent, ascii_only):
     data = (" " + json.dumps(records, indent=indent, ensure_ascii=ascii_only) + "\n").encode("utf-8")
     file.write_bytes(data)
     placed = list(read_array(file, chunk))

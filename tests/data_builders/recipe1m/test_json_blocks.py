@@ -32,7 +32,9 @@ def read(file, block_bytes):
     ascii_only=st.booleans(),
     mark=st.booleans(),
 )
-def test_blocks_hold_what_the_list_holds_where_it_stands(file, records, block_bytes, indent, ascii_only, mark):
+def test_blocks_contain_the_elements_of_the_list_with_their_positions(
+    file, records, block_bytes, indent, ascii_only, mark
+):
     data = b"\xef\xbb\xbf" * mark + (" " + json.dumps(records, indent=indent, ensure_ascii=ascii_only) + "\n").encode()
     file.write_bytes(data)
     assert read(file, block_bytes) == list(read_array(file))

@@ -75,7 +75,7 @@ def test_what_the_other_layers_do_not_know_is_empty(tmp_path):
         ("instructions", [{"text": "Stir."}, {}], "instructions"),
     ],
 )
-def test_an_unusable_record_is_told_and_the_next_one_read(tmp_path, field, value, reason):
+def test_an_unusable_record_is_reported_and_the_next_one_read(tmp_path, field, value, reason):
     download = Download()
     download.add(1)
     download.layer1[0][field] = value
@@ -147,7 +147,7 @@ def test_half_a_surrogate_pair_becomes_a_mark_that_can_be_stored(tmp_path):
     assert found[0].title == "cake \ufffd!"
 
 
-def test_a_file_that_changes_after_it_was_indexed_is_told_of(tmp_path):
+def test_a_file_that_changes_after_it_was_indexed_is_reported(tmp_path):
     download = Download()
     download.add(1)
     download.add(2)
@@ -187,7 +187,7 @@ def test_an_empty_layer_1_is_an_error(tmp_path):
         read_all(tmp_path)
 
 
-def test_a_layer_1_that_changes_while_it_is_read_is_told_of(tmp_path):
+def test_a_layer_1_that_changes_while_it_is_read_is_reported(tmp_path):
     download = Download()
     download.add(1)
     download.write(tmp_path)
@@ -197,7 +197,7 @@ def test_a_layer_1_that_changes_while_it_is_read_is_told_of(tmp_path):
             layers.read(layers.blocks[0])
 
 
-def test_a_text_that_holds_two_records_is_read_as_a_plain_one():
+def test_a_text_that_contains_two_records_is_read_as_one():
     texts = [b'{"images": []}, {"images": []}', b'{"images": []}']
     found = layer_fields.decoded(texts, layer_fields.LISTED, lambda text: f"plain {len(text)}")
     assert found == ["plain 30", "plain 14"]

@@ -56,7 +56,7 @@ def _refuse_three(number):
     return number
 
 
-def test_a_process_that_is_killed_is_told_of(tmp_path):
+def test_a_killed_process_is_reported(tmp_path):
     with workers.Workers(2, tmp_path) as pool, pytest.raises(UserError, match="worker process was killed"):
         list(pool.map(_die, range(10)))
 

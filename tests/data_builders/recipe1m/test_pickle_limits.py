@@ -81,7 +81,7 @@ def test_a_greedy_pickle_takes_no_memory_and_is_one_short_line(path, greedy, rea
     assert str(caught.value).isprintable()
 
 
-def test_lists_that_hold_one_another_again_and_again_make_no_array(path):
+def test_lists_that_contain_each_other_make_no_array(path):
     numbers = [1.0]
     for _ in range(9):
         numbers = [numbers] * 10

@@ -60,7 +60,7 @@ def naive_collection(source):
 
 
 @pytest.mark.parametrize("name", ["real_recipes", "real_drinks"])
-def test_a_real_collection_is_what_a_plain_count_says(name, tmp_path):
+def test_a_real_collection_agrees_with_a_plain_count(name, tmp_path):
     source = REAL / name
     if not source.is_dir():
         pytest.skip("the real collections are not here")

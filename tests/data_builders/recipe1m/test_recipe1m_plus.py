@@ -58,7 +58,7 @@ def test_a_changed_list_is_another_file(tmp_path, capsys):
     assert "layer2+.json is another file" in capsys.readouterr().err
 
 
-def test_a_record_that_is_wrong_is_told_of_by_the_file_it_is_in(tmp_path, capsys):
+def test_an_invalid_record_is_reported_with_its_file(tmp_path, capsys):
     download = Download()
     download.add(1)
     download.add(2)
@@ -82,7 +82,7 @@ def test_a_photo_is_looked_for_with_its_partition_first(tmp_path, images):
     assert find_photo(root, "train", "6bdca6e491.jpg").problem == "missing"
 
 
-def test_both_layouts_are_told_where_none_is_found(tmp_path, capsys):
+def test_both_layouts_are_named_if_none_is_found(tmp_path, capsys):
     folder = planted().write(tmp_path / "download")
     shutil.rmtree(folder / "images")
     (folder / "images").mkdir()

@@ -208,7 +208,7 @@ def test_classes(kept, report):
         assert entry["class"] == class_of.get(entry["id"], "background")
 
 
-def test_the_page_says_what_the_numbers_say(folder, report):
+def test_the_page_agrees_with_the_numbers(folder, report):
     page = (folder / "report.md").read_text(encoding="utf-8")
     tables = {}
     for line in page.splitlines():

@@ -89,7 +89,7 @@ def test_empty_tensors_are_empty(path):
     assert value[2].shape == (0, 1024)
 
 
-def test_a_table_may_hold_itself(path):
+def test_a_table_may_contain_itself(path):
     table = {b"me": None}
     table[b"me"] = table
     value = read(path, dumps(table))
@@ -183,7 +183,7 @@ NESTED = b"".join(struct.pack("<iii", 3, n, 1) + struct.pack("<id", 1, 1.0) for 
         (NESTED, "nested more than 100 levels deep"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_byte(path, data, message):
+def test_unreadable_data_is_reported_with_its_byte(path, data, message):
     with pytest.raises(UserError, match=r"encs\.t7, byte \d+: ") as error:
         read(path, data)
     assert message in str(error.value)
@@ -213,7 +213,7 @@ def test_a_tensor_that_is_not_inside_its_storage_is_refused(path, sizes, strides
         read(path, dumps(Tensor(Storage(np.arange(6, dtype="<f4")), sizes, strides, first)))
 
 
-def test_absent_and_empty_files_are_told(path, tmp_path):
+def test_missing_and_empty_files_are_reported(path, tmp_path):
     with pytest.raises(UserError, match=r"encs\.t7: cannot be opened \(No such file"):
         torch7.load(path)
     with pytest.raises(UserError, match=r"encs\.t7 is empty"):

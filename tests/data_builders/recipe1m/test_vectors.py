@@ -203,7 +203,7 @@ def test_nothing_to_be_written_is_an_error(source, out, capsys):
     assert list(out.parent.iterdir()) == [source]
 
 
-def test_a_folder_without_vectors_is_told(source, out, capsys):
+def test_a_folder_without_vectors_is_reported(source, out, capsys):
     assert run("vectors", "--source", source, "--out", out) == 2
     assert "no such folder" in capsys.readouterr().err
     source.mkdir()
@@ -211,7 +211,7 @@ def test_a_folder_without_vectors_is_told(source, out, capsys):
     assert "contains neither encs_train_1024.t7" in capsys.readouterr().err
 
 
-def test_files_that_are_there_are_replaced_only_when_told(source, out, capsys):
+def test_existing_files_are_replaced_only_on_request(source, out, capsys):
     write_file(source, "train", encodings([1], [2])[0])
     for there in (out, out.with_suffix(".txt")):
         there.write_text("mine")

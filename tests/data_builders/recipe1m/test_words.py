@@ -27,7 +27,7 @@ def test_punctuation_is_split_off_and_case_kept(line, expected):
 
 
 @given(st.text(st.sampled_from("aé,.;()?!&%:*\"'- \t\n\u3000")))
-def test_words_are_what_stands_between_white_space_once_marks_stand_apart(line):
+def test_words_are_separated_by_white_space_and_marks(line):
     assert words(line) == re.sub(r'([,.;()?!&%:*"])', r" \1 ", line).split()
 
 

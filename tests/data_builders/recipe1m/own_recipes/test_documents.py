@@ -55,7 +55,7 @@ PIE, TART = linked(recipe(1, title="Pie")), linked(recipe(2, title="Tart"))
     ],
 )
 @pytest.mark.parametrize("suffix", ["json", "jsonld", "html"])
-def test_a_recipe_is_found_wherever_it_stands(read, folder, document, suffix):
+def test_a_recipe_is_found_at_any_place(read, folder, document, suffix):
     name = f"pie.{suffix}"
     (folder / name).write_text(page(document) if suffix == "html" else json.dumps(document), encoding="utf-8-sig")
     # The data of a page have to say that they are a recipe.
@@ -171,7 +171,7 @@ def test_images_of_a_graph_are_resolved(folder, tmp_path):
     assert draft(entry).photos == ["photo.jpg", "#none"]
 
 
-def test_a_folder_without_recipes_says_what_is_read(read, folder):
+def test_a_folder_without_recipes_lists_the_supported_files(read, folder):
     (folder / "a.csv").write_text("title\n")
     with pytest.raises(
         UserError, match=r"contains no \.json, \.jsonld or \.html file; give a \.csv, \.tsv or \.jsonl file"

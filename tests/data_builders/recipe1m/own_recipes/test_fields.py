@@ -67,7 +67,7 @@ def test_columns_have_the_usual_names(column, field):
     assert field_of(column) == field
 
 
-def test_the_first_column_that_holds_something_counts():
+def test_the_first_non_empty_column_counts():
     assert made({"name": "Tart", "title": " ", "Title": "Pie", "ingredients": "a", "image": "a.jpg"}).title == "Pie"
     assert made({"name": "Tart", "title": None, "ingredients": "a"}).title == "Tart"
 
@@ -104,7 +104,7 @@ def test_what_is_no_recipe_has_a_reason(change, reason):
     assert str(caught.value) == reason
 
 
-def test_what_is_absent_in_a_list_is_passed_over():
+def test_missing_values_in_a_list_are_skipped():
     found = made(WHOLE | {"ingredients": ["flour", None, math.nan, " ", "eggs"], "url": 5, "id": [1], "class": None})
     assert (found.ingredients, found.url, found.given_id, found.class_name) == (["flour", "eggs"], "", "", "")
 

@@ -260,7 +260,7 @@ def test_classes_become_two_plain_pickles(folder, out, tmp_path):
     assert not (tmp_path / "b" / "classes1M.pkl").exists()
 
 
-def test_names_that_are_given_are_taken_as_they_are(folder, out, capsys):
+def test_given_names_are_kept(folder, out, capsys):
     records = [recipe(1, ingredient_names=["Plain Flour", "salt", None]), recipe(2, ingredient_names=[])]
     assert run_import(write_lines(folder / "own.jsonl", records), out) == 0
     found = Imported(out)

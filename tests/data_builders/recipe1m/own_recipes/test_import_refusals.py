@@ -69,7 +69,7 @@ def error_of(capsys) -> str:
         ("a.xlsx", b"PK", "give a folder or a file ending in .jsonl, .ndjson, .csv, .tsv, .json, .jsonld, .html, .htm"),
     ],
 )
-def test_what_holds_no_recipe_is_refused(tmp_path, out, capsys, name, data, message):
+def test_a_file_without_recipes_is_refused(tmp_path, out, capsys, name, data, message):
     if data is not None:
         (tmp_path / name).write_bytes(data)
     assert run_import(tmp_path / name, out) == 2
@@ -114,7 +114,7 @@ def test_options_that_make_no_sense_are_refused(source, out, capsys, flags, mess
     assert not out.exists()
 
 
-def test_a_folder_that_holds_something_is_replaced_only_when_that_is_asked_for(source, out, capsys):
+def test_a_folder_with_content_is_replaced_only_on_request(source, out, capsys):
     assert run_import(source, out) == 0
     before = sorted(path for path in out.rglob("*"))
     capsys.readouterr()

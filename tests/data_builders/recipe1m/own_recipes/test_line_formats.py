@@ -124,7 +124,7 @@ def test_a_sheet_needs_names_of_columns(tmp_path, report, data, message):
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["a.jsonl", "a.csv", "a.tsv", "a.json", "a.jsonld", "a.html"]))
-def test_any_file_is_read_or_told_of(tmp_path_factory, data, name):
+def test_any_file_is_read_or_reported(tmp_path_factory, data, name):
     folder = tmp_path_factory.mktemp("any")
     path = written(folder, name, data)
     for skip_broken in (True, False):
