@@ -1,4 +1,4 @@
-"""What all tests share: one process with eight devices, a compilation cache, and a tiny data set."""
+"""Setup of all tests: one process with eight devices, a compilation cache, and a tiny data set."""
 
 import collections
 import os

@@ -1,4 +1,4 @@
-"""A small collection of recipes as people write them, converted, with the workdir of a model that never was trained."""
+"""A small collection of realistic recipes, converted, with the workdir of an untrained model."""
 
 import io
 import json

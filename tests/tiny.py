@@ -1,4 +1,4 @@
-"""A tiny data set in the converter's format, written without it: what the tests of everything behind it read."""
+"""A tiny data set in the converter's format, written without the converter, and a config for it."""
 
 import hashlib
 import io
@@ -22,15 +22,15 @@ def write_dataset(
     seed: int = 0,
     words: tuple[str, ...] = WORDS,
 ) -> Path:
-    """Writes splits of recipes whose photos and texts tell their number; every other one has a class.
+    """Writes splits of recipes with distinct photos and texts; every other recipe has a class.
 
     Args:
-        folder: to make; what `data.dir` takes.
-        recipes: recipes of each split.
-        classes: of the classed half, the background not counted; None = the records have no class field.
+        folder: Folder to create, for `data.dir`.
+        recipes: Number of recipes of each split.
+        classes: Number of classes without the background; None omits the class field.
         photo_size: (width, height) of the photos.
-        seed: of everything random.
-        words: of the vocabulary.
+        seed: Seed of all random content.
+        words: Words of the vocabulary.
     """
     recipes = recipes or {"train": 48, "val": 12, "test": 12}
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def write_dataset(
 def example(
     rng: np.random.Generator, name: str, number: int, classes: int | None, photo_size: tuple[int, int], num_words: int
 ) -> bytes:
-    """One recipe as a serialised tf.Example."""
+    """Returns a recipe as a serialised tf.Example."""
     sentences = [rng.integers(2, num_words + 3, rng.integers(0, 7)) for _ in range(rng.integers(1, 5))]
     ingredients = [*rng.choice(num_words, rng.integers(1, 6), replace=False) + 2, 1]
     photos = [jpeg(rng, photo_size) for _ in range(rng.integers(1, 4))]
@@ -87,7 +87,7 @@ def example(
 
 
 def jpeg(rng: np.random.Generator, size: tuple[int, int]) -> bytes:
-    """A photo of a few large patches, so that JPEG hardly changes it."""
+    """Returns a photo of a few large patches, which JPEG hardly changes."""
     patches = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(patches).resize(size, Image.Resampling.NEAREST).save(file, "JPEG", quality=95)
@@ -111,7 +111,7 @@ def write_image_features(data_dir: Path, path: Path) -> Path:
 
 
 def small_config(data_dir: Path, **fields):
-    """The base configuration with a tiny net; `fields` are dotted names with `__` for the dots."""
+    """Returns the base configuration with a tiny net; `fields` are dotted names with `__` for the dots."""
     from adamine_jax.config import preset, set_loss
 
     config = preset("adamine")

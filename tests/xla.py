@@ -1,4 +1,4 @@
-"""How the tests compile: without optimisation, since tiny networks take longer to compile than to run."""
+"""XLA flags of the tests: no optimisation, because tiny networks take longer to compile than to run."""
 
 import functools
 import os

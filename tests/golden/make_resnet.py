@@ -1,4 +1,4 @@
-"""A ResNet v1.5 in PyTorch, and the golden numbers that it gives: `python tests/golden/make_resnet.py` (needs PyTorch).
+"""Writes golden numbers of a ResNet v1.5 in PyTorch: `python tests/golden/make_resnet.py` (needs PyTorch).
 
 The weights are drawn by NumPy from a seed, in torchvision's names, so that only results need to be stored. Each case
 `<depth>_<size>/` of `resnet.npz` holds the `digest` of its weights; features in evaluation (`eval`) and training

@@ -1,4 +1,4 @@
-"""Tensors as PyTorch pickles them: `python tests/golden/make_torch_pickles.py` (needs PyTorch).
+"""Writes tensors pickled by PyTorch: `python tests/golden/make_torch_pickles.py` (needs PyTorch).
 
 Each case of `torch_pickles.npz` is `<kind>/<form>/<protocol>`: the bytes of `pickle.dumps(tensor, protocol)`; and
 `<kind>/<form>`: the numbers. They were made by PyTorch 2.13.

@@ -1,4 +1,4 @@
-"""Forty steps of training in PyTorch, and the golden numbers of them: `python -m tests.golden.make_trajectory`.
+"""Writes golden numbers of forty training steps in PyTorch: `python -m tests.golden.make_trajectory`.
 
 Both towers, the loss, clipping and Adam are written here from their definitions, with PyTorch's own LSTM, embedding,
 optimiser and clipping (needs PyTorch). NumPy draws weights and batches from a seed, so that only results are stored:

@@ -1,4 +1,4 @@
-"""Records read without TensorFlow, against TensorFlow's own message."""
+"""Records parsed without TensorFlow against TensorFlow's own parser."""
 
 import pytest
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Vectors of other encoders: each photo and sentence gets its own row, and files that do not fit are refused."""
+"""Vectors of other encoders: each photo and sentence gets its own row, and unsuitable files are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches against the records read one by one."""
+"""Batches against single records."""
 
 import io
 import threading

@@ -1,4 +1,4 @@
-"""Records that are as they were written, by their checksum, but not what is asked for."""
+"""Records with a correct checksum and unusable content."""
 
 import shutil
 

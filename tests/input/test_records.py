@@ -1,4 +1,4 @@
-"""The offset index against TensorFlow's own sequential reader, and against damage."""
+"""The record index against TensorFlow's sequential reader, and damaged shards."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The losses as their definitions read, entry by entry, in float64: what every fast form is compared with."""
+"""The losses by their definitions, entry by entry, in float64: the reference for the fast implementations."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The loss is a function of the global batch: its gradient must not know how many devices or processes there are."""
+"""The loss and its gradient do not depend on the number of devices or processes."""
 
 import os
 import socket

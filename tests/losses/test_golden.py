@@ -1,4 +1,4 @@
-"""The losses against numbers that the published criterion gave (float32; 12 and 40 pairs)."""
+"""The losses against numbers of the published criterion (float32; 12 and 40 pairs)."""
 
 from pathlib import Path
 

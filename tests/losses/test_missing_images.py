@@ -1,4 +1,4 @@
-"""Recipes without a photo: they cost what they would if they were not there, and their image rows have no gradient."""
+"""Recipes without a photo do not affect the loss of the others, and their image rows have no gradient."""
 
 import jax
 import numpy as np

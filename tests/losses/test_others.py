@@ -1,4 +1,4 @@
-"""Lifted, pairwise and classification losses against plain loops, PyTorch's definitions and at their edges."""
+"""Lifted, pairwise and classification losses against plain loops and PyTorch's definitions, and edge cases."""
 
 import jax
 import numpy as np

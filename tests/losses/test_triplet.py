@@ -1,4 +1,4 @@
-"""Triplet losses against plain Python loops, and at their edges; the whole form and the blockwise one alike."""
+"""Triplet losses, in one block and in several, against plain Python loops, and edge cases."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""The distributions of initial values."""
+"""Distributions of the initial values."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Final states against a loop in NumPy that knows no padding."""
+"""Final states of LSTMs against a NumPy loop without padding."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The text tower against numbers of the published encoder, and against its own parts."""
+"""The recipe tower against numbers of the published encoder, and against its own parts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The LSTM's grouped loops and their written-out gradient, against a plain scan over every step and JAX's gradient."""
+"""The LSTM's grouped loops and hand-written gradient against a plain scan over all steps and JAX's gradient."""
 
 import functools
 

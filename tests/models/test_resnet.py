@@ -1,4 +1,4 @@
-"""The ResNet against one written in PyTorch, whose results are stored in `tests/golden/resnet.npz`."""
+"""The ResNet against one written in PyTorch, whose outputs are stored in `tests/golden/resnet.npz`."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""Which text reveals what: instructions the form and technique, ingredients the toppings, titles the classes."""
+"""Instructions reveal form and technique, ingredients the toppings, and titles the classes."""
 
 import collections
 import itertools

@@ -1,4 +1,4 @@
-"""What a `data_lmdb` may hold that cannot be used: it is left out and named, and nothing of it runs."""
+"""Unusable content of a `data_lmdb` is left out and reported, and none of its code runs."""
 
 import json
 import pickle
