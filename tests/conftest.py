@@ -5,7 +5,7 @@ import os
 
 from tests import xla
 
-# Before JAX and TensorFlow start. Eight devices: the same code runs on one of them or on all.
+# Must be set before JAX and TensorFlow are imported. Tests use one device or all eight.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
@@ -30,7 +30,7 @@ def tiny_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def kitchen(tmp_path_factory):
-    """A folder with a small collection, its conversion, and the workdir of an untrained model; see its module."""
+    """A folder with a small collection, its conversion and an untrained run; see `small_collection.write`."""
     from tests import small_collection
 
     return small_collection.write(tmp_path_factory.mktemp("kitchen"))
@@ -38,7 +38,7 @@ def kitchen(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def model(kitchen):
-    """That model."""
+    """The untrained model of `kitchen`."""
     import adamine_jax
 
     return adamine_jax.load(kitchen / "run", batch_sizes=(8,))

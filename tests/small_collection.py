@@ -20,7 +20,7 @@ KINDS = ("soup", "cake")
 
 
 def recipes(count: int) -> Iterator[dict[str, Any]]:
-    """Recipes of one letter a step, and a step for each ingredient."""
+    """Yields recipes with one instruction for each ingredient."""
     rng = np.random.default_rng(3)
     for number in range(count):
         foods = rng.choice(FOODS, rng.integers(2, 6), replace=False)
@@ -36,21 +36,24 @@ def recipes(count: int) -> Iterator[dict[str, Any]]:
 
 
 def photo(number: int) -> Image.Image:
-    """Photos larger and smaller than what is stored, some of them turned by their EXIF note."""
+    """Draws a photo of 300 × 300 pixels, or of 420 × 210 if the number is odd."""
     pixels = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     side = (300, 420)[number % 2]
     return Image.fromarray(pixels).resize((side, side // (1 + number % 2)), Image.Resampling.BICUBIC)
 
 
 def photo_file(number: int) -> bytes:
-    """The photo as a PNG file."""
+    """Returns the photo as a PNG file."""
     file = io.BytesIO()
     photo(number).save(file, "PNG")
     return file.getvalue()
 
 
 def write(folder: Path) -> Path:
-    """Writes 48 recipes to `own`, converts them into `data`, and makes the workdir `run`."""
+    """Writes 48 recipes to `own`, converts them into `data` and creates the workdir `run`.
+
+    Some photos are rotated by their EXIF orientation.
+    """
     (folder / "own").mkdir()
     written = list(recipes(48))
     (folder / "own" / "recipes.jsonl").write_text("".join(json.dumps(recipe) + "\n" for recipe in written))

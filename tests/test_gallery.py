@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def content(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_gallery_is_read_as_it_was_written(tmp_path):
+def test_a_gallery_round_trips(tmp_path):
     assert write(tmp_path / "g", [range(5), range(5, 11)]) == 11
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
     gallery = Gallery(tmp_path / "g")
@@ -54,14 +55,9 @@ def test_a_gallery_is_read_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(np.load(tmp_path / "g" / f"{modality}.npy"), rows(range(11), modality))
     for number in (10, 0, 3, 7):
         found, expected = gallery.item(number), item(number)
-        photo = found.photo.read_bytes() if found.photo else None
-        assert (found.id, found.title, found.class_name, photo) == (
-            expected.id,
-            expected.title,
-            expected.class_name,
-            expected.photo,
-        )
-        assert (found.ingredients, found.instructions) == (expected.ingredients, expected.instructions)
+        for field in ("id", "title", "class_name", "ingredients", "instructions"):
+            assert getattr(found, field) == getattr(expected, field)
+        assert (found.photo.read_bytes() if found.photo else None) == expected.photo
     np.testing.assert_array_equal(gallery.rows_of_class("soup"), [1, 4, 7, 10])
     assert gallery.row_of(item(6).id) == 6
     assert [json.loads(line)["id"] for line in (tmp_path / "g" / "items.jsonl").read_bytes().splitlines()] == [
@@ -73,7 +69,7 @@ def test_a_gallery_is_read_as_it_was_written(tmp_path):
         gallery.row_of("x")
 
 
-def test_items_are_left_out_with_their_rows(tmp_path):
+def test_omitted_items_have_no_rows(tmp_path):
     with GalleryWriter(tmp_path / "g", ABOUT, ("image",), DIM) as writer:
         writer.write({"image": rows(range(4))}, [item(0), None, item(2), None])
         assert (writer.taken, len(writer)) == (4, 2)
@@ -91,7 +87,7 @@ def test_an_interrupted_gallery_is_resumed_to_the_same_bytes(tmp_path, torn):
     write(tmp_path / "whole", blocks)
     assert write(tmp_path / "g", blocks[:2], finish=False) == 8
     assert not (tmp_path / "g").exists()
-    for name in ("image.npy", "recipe.npy", "items.jsonl"):  # as if it had been killed during the third block
+    for name in ("image.npy", "recipe.npy", "items.jsonl"):  # as if killed during the third block
         with open(tmp_path / ".g.unfinished" / name, "ab") as file:
             file.write(b"?" * torn)
     with GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM) as writer:
@@ -136,7 +132,7 @@ def test_an_older_gallery_remains_until_the_new_one_is_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["g"]
 
 
-def test_a_second_writer_is_refused(tmp_path):
+def test_a_second_writer_is_rejected(tmp_path):
     with (
         GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM),
         pytest.raises(UserError, match="another process is writing this gallery"),
@@ -144,7 +140,7 @@ def test_a_second_writer_is_refused(tmp_path):
         GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM)
 
 
-def test_only_a_gallery_is_replaced(tmp_path):
+def test_other_folders_and_empty_galleries_are_not_written(tmp_path):
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="exists and is not a gallery"):
@@ -170,7 +166,7 @@ def test_only_the_model_that_built_a_gallery_can_search_it(tmp_path):
         open_gallery(tmp_path / "nowhere", "abc")
 
 
-def test_searching(tmp_path):
+def test_search_ranks_by_similarity_and_rejects_invalid_queries(tmp_path):
     write(tmp_path / "g", [range(9)])
     gallery = Gallery(tmp_path / "g")
     query = rows([2, 5], "recipe")
@@ -197,14 +193,11 @@ def test_searching(tmp_path):
 
 def test_threads_read_items_concurrently(tmp_path):
     write(tmp_path / "g", [range(40)])
-    gallery, wrong = Gallery(tmp_path / "g"), []
+    gallery, start = Gallery(tmp_path / "g"), threading.Barrier(8)
 
-    def read():
-        wrong.extend(row for row in range(40) if gallery.item(row).id != item(row).id)
+    def read_ids(_):
+        start.wait(60)
+        return [gallery.item(row).id for row in range(40)]
 
-    threads = [threading.Thread(target=read) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(8) as pool:
+        assert all(ids == [item(row).id for row in range(40)] for ids in pool.map(read_ids, range(8)))

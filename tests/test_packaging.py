@@ -1,4 +1,4 @@
-"""What the wheel and the two README commands install, and the `adamine` command."""
+"""Dependencies, the packages of the wheel, and the `adamine` command."""
 
 import re
 import subprocess
@@ -14,20 +14,20 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_requirements_are_the_dependencies_and_three_extras():
+def test_requirements_list_the_dependencies_and_three_extras():
     lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
     extras = PROJECT["project"]["optional-dependencies"]
     declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"], *extras["search"]]
     assert sorted(filter(None, lines)) == sorted(name for name in declared if not name.startswith("adamine-jax["))
 
 
-def test_a_package_has_the_same_range_in_all_extras():
+def test_all_extras_require_the_same_versions_of_a_package():
     extras = PROJECT["project"]["optional-dependencies"].values()
     lines = {line for extra in [PROJECT["project"]["dependencies"], *extras] for line in extra if "[" not in line}
     assert len({re.split("[<>=]", line)[0] for line in lines}) == len(lines)
 
 
-def test_the_wheel_has_every_package_and_no_top_level_configs():
+def test_the_wheel_contains_every_package_but_no_top_level_configs():
     folders = (path.parent for root in ("adamine_jax", "data_builders") for path in (ROOT / root).rglob("__init__.py"))
     packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages | {"adamine_jax.presets"}
@@ -52,12 +52,12 @@ def test_adamine_lists_its_commands():
         (["evaluate", "--workdir", "nowhere"], "error: nowhere/config.json: no such file"),
     ],
 )
-def test_a_mistake_ends_as_that_of_the_module(arguments, message):
+def test_adamine_reports_errors_like_the_module_commands(arguments, message):
     done = adamine(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
 
 
-def test_import_is_a_command_of_the_converter():
+def test_adamine_import_is_the_import_command_of_the_converter():
     assert "data_builders.recipe1m import" in adamine("import", "--help").stdout

@@ -11,6 +11,17 @@ from PIL import Image
 
 WORDS = tuple(f"word{number}" for number in range(40))
 WORD_DIM = 8
+SMALL_RUN = {
+    "batch_size": 8,
+    "epochs": 2,
+    "unfreeze_epoch": 1,
+    "data.resize": 40,
+    "data.image_size": 32,
+    "model.embedding_dim": 16,
+    "train.log_every_steps": 2,
+    "eval.batch_size": 8,
+}
+"""Config fields of a run on the tiny data set that do not depend on the towers."""
 
 
 def write_dataset(
@@ -22,7 +33,7 @@ def write_dataset(
     seed: int = 0,
     words: tuple[str, ...] = WORDS,
 ) -> Path:
-    """Writes splits of recipes with distinct photos and texts; every other recipe has a class.
+    """Writes splits of recipes with distinct photos and texts, of which every other one has a class.
 
     Args:
         folder: Folder to create, for `data.dir`.
@@ -99,7 +110,7 @@ def _bytes(values) -> tf.train.Feature:
 
 
 def write_image_features(data_dir: Path, path: Path) -> Path:
-    """Writes random features of all photos of a data set to `path`, a `.npy` file, and their ids beside it."""
+    """Writes random features of all photos of a data set to the `.npy` file `path`, and their ids beside it."""
     from adamine_jax.input.dataset import open_dataset
     from adamine_jax.input.records import load_index
 
@@ -111,22 +122,17 @@ def write_image_features(data_dir: Path, path: Path) -> Path:
 
 
 def small_config(data_dir: Path, **fields):
-    """Returns the base configuration with a tiny net; `fields` are dotted names with `__` for the dots."""
+    """Returns the base configuration with a tiny model; `fields` are field names with `__` instead of dots."""
     from adamine_jax.config import preset, set_loss
 
     config = preset("adamine")
     if "loss__name" in fields:
         set_loss(config, fields.pop("loss__name"))
     changes = {
-        "batch_size": 8,
-        "epochs": 2,
-        "unfreeze_epoch": 1,
+        **SMALL_RUN,
         "data.dir": str(data_dir),
-        "data.resize": 40,
-        "data.image_size": 32,
         "model.image.depth": 10,
         "model.image.width": 4,
-        "model.embedding_dim": 16,
         "model.recipe.word_dim": WORD_DIM,
         "model.recipe.max_sentences": 20,
         "model.recipe.max_words": 6,
@@ -134,8 +140,6 @@ def small_config(data_dir: Path, **fields):
         "model.recipe.sentence_hidden": 8,
         "model.recipe.instruction_hidden": 8,
         "optim.lr": 1e-3,
-        "train.log_every_steps": 2,
-        "eval.batch_size": 8,
         "eval.protocols": ("full",),
     }
     config.update_from_flattened_dict(changes | {name.replace("__", "."): value for name, value in fields.items()})

@@ -1,8 +1,8 @@
-"""Writes golden numbers of a ResNet v1.5 in PyTorch: `python tests/golden/make_resnet.py` (needs PyTorch).
+"""Stores results of a ResNet v1.5 in PyTorch: `python tests/golden/make_resnet.py` (requires PyTorch).
 
-The weights are drawn by NumPy from a seed, in torchvision's names, so that only results need to be stored. Each case
-`<depth>_<size>/` of `resnet.npz` holds the `digest` of its weights; features in evaluation (`eval`) and training
-(`train`); the running statistics after that one training step (`running/<name>`); and the gradients of
+NumPy draws the weights, named as in torchvision, from a seed, so that only results are stored. Each case
+`<depth>_<size>/` of `resnet.npz` contains the `digest` of its weights, the features in evaluation (`eval`) and training
+(`train`), the running statistics after one training step (`running/<name>`), and the gradients of
 sum(features · cotangent) in training (`grad/<name>`).
 """
 
@@ -21,13 +21,13 @@ BLOCKS = {
 
 GOLDEN = Path(__file__).with_name("resnet.npz")
 WIDTH = 8
-CASES = ((18, 64), (50, 75))  # depth, and photo size: one that halves evenly and one that does not
+CASES = ((18, 64), (50, 75))  # (depth, photo size); 64 is divisible by the total stride of 32, 75 is not
 GRADIENTS = ("conv1.weight", "bn1.weight", "layer2.0.conv1.weight", "layer4.1.bn2.bias")
-RUNNING = {"bn1": 2, "layer1.0.bn2": 4, "layer2.0.downsample.1": 8, "layer4.1.bn2": 32}  # layer, and its total stride
+RUNNING = {"bn1": 2, "layer1.0.bn2": 4, "layer2.0.downsample.1": 8, "layer4.1.bn2": 32}  # total stride by layer
 
 
 def random_state(depth: int, width: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """A state dict as torchvision names and shapes it, random, of activations that neither vanish nor explode."""
+    """Draws a state dict in torchvision's format, scaled so that activations neither vanish nor explode."""
     rng = np.random.default_rng(seed)
     state = {}
 
@@ -66,22 +66,22 @@ def random_state(depth: int, width: int, seed: int = 0) -> dict[str, np.ndarray]
 
 
 def photos(size: int, count: int = 2, seed: int = 1) -> np.ndarray:
-    """Normalised photos (count, size, size, 3), float32."""
+    """Draws normalised photos (count, size, size, 3), float32."""
     return np.random.default_rng(seed).standard_normal((count, size, size, 3)).astype(np.float32)
 
 
 def cotangent(features: int, count: int = 2, seed: int = 2) -> np.ndarray:
-    """(count, features) float32, what the features are multiplied by before they are summed for a gradient."""
+    """Draws the cotangent of the features, (count, features) float32."""
     return np.random.default_rng(seed).standard_normal((count, features)).astype(np.float32)
 
 
 def digest(state: dict[str, np.ndarray]) -> float:
-    """A number that tells whether NumPy still draws the same weights."""
+    """Returns a number that changes if NumPy draws different weights."""
     return float(sum(np.abs(array).sum(dtype=np.float64) for array in state.values()))
 
 
 def torch_features(state: dict, x, depth: int, train: bool):
-    """Pooled features of photos (B, 3, S, S); `state` holds tensors, whose running statistics training updates."""
+    """Returns pooled features of photos (B, 3, S, S). Training updates the running statistics in `state`."""
     import torch.nn.functional as F
 
     def conv(name, x, stride=1):

@@ -1,7 +1,7 @@
-"""Writes tensors pickled by PyTorch: `python tests/golden/make_torch_pickles.py` (needs PyTorch).
+"""Stores tensors pickled by PyTorch: `python tests/golden/make_torch_pickles.py` (requires PyTorch).
 
-Each case of `torch_pickles.npz` is `<kind>/<form>/<protocol>`: the bytes of `pickle.dumps(tensor, protocol)`; and
-`<kind>/<form>`: the numbers. They were made by PyTorch 2.13.
+`<kind>/<form>` of `torch_pickles.npz` contains the values of a tensor, `<kind>/<form>/<protocol>` the bytes of
+`pickle.dumps(tensor, protocol)`. The stored file was written with PyTorch 2.13.
 """
 
 import pickle
@@ -15,7 +15,7 @@ PROTOCOLS = (2, 3, 4, 5)
 
 
 def main() -> None:
-    """Writes the file."""
+    """Writes `torch_pickles.npz`."""
     import torch
 
     arrays = {}

@@ -1,12 +1,11 @@
-"""Writes golden numbers of forty training steps in PyTorch: `python -m tests.golden.make_trajectory`.
+"""Stores results of forty training steps in PyTorch: `python -m tests.golden.make_trajectory` (requires PyTorch).
 
-Both towers, the loss, clipping and Adam are written here from their definitions, with PyTorch's own LSTM, embedding,
-optimiser and clipping (needs PyTorch). NumPy draws weights and batches from a seed, so that only results are stored:
-for each case `<name>/` of `trajectory.npz` the `digest` of what was drawn, the `loss` and the gradient's norm
-(`grad_norm`, before clipping) of every step in float64, and parameters and running means after the last one
-(`final/<name>`).
+The towers and the loss are implemented from their definitions, with PyTorch's LSTM, embedding, Adam and clipping. NumPy
+draws weights and batches from a seed, so that only results are stored. Each case `<name>/` of `trajectory.npz` contains
+the `digest` of the weights and batches, the `loss` and the gradient norm before clipping (`grad_norm`) of every step in
+float64, and parameters and running means after the last step (`final/<name>`).
 
-The ResNet stands still for the first steps, while its BatchNorm uses and updates the statistics of the batches.
+The ResNet is frozen for the first steps, but its BatchNorm uses and updates batch statistics.
 """
 
 import dataclasses
@@ -35,14 +34,14 @@ FINAL = (
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One trajectory: the net, the batches, and how it is trained."""
+    """The model, data and training options of one trajectory."""
 
     depth: int = 18
     width: int = 4
     photo_size: int = 32
     batch_size: int = 8
-    items: int = 32  # that the batches are drawn from
-    classes: int = 2  # beside the background
+    items: int = 32  # from which the batches are drawn
+    classes: int = 2  # without the background
     max_sentences: int = 5
     max_words: int = 6
     table_rows: int = 43
@@ -60,7 +59,7 @@ CASES = {"resnet18": Case(), "resnet50": Case(depth=50, photo_size=40, classes=3
 
 
 def random_weights(case: Case) -> dict[str, np.ndarray]:
-    """Float32 arrays: `resnet.…` in torchvision's names, the LSTMs' and linear layers' in PyTorch's, and `table`."""
+    """Draws float32 weights, named as in torchvision (`resnet.…`) and PyTorch (LSTMs, linear layers), and `table`."""
     rng = np.random.default_rng([case.seed, 0])
     resnet = make_resnet.random_state(case.depth, case.width, case.seed)
     features = resnet["fc.weight"].shape[1]
@@ -89,9 +88,9 @@ def random_weights(case: Case) -> dict[str, np.ndarray]:
 
 
 def random_batches(case: Case) -> list[dict[str, np.ndarray]]:
-    """Batches as the training step takes them, drawn from a few items, so that these are seen again and again.
+    """Draws training batches from a few items, each of which occurs many times.
 
-    Among the items are recipes without sentences or without ingredients, and sentences without words.
+    The items include recipes without sentences or ingredients, and sentences without words.
     """
     rng = np.random.default_rng([case.seed, 1])
     patches = rng.integers(0, 256, (case.items, 4, 4, 3), dtype=np.uint8)
@@ -116,7 +115,7 @@ def random_batches(case: Case) -> list[dict[str, np.ndarray]]:
 
 
 def digest(weights: dict[str, np.ndarray], batches: list[dict[str, np.ndarray]]) -> float:
-    """A number that tells whether NumPy still draws the same weights and batches."""
+    """Returns a number that changes if NumPy draws different weights or batches."""
     weighted = (number * make_resnet.digest(batch) for number, batch in enumerate(batches, start=1))
     return make_resnet.digest(weights) + sum(weighted)
 
@@ -125,7 +124,7 @@ def torch_trajectory(case: Case) -> dict[str, np.ndarray]:
     """Trains in PyTorch, in float64.
 
     Returns:
-        `loss` and `grad_norm` (steps,); and as `final/…` every array that training has changed, after the last step.
+        `loss` and `grad_norm` (steps,), and `final/…`: every trained array after the last step.
     """
     import torch
     from torch import nn
@@ -146,17 +145,17 @@ def torch_trajectory(case: Case) -> dict[str, np.ndarray]:
     others = {name: t for name, t in weights.items() if not name.startswith("resnet.")}
     recipe.load_state_dict({"table.weight" if name == "table" else name: t for name, t in others.items()})
     recipe.double()
-    of_resnet = [t for name, t in resnet.items() if "running" not in name]
+    resnet_params = [t for name, t in resnet.items() if "running" not in name]
 
     adam = torch.optim.Adam(recipe.parameters(), lr=case.learning_rate, betas=(0.9, 0.999), eps=1e-8)
     trained = list(recipe.parameters())
     losses, norms = [], []
     for step, batch in enumerate(random_batches(case)):
         if step == case.frozen_steps:
-            for parameter in of_resnet:
+            for parameter in resnet_params:
                 parameter.requires_grad_()
-            adam.add_param_group({"params": of_resnet})
-            trained += of_resnet
+            adam.add_param_group({"params": resnet_params})
+            trained += resnet_params
         batch = {name: torch.tensor(array) for name, array in batch.items()}
         image = _head(recipe["image_fc"](_features(resnet, batch["image"], case.depth)))
         loss = _adamine(image, _head(_embed_recipes(recipe, batch)), batch["class_id"].tolist())
@@ -172,7 +171,7 @@ def torch_trajectory(case: Case) -> dict[str, np.ndarray]:
 
 
 def _features(resnet, images, depth):
-    """Pooled features (B, F) of photos (B, S, S, 3) of 0..255, by BatchNorm in training."""
+    """Returns pooled features (B, F) of photos (B, S, S, 3) in 0..255, with BatchNorm in training mode."""
     import torch
 
     mean, std = (torch.tensor(v, dtype=torch.float64) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -187,7 +186,7 @@ def _head(x):
 
 
 def _embed_recipes(recipe, batch):
-    """Embeds recipes before tanh; what is empty never enters an LSTM and counts as zeros."""
+    """Embeds recipes, before tanh. An empty sequence gives a zero vector without entering an LSTM."""
     import torch
 
     table = recipe["table"]
@@ -200,7 +199,7 @@ def _embed_recipes(recipe, batch):
 
 
 def _final_states(lstm, inputs, lengths):
-    """(B, H), or (B, 2H) for two directions; zeros where a sequence is empty."""
+    """Returns (B, H), or (B, 2H) for two directions; zeros for empty sequences."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -214,7 +213,7 @@ def _final_states(lstm, inputs, lengths):
 
 
 def _adamine(image, recipe, classes):
-    """The loss of matched pairs, anchor by anchor; `classes` is a list, 0 = background."""
+    """Computes the loss of matched pairs, anchor by anchor; `classes` is a list, 0 = background."""
     import torch
 
     distance = 1 - image @ recipe.T

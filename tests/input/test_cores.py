@@ -16,10 +16,10 @@ def test_chunks_cover_all_items_once_and_in_order(count, available):
         chunks = cores.map_chunks(list, count)
     assert list(itertools.chain(*chunks)) == list(range(count))
     assert all(0 < len(chunk) <= cores.LARGEST_CHUNK for chunk in chunks)
-    assert len(chunks) >= min(count, available)  # no core is left without work
+    assert len(chunks) >= min(count, available)  # no core is idle
 
 
-def test_an_error_in_a_chunk_reaches_the_caller():
+def test_an_error_in_a_chunk_is_raised_in_the_caller():
     def fails(chunk):
         if 20 in chunk:
             raise ValueError("in the middle")
@@ -28,7 +28,7 @@ def test_an_error_in_a_chunk_reaches_the_caller():
         cores.map_chunks(fails, 100)
 
 
-def test_several_callers_share_the_threads():
+def test_concurrent_callers_share_the_threads():
     seen = set()
 
     def work(chunk):

@@ -1,4 +1,4 @@
-"""Batches of damaged shards against those of whole ones."""
+"""Batches of damaged shards match those of intact shards in all undamaged rows."""
 
 import shutil
 
@@ -12,7 +12,8 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import load_index
-from tests import damaging, tiny
+from tests import damaging
+from tests.input.batches import assert_equal, batch_config, train_batches
 
 RECIPE_FIELDS = ("ingredients", "words", "num_sentences", "class_id")
 PAYLOADS, PHOTOS = (1, 4, 6, 29), (12, 33)
@@ -20,13 +21,8 @@ DAMAGED = [*PAYLOADS, *PHOTOS]
 
 
 @pytest.fixture(scope="module")
-def index(tiny_data):
-    return load_index(open_dataset(tiny_data).shards("train"))
-
-
-@pytest.fixture(scope="module")
 def damaged(tiny_data, tmp_path_factory):
-    """The index of a copy, made before some of its records were damaged, and all photos of others."""
+    """The index of a copy, made before some of its records, and all photos of others, were damaged."""
     folder = tmp_path_factory.mktemp("damaged") / "data"
     shutil.copytree(tiny_data, folder)
     copy = load_index(open_dataset(folder).shards("train"))
@@ -43,33 +39,17 @@ def plan(index):
     return np.concatenate([epoch_plan(index.class_id, 0, epoch, 8) for epoch in range(4)])
 
 
-def configured(data=None):
-    fields = {f"data__{name}": value for name, value in (data or {}).items()}
-    return tiny.small_config("unused", seed=7, model__recipe__max_sentences=3, model__recipe__max_words=5, **fields)
-
-
-def batches_of(index, plan, *, data=None, **changes):
-    arguments = {"first_step": 0, "rows": slice(None)} | changes
-    return list(pipeline.train_batches(index, plan, configured(data), **arguments))
-
-
-def assert_equal(batches, expected):
-    for batch, other in zip(batches, expected, strict=True):
-        assert set(batch) == set(other)
-        for name, rows in batch.items():
-            np.testing.assert_array_equal(rows, other[name], err_msg=name)
-
-
 def photo_records_of(index, batches, data):
-    """The record of each photo, as drawn, which does not depend on damage."""
-    draws = Draws(index, 7, configured(data).data)
+    """Returns the record of each drawn photo, which does not depend on damage."""
+    draws = Draws(index, 7, batch_config(**data).data)
     return [draws(step, batch["record"]).photo_records for step, batch in enumerate(batches)]
 
 
 @pytest.mark.parametrize("data", [{}, {"mismatch": 0.5}, {"shuffle_photos": True}])
 def test_a_damaged_row_is_masked_and_the_others_do_not_change(index, damaged, plan, data):
     damage = Damage()
-    batches, clean = batches_of(damaged, plan, data=data, damage=damage), batches_of(index, plan, data=data)
+    config = batch_config(**data)
+    batches, clean = train_batches(damaged, plan, config, damage=damage), train_batches(index, plan, config)
     seen = 0
     for batch, expected, photos in zip(batches, clean, photo_records_of(index, clean, data), strict=True):
         no_recipe = np.isin(expected["record"], PAYLOADS)
@@ -86,26 +66,28 @@ def test_a_damaged_row_is_masked_and_the_others_do_not_change(index, damaged, pl
         np.testing.assert_array_equal(batch["match"], expected["match"])
         seen += unreadable.sum()
     assert seen > 8
-    assert len(PAYLOADS) < damage.count <= len(DAMAGED)  # with shuffled photos not every one is drawn
+    assert len(PAYLOADS) < damage.count <= len(DAMAGED)  # shuffled photos are not all drawn
 
 
-def test_masks_are_the_same_for_any_number_of_processes_and_after_resuming(damaged, plan):
-    whole = batches_of(damaged, plan)
-    parts = [batches_of(damaged, plan, rows=slice(2 * p, 2 * p + 2)) for p in range(4)]
+@pytest.mark.parametrize("shards", ["index", "damaged"])
+def test_batches_do_not_depend_on_the_number_of_processes_or_on_interruptions(request, plan, shards):
+    index = request.getfixturevalue(shards)
+    whole = train_batches(index, plan)
+    parts = [train_batches(index, plan, rows=slice(2 * p, 2 * p + 2)) for p in range(4)]
     steps = zip(*parts, strict=True)
     joined = [{name: np.concatenate([part[name] for part in step]) for name in step[0]} for step in steps]
     assert_equal(joined, whole)
-    assert_equal(batches_of(damaged, plan[5:], first_step=5), whole[5:])
+    assert_equal(train_batches(index, plan[5:], first_step=5), whole[5:])
 
 
 def test_photos_without_features_are_masked(index, damaged, plan):
     values = np.random.default_rng(0).standard_normal((len(index.photo_ids), 5)).astype(np.float32)
     rows = np.arange(len(values))[:, None]
-    clean = batches_of(index, plan, vectors=features.Vectors(features.PhotoFeatures(values, rows, "x.npy")))
+    clean = train_batches(index, plan, vectors=features.Vectors(features.PhotoFeatures(values, rows, "x.npy")))
     for number in PHOTOS:
         values[index.first_photo[number] : index.first_photo[number + 1]] = np.nan
     gaps = features.Vectors(features.PhotoFeatures(values, rows, "x.npy", has_gaps=True))
-    for batch, expected in zip(batches_of(damaged, plan, vectors=gaps), clean, strict=True):
+    for batch, expected in zip(train_batches(damaged, plan, vectors=gaps), clean, strict=True):
         unreadable = np.isin(batch["record"], DAMAGED)
         np.testing.assert_array_equal(batch["has_image"], ~unreadable)
         np.testing.assert_array_equal(batch["image"][~unreadable], expected["image"][~unreadable])
@@ -113,7 +95,7 @@ def test_photos_without_features_are_masked(index, damaged, plan):
 
 
 def test_evaluation_marks_damaged_records(index, damaged):
-    arguments = {"config": configured(), "batch_size": 16, "rows": slice(None)}
+    arguments = {"config": batch_config(), "batch_size": 16, "rows": slice(None)}
     numbers = index.sorted_by_id()
     damage = Damage()
     read = list(pipeline.evaluation_batches(damaged, numbers, **arguments, times=2, damage=damage))
@@ -129,10 +111,10 @@ def test_evaluation_marks_damaged_records(index, damaged):
             assert name in ("record", "readable") or not batch["image"][~rows].any()
 
 
-def test_damaged_photos_are_marked(damaged, index):
+def test_photo_batches_mark_damaged_photos(damaged, index):
     photos = np.arange(len(index.photo_ids))
     owners = np.searchsorted(index.first_photo, photos, side="right") - 1
-    data = configured().data
+    data = batch_config().data
     for draws in (None, np.random.default_rng(0).random((len(photos), 3), np.float32)):
         batches = pipeline.photo_batches(damaged, photos, draws, data, batch_size=30, rows=slice(None))
         readable = np.concatenate([batch["readable"] for batch in batches])[: len(photos)]
@@ -140,9 +122,9 @@ def test_damaged_photos_are_marked(damaged, index):
 
 
 @pytest.mark.parametrize("limit", [0, 3])
-def test_the_limit_stops_training_with_one_line(damaged, plan, limit, capsys):
+def test_exceeding_the_limit_stops_training_with_one_line(damaged, plan, limit, capsys):
     with pytest.raises(UserError) as error:
-        batches_of(damaged, plan, damage=Damage(limit))
+        train_batches(damaged, plan, damage=Damage(limit))
     assert "\n" not in str(error.value)
     assert "recipe " in str(error.value)
     assert ("3 other damaged records were skipped before" in str(error.value)) == (limit == 3)

@@ -1,4 +1,4 @@
-"""Data sets with missing files, written by TFDS or by the tests."""
+"""Data sets with missing shards, with or without the list of shards that TFDS writes."""
 
 import json
 import shutil
@@ -15,14 +15,14 @@ def data(tiny_data, tmp_path):
 
 
 def list_shards(dataset):
-    """Writes what TFDS writes: the number of records of each shard."""
+    """Writes the number of records of each shard, as TFDS does."""
     splits = [{"name": "train", "shardLengths": ["24", "24"]}, {"name": "val", "shardLengths": ["6", "6"]}]
     (dataset.folder / "dataset_info.json").write_text(json.dumps({"name": "recipe1m", "splits": splits}))
 
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("is_listed", [False, True])
-def test_a_missing_shard_is_named(data, number, is_listed):
+def test_a_missing_shard_is_reported(data, number, is_listed):
     dataset = open_dataset(data)
     if is_listed:
         list_shards(dataset)
@@ -34,7 +34,7 @@ def test_a_missing_shard_is_named(data, number, is_listed):
     assert len(dataset.shards("val")) == 2
 
 
-def test_a_split_without_any_of_its_files_is_reported(data):
+def test_a_split_whose_files_are_all_missing_is_reported(data):
     dataset = open_dataset(data)
     list_shards(dataset)
     for path in dataset.shards("train"):
@@ -43,7 +43,7 @@ def test_a_split_without_any_of_its_files_is_reported(data):
         dataset.shards("train")
 
 
-def test_files_of_another_conversion_are_not_mixed_in(data):
+def test_shards_of_another_conversion_are_an_error(data):
     dataset = open_dataset(data)
     first, _ = dataset.shards("train")
     shutil.copy(first, first.with_name("recipe1m-train.tfrecord-00000-of-00003"))

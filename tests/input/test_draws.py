@@ -1,19 +1,12 @@
-"""The random choices of batches: their distribution, and that they depend only on seed, step and row."""
+"""The random choices of training batches: distribution and reproducibility."""
 
 import ml_collections
 import numpy as np
 import pytest
 
-from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
-from adamine_jax.input.records import load_index
 
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def index(tiny_data):
-    return load_index(open_dataset(tiny_data).shards("train"))
 
 
 def draw(index, step, seed=3, mismatch=0.0, numbers=None):
@@ -21,7 +14,7 @@ def draw(index, step, seed=3, mismatch=0.0, numbers=None):
     return draws(step, np.arange(SIZE) % len(index) if numbers is None else numbers)
 
 
-def test_uniform_draws_are_uniform_and_their_columns_and_steps_independent(index):
+def test_uniform_draws_are_uniform_and_independent_between_columns_and_steps(index):
     uniform = np.stack([draw(index, step).uniform for step in range(400)])
     assert (uniform.dtype, uniform.shape) == (np.float32, (400, SIZE, 3))
     assert uniform.min() >= 0
@@ -43,16 +36,16 @@ def test_every_photo_of_a_recipe_is_drawn_equally_often(index):
 
 
 @pytest.mark.parametrize("mismatch", [0.0, 0.25, 1.0])
-def test_mismatched_rows_borrow_from_any_other_record(index, mismatch):
+def test_mismatched_rows_draw_from_all_other_records(index, mismatch):
     records = np.arange(SIZE) % len(index)
     photo_records = np.stack([draw(index, step, mismatch=mismatch).photo_records for step in range(300)])
     is_other = photo_records != records
     assert abs(is_other.mean() - mismatch) < 0.02
     if mismatch:
-        ahead = (photo_records - records)[is_other] % len(index)
-        counts = np.bincount(ahead, minlength=len(index))
+        offsets = (photo_records - records)[is_other] % len(index)
+        counts = np.bincount(offsets, minlength=len(index))
         assert counts[0] == 0
-        expected = len(ahead) / (len(index) - 1)
+        expected = len(offsets) / (len(index) - 1)
         assert np.abs(counts[1:] - expected).max() < 5 * np.sqrt(expected)
 
 
@@ -62,6 +55,6 @@ def test_draws_depend_only_on_seed_step_and_row(index):
         np.testing.assert_array_equal(values, repeated)
     for step, seed in ((7, 4), (8, 3), (3, 7), (7, -3)):
         assert (one.uniform != draw(index, step, seed, 0.5).uniform).mean() > 0.99
-    # Philox4x64-10, whose known answers NumPy tests; these are the first ones of this key.
+    # The first values of Philox4x64-10 for this key; NumPy tests the generator against known answers.
     raw = np.random.Philox(key=[3, 7]).random_raw(2)
     np.testing.assert_array_equal(one.uniform[0, :1], (raw[1:] >> np.uint64(40)).astype(np.float32) / 2**24)

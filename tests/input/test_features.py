@@ -1,4 +1,4 @@
-"""Vectors of other encoders: each photo and sentence gets its own row, and unsuitable files are refused."""
+"""Vectors of other encoders: each photo and sentence gets its own row, and unsuitable files are rejected."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,18 @@ import safetensors.numpy
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import set_tower
 from adamine_jax.input import features, pipeline
-from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
-from adamine_jax.input.records import load_index
 from tests import tiny
+from tests.input.batches import train_batches
 
 FEATURES, SENTENCE_DIM = 5, 3
 
 
-@pytest.fixture(scope="module")
-def index(tiny_data):
-    return load_index(open_dataset(tiny_data).shards("train"))
-
-
 @pytest.fixture
 def files(index, tmp_path):
-    """(matrix, its path): a row a photo, shuffled, the ids without `.jpg`, and rows of photos that nobody asks for."""
+    """Rows by photo id and the file with the matrix: all photos, shuffled, ids without `.jpg`, and two unused rows."""
     rng = np.random.default_rng(0)
-    ids = [photo.decode().removesuffix(".jpg") for photo in index.photo_ids] + ["someone", "else"]
+    ids = [photo.decode().removesuffix(".jpg") for photo in index.photo_ids] + ["unused", "rows"]
     ids = [ids[place] for place in rng.permutation(len(ids))]
     values = rng.standard_normal((len(ids), FEATURES)).astype(np.float16)
     np.save(tmp_path / "photos.npy", values)
@@ -46,46 +40,22 @@ def first_photos(index, records):
     return [index.photo_ids[index.first_photo[record]].decode().removesuffix(".jpg") for record in records]
 
 
-def test_the_index_counts_the_photos_of_each_record(index, tiny_data):
-    import tensorflow as tf
-
-    shards = [str(path) for path in open_dataset(tiny_data).shards("train")]
-    ids = [
-        list(tf.train.Example.FromString(record.numpy()).features.feature["image_ids"].bytes_list.value)
-        for record in tf.data.TFRecordDataset(shards)
-    ]
-    np.testing.assert_array_equal(np.diff(index.first_photo), [len(photos) for photos in ids])
-    assert list(index.photo_ids) == [photo for photos in ids for photo in photos]
-
-
 def test_evaluation_reads_the_row_of_the_first_photo(index, files):
     by_id, path = files
     settings = config(data__image_features=str(path))
     vectors = features.open_vectors(settings, index)
     (batch,) = pipeline.evaluation_batches(
-        index,
-        np.arange(8),
-        settings,
-        batch_size=8,
-        rows=slice(None),
-        vectors=vectors,
+        index, np.arange(8), settings, batch_size=8, rows=slice(None), vectors=vectors
     )
     assert batch["image"].dtype == np.float32
     np.testing.assert_array_equal(batch["image"], [by_id[photo] for photo in first_photos(index, range(8))])
 
 
-def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, files):
+def test_training_reads_the_rows_of_all_photos_of_a_recipe(index, files):
     by_id, path = files
     settings = config(data__image_features=str(path))
     plan = np.concatenate([epoch_plan(index.class_id, 0, epoch, 8) for epoch in range(6)])
-    batches = pipeline.train_batches(
-        index,
-        plan,
-        settings,
-        first_step=0,
-        rows=slice(None),
-        vectors=features.open_vectors(settings, index),
-    )
+    batches = train_batches(index, plan, settings, vectors=features.open_vectors(settings, index))
     seen = {}
     for batch in batches:
         for record, row in zip(batch["record"], batch["image"], strict=True):
@@ -98,7 +68,7 @@ def test_training_reads_rows_of_all_photos_of_a_recipe_and_of_no_other(index, fi
         for record in seen
     }
     assert all(seen[record] <= all_rows[record] for record in seen)
-    assert sum(map(len, seen.values())) > 1.4 * len(seen)  # not the first ones alone
+    assert sum(map(len, seen.values())) > 1.4 * len(seen)  # not only the first photos
 
 
 def test_sentence_vectors_follow_the_order_of_the_recipes(index, tmp_path):
@@ -110,19 +80,15 @@ def test_sentence_vectors_follow_the_order_of_the_recipes(index, tmp_path):
     safetensors.numpy.save_file({"anything": values}, tmp_path / "sentences.safetensors")
     (tmp_path / "sentences.txt").write_text("\n".join(ids))
     settings = config(data__sentence_vectors=str(tmp_path / "sentences.safetensors"), model__recipe__max_sentences=3)
+    vectors = features.open_vectors(settings, index)
     batches = pipeline.evaluation_batches(
-        index,
-        np.arange(len(index)),
-        settings,
-        batch_size=8,
-        rows=slice(None),
-        vectors=features.open_vectors(settings, index),
+        index, np.arange(len(index)), settings, batch_size=8, rows=slice(None), vectors=vectors
     )
     for batch in batches:
         for row, record in enumerate(batch["record"]):
-            own = [v for v, identifier in zip(values, ids, strict=True) if identifier == index.ids[record].decode()][:3]
+            own = values[np.array(ids) == index.ids[record].decode()][:3]
             assert batch["num_sentences"][row] == len(own)
-            np.testing.assert_array_equal(batch["sentence_vectors"][row, : len(own)], np.reshape(own, (-1, 3)))
+            np.testing.assert_array_equal(batch["sentence_vectors"][row, : len(own)], own)
             np.testing.assert_array_equal(batch["sentence_vectors"][row, len(own) :], 0)
 
 
@@ -132,42 +98,41 @@ def write(path, values, ids):
     return str(path)
 
 
-def test_files_that_do_not_fit_are_refused_in_one_line(index, files, tmp_path):
+def test_unsuitable_files_are_one_line_errors(index, files, tmp_path):
     _, path = files
     ids = path.with_suffix(".txt").read_text().split()
     values = np.load(path)
 
-    def refused(match, file, field="image_features"):
+    def assert_rejected(match, file, field="image_features"):
         with pytest.raises(UserError, match=match) as error:
             features.open_vectors(config(**{f"data__{field}": str(file)}), index)
         assert "\n" not in str(error.value)
 
-    refused("must be a .npy or .safetensors file", tmp_path / "x.csv")
-    refused("nothing.npy is missing", tmp_path / "nothing.npy")
+    assert_rejected("must be a .npy or .safetensors file", tmp_path / "x.csv")
+    assert_rejected("nothing.npy is missing", tmp_path / "nothing.npy")
     alone = tmp_path / "alone.npy"
     np.save(alone, values)
-    refused("alone.txt is missing", alone)
-    refused("ids for the", write(tmp_path / "short.npy", values, ids[1:]))
-    refused("must be floating point", write(tmp_path / "whole.npy", values.astype(int), ids))
-    refused("occurs twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
-    gone = ids.index(index.photo_ids[0].decode().removesuffix(".jpg"))
-    some = [place for place in range(len(ids)) if place != gone]
-    refused(
+    assert_rejected("alone.txt is missing", alone)
+    assert_rejected("ids for the", write(tmp_path / "short.npy", values, ids[1:]))
+    assert_rejected("must be floating point", write(tmp_path / "whole.npy", values.astype(int), ids))
+    assert_rejected("occurs twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
+    kept = np.array(ids) != index.photo_ids[0].decode().removesuffix(".jpg")
+    assert_rejected(
         f"no row for 1 of {len(index.photo_ids)} photos .*of recipe {index.ids[0].decode()}",
-        write(tmp_path / "gone.npy", values[some], [ids[place] for place in some]),
+        write(tmp_path / "gone.npy", values[kept], np.array(ids)[kept]),
     )
     broken = tmp_path / "broken.npy"
     broken.write_bytes(path.read_bytes()[:90])
     broken.with_suffix(".txt").write_text("\n".join(ids))
-    refused("cannot be read", broken)
-    refused(
+    assert_rejected("cannot be read", broken)
+    assert_rejected(
         "none of the 48 recipes",
         write(tmp_path / "foreign.npy", values[:, :SENTENCE_DIM], [f"x{name}" for name in ids]),
         "sentence_vectors",
     )
 
 
-def test_a_row_that_is_not_finite_is_named(index, files, tmp_path):
+def test_a_row_that_is_not_finite_is_reported(index, files, tmp_path):
     _, path = files
     values = np.load(path)
     values[:] = np.nan

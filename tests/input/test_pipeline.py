@@ -1,4 +1,4 @@
-"""Batches against single records."""
+"""Batches match single records that TensorFlow reads."""
 
 import io
 import threading
@@ -12,38 +12,14 @@ from PIL import Image
 
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
-from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
-from adamine_jax.input.records import load_index
-from tests import tiny
-
-MAX_SENTENCES, MAX_WORDS = 3, 5
-
-
-@pytest.fixture(scope="module")
-def index(tiny_data):
-    return load_index(open_dataset(tiny_data).shards("train"))
+from tests.input.batches import MAX_SENTENCES, MAX_WORDS, batch_config, train_batches
 
 
 @pytest.fixture(scope="module")
 def examples(index):
-    return examples_of(index)
-
-
-def examples_of(index):
     payloads = tf.data.TFRecordDataset([str(path) for path in index.shards])
     return [tf.train.Example.FromString(payload.numpy()).features.feature for payload in payloads]
-
-
-def configured(**data):
-    fields = {f"data__{name}": value for name, value in data.items()}
-    sizes = {"model__recipe__max_sentences": MAX_SENTENCES, "model__recipe__max_words": MAX_WORDS}
-    return tiny.small_config("unused", seed=7, **sizes, **fields)
-
-
-def train_batches(index, plan, config=None, **changes):
-    arguments = {"first_step": 0, "rows": slice(None)} | changes
-    return list(pipeline.train_batches(index, plan, config or configured(), **arguments))
 
 
 def naive_words(example):
@@ -56,7 +32,7 @@ def naive_words(example):
     return block
 
 
-def test_texts_and_labels_are_those_of_the_planned_records(index, examples):
+def test_texts_and_classes_come_from_the_planned_records(index, examples):
     plan = epoch_plan(index.class_id, 0, 0, 8)
     batches = train_batches(index, plan)
     assert len(batches) == len(plan)
@@ -72,7 +48,7 @@ def test_texts_and_labels_are_those_of_the_planned_records(index, examples):
 
 
 def closest_photo(crop, example):
-    """(photo, mean difference) of the photo of which the crop is most likely a part."""
+    """Returns (photo, mean absolute difference) for the photo that a crop was most likely taken from."""
     distances = []
     for jpeg in example["images"].bytes_list.value:
         pixels = np.asarray(Image.open(io.BytesIO(jpeg)), float)  # 40 × 48: the shorter side is not resized
@@ -81,7 +57,7 @@ def closest_photo(crop, example):
     return int(np.argmin(distances)), min(distances)
 
 
-def test_each_photo_is_a_crop_of_one_of_the_recipes_own_and_every_one_is_drawn(index, examples):
+def test_crops_come_from_all_photos_of_the_recipe(index, examples):
     drawn = set()
     for epoch in range(4):
         plan = epoch_plan(index.class_id, 0, epoch, 8)
@@ -94,31 +70,19 @@ def test_each_photo_is_a_crop_of_one_of_the_recipes_own_and_every_one_is_drawn(i
     assert len(drawn) > 0.7 * photos
 
 
-def test_batches_are_the_same_for_one_process_and_for_four(index):
-    plan = epoch_plan(index.class_id, 0, 0, 8)
-    whole = train_batches(index, plan)
-    parts = [train_batches(index, plan, rows=slice(2 * p, 2 * p + 2)) for p in range(4)]
-    for step, batch in enumerate(whole):
-        for name, rows in batch.items():
-            np.testing.assert_array_equal(rows, np.concatenate([part[step][name] for part in parts]), err_msg=name)
-
-
-def test_resuming_in_the_middle_gives_the_same_batches(index):
-    plan = epoch_plan(index.class_id, 0, 0, 8)
-    whole, rest = train_batches(index, plan), train_batches(index, plan[2:], first_step=2)
-    for batch, again in zip(whole[2:], rest, strict=True):
-        for name in batch:
-            np.testing.assert_array_equal(batch[name], again[name], err_msg=name)
-    config = configured()
+def test_another_seed_gives_other_crops(index):
+    plan, config = epoch_plan(index.class_id, 0, 0, 8), batch_config()
     config.seed = 8
-    other_seed = train_batches(index, plan, config)
-    assert not np.array_equal(whole[0]["image"], other_seed[0]["image"])
+    first, *_ = train_batches(index, plan)
+    other, *_ = train_batches(index, plan, config)
+    assert not np.array_equal(first["image"], other["image"])
 
 
-def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(index, examples):
+def test_evaluation_reads_the_central_crop_of_the_first_photo_of_every_recipe_once(index, examples):
     numbers = index.sorted_by_id()[:13]
-    batches = pipeline.evaluation_batches(index, numbers, configured(), batch_size=4, rows=slice(None))
-    rows = {name: np.concatenate(parts) for name, parts in _columns(batches).items()}
+    batches = pipeline.evaluation_batches(index, numbers, batch_config(), batch_size=4, rows=slice(None))
+    batches = list(batches)
+    rows = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     assert len(rows["image"]) == 16
     np.testing.assert_array_equal(rows["record"][:13], numbers)
     assert (rows["record"][13:] == numbers[-1]).all()
@@ -127,16 +91,16 @@ def test_evaluation_sees_every_recipe_once_with_the_centre_of_its_first_photo(in
         assert np.abs(crop - first[4:36, 8:40]).max() <= 3
 
 
-def test_batches_that_are_not_used_up_stop_when_closed(index):
+def test_closing_unfinished_batches_stops_the_threads_and_closes_the_shards(index):
     def threads():
         return [thread for thread in threading.enumerate() if thread.name.startswith("input")]
 
     def open_shards():
         return {(file.path, file.fd) for file in psutil.Process().open_files() if ".tfrecord" in file.path}
 
-    open_before = open_shards()  # by other tests
+    open_before = open_shards()  # opened by other tests
     plan = np.tile(epoch_plan(index.class_id, 0, 0, 8), (50, 1))
-    batches = pipeline.train_batches(index, plan, configured(), first_step=0, rows=slice(None))
+    batches = pipeline.train_batches(index, plan, batch_config(), first_step=0, rows=slice(None))
     next(batches)
     assert threads()
     assert open_shards() > open_before
@@ -145,44 +109,36 @@ def test_batches_that_are_not_used_up_stop_when_closed(index):
     assert open_shards() == open_before
 
 
-def _columns(batches):
-    columns = {}
-    for batch in batches:
-        for name, rows in batch.items():
-            columns.setdefault(name, []).append(rows)
-    return columns
-
-
 def test_shuffled_photos_belong_to_other_recipes(index, examples):
     plan = epoch_plan(index.class_id, 0, 0, 8)
     own = 0
-    for batch in train_batches(index, plan, configured(shuffle_photos=True)):
+    for batch in train_batches(index, plan, batch_config(shuffle_photos=True)):
         for number, crop in zip(batch["record"], batch["image"], strict=True):
             own += closest_photo(crop, examples[number])[1] < 1
     assert own <= 4  # a permutation of 48 has one fixed point on average
 
 
-def test_mismatched_pairs_get_a_photo_and_a_class_of_another_recipe(index, examples):
+def test_mismatched_pairs_have_the_photo_and_class_of_another_recipe(index, examples):
     plan = epoch_plan(index.class_id, 0, 0, 8)
-    first, *_ = train_batches(index, plan, configured(mismatch=0.8))
+    first, *_ = train_batches(index, plan, batch_config(mismatch=0.8))
     for row, number in enumerate(first["record"]):
         fits = [n for n, example in enumerate(examples) if closest_photo(first["image"][row], example)[1] < 1]
         assert (number in fits) == (first["match"][row] > 0)
         assert first["image_class_id"][row] in index.class_id[fits]
-    batches = train_batches(index, np.concatenate([plan] * 4), configured(mismatch=0.8))
+    batches = train_batches(index, np.concatenate([plan] * 4), batch_config(mismatch=0.8))
     assert {match for batch in batches for match in batch["match"]} == {-1, 1}
     share = np.mean([np.mean(batch["match"] < 0) for batch in batches])
     np.testing.assert_allclose(share, 0.8, atol=0.08)  # of 192 pairs
 
 
-def test_without_mismatch_every_pair_is_a_match(index):
+def test_without_mismatch_all_pairs_match(index):
     for batch in train_batches(index, epoch_plan(index.class_id, 0, 0, 8)):
         assert (batch["match"] == 1).all()
         np.testing.assert_array_equal(batch["image_class_id"], batch["class_id"])
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_global_batches_are_on_the_mesh_in_row_order(index, count):
+def test_global_batches_keep_the_row_order(index, count):
     mesh = make_mesh(jax.devices()[:count])
     plan = epoch_plan(index.class_id, 0, 0, 8)
     host = train_batches(index, plan)

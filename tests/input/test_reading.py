@@ -19,7 +19,7 @@ FIELDS = registry.recipe_fields(tiny.small_config("unused").model)
 
 @pytest.fixture
 def read(tiny_data, tmp_path):
-    """An index of a copy, and what reads its first photos."""
+    """The index of a copy, and a function that reads records with their first photos."""
     index = load_index(open_dataset(shutil.copytree(tiny_data, tmp_path / "data")).shards("train"))
 
     def read(numbers, index=index, damage=None):
@@ -39,7 +39,7 @@ def read(tiny_data, tmp_path):
         (damaging.damage_photo, "cannot be decoded"),
     ],
 )
-def test_a_right_checksum_does_not_make_a_recipe(read, capsys, damage_record, reason):
+def test_a_damaged_record_with_a_correct_checksum_is_masked(read, capsys, damage_record, reason):
     index, read = read
     expected, _ = read([3, 5, 8])
     damage_record(index, 5)
@@ -57,7 +57,7 @@ def test_a_right_checksum_does_not_make_a_recipe(read, capsys, damage_record, re
 
 
 def rewrite(index, number, change):
-    """Writes the shard of a record anew, with a change in that record's features."""
+    """Rewrites the shard of a record and changes the features of that record."""
     shard = index.shards[index.shard[number]]
     examples = [
         tf.train.Example.FromString(payload) for payload in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
@@ -70,17 +70,10 @@ def rewrite(index, number, change):
     damaging.touch(shard)
 
 
-def with_lengths(lengths):
+def with_values(**values):
     def change(features):
-        features["word_ids"].int64_list.value[:] = [5, 6]
-        features["sentence_lengths"].int64_list.value[:] = lengths
-
-    return change
-
-
-def with_class(class_id):
-    def change(features):
-        features["class_id"].int64_list.value[:] = [class_id]
+        for name, numbers in values.items():
+            features[name].int64_list.value[:] = numbers
 
     return change
 
@@ -93,9 +86,11 @@ def without_photos(features):
 @pytest.mark.parametrize(
     ("change", "is_recipe", "reason"),
     [
-        # Sentences that are not those of the words; the sum of the last ones is right in 64 bits.
-        *((with_lengths(lengths), False, "not the record of a recipe") for lengths in ([1], [10**6], [-1, 3])),
-        (with_lengths([2, *[2**62] * 4]), False, "not the record of a recipe"),
+        # The sentence lengths do not add up to the number of words; the last ones do if a 64-bit sum overflows.
+        *(
+            (with_values(word_ids=[5, 6], sentence_lengths=lengths), False, "not the record of a recipe")
+            for lengths in ([1], [10**6], [-1, 3], [2, *[2**62] * 4])
+        ),
         (without_photos, True, "has no photo"),
     ],
 )
@@ -110,13 +105,13 @@ def test_an_incomplete_or_inconsistent_record_is_damaged(read, capsys, change, i
 
 def test_a_class_id_beyond_int32_is_damage(read, capsys):
     index, read = read
-    rewrite(index, 5, with_class(2**31))
+    rewrite(index, 5, with_values(class_id=[2**31]))
     assert len(load_index(index.shards).ids) == len(index.ids) - 1
     assert "not the record of a recipe; skipped" in capsys.readouterr().err
-    # As long as before, so that an earlier index knows whose record it is.
-    rewrite(index, 5, with_class(-1))
+    # Both records have the same length, so the earlier index still identifies the damaged one.
+    rewrite(index, 5, with_values(class_id=[-1]))
     index = load_index(index.shards)
-    rewrite(index, 5, with_class(-(2**40)))
+    rewrite(index, 5, with_values(class_id=[-(2**40)]))
     _, readable = read([3, 5], load_index(index.shards))
     np.testing.assert_array_equal(readable, [True, False])
     assert f"recipe {index.ids[5].decode()}: not the record of a recipe; skipped" in capsys.readouterr().err

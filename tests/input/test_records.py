@@ -1,4 +1,4 @@
-"""The record index against TensorFlow's sequential reader, and damaged shards."""
+"""The record index matches TensorFlow's sequential reader; damaged shards."""
 
 import errno
 import os
@@ -22,22 +22,24 @@ def shards(tiny_data, tmp_path):
     return [shutil.copy(path, tmp_path / path.name) for path in open_dataset(tiny_data).shards("train")]
 
 
-def test_records_equal_those_of_a_sequential_reader(shards):
+def test_records_match_a_sequential_reader(shards):
     expected = [record.numpy() for record in tf.data.TFRecordDataset([str(path) for path in shards])]
     index = records.load_index(shards)
     assert len(index) == len(expected) == 48
 
     order = np.random.default_rng(0).permutation(48)
     reader = records.RecordReader(index)
-    read = [reader.read(number) for number in order]
-    assert read == [expected[number] for number in order]
+    assert [reader.read(number) for number in order] == [expected[number] for number in order]
     for number, payload in enumerate(expected):
         example = tf.train.Example.FromString(payload).features.feature
         assert index.ids[number] == example["id"].bytes_list.value[0]
         assert index.class_id[number] == example["class_id"].int64_list.value[0]
+        photo_ids = index.photo_ids[index.first_photo[number] : index.first_photo[number + 1]]
+        assert list(photo_ids) == list(example["image_ids"].bytes_list.value)
+    assert len(index.photo_ids) == index.first_photo[-1]
 
 
-def test_the_checksum_is_that_of_tfrecords_format(tmp_path):
+def test_the_checksum_matches_the_tfrecord_format(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "one")) as writer:
         writer.write(b"some bytes")
     written = (tmp_path / "one").read_bytes()
@@ -47,7 +49,7 @@ def test_the_checksum_is_that_of_tfrecords_format(tmp_path):
 def test_the_cache_is_used_until_a_shard_changes(shards, monkeypatch):
     first = records.load_index(shards)
     with monkeypatch.context() as patch:
-        patch.setattr(records, "build_index", lambda *_: pytest.fail("built again"))
+        patch.setattr(records, "build_index", lambda *_: pytest.fail("rebuilt"))
         second = records.load_index(shards)
     for field in ("shard", "offset", "length", "ids", "class_id"):
         np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
@@ -58,14 +60,14 @@ def test_the_cache_is_used_until_a_shard_changes(shards, monkeypatch):
     assert len(records.load_index(shards)) == 25
 
 
-def test_a_damaged_cache_is_built_again(shards):
+def test_a_damaged_cache_is_rebuilt(shards):
     records.load_index(shards)
     (cache,) = shards[0].parent.glob(".*.index.npz")
     cache.write_bytes(cache.read_bytes()[:200])
     assert len(records.load_index(shards)) == 48
 
 
-def test_a_damaged_record_is_named_when_read_and_the_others_are_not_touched(shards):
+def test_a_damaged_record_is_reported_when_read_and_the_others_are_readable(shards):
     index = records.load_index(shards)
     damaging.damage_payload(index, 3)
     reader = records.RecordReader(index)
@@ -76,7 +78,7 @@ def test_a_damaged_record_is_named_when_read_and_the_others_are_not_touched(shar
     reader.close()
 
 
-def test_a_place_of_the_disk_that_cannot_be_read_is_a_damaged_record(shards, monkeypatch):
+def test_a_read_error_is_a_damaged_record(shards, monkeypatch):
     index = records.load_index(shards)
     reader = records.RecordReader(index)
 
@@ -90,23 +92,23 @@ def test_a_place_of_the_disk_that_cannot_be_read_is_a_damaged_record(shards, mon
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 200])
-def test_a_shard_that_was_cut_off_is_named(shards, cut):
+def test_a_truncated_shard_is_reported(shards, cut):
     os.truncate(shards[1], shards[1].stat().st_size - cut)
     with pytest.raises(UserError, match=rf"{shards[1].name}, byte \d+: the file ends inside a record"):
         records.load_index(shards)
 
 
-def test_a_damaged_header_is_named(shards):
+def test_a_damaged_header_is_reported(shards):
     damaging.flip_bit(shards[1], 3)
     with pytest.raises(UserError, match=rf"{shards[1].name}, byte 0: damaged TFRecord header"):
         records.load_index(shards)
 
 
-def test_a_damaged_record_is_left_out_of_a_new_index_and_counted_by_every_load(shards, capsys):
+def test_a_new_index_omits_damaged_records_and_every_load_reports_them(shards, capsys):
     whole = records.build_index(shards)
     damaging.damage_payload(whole, 3)
     damaging.damage_payload(whole, 30)
-    for damage in (Damage(), Damage()):  # it is built, then read from the cache
+    for damage in (Damage(), Damage()):  # built, then read from the cache
         index = records.load_index(shards, damage)
         assert list(index.ids) == list(np.delete(whole.ids, [3, 30]))
         assert damage.count == 2
@@ -116,7 +118,7 @@ def test_a_damaged_record_is_left_out_of_a_new_index_and_counted_by_every_load(s
             assert line.startswith(f"{place}: record with a wrong checksum; skipped, damaged record ")
 
 
-def test_a_payload_that_is_no_recipe_is_left_out(shards, tmp_path):
+def test_the_index_omits_payloads_that_are_not_recipes(shards, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "x.tfrecord-00000-of-00001")) as writer:
         reader = records.RecordReader(records.load_index(shards))
         for payload in (b"some bytes", b"", reader.read(0), reader.read(1)):
@@ -126,19 +128,19 @@ def test_a_payload_that_is_no_recipe_is_left_out(shards, tmp_path):
     assert damage.count == 2
 
 
-def test_a_record_damaged_since_an_earlier_index_keeps_its_number(shards, capsys):
+def test_a_record_damaged_after_indexing_keeps_its_number(shards, capsys):
     whole = records.load_index(shards)
     damaging.damage_payload(whole, 3)
     damage = Damage()
     assert_same(records.load_index(shards, damage), whole)
     assert damage.count == 1
     assert f"recipe {whole.ids[3].decode()}: record with a wrong checksum" in capsys.readouterr().err
-    # And once more, now from that index.
+    # The kept index also identifies later damage.
     damaging.damage_payload(whole, 40)
     assert_same(records.load_index(shards), whole)
 
 
-def test_an_earlier_index_finds_the_records_behind_a_damaged_header(shards):
+def test_an_earlier_index_locates_records_after_a_damaged_header(shards):
     whole = records.load_index(shards)
     damaging.damage_header(whole, 5)
     damaging.damage_header(whole, 6)
@@ -147,7 +149,7 @@ def test_an_earlier_index_finds_the_records_behind_a_damaged_header(shards):
     index = records.load_index(shards, damage)
     assert_same(index, whole)
     reader = records.RecordReader(index)
-    assert reader.read(5)  # its header is not needed
+    assert reader.read(5)  # without its header
     assert reader.read(7)
     with pytest.raises(DamagedRecord):
         reader.read(6)
@@ -155,7 +157,7 @@ def test_an_earlier_index_finds_the_records_behind_a_damaged_header(shards):
     assert damage.count == 1
 
 
-def test_records_truncated_since_an_earlier_index_keep_their_numbers(shards):
+def test_records_truncated_after_indexing_keep_their_numbers(shards):
     whole = records.load_index(shards)
     damaging.cut_off(whole, 40)
     damage = Damage()
@@ -170,7 +172,7 @@ def test_records_truncated_since_an_earlier_index_keep_their_numbers(shards):
     reader.close()
 
 
-def test_a_record_that_an_earlier_index_left_out_is_still_left_out_with_its_header(shards):
+def test_an_omitted_record_stays_omitted_after_its_header_is_damaged(shards):
     whole = records.build_index(shards)
     damaging.damage_payload(whole, 3)
     without = records.load_index(shards)
@@ -182,8 +184,8 @@ def test_a_record_that_an_earlier_index_left_out_is_still_left_out_with_its_head
     assert damage.count == 1
 
 
-def test_an_index_of_other_recipes_is_not_trusted(shards):
-    """Files of the same names and sizes, of other recipes, one of them damaged."""
+def test_an_index_of_other_recipes_is_not_reused(shards):
+    """The files have the same names and sizes but other recipes, one of them damaged."""
     whole = records.load_index(shards)
     content = bytearray(shards[0].read_bytes())
     first, length = int(whole.offset[0]), int(whole.length[0])
@@ -196,7 +198,7 @@ def test_an_index_of_other_recipes_is_not_trusted(shards):
 
 
 @pytest.mark.parametrize(("limit", "damaged"), [(0, 1), (2, 3)])
-def test_one_too_many_stops_in_one_line(shards, limit, damaged, capsys):
+def test_exceeding_the_limit_is_a_one_line_error(shards, limit, damaged, capsys):
     index = records.build_index(shards)
     for number in range(damaged):
         damaging.damage_payload(index, 2 * number)

@@ -4,37 +4,36 @@ import numpy as np
 
 
 def distance(x, y):
-    """1 − cos(x, y) of two vectors; a zero vector is at distance 1 from everything."""
+    """Returns 1 − cos(x, y); a zero vector has distance 1 from every vector."""
     norms = np.linalg.norm(x) * np.linalg.norm(y)
     return 1 - (np.dot(x, y) / norms if norms else 0)
 
 
-def rows_of_costs(strategy, image, recipe, recipe_class, image_class, match, margin, positives, negatives):
-    """[(positive distance, [(batch index, negative distance)], zeroed entries)], one an anchor and positive."""
-    of, classes = {"I": image, "R": recipe}, {"I": image_class, "R": recipe_class}
+def distances_of_triplets(strategy, image, recipe, recipe_class, image_class, match, positives, negatives):
+    """Lists (positive distance, negative distances, number of zeroed entries) for each anchor and positive."""
+    embeddings, classes = {"I": image, "R": recipe}, {"I": image_class, "R": recipe_class}
     anchor, candidate = strategy[-3], strategy[-1]
-    everyone = range(len(image))
+    rows = range(len(image))
+
+    def distances(i, modality, others):
+        return [distance(embeddings[anchor][i], embeddings[modality][j]) for j in others]
+
     if strategy[0] != "S":
-        matched = [i for i in everyone if match[i] > 0]
+        matched = [i for i in rows if match[i] > 0]
         return [
-            (
-                distance(of[anchor][i], of[strategy[1]][i]),
-                [(j, distance(of[anchor][i], of[candidate][j])) for j in matched if j != i],
-                1,
-            )
+            (*distances(i, strategy[1], [i]), distances(i, candidate, [j for j in matched if j != i]), 1)
             for i in matched
         ]
-    classed = [i for i in everyone if classes[anchor][i] != 0]
-    others = {i: [j for j in everyone if classes[candidate][j] not in (0, classes[anchor][i])] for i in classed}
+    classed = [i for i in rows if classes[anchor][i] != 0]
+    others = {i: [j for j in rows if classes[candidate][j] not in (0, classes[anchor][i])] for i in classed}
     fewest = min(map(len, others.values()), default=0)
-    rows = []
+    triplets = []
     for i in classed:
-        same = [j for j in everyone if j != i and classes[candidate][j] == classes[anchor][i]]
-        kept = others[i][:fewest] if negatives == "smallest" else others[i]
-        for p in same if positives == "all" else same[:1]:
-            to_positive = distance(of[anchor][i], of[candidate][p])
-            rows.append((to_positive, [(j, distance(of[anchor][i], of[candidate][j])) for j in kept], 0))
-    return rows
+        same = [j for j in rows if j != i and classes[candidate][j] == classes[anchor][i]]
+        to_negatives = distances(i, candidate, others[i][:fewest] if negatives == "smallest" else others[i])
+        for to_positive in distances(i, candidate, same if positives == "all" else same[:1]):
+            triplets.append((to_positive, to_negatives, 0))
+    return triplets
 
 
 def triplet(
@@ -52,13 +51,14 @@ def triplet(
     semantic_positives="first",
     semantic_negatives="smallest",
 ):
-    """(loss, bad_pairs) of one strategy; all samplings but 'random'."""
+    """Returns (loss, bad_pairs) of one strategy, for all samplings except 'random'."""
     image_class = recipe_class if image_class is None else image_class
+    batch = (image, recipe, recipe_class, image_class, match)
     entries = []
-    for to_positive, candidates, zeroed in rows_of_costs(
-        strategy, image, recipe, recipe_class, image_class, match, margin, semantic_positives, semantic_negatives
+    for to_positive, to_negatives, zeroed in distances_of_triplets(
+        strategy, *batch, semantic_positives, semantic_negatives
     ):
-        costs = [max(0.0, to_positive - to_negative + margin) for _, to_negative in candidates]
+        costs = [max(0.0, to_positive - to_negative + margin) for to_negative in to_negatives]
         if sampling == "semi_hard":
             costs = [cost for cost in costs if 0 < cost < margin]
         else:
@@ -70,7 +70,7 @@ def triplet(
 
 
 def lifted(image, recipe, match, margin=0.3, published_scale=False):
-    """(loss, bad_pairs) of the lifted structured loss."""
+    """Returns (loss, bad_pairs) of the lifted structured loss."""
     matched = [i for i in range(len(image)) if match[i] > 0]
     costs = []
     for i in matched:

@@ -13,8 +13,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import total_loss
-from configs import adamine
 from tests import xla
+from tests.losses import loss_config
 
 LOSSES = {
     "adamine": {},
@@ -25,10 +25,11 @@ LOSSES = {
     "lifted": {"strategies": ("LIFT",), "weights": (1.0,)},
     "pairwise_plus": {"name": "pairwise_plus"},
 }
+IN_TWO_PROCESSES = ("adamine", "in blocks", "three hardest, in blocks")
 
 
-def batch(seed):
-    rng = np.random.default_rng(seed)
+def batch():
+    rng = np.random.default_rng(0)
     image, recipe = rng.normal(size=(2, 64, 32)).astype(np.float32)
     recipe += 2 * image
     class_id = rng.integers(0, 6, 64).astype(np.int32)
@@ -37,9 +38,8 @@ def batch(seed):
 
 
 def loss_and_gradients(arrays, mesh, fields):
-    """Loss and gradients of a batch that lies on a mesh, both replicated over it."""
-    config = adamine.get_config().loss
-    config.update(fields)
+    """Returns the loss and gradients of a sharded batch, replicated over the mesh."""
+    config = loss_config(**fields)
 
     def loss(image, recipe, class_id, match):
         return total_loss(config, image, recipe, class_id, match, key=jax.random.key(0))[0]
@@ -49,10 +49,10 @@ def loss_and_gradients(arrays, mesh, fields):
     return jax.device_get(compute(*arrays))
 
 
-def on_devices(count, seed, fields):
+def on_devices(count, fields):
     mesh = make_mesh(jax.devices()[:count])
     sharded = NamedSharding(mesh, PartitionSpec("data"))
-    return loss_and_gradients([jax.device_put(array, sharded) for array in batch(seed)], mesh, fields)
+    return loss_and_gradients([jax.device_put(array, sharded) for array in batch()], mesh, fields)
 
 
 def assert_same(one, other):
@@ -63,8 +63,8 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_one_device_and_eight_give_the_same_gradients(name):
-    assert_same(on_devices(1, 0, LOSSES[name]), on_devices(8, 0, LOSSES[name]))
+def test_one_and_eight_devices_compute_the_same_gradients(name):
+    assert_same(on_devices(1, LOSSES[name]), on_devices(8, LOSSES[name]))
 
 
 PROCESS = """
@@ -76,19 +76,19 @@ jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, num_processes=2, process_id=int(process))
 assert (jax.process_count(), len(jax.local_devices()), len(jax.devices())) == (2, 2, 4)
 from adamine_jax.distributed.mesh import local_rows, make_mesh
-from tests.losses.test_devices import LOSSES, batch, loss_and_gradients
+from tests.losses.test_devices import IN_TWO_PROCESSES, LOSSES, batch, loss_and_gradients
 mesh = make_mesh()
 sharded = NamedSharding(mesh, PartitionSpec("data"))
 found = {}
-for name in ("adamine", "in blocks", "three hardest, in blocks"):
-    arrays = [jax.make_array_from_process_local_data(sharded, array[local_rows(64)]) for array in batch(0)]
+for name in IN_TWO_PROCESSES:
+    arrays = [jax.make_array_from_process_local_data(sharded, array[local_rows(64)]) for array in batch()]
     loss, (image, recipe) = loss_and_gradients(arrays, mesh, LOSSES[name])
     found |= {f"{name}/loss": loss, f"{name}/image": image, f"{name}/recipe": recipe}
 np.savez(out, **found)
 """
 
 
-def test_two_processes_of_two_devices_give_the_same_gradients_as_one_device(tmp_path):
+def test_two_processes_with_two_devices_each_compute_the_gradients_of_one_device(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -107,6 +107,6 @@ def test_two_processes_of_two_devices_give_the_same_gradients_as_one_device(tmp_
     assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
     for number in range(2):
         found = np.load(tmp_path / f"{number}.npz")
-        for name in ("adamine", "in blocks", "three hardest, in blocks"):
+        for name in IN_TWO_PROCESSES:
             other = found[f"{name}/loss"], (found[f"{name}/image"], found[f"{name}/recipe"])
-            assert_same(on_devices(1, 0, LOSSES[name]), other)
+            assert_same(on_devices(1, LOSSES[name]), other)

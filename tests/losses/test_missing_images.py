@@ -1,4 +1,4 @@
-"""Recipes without a photo do not affect the loss of the others, and their image rows have no gradient."""
+"""A row without an image does not affect the loss of the other rows, and its image embedding has no gradient."""
 
 import jax
 import numpy as np
@@ -40,19 +40,22 @@ def value_and_gradient(case, image, recipe, numbers, has_image):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", range(3))
-def test_an_image_that_is_missing_changes_nothing(case, seed):
+def test_a_missing_image_does_not_affect_the_loss(case, seed):
     image, recipe, numbers = batch(seed)
     has_image = np.arange(12) % 4 != 1
     value, gradient = value_and_gradient(case, image, recipe, numbers, has_image)
-    other = np.where(has_image[:, None], image, 7 * image[::-1])
-    np.testing.assert_allclose(value_and_gradient(case, other, recipe, numbers, has_image)[0], value, rtol=1e-5)
     assert value > 0
     assert not np.any(gradient[~has_image])
     assert np.any(gradient[has_image])
+    for missing in (7 * image[::-1], np.nan):
+        changed = np.where(has_image[:, None], image, missing)
+        changed_value, changed_gradient = value_and_gradient(case, changed, recipe, numbers, has_image)
+        np.testing.assert_allclose(changed_value, value, rtol=1e-6)
+        np.testing.assert_allclose(changed_gradient, gradient, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("case", ["instances", "lifted", "pairwise", "pairwise_plus"])
-def test_pairs_without_a_photo_do_not_count(case):
+def test_pairs_without_an_image_are_excluded_from_the_mean(case):
     image, recipe, numbers = batch(5)
     has_image = np.arange(12) % 4 != 1
     value, _ = value_and_gradient(case, image, recipe, numbers, has_image)
@@ -62,17 +65,7 @@ def test_pairs_without_a_photo_do_not_count(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_missing_image_may_contain_anything(case):
-    image, recipe, numbers = batch(7)
-    has_image = np.arange(12) % 4 != 1
-    broken = np.where(has_image[:, None], image, np.nan)
-    value, gradient = value_and_gradient(case, broken, recipe, numbers, has_image)
-    np.testing.assert_allclose(value, value_and_gradient(case, image, recipe, numbers, has_image)[0], rtol=1e-6)
-    assert np.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_batch_without_any_image_costs_something_finite(case):
+def test_a_batch_without_images_has_a_finite_loss(case):
     image, recipe, numbers = batch(8)
     value, gradient = value_and_gradient(case, image, recipe, numbers, np.zeros(12, bool))
     assert np.isfinite(value)

@@ -1,4 +1,4 @@
-"""Lifted, pairwise and classification losses against plain loops and PyTorch's definitions, and edge cases."""
+"""Lifted, pairwise and classification losses match naive implementations; edge cases."""
 
 import jax
 import numpy as np
@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 
 from adamine_jax.losses import total_loss
 from adamine_jax.losses.retrieval import classification_loss
-from configs import adamine
-from tests.losses import naive
-
-
-def config_of(**fields):
-    config = adamine.get_config().loss
-    config.update(fields)
-    return config
+from tests.losses import loss_config, naive
 
 
 def run(config, image, recipe, class_id, match, **arguments):
@@ -27,10 +20,10 @@ def run(config, image, recipe, class_id, match, **arguments):
 
 @settings(max_examples=20, deadline=None)
 @given(matched=st.sampled_from([0, 1, 2, 6]), seed=st.integers(0, 10**6), published=st.booleans())
-def test_the_lifted_loss_equals_a_plain_loop(matched, seed, published):
+def test_the_lifted_loss_matches_a_naive_loop(matched, seed, published):
     image, recipe = np.random.default_rng(seed).normal(size=(2, 6, 4)).astype(np.float32)
     match = np.where(np.arange(6) < matched, 1, -1)
-    config = config_of(strategies=("LIFT",), weights=(2.0,), lifted_published_scale=published)
+    config = loss_config(strategies=("LIFT",), weights=(2.0,), lifted_published_scale=published)
     (loss, metrics), gradients = run(config, image, recipe, np.zeros(6, int), match)
     expected, bad_pairs = naive.lifted(image, recipe, match, published_scale=published)
     np.testing.assert_allclose(loss, 2 * expected, rtol=1e-4, atol=1e-6)
@@ -42,7 +35,7 @@ def test_the_lifted_loss_equals_a_plain_loop(matched, seed, published):
 
 def test_the_lifted_loss_does_not_overflow():
     image, recipe = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
-    config = config_of(strategies=("LIFT",), weights=(1.0,), margin=200.0)
+    config = loss_config(strategies=("LIFT",), weights=(1.0,), margin=200.0)
     (loss, _), gradients = run(config, image, recipe, np.zeros(6, int), np.ones(6))
     assert np.isfinite(loss)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
@@ -51,11 +44,11 @@ def test_the_lifted_loss_does_not_overflow():
 @pytest.mark.parametrize("name", ["pairwise", "pairwise_plus"])
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.sampled_from([0, 0.5, 1]))
-def test_pairwise_losses_equal_a_plain_loop(name, seed, share):
+def test_pairwise_losses_match_a_naive_loop(name, seed, share):
     rng = np.random.default_rng(seed)
     image, recipe = rng.normal(size=(2, 7, 3)).astype(np.float32)
     match = np.where(rng.random(7) < share, 1, -1)
-    config = config_of(name=name, margin=0.1 if name == "pairwise" else 0.3)
+    config = loss_config(name=name, margin=0.1 if name == "pairwise" else 0.3)
     (loss, metrics), gradients = run(config, image, recipe, np.zeros(7, int), match)
     costs = []
     for x, y, m in zip(image, recipe, match, strict=True):
@@ -71,7 +64,7 @@ def test_pairwise_losses_equal_a_plain_loop(name, seed, share):
 
 @pytest.mark.parametrize("keep_background", [False, True])
 @pytest.mark.parametrize("classes", [[0, 2, 1, 0], [0, 0, 0, 0], [3, 3, 1, 2]])
-def test_cross_entropy_is_the_mean_over_classed_items(classes, keep_background):
+def test_the_cross_entropy_is_averaged_over_classed_items(classes, keep_background):
     logits = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     kept = [i for i in range(4) if classes[i] or keep_background]
     entropies = [np.log(np.sum(np.exp(logits[i]))) - logits[i][classes[i]] for i in kept]
@@ -82,18 +75,18 @@ def test_cross_entropy_is_the_mean_over_classed_items(classes, keep_background):
     assert np.any(gradient) == bool(kept)
 
 
-def test_the_classifier_takes_its_share_and_a_mismatched_photo_its_own_class():
+def test_the_classifier_is_weighted_and_uses_the_class_of_the_image():
     rng = np.random.default_rng(0)
     image, recipe = rng.normal(size=(2, 5, 4)).astype(np.float32)
     image_logits, recipe_logits = rng.normal(size=(2, 5, 3)).astype(np.float32)
     recipe_class, image_class, match = np.array([1, 1, 2, 0, 2]), np.array([1, 2, 2, 0, 0]), np.ones(5)
     arguments = {"image_class_id": image_class, "image_logits": image_logits, "recipe_logits": recipe_logits}
-    (plain, _), _ = run(config_of(), image, recipe, recipe_class, match, **arguments)
-    config = config_of(classifier_weight=0.1)
+    (plain, _), _ = run(loss_config(), image, recipe, recipe_class, match, **arguments)
+    config = loss_config(classifier_weight=0.1)
     (loss, metrics), _ = run(config, image, recipe, recipe_class, match, **arguments)
-    of_image = classification_loss(image_logits, image_class)
-    of_recipe = classification_loss(recipe_logits, recipe_class)
-    np.testing.assert_allclose(loss, 0.8 * plain + 0.1 * of_image + 0.1 * of_recipe, rtol=1e-6)
-    np.testing.assert_allclose(metrics["loss_class_image"], of_image, rtol=1e-6)
+    image_loss = classification_loss(image_logits, image_class)
+    recipe_loss = classification_loss(recipe_logits, recipe_class)
+    np.testing.assert_allclose(loss, 0.8 * plain + 0.1 * image_loss + 0.1 * recipe_loss, rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss_class_image"], image_loss, rtol=1e-6)
     with pytest.raises(ValueError, match="image_logits"):
         total_loss(config, image, recipe, recipe_class, match)

@@ -1,4 +1,4 @@
-"""Both towers together: outputs, initial values, precisions, and what `build_model` refuses."""
+"""The whole model: outputs, initial values, dtypes and invalid configurations."""
 
 import jax
 import jax.numpy as jnp
@@ -6,30 +6,19 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import preset
 from adamine_jax.config.checks import check
 from adamine_jax.models.adamine import build_model, init_variables
+from tests import tiny
 
 WORDS = 9
-VECTORS = np.random.default_rng(0).standard_normal((WORDS, 5)).astype(np.float32)
+VECTORS = np.random.default_rng(0).standard_normal((WORDS, tiny.WORD_DIM)).astype(np.float32)
 
 
 def small_config(**changes):
-    """A model of few numbers; `changes` are names of fields with `__` for the dots."""
-    config = preset("adamine")
-    small = {
-        "image.depth": 18,
-        "image.width": 4,
-        "embedding_dim": 6,
-        "recipe.max_words": 3,
-        "recipe.word_dim": 5,
-        "recipe.ingredient_hidden": 4,
-        "recipe.sentence_hidden": 5,
-        "recipe.instruction_hidden": 3,
-    }
+    """Returns the configuration of a tiny model; `changes` are field names with `__` instead of dots."""
+    config = tiny.small_config("unused")
     with config.ignore_type():
-        changed = {name.replace("__", "."): value for name, value in changes.items()}
-        config.model.update_from_flattened_dict(small | changed)
+        config.model.update_from_flattened_dict({name.replace("__", "."): value for name, value in changes.items()})
     return config
 
 
@@ -70,7 +59,7 @@ def test_embeddings_are_float32_unit_rows(model, variables):
     batch = small_batch()
     image, recipe = embed(model, variables, batch, train=False)
     for rows in (image, recipe):
-        assert rows.shape == (4, 6)
+        assert rows.shape == (4, 16)
         assert rows.dtype == jnp.float32
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     alone = embed(model, variables, batch["image"], train=False, method="embed_images")
@@ -78,26 +67,24 @@ def test_embeddings_are_float32_unit_rows(model, variables):
     np.testing.assert_allclose(embed(model, variables, batch, method="embed_recipes"), recipe, atol=1e-6)
 
 
-def test_photos_are_normalised_inside_whatever_their_dtype(model, variables):
+def test_uint8_and_float_images_are_normalised_alike(model, variables):
     photos = small_batch()["image"]
     as_float = embed(model, variables, photos.astype(np.float32), train=False, method="embed_images")
     as_uint8 = embed(model, variables, photos, train=False, method="embed_images")
     np.testing.assert_array_equal(as_uint8, as_float)
 
-    seen = []
     normalised = (photos / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
 
     def resnet_and_head(model, photos):
         tower = model.image_tower
-        seen.append(tower.resnet(photos, use_running_average=True))
-        vectors = np.tanh(tower.fc(seen[0]))
+        vectors = np.tanh(tower.fc(tower.resnet(photos, use_running_average=True)))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    by_hand = model.apply(variables, normalised.astype(np.float32), method=resnet_and_head)
-    np.testing.assert_allclose(as_uint8, by_hand, atol=1e-5)
+    expected = model.apply(variables, normalised.astype(np.float32), method=resnet_and_head)
+    np.testing.assert_allclose(as_uint8, expected, atol=1e-5)
 
 
-def test_batch_statistics_change_in_training_only(model, variables):
+def test_batch_statistics_change_only_in_training(model, variables):
     batch = small_batch()
     for kwargs, changes in [
         ({"train": True}, True),
@@ -111,7 +98,7 @@ def test_batch_statistics_change_in_training_only(model, variables):
         assert all(np.any(new != old) == changes for new, old in pairs), kwargs
 
 
-def test_variables_have_their_names(variables):
+def test_variables_are_named_after_towers_and_layers(variables):
     params = variables["params"]
     assert set(variables) == {"params", "batch_stats"}
     assert set(params) == {"image_tower", "recipe_tower"}
@@ -121,18 +108,18 @@ def test_variables_have_their_names(variables):
 
 
 @pytest.mark.parametrize("word_vectors", ["shared", "separate"])
-def test_word_vectors_fill_the_tables(word_vectors):
+def test_word_vectors_initialise_the_tables(word_vectors):
     params = init(small_model(recipe__word_vectors=word_vectors))["params"]["recipe_tower"]
     tables = [np.asarray(params[name]) for name in ("table", "instruction_table") if name in params]
     assert len(tables) == (2 if word_vectors == "separate" else 1)
     for table in tables:
-        assert table.shape == (WORDS + 3, 5)
+        assert table.shape == (WORDS + 3, tiny.WORD_DIM)
         np.testing.assert_array_equal(table[0], 0)
         np.testing.assert_array_equal(table[2:-1], VECTORS)
         assert np.all(table[[1, -1]] != 0)
 
 
-def test_initial_values_follow_the_key(model, variables):
+def test_initial_values_depend_on_the_key(model, variables):
     again, other = init(model), init(model, seed=1)
     jax.tree.map(np.testing.assert_array_equal, variables, again)
     assert np.any(other["params"]["image_tower"]["fc"]["kernel"] != again["params"]["image_tower"]["fc"]["kernel"])
@@ -140,13 +127,13 @@ def test_initial_values_follow_the_key(model, variables):
     np.testing.assert_array_equal(table[0], 0)
     assert np.all(table[1:] != 0)
     fc = variables["params"]["recipe_tower"]["fc"]
-    assert np.abs(fc["kernel"]).max() <= 1 / np.sqrt(11)
-    assert 0 < np.abs(fc["bias"]).max() <= 1 / np.sqrt(11)
+    assert np.abs(fc["kernel"]).max() <= 1 / np.sqrt(24)
+    assert 0 < np.abs(fc["bias"]).max() <= 1 / np.sqrt(24)
 
 
-def test_word_vectors_of_another_size_are_refused(model):
-    with pytest.raises(UserError, match=r"the word vectors have shape \(9, 4\), the word table needs \(9, 5\)"):
-        init(model, word_vectors=VECTORS[:, :4])
+def test_word_vectors_of_the_wrong_length_are_rejected(model):
+    with pytest.raises(UserError, match=r"the word vectors have shape \(9, 7\), the word table needs \(9, 8\)"):
+        init(model, word_vectors=VECTORS[:, :7])
 
 
 def test_zero_vectors_have_a_finite_gradient(model, variables):
@@ -161,7 +148,7 @@ def test_zero_vectors_have_a_finite_gradient(model, variables):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_bfloat16_is_close_and_returns_float32(model, variables):
+def test_bfloat16_is_accurate_and_returns_float32(model, variables):
     rounded = small_model(dtype="bfloat16")
     exact, close = (embed(m, variables, small_batch(), train=False) for m in (model, rounded))
     for a, b in zip(exact, close, strict=True):
@@ -171,10 +158,10 @@ def test_bfloat16_is_close_and_returns_float32(model, variables):
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(init(rounded)))
 
 
-def test_float64_is_float64_throughout_and_close(model, variables):
+def test_a_float64_model_computes_in_float64(model, variables):
     with jax.enable_x64(True):
         exact = small_model(dtype="float64")
-        # But for the running statistics, which Flax keeps in float32 and training does not read.
+        # Flax keeps running statistics in float32; training does not read them.
         assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(init(exact)["params"]))
         doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
         outputs, _ = embed(exact, doubled, small_batch(), train=True, mutable=["batch_stats"])
@@ -185,7 +172,7 @@ def test_float64_is_float64_throughout_and_close(model, variables):
 
 
 @pytest.mark.parametrize("instructions", [None, False, "none"])
-def test_instructions_can_be_switched_off_in_three_ways(instructions):
+def test_none_and_false_disable_the_instructions(instructions):
     assert small_model(recipe__instructions=instructions).recipe_tower.instructions == "none"
 
 
@@ -206,7 +193,7 @@ def test_instructions_can_be_switched_off_in_three_ways(instructions):
         ({"recipe__ingredients": False, "recipe__instructions": "none"}, "nothing is left to read"),
     ],
 )
-def test_wrong_values_are_refused_in_one_line(changes, message):
+def test_invalid_values_are_one_line_errors(changes, message):
     def build():
         check(small_config(**changes))
         small_model(**changes)

@@ -15,14 +15,14 @@ from adamine_jax.models import layers
         (layers.lstm_bias(0.3, 0.0), 0.3 * np.sqrt(2 / 3), 0.6),
     ],
 )
-def test_uniform_values_have_pytorchs_spread(init, std, largest):
+def test_uniform_values_have_the_standard_deviation_of_pytorch(init, std, largest):
     values = np.asarray(init(jax.random.key(0), (300, 200), jnp.float32))
     assert values.std() == pytest.approx(std, rel=0.02)
     assert 0.95 * largest < np.abs(values).max() <= largest
     assert abs(values.mean()) < 0.01
 
 
-def test_word_tables_have_rows_of_norm_one_and_zeros_for_padding():
+def test_word_table_rows_have_unit_norm_except_the_zero_padding_row():
     table = np.asarray(layers.word_table(jax.random.key(0), (100, 200), jnp.float32))
     np.testing.assert_array_equal(table[0], 0)
     np.testing.assert_allclose(np.linalg.norm(table[1:], axis=1), 1, atol=0.25)

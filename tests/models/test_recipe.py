@@ -1,4 +1,4 @@
-"""The recipe tower against numbers of the published encoder, and against its own parts."""
+"""The recipe tower matches stored results of the published encoder and a composition of its layers."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def apply(tower, params, batch, method=None):
 
 
 def small_batch(seed=0, batch=4):
-    """Recipes of 0..20 ingredients and 0..20 sentences; the first has an empty sentence in the middle."""
+    """Returns recipes of 0 to 20 ingredients and sentences; the first has an empty sentence in the middle."""
     rng = np.random.default_rng(seed)
     num_sentences = rng.integers(0, 21, batch)
     num_sentences[0] = 3
@@ -47,7 +47,7 @@ def small_batch(seed=0, batch=4):
 
 
 @pytest.mark.parametrize(("over_padding", "name"), [(False, "masked"), (True, "unmasked")])
-def test_published_weights_give_the_published_numbers(over_padding, name):
+def test_published_weights_reproduce_the_published_embeddings(over_padding, name):
     weights = {key.removeprefix("weights/"): GOLDEN[key] for key in GOLDEN.files if key.startswith("weights/")}
     rows, word_dim = weights["recipe_embedding.emb_ingrs.weight"].shape
     tower = HierarchicalLSTM(
@@ -91,7 +91,7 @@ def test_published_weights_give_the_published_numbers(over_padding, name):
         ({"instructions": "vectors", "ingredients": False}, 3),
     ],
 )
-def test_parts_can_be_switched_off(fields, features):
+def test_inputs_can_be_disabled(fields, features):
     tower, batch = small_tower(**fields), small_batch()
     params = init(tower, batch)
     assert params["fc"]["kernel"].shape == (features, 7)
@@ -103,8 +103,8 @@ def test_parts_can_be_switched_off(fields, features):
     assert apply(tower, params, batch).shape == (4, 7)
 
 
-def test_instructions_are_an_lstm_over_the_words_then_one_over_the_sentences():
-    tower, batch = small_tower(shared_table=False, ingredients=True), small_batch()
+def test_instructions_are_embedded_by_an_lstm_over_words_and_one_over_sentences():
+    tower, batch = small_tower(shared_table=False), small_batch()
     params = init(tower, batch)
 
     def final_state(name, steps):
@@ -123,13 +123,13 @@ def test_instructions_are_an_lstm_over_the_words_then_one_over_the_sentences():
         assert bool(words) == (i != 1)
         sentences.append(final_state("sentence_lstm", table[words]) if words else np.zeros(6))
     np.testing.assert_allclose(features[0, :3], sentences, atol=1e-6)
-    # The empty sentence in the middle is a step of its own, not skipped.
+    # The empty sentence in the middle is a step, not skipped.
     np.testing.assert_allclose(vectors[0], final_state("instruction_lstm", sentences), atol=1e-6)
     assert not np.allclose(vectors[0], final_state("instruction_lstm", [sentences[0], sentences[2]]), atol=1e-4)
 
 
 @pytest.mark.parametrize("instructions", ["words", "vectors"])
-def test_a_recipe_depends_neither_on_its_neighbours_nor_on_padding(instructions):
+def test_other_recipes_and_padding_do_not_affect_an_embedding(instructions):
     tower, batch = small_tower(instructions=instructions), small_batch()
     params = init(tower, batch)
     vectors = apply(tower, params, batch)
@@ -140,7 +140,7 @@ def test_a_recipe_depends_neither_on_its_neighbours_nor_on_padding(instructions)
 
 
 @pytest.mark.parametrize("instructions", ["words", "vectors"])
-def test_empty_recipes_give_the_bias_and_finite_gradients(instructions):
+def test_an_empty_recipe_is_embedded_as_the_bias_with_finite_gradients(instructions):
     tower, batch = small_tower(instructions=instructions), small_batch()
     params = init(tower, batch)
     empty = jax.tree.map(jnp.zeros_like, batch)
@@ -156,7 +156,7 @@ def test_empty_recipes_give_the_bias_and_finite_gradients(instructions):
 
 
 @pytest.mark.parametrize("over_padding", [False, True])
-def test_the_padding_row_never_learns(over_padding):
+def test_the_padding_row_has_no_gradient(over_padding):
     tower, batch = small_tower(instruction_lstm_over_padding=over_padding), small_batch()
     params = init(tower, batch)
     np.testing.assert_array_equal(params["table"][0], 0)
@@ -165,7 +165,7 @@ def test_the_padding_row_never_learns(over_padding):
     assert np.all(np.any(gradient[1:] != 0, axis=1))
 
 
-def test_an_id_outside_the_table_shows_as_nan():
+def test_an_id_outside_the_table_gives_nan():
     tower, batch = small_tower(), small_batch()
     params = init(tower, batch)
     batch["words"][0, 0, 0] = 12

@@ -1,4 +1,4 @@
-"""The LSTM's grouped loops and hand-written gradient against a plain scan over all steps and JAX's gradient."""
+"""The grouped LSTM loops and their hand-written gradient match a plain scan differentiated by JAX."""
 
 import functools
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from adamine_jax.models.recipe import groups, recurrence
 
 ROWS, STEPS, WIDTH, HIDDEN = 150, 7, 3, 4
-"""Rows of five groups, the last one not full."""
+"""The rows form five groups; the last one is incomplete."""
 
 
 def plain_final_state(inputs, lengths, input_kernel, recurrent_kernel, bias, reverse):
-    """Every step of every row, the padding masked; JAX differentiates it."""
+    """Runs all steps of all rows and masks the padding."""
 
     def step(state, x):
         h, c = state
@@ -42,7 +42,7 @@ def case(seed, longest=STEPS):
 
 
 def compiled(function):
-    """(states, gradients of Σ states · weights by inputs and kernels)."""
+    """Returns a jitted (states, gradients of Σ states · weights with respect to inputs and kernels)."""
 
     def run(inputs, kernels, lengths, weights):
         states, pull = jax.vjp(lambda inputs, kernels: function(inputs, lengths, *kernels), inputs, kernels)
@@ -66,7 +66,7 @@ def assert_same(ours, plain):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), longest=st.integers(0, STEPS), reverse=st.booleans(), remat=st.booleans())
-def test_states_and_gradients_equal_those_of_a_plain_scan(seed, longest, reverse, remat):
+def test_states_and_gradients_match_a_plain_scan(seed, longest, reverse, remat):
     inputs, kernels, lengths, weights = case(seed, longest)
     arguments = (inputs, kernels, lengths, weights)
     assert_same(OURS[reverse, remat](*arguments), PLAIN[reverse](*arguments))
@@ -74,10 +74,10 @@ def test_states_and_gradients_equal_those_of_a_plain_scan(seed, longest, reverse
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("longest", [1, 2, STEPS])
-def test_activations_that_were_not_kept_are_computed_again(monkeypatch, longest, reverse):
-    """With room for a quarter of the steps, short batches fit and long ones do not."""
+def test_activations_that_do_not_fit_are_recomputed(monkeypatch, longest, reverse):
+    """There is room for a quarter of the steps: short batches fit, long ones do not."""
     monkeypatch.setattr(recurrence, "KEPT_BYTES", 0)
-    # 15 groups of 10, so a quarter is 26 of 105 steps, in chunks of 4 it is 28.
+    # 15 groups of 7 steps: a quarter of 105 is 26, rounded up to 28 by chunks of 4.
     monkeypatch.setattr(groups, "GROUP_SIZE", {"cpu": 10})
     monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_COLUMNS", 40)
     arguments = case(0, longest)
@@ -87,8 +87,8 @@ def test_activations_that_were_not_kept_are_computed_again(monkeypatch, longest,
     assert_same(ours(*arguments), PLAIN[reverse](*arguments))
 
 
-def test_the_loops_stop_at_the_longest_real_sequence(monkeypatch):
-    """The steps that are run, counted: 2 for a group whose longest row has 2 of 7, none for an empty group."""
+def test_a_group_stops_at_its_longest_sequence(monkeypatch):
+    """A group runs 2 steps if its longest row has 2 of 7, and none if all its rows are empty."""
     runs = []
 
     def counted(gates):
@@ -104,17 +104,18 @@ def test_the_loops_stop_at_the_longest_real_sequence(monkeypatch):
     assert len(runs) == 2 * 2  # tanh(g) and tanh(c) in each step
 
 
-def test_gradients_in_bfloat16_are_close():
+def test_bfloat16_inputs_give_an_accurate_float32_state_and_gradients():
     inputs, kernels, lengths, weights = case(1)
     exact = OURS[False, False](inputs, kernels, lengths, weights)
     rounded = OURS[False, False](jnp.asarray(inputs, jnp.bfloat16), kernels, lengths, weights)
+    assert rounded[0].dtype == jnp.float32
+    np.testing.assert_allclose(rounded[0], exact[0], atol=0.02)
     for a, b in zip(jax.tree.leaves(rounded), jax.tree.leaves(exact), strict=True):
         assert np.linalg.norm(np.asarray(a, np.float32) - b) < 0.03 * np.linalg.norm(b)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_of_only_the_weights_are_the_same(reverse):
-    """The inputs' gradient is left out where nobody asks for it."""
+def test_the_gradient_of_the_inputs_is_skipped_if_unused(reverse):
     inputs, kernels, lengths, weights = case(2)
 
     def loss(kernels, inputs=inputs):
@@ -123,6 +124,6 @@ def test_gradients_of_only_the_weights_are_the_same(reverse):
     def scatters(gradient):
         return str(jax.make_jaxpr(gradient)(kernels, inputs)).count("= scatter[")
 
-    _, (_, of_kernels) = OURS[reverse, False](inputs, kernels, lengths, weights)
-    assert_same(jax.jit(jax.grad(loss))(kernels), of_kernels)
+    _, (_, kernel_gradients) = OURS[reverse, False](inputs, kernels, lengths, weights)
+    assert_same(jax.jit(jax.grad(loss))(kernels), kernel_gradients)
     assert scatters(jax.grad(loss)) == scatters(jax.grad(loss, argnums=(0, 1))) - 1

@@ -1,8 +1,7 @@
-"""The ResNet against one written in PyTorch, whose outputs are stored in `tests/golden/resnet.npz`."""
+"""The ResNet matches stored results of a PyTorch implementation, `tests/golden/resnet.npz`."""
 
 import functools
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +11,12 @@ import pytest
 from adamine_jax.models.image import resnet, torchvision
 from tests.golden import make_resnet
 
-# torchvision's totals without the classifier; of ResNet-10, which it lacks, counted by hand.
+# Totals of torchvision without the classifier. Torchvision has no ResNet-10; its total was counted by hand.
 PARAMETERS = {10: 4_905_792, 18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 
 
 @pytest.mark.parametrize("depth", PARAMETERS)
-def test_parameter_counts_are_torchvisions(depth):
+def test_parameter_counts_match_torchvision(depth):
     params = torchvision.abstract_variables(depth, 64)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[depth]
 
@@ -28,23 +27,23 @@ def case(request):
     golden = np.load(make_resnet.GOLDEN)
     values = {name.partition("/")[2]: golden[name] for name in golden if name.startswith(f"{depth}_{size}/")}
     state = make_resnet.random_state(depth, make_resnet.WIDTH)
-    assert make_resnet.digest(state) == pytest.approx(values["digest"], rel=1e-9), "NumPy draws other weights now"
+    assert make_resnet.digest(state) == pytest.approx(values["digest"], rel=1e-9), "NumPy draws different weights"
     weights = torchvision.from_state_dict(state)
     return resnet.ResNet(depth, make_resnet.WIDTH), weights.variables, make_resnet.photos(size), values
 
 
-def relative_error(value, wanted):
-    return np.abs(np.asarray(value) - wanted).max() / np.abs(wanted).max()
+def relative_error(value, expected):
+    return np.abs(np.asarray(value) - expected).max() / np.abs(expected).max()
 
 
-def test_features_in_evaluation(case):
+def test_evaluation_features_match_pytorch(case):
     model, variables, photos, golden = case
     features = jax.jit(lambda v, x: model.apply(v, x, use_running_average=True))(variables, photos)
     assert features.shape == (2, resnet.feature_dim(model.depth, model.width))
     assert relative_error(features, golden["eval"]) < 1e-5
 
 
-def test_features_statistics_and_gradients_in_training(case):
+def test_training_features_statistics_and_gradients_match_pytorch(case):
     model, variables, photos, golden = case
     cotangent = make_resnet.cotangent(resnet.feature_dim(model.depth, model.width))
 
@@ -60,10 +59,10 @@ def test_features_statistics_and_gradients_in_training(case):
     for name, stride in make_resnet.RUNNING.items():
         mean, var = f"{name}.running_mean", f"{name}.running_var"
         assert relative_error(after[mean], golden[f"running/{mean}"]) < 1e-4, name
-        # PyTorch's running variance follows Σ/(n − 1), ours Σ/n, n being the values of a channel in the batch.
+        # PyTorch's running variance is unbiased, Σ/(n − 1), ours is Σ/n, for n values per channel.
         n = 2 * math.ceil(photos.shape[1] / stride) ** 2
-        of_batch = (after[var] - 0.9 * before[var]) / 0.1
-        assert relative_error(0.9 * before[var] + 0.1 * of_batch * n / (n - 1), golden[f"running/{var}"]) < 1e-4, name
+        batch_var = (after[var] - 0.9 * before[var]) / 0.1
+        assert relative_error(0.9 * before[var] + 0.1 * batch_var * n / (n - 1), golden[f"running/{var}"]) < 1e-4, name
 
     gradients = by_torchvision_name("params", gradients)
     for name in make_resnet.GRADIENTS:
@@ -78,10 +77,10 @@ def by_torchvision_name(collection, tree):
 
 
 @pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.slow)])
-def test_remat_changes_nothing(depth):
+def test_remat_does_not_change_the_results(depth):
     photos = make_resnet.photos(32)
     model = resnet.ResNet(depth, 4)
-    variables = jax.jit(partial(model.init, use_running_average=True))(jax.random.key(0), photos)
+    variables = jax.jit(functools.partial(model.init, use_running_average=True))(jax.random.key(0), photos)
 
     def loss(params, model):
         out, updated = model.apply(
@@ -99,7 +98,7 @@ def test_remat_changes_nothing(depth):
 
 @pytest.mark.parametrize("size", [1, 2, 7, 12])
 @pytest.mark.parametrize("ties", [False, True])
-def test_max_pool_is_reduce_window_in_value_and_gradient(size, ties):
+def test_max_pool_matches_reduce_window_and_its_gradient(size, ties):
     rng = np.random.default_rng(size)
     x = rng.integers(-2, 3, (2, size, size, 3)) if ties else rng.standard_normal((2, size, size, 3))
     x = jnp.asarray(x, jnp.float32)
@@ -114,17 +113,17 @@ def test_max_pool_is_reduce_window_in_value_and_gradient(size, ties):
     def value_and_gradient(pool, x):
         return pool(x), jax.grad(lambda x: jnp.sum(weights * pool(x)))(x)
 
-    (pooled, ours), (wanted, theirs) = (value_and_gradient(pool, x) for pool in (resnet.max_pool, reference))
-    np.testing.assert_array_equal(pooled, wanted)
+    (pooled, ours), (expected, theirs) = (value_and_gradient(pool, x) for pool in (resnet.max_pool, reference))
+    np.testing.assert_array_equal(pooled, expected)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_max_pool_lets_nan_through():
+def test_max_pool_propagates_nan():
     x = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0, 0].set(jnp.nan)
     np.testing.assert_array_equal(np.isnan(resnet.max_pool(x))[0, :, :, 0], [[True, False], [False, False]])
 
 
-def test_batch_norm_in_bfloat16_keeps_statistics_in_float32():
+def test_bfloat16_batch_norm_keeps_float32_statistics():
     x = 100 + jax.random.normal(jax.random.key(0), (64, 8, 8, 3))
     model = resnet.batch_norm(dtype=jnp.bfloat16)
     variables = model.init(jax.random.key(1), x, use_running_average=True)
@@ -137,29 +136,29 @@ def test_batch_norm_in_bfloat16_keeps_statistics_in_float32():
 
 def test_initial_values():
     photos = jnp.zeros((1, 32, 32, 3))
-    variables = jax.jit(partial(resnet.ResNet(18, 16).init, use_running_average=True))(jax.random.key(0), photos)
+    variables = jax.jit(functools.partial(resnet.ResNet(18, 16).init, use_running_average=True))(
+        jax.random.key(0), photos
+    )
     kernel = np.asarray(variables["params"]["layer3_0"]["conv1"]["kernel"])
     assert kernel.shape == (3, 3, 32, 64)
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.03)  # Kaiming, fan-out
     assert abs(kernel.mean()) < 0.002
     norm = variables["params"]["layer3_0"]["bn2"] | variables["batch_stats"]["layer3_0"]["bn2"]
-    for name, wanted in {"scale": 1, "bias": 0, "mean": 0, "var": 1}.items():
-        np.testing.assert_array_equal(norm[name], np.full(64, wanted))
+    for name, expected in {"scale": 1, "bias": 0, "mean": 0, "var": 1}.items():
+        np.testing.assert_array_equal(norm[name], np.full(64, expected))
 
 
-def test_relu_of_a_sum_is_relu_of_the_sum():
+def test_relu_of_sum_matches_relu_and_its_gradient():
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(64, 128)), 0).astype(np.float32)
     y = rng.normal(size=x.shape).astype(np.float32)
-    y[:8] = -x[:8]  # a sum of zero, where PyTorch's ReLU has no gradient
+    y[:8] = -x[:8]  # a sum of zero, where the gradient is zero as in PyTorch
     y[8:16] = np.nextafter(-x[8:16], 1)
     cotangent = rng.normal(size=x.shape).astype(np.float32)
     for dtype in (jnp.float32, jnp.bfloat16):
         arrays = [jnp.asarray(array, dtype) for array in (x, y)]
-        out, backward = jax.vjp(resnet.relu_of_sum, *arrays)
-        wanted, wanted_backward = jax.vjp(lambda a, b: jax.nn.relu(a + b), *arrays)
-        np.testing.assert_array_equal(out, wanted)
-        for one, other in zip(
-            backward(cotangent.astype(out.dtype)), wanted_backward(cotangent.astype(out.dtype)), strict=True
-        ):
-            np.testing.assert_array_equal(one, other)
+        ours, vjp = jax.vjp(resnet.relu_of_sum, *arrays)
+        expected, expected_vjp = jax.vjp(lambda a, b: jax.nn.relu(a + b), *arrays)
+        np.testing.assert_array_equal(ours, expected)
+        gradients = (pull(cotangent.astype(dtype)) for pull in (vjp, expected_vjp))
+        jax.tree.map(np.testing.assert_array_equal, *gradients)
