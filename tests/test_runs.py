@@ -132,7 +132,7 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path):
 @pytest.mark.parametrize("mark", ["layer1.json", "data_lmdb"])
 def test_a_download_in_place_of_a_data_set_is_refused(tmp_path, mark):
     (tmp_path / mark).mkdir()
-    with pytest.raises(UserError, match="a download that is not converted"):
+    with pytest.raises(UserError, match="a download that has not been converted"):
         train(tiny.small_config(tmp_path), tmp_path / "run")
 
 

@@ -65,11 +65,11 @@ class Checkpoints:
         self._saving: tuple[int, float | None] | None = None
 
     def latest_step(self) -> int | None:
-        """Returns the step of the last checkpoint, None if there is none; verified unless read-only."""
+        """Returns the step of the last checkpoint, which is verified unless read-only; None without a checkpoint."""
         return max((*self._scores, *self._unreadable), default=None)
 
     def best_step(self) -> int | None:
-        """Returns the step of the best validation, or the last step if none was validated; None if there is none.
+        """Returns the step of the best validation, or the last step if none was validated; None without a checkpoint.
 
         Raises:
             UserError: A manifest is damaged, so that the best checkpoint is unknown; only if read-only.

@@ -39,7 +39,7 @@ class Item:
         class_name: Name of the class; "background" if the recipe has none.
         ingredients: Raw ingredient lines.
         instructions: Raw instruction lines.
-        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None if there is no photo.
+        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None without a photo.
     """
 
     id: str

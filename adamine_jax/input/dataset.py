@@ -46,7 +46,7 @@ class Dataset:
         """Returns the TFRecord files of a split ('train', 'val' or 'test') in order; empty if it has no recipes.
 
         Raises:
-            UserError: Files are missing, by their names (`-00000-of-00002`) and by TFDS's list of shards.
+            UserError: Files are missing, according to the names of the others (`-00000-of-00002`) or to TFDS's list.
         """
         files = {path.name: path for path in self.folder.glob(f"*-{split}.tfrecord-*")}
         expected = set(_listed_shards(self.folder, split))
@@ -62,7 +62,7 @@ class Dataset:
 
 
 def _listed_shards(folder: Path, split: str) -> list[str]:
-    """Returns the file names of a split that `dataset_info.json` of TFDS lists; none without such a file."""
+    """Returns the file names of a split that `dataset_info.json` of TFDS lists; empty without that file."""
     try:
         info = json.loads((folder / "dataset_info.json").read_text())
         name = info["name"]
@@ -92,7 +92,7 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
     )
     if not found and any((directory / mark).exists() for mark in ("layer1.json", "data_lmdb")):
         raise UserError(
-            f"data.dir = {directory}: a download that is not converted; "
+            f"data.dir = {directory}: a download that has not been converted; "
             f"run `python -m data_builders.recipe1m --source {directory} --out data` and use data.dir = data"
         )
     if not found:

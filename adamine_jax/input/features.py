@@ -69,7 +69,7 @@ class PhotoFeatures:
             is_valid |= np.isnan(features).all(axis=1)
         if not is_valid.all():
             row = rows[np.argmin(is_valid)]
-            raise UserError(f"{self.source}: row {row} (from 0) has values that are not finite; make the file again")
+            raise UserError(f"{self.source}: row {row} (from 0) has values that are not finite; rebuild the file")
         return features
 
 
@@ -154,7 +154,9 @@ def read_matrix(field: str, path: str | Path) -> Matrix:
             )
     values = _open(path, where)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.floating) or not values.size:
-        raise UserError(f"{where}: {values.dtype} of shape {values.shape}; must be floating point (rows, length)")
+        raise UserError(
+            f"{where}: {values.dtype} of shape {values.shape}; must be a floating-point matrix (rows, length)"
+        )
     ids = np.array([_without_suffix(line) for line in ids_file.read_bytes().split()], np.bytes_)
     if len(ids) != len(values):
         raise UserError(f"{ids_file}: {len(ids)} ids for the {len(values)} rows of {path.name}; give one id per row")
@@ -193,7 +195,10 @@ def sentence_vectors(matrix: Matrix, index: RecordIndex) -> SentenceVectors:
     counts = np.diff(np.append(starts, len(matrix.ids)))
     runs, found = _rows_of(index.ids, dataclasses.replace(matrix, ids=matrix.ids[starts]))
     if len(index) and not found.any():
-        raise UserError(f"{matrix.path.with_suffix('.txt')}: contains none of the {len(index)} recipes of the split")
+        raise UserError(
+            f"{matrix.path.with_suffix('.txt')}: contains none of the {len(index)} recipes of the split; "
+            "give the sentence vectors of this data set"
+        )
     return SentenceVectors(matrix.values, np.where(found, starts[runs], 0), np.where(found, counts[runs], 0))
 
 

@@ -1,4 +1,4 @@
-"""Reads records: whole batches, with a crop of one photo per row, and single recipes as people see them.
+"""Reads records: whole batches, with a crop of one photo per row, and single recipes as text and photo.
 
 A damaged row of a batch is reported, marked as unreadable, and filled with zeros.
 """
@@ -23,6 +23,8 @@ Batch = dict[str, np.ndarray]
 record numbers; and the fields of the recipe tower's `make_batch`. In training also `has_image` (B,) bool, False if the
 row is damaged; `match` (B,) int32, +1, or −1 if the photo is another recipe's; and `image_class_id` (B,) int32, the
 class of the photo. In evaluation `readable` (B,) bool, False if the row is damaged."""
+
+_NO_PHOTO = "has no photo"
 
 RecipeFields = Callable[[Sequence[EncodedRecipe]], Batch]
 """Makes the fields of the recipe tower; see `models.registry.recipe_fields`."""
@@ -87,13 +89,13 @@ class BatchReader:
         crops = np.zeros((len(recipes), size, size, 3), np.uint8)
 
         def read(chunk: range) -> None:
-            # One row after the other: its photo stays in the core's cache.
+            # One row at a time, so that its photo stays in the core's cache.
             for row in chunk:
                 number, photo_record = rows.numbers[row], rows.photo_records[row]
-                fields = self._fields(number)
+                fields = self._read(number)
                 if fields is not None:
                     recipes[row], class_id[row] = self._recipe(fields, number)
-                photo_fields = fields if photo_record == number or not size else self._fields(photo_record)
+                photo_fields = fields if photo_record == number or not size else self._read(photo_record)
                 if fields is not None and photo_fields is not None:
                     readable[row] = not size or self._cut(rows, row, photo_fields, crops[row])
 
@@ -110,19 +112,8 @@ class BatchReader:
         """Closes the shards."""
         self._records.close()
 
-    def _fields(self, number: int) -> Mapping[str, Any] | None:
-        """Returns the fields of a record; None if it is damaged, which is reported."""
-        try:
-            fields = parse_example(self._records.read(number))
-            if not _is_recipe(fields):
-                raise DecodeError
-            return fields
-        except DamagedRecord as error:
-            damaged = error
-        except DecodeError:
-            damaged = self._index.damaged(number, NOT_A_RECIPE)
-        self._damage.report(damaged)
-        return None
+    def _read(self, number: int) -> Mapping[str, Any] | None:
+        return _read_fields(self._records, self._index, number, self._damage)
 
     def _recipe(self, fields: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
         """Returns the recipe of a record in the form that recipe towers read, and its class."""
@@ -136,7 +127,7 @@ class BatchReader:
         """Writes the crop of a row's photo to `crop`, (S, S, 3). Returns False if it is damaged, which is reported."""
         number, photo, photos = rows.photo_records[row], rows.photos[row], fields["images"].bytes_list.value
         if photo >= len(photos):
-            reason = "has no photo"
+            reason = _NO_PHOTO
         elif self._crop.cut(photos[photo], rows.uniform[row], crop):
             return True
         else:
@@ -146,16 +137,34 @@ class BatchReader:
         return False
 
     def _photo_features(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (B, F) float32 features of the photos, and which of the photos have features."""
-        photos = self._vectors.photos
+        """Returns (B, F) float32 features of the photos, zeros if missing, and (B,) bool, which are not missing."""
+        photos, first = self._vectors.photos, self._index.first_photo
         assert photos is not None
-        features = photos(self._index.first_photo[rows.photo_records] + rows.photos, rows.uniform[:, 0])
+        has_photo = rows.photos < first[rows.photo_records + 1] - first[rows.photo_records]
+        features = np.full((len(has_photo), photos.values.shape[1]), np.nan, np.float32)
+        chosen = first[rows.photo_records] + rows.photos
+        features[has_photo] = photos(chosen[has_photo], rows.uniform[has_photo, 0])
         is_missing = np.isnan(features).all(axis=1)
-        for number in rows.photo_records[is_missing]:
-            reason = f"a photo has no features in {photos.source}, because it could not be decoded"
-            self._damage.report(self._index.damaged(number, reason))
+        undecoded = f"a photo has no features in {photos.source}, because it could not be decoded"
+        for number, has_any in zip(rows.photo_records[is_missing], has_photo[is_missing], strict=True):
+            self._damage.report(self._index.damaged(number, undecoded if has_any else _NO_PHOTO))
         features[is_missing] = 0
         return features, np.asarray(~is_missing)
+
+
+def _read_fields(records: RecordReader, index: RecordIndex, number: int, damage: Damage) -> Mapping[str, Any] | None:
+    """Returns the fields of a record; None if it is damaged, which is reported."""
+    try:
+        fields = parse_example(records.read(number))
+        if not _is_recipe(fields):
+            raise DecodeError
+        return fields
+    except DamagedRecord as error:
+        damaged = error
+    except DecodeError:
+        damaged = index.damaged(number, NOT_A_RECIPE)
+    damage.report(damaged)
+    return None
 
 
 def _is_recipe(fields: Mapping[str, Any]) -> bool:
@@ -168,17 +177,17 @@ def _is_recipe(fields: Mapping[str, Any]) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class StoredRecipe:
-    """A recipe as people see it.
+    """The text, class and first photo of a recipe.
 
     Attributes:
         text: Title, ingredient lines, instructions and id.
         class_id: Class, 0 = background.
-        photo: The first photo, a JPEG file.
+        photo: The first photo, a JPEG file; None without photos.
     """
 
     text: RecipeText
     class_id: int
-    photo: bytes
+    photo: bytes | None
 
 
 def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[StoredRecipe | None]:
@@ -186,14 +195,13 @@ def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Ite
     reader = RecordReader(index)
     try:
         for number in numbers:
-            try:
-                fields = parse_example(reader.read(number))
-            except DamagedRecord as damaged:
-                damage.report(damaged)
+            fields = _read_fields(reader, index, number, damage)
+            if fields is None:
                 yield None
                 continue
             class_id = next(iter(fields["class_id"].int64_list.value), 0)
-            yield StoredRecipe(recipe_text(fields), class_id, fields["images"].bytes_list.value[0])
+            photo = next(iter(fields["images"].bytes_list.value), None)
+            yield StoredRecipe(recipe_text(fields), class_id, photo)
     finally:
         reader.close()
 

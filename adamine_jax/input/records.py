@@ -43,7 +43,8 @@ class RecordIndex:
         ids: (N,) recipe ids, bytes.
         class_id: (N,) int32, 0 = background.
         has_classes: () bool, whether all records have a class field; if not, all are background.
-        first_photo: (N + 1,) int64, index of each record's first photo among the photos of all records; then the total.
+        first_photo: (N + 1,) int64, index of each record's first photo among the photos of all records, followed by
+            their total number.
         photo_ids: (P,) ids of the photos, bytes; empty if the records do not have them.
         left_out: (L,) damaged records, which have no number: `shard<TAB>first byte<TAB>reason`.
     """
@@ -124,7 +125,7 @@ def build_index(shards: Sequence[Path]) -> RecordIndex:
 
 
 def _renew(shards: tuple[Path, ...], old: RecordIndex | None, damage: Damage) -> RecordIndex:
-    """Builds the index, or keeps an old one if the shards are the old ones with some damage."""
+    """Builds the index, or keeps the old one if the shards differ from it only by damage."""
     try:
         index = build_index(shards)
     except DamagedRecord:

@@ -82,7 +82,9 @@ def scan(path: Path) -> Scanned:
                 scanned.rows.append(row)
             else:
                 scanned.left_out.append((start, reason or NOT_A_RECIPE))
-            start = file.seek(start + HEADER_BYTES + length + FOOTER_BYTES)  # a failed read stops anywhere
+            start = file.seek(
+                start + HEADER_BYTES + length + FOOTER_BYTES
+            )  # the position after a failed read is undefined
     return scanned
 
 

@@ -20,7 +20,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> typing.Any:
-    """Imports the names above on first access: evaluation and search need none of them."""
+    """Imports the names above on first access, so that evaluation and search do not import them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -67,10 +67,10 @@ def instance(matched: jax.Array, dtype) -> tuple[Anchors, Candidates]:
 class Classes(NamedTuple):
     """Candidates sorted by class, and the position of each anchor's class; see `sort_by_class`."""
 
-    order: jax.Array  # (B,) candidates by class, in batch order within a class
+    order: jax.Array  # (B,) candidate indices sorted by class, in batch order within a class
     place: jax.Array  # (B,) position of each candidate in `order`
     begin: jax.Array  # (B,) start of each anchor's class in `order`
-    others: jax.Array  # (B,) candidates of the anchor's class, without its own row; 0 for the background
+    others: jax.Array  # (B,) candidates of the anchor's class, excluding its own row; 0 for the background
     own: jax.Array  # (B,) bool, whether the candidate of the anchor's own row is of its class
 
 

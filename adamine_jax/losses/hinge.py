@@ -159,7 +159,7 @@ def _backward(blocks, on_rows, residuals, cotangents):
         (columns, candidates), index, similarity = block
         if similarity is None:
             similarity = _similarities(x, candidates, index < len(y) if padded else None)
-        coefficients = jnp.zeros_like(similarity)  # C of the module's head, summed over the strategies
+        coefficients = jnp.zeros_like(similarity)  # C in the module docstring, summed over the strategies
         for is_row, row, column in zip(on_rows, rows, columns, strict=True):
             anchor, _ = _roles(is_row, row, column)
             coefficients += jnp.where(_is_active(similarity, is_row, row, column), anchor["cotangent"], 0)

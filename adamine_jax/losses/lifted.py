@@ -11,7 +11,7 @@ def lifted_loss(
 ) -> tuple[jax.Array, jax.Array]:
     """Computes Σ_i J_i² / (2N) over N matched pairs, J_i = relu(D_ii + log Σ_{k≠i} (exp(α − D_ki) + exp(α − D_ik))).
 
-    It takes (B, B) memory whatever the value of `loss.block`.
+    Uses O(B²) memory regardless of `loss.block`.
 
     Args:
         image: (B, D) rows of unit norm.

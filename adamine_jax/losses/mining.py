@@ -21,9 +21,9 @@ def mine(
         triplets: Which candidates are negatives of an anchor, and the range of similarities to select from.
         k: Negatives per anchor.
         size: Candidates per block.
-        key: Selects random negatives, whatever their cost. The selection depends only on the key and on the batch
-            indices of anchor and candidate. None selects the hardest negatives with a cost above 0; ties go to the
-            lowest batch index.
+        key: PRNG key for random negatives, selected regardless of their cost. The selection depends only on the key
+            and on the batch indices of anchor and candidate. None selects the hardest negatives with a cost above 0;
+            ties go to the lowest batch index.
 
     Returns:
         (index, is_selected): (B, k) int32 batch indices; (B, k) bool, False where an anchor has fewer than k negatives.

@@ -52,7 +52,7 @@ class PairwiseLoss(RetrievalLoss):
     @classmethod
     def defaults(cls) -> ml_collections.ConfigDict:
         loss = ml_collections.ConfigDict()
-        loss.margin = 0.1  # of mismatched pairs, in cosine similarity; the published code read 0
+        loss.margin = 0.1  # of mismatched pairs, in cosine similarity; the published code used 0
         loss.update(super().defaults())
         return loss
 
@@ -63,7 +63,7 @@ class PairwiseLoss(RetrievalLoss):
             )
         if config.data.mismatch == 0:
             raise UserError(
-                f"config.loss.name = {self.config.name!r}: needs mismatched pairs, or all embeddings collapse; "
+                f"config.loss.name = {self.config.name!r}: without mismatched pairs all embeddings collapse; "
                 "set config.data.mismatch above 0 (0.8 as published)"
             )
 

@@ -103,8 +103,8 @@ def aggregate(costs: Costs, aggregation: str) -> tuple[jax.Array, jax.Array]:
             above 0, so that satisfied triplets do not dilute the gradient.
 
     Returns:
-        (loss, bad_pairs), scalars. The loss is 0 with a zero gradient if no entry is left; bad_pairs is the fraction of
-        entries that are exactly 0.
+        (loss, bad_pairs), scalars. The loss is 0 with a zero gradient if there are no entries; bad_pairs is the
+        fraction of entries that are exactly 0.
     """
     total, active, entries = costs
     count = active if aggregation == "valid" else entries
@@ -194,7 +194,7 @@ def sum_over(term: Callable[..., Any], count: jax.Array, *arguments: Any) -> Any
     """Computes Σ_{n < count} term(n, *arguments) with a gradient; JAX cannot differentiate a loop of traced length.
 
     Args:
-        term: Maps (() int32, *arguments) to a pytree of floating arrays; closes over no traced array.
+        term: Maps (() int32, *arguments) to a pytree of floating arrays; must not close over traced arrays.
         count: () int32.
         *arguments: Pytrees of arrays; floating ones have gradients.
     """

@@ -57,7 +57,7 @@ class Parts(NamedTuple):
 
 
 class Tower(nn.Module):
-    """Base class of the two towers: a Flax module that also describes itself to the rest of the program.
+    """Base class of the two towers: a Flax module with class methods that describe its config section and inputs.
 
     The class methods take the tower's config section, `config.model.image` or `config.model.recipe`. The head (tanh and
     L2 normalisation) is applied outside the tower. A tower has an attribute `embedding_dim`, D.
@@ -161,7 +161,7 @@ class RecipeTower(Tower):
     """Parameters (table_rows, word_dim) that are initialised with the data set's word vectors."""
 
     reads_vocabulary: ClassVar[bool] = True
-    """False if the tower reads `recipe.text()` with its own tokenizer, so that it knows every word of a query."""
+    """False if the tower reads `recipe.text()` with its own tokenizer, and therefore has no unknown words."""
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:

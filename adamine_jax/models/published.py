@@ -109,7 +109,7 @@ def _without_module(tensors: Tensors, where: str) -> Tensors:
 
 
 def _check_code_base(tensors: Tensors, names: Names, where: str) -> None:
-    """Reports a file of another kind in one sentence instead of by hundreds of names."""
+    """Reports a checkpoint of another code base in one message instead of listing hundreds of tensors."""
     stem = names.from_torchvision("conv1.weight")
     if stem in tensors:
         return
@@ -124,7 +124,7 @@ def _check_code_base(tensors: Tensors, names: Names, where: str) -> None:
 
 
 def _shapes(tensors: Tensors, names: Names, features: int) -> dict[str, Shape]:
-    """Returns the shapes of all tensors but the ResNet's. None is a size that cannot be inferred."""
+    """Returns the shapes of all tensors except those of the ResNet. None is a size that cannot be inferred."""
 
     def size(name: str, axis: int) -> int | None:
         tensor = tensors.get(name)

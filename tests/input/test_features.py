@@ -114,7 +114,7 @@ def test_unsuitable_files_are_one_line_errors(index, files, tmp_path):
     np.save(alone, values)
     assert_rejected("alone.txt is missing", alone)
     assert_rejected("ids for the", write(tmp_path / "short.npy", values, ids[1:]))
-    assert_rejected("must be floating point", write(tmp_path / "whole.npy", values.astype(int), ids))
+    assert_rejected("must be a floating-point matrix", write(tmp_path / "whole.npy", values.astype(int), ids))
     assert_rejected("occurs twice", write(tmp_path / "twice.npy", values, [ids[1], *ids[1:]]))
     kept = np.array(ids) != index.photo_ids[0].decode().removesuffix(".jpg")
     assert_rejected(

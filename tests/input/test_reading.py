@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.reading import BatchReader, Rows
+from adamine_jax.input.features import PhotoFeatures, Vectors
+from adamine_jax.input.reading import BatchReader, Rows, read_recipes
 from adamine_jax.input.records import load_index
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
@@ -115,3 +116,34 @@ def test_a_class_id_beyond_int32_is_damage(read, capsys):
     _, readable = read([3, 5], load_index(index.shards))
     np.testing.assert_array_equal(readable, [True, False])
     assert f"recipe {index.ids[5].decode()}: not the record of a recipe; skipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [5, -1])
+def test_a_record_without_photos_has_no_features_of_another_record(read, capsys, place):
+    index, _ = read
+    number = range(len(index))[place]
+    rewrite(index, number, without_photos)
+    index = load_index(index.shards)
+    values = np.arange(2 * len(index.photo_ids), dtype=np.float32).reshape(-1, 2) + 1
+    photos = PhotoFeatures(values, np.arange(len(values))[:, None], "x.npy")
+    reader = BatchReader(index, images.center_crops(40, 32), FIELDS, Vectors(photos=photos))
+    numbers, zeros = np.array([3, number]), np.zeros(2, np.int64)
+    batch, readable = reader(Rows(numbers, numbers, zeros, np.zeros((2, 3), np.float32)))
+    reader.close()
+    np.testing.assert_array_equal(readable, [True, False])
+    np.testing.assert_array_equal(batch["image"], [values[index.first_photo[3]], [0, 0]])
+    assert f"recipe {index.ids[number].decode()}: has no photo; skipped" in capsys.readouterr().err
+
+
+def test_recipes_are_read_without_photos_and_damaged_ones_are_reported(read, capsys):
+    index, _ = read
+    rewrite(index, 5, without_photos)
+    index = load_index(index.shards)
+    damaging.damage_meaning(index, 6)
+    damaging.damage_payload(index, 7)
+    damage = Damage()
+    photo, without, *damaged = read_recipes(index, np.array([4, 5, 6, 7]), damage)
+    assert photo.photo.startswith(b"\xff\xd8")
+    assert (without.text.id, without.photo) == (index.ids[5].decode(), None)
+    assert damaged == [None, None]
+    assert damage.count == 2

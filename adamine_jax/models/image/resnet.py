@@ -1,4 +1,4 @@
-"""ResNet v1.5 that computes exactly what torchvision's does, so that its weights can be used.
+"""ResNet v1.5 with the same outputs as torchvision's, so that its weights can be loaded.
 
 He et al., *Deep Residual Learning for Image Recognition* (CVPR 2016). In v1.5 the 3×3 convolution of a
 bottleneck has the stride, not the first 1×1 convolution.

@@ -43,7 +43,7 @@ class Groups(NamedTuple):
         return cls(jnp.pad(order, padding).reshape(groups, size), sorted_lengths, steps, ends - steps, ends[-1])
 
     def at(self, k: jax.Array, reverse: bool) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """Returns step k's group, its index in the group, the position to read, and (…, n) whether it is real."""
+        """Returns step k's group, its index in the group, the position to read, and a mask (…, n) of real steps."""
         group = jnp.searchsorted(self.starts, k, side="right") - 1
         step = k - self.starts[group]
         position = self.steps[group] - 1 - step if reverse else step

@@ -92,7 +92,7 @@ class HierarchicalLSTM(RecipeTower):
         tower.sentence_dim = 1024  # length of a row of data.sentence_vectors; set from the file
         tower.max_sentences = 20  # maximum number of sentences per recipe
         tower.max_words = 48  # maximum number of words per sentence
-        tower.word_dim = 300  # length of a word vector; None = that of the data set's
+        tower.word_dim = 300  # length of a word vector; None = as in the data set
         tower.word_norm = 1.0  # initial norm of word vectors; small LSTMs learn faster with a larger one
         tower.word_vectors = "shared"  # one table for ingredients and instructions; 'separate': two
         tower.ingredient_hidden = 300  # state size of each direction of the ingredient LSTM
@@ -198,7 +198,7 @@ class HierarchicalLSTM(RecipeTower):
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
-        """Embeds B recipes, before tanh and normalisation. Training and evaluation compute the same.
+        """Embeds B recipes, before tanh and normalisation. Training and evaluation give the same output.
 
         Args:
             batch: `ingredients` (B, 20) ids, 0 = padding at the end; for 'words' `words` (B, S, W) ids, 0 = padding at

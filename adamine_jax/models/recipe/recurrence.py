@@ -29,7 +29,7 @@ WEIGHT_GRADIENT_COLUMNS = 256
 """Columns (steps × sequences) per product of the weight gradient."""
 
 KEPT_BYTES = 2**28
-"""Size up to which the activations of all steps are kept for the gradient. Above it there is room for a quarter of the
+"""Maximum size of the activations kept for the gradient of all steps. Beyond it there is room for a quarter of the
 padded steps, about twice what recipes of Recipe1M use of 20 sentences of 48 words. If the steps do not fit, activations
 are recomputed group by group."""
 
@@ -46,7 +46,7 @@ def lstm_final_state(
 ) -> jax.Array:
     """Returns the hidden state of an LSTM after the last real step of each sequence (Hochreiter & Schmidhuber, 1997).
 
-    The equations are PyTorch's, without peepholes, with the gates in the order i, f, g, o; see the head of this module.
+    The equations are PyTorch's, without peepholes, with the gates in the order i, f, g, o; see the module docstring.
     Cell arithmetic uses the precision of `bias` (float32), products that of `inputs`. Rows are independent: on a mesh,
     call this inside `jax.shard_map`, so that each device sorts its own rows.
 
@@ -101,8 +101,8 @@ def _final_state(inputs, lengths, kernels, bias, reverse, remat):
 
 
 def _forward(inputs, lengths, kernels, bias, reverse, remat):
-    # Whether the inputs need a gradient must stay a Python value, and residuals are traced. The structure of a residual
-    # is static: () if they do, None if they do not (precomputed sentence vectors).
+    # Whether the inputs need a gradient must be known when the backward pass is traced. The values of residuals are
+    # traced, but their structure is static: () if the inputs do, None if they do not (precomputed sentence vectors).
     wanted = () if inputs.perturbed else None
     inputs, lengths, bias = (argument.value for argument in (inputs, lengths, bias))
     kernels = _Kernels(*(kernel.value for kernel in kernels))
@@ -132,7 +132,7 @@ def _backward(reverse, remat, residuals, cotangent):
     fits = groups.total <= len(kept.cell)
 
     def piece(group, carry):
-        """Goes back through all groups if their activations were kept, else through one group after recomputing it."""
+        """Backpropagates through all groups if their activations were kept, else through one that is recomputed."""
         kept, gradients = carry
         first = jnp.where(fits, 0, groups.starts[group])
         last = jnp.where(fits, groups.total, first + groups.steps[group])

@@ -69,7 +69,7 @@ class StoredRecipe:
 
 
 def folders(source: Path) -> dict[str, Path]:
-    """Returns the folder of each existing partition; raises a `UserError` if there is none."""
+    """Returns the folder of each existing partition; raises a `UserError` if none exists."""
     paths = {name: source / FOLDER / name for name in PARTITIONS}
     found = {name: path for name, path in paths.items() if path.is_dir()}
     if not found:
