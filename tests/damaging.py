@@ -2,7 +2,9 @@
 
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -52,6 +54,24 @@ def damage_meaning(index: RecordIndex, number: int) -> None:
 def cut_off(index: RecordIndex, number: int) -> None:
     """Truncates a shard in the middle of a record."""
     os.truncate(index.shards[index.shard[number]], int(index.offset[number] + index.length[number] // 2))
+
+
+def rewrite(index: RecordIndex, number: int, change: Callable[[Any], None]) -> None:
+    """Rewrites the shard of a record, after `change` has modified the features of the record."""
+    shard = index.shards[index.shard[number]]
+    payloads = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for example in map(tf.train.Example.FromString, payloads):
+            if example.features.feature["id"].bytes_list.value[0] == index.ids[number]:
+                change(example.features.feature)
+            writer.write(example.SerializeToString())
+    touch(shard)
+
+
+def without_photos(features: Any) -> None:
+    """Removes the photos of a record, for `rewrite`."""
+    del features["images"].bytes_list.value[:]
+    del features["image_ids"].bytes_list.value[:]
 
 
 def _replace(index: RecordIndex, number: int, payload: bytes) -> None:

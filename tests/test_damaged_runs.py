@@ -154,6 +154,23 @@ def test_a_photo_that_cannot_be_read_has_no_features_of_the_frozen_resnet(data, 
     assert damage.count == 4
 
 
+def test_a_validation_recipe_without_photos_has_no_features_of_the_frozen_resnet(data, tmp_path, monkeypatch):
+    damaging.rewrite(index_of(data, "val"), 11, damaging.without_photos)  # the last record
+    index, config = index_of(data, "val"), tiny.small_config(data, cache_frozen_features=2)
+    np.save(tmp_path / "val.npy", np.arange(11.0)[:, None])
+    backbone = frozen_features.FrozenBackbone(tmp_path, config, None, {}, None, Damage())
+    stored = []
+
+    def store(self, split, index, photos, draws):
+        stored.append(photos)
+        return tmp_path / "val.npy"
+
+    monkeypatch.setattr(frozen_features.FrozenBackbone, "_stored", store)
+    features = backbone.central_crops(index)
+    np.testing.assert_array_equal(stored[0], index.first_photo[:11])
+    np.testing.assert_array_equal(features(index.first_photo[:11], np.zeros(11))[:, 0], np.arange(11))
+
+
 def test_a_run_resumes_after_records_were_damaged(data, tmp_path, without_photos):
     run(data, tmp_path / "run", epochs=1, **without_photos)
     damage_payloads(data)

@@ -62,7 +62,7 @@ class FrozenBackbone:
 
     def central_crops(self, index: RecordIndex) -> PhotoFeatures:
         """Returns the features of the central crop of each validation recipe's first photo; see `random_crops`."""
-        first = index.first_photo[:-1]
+        first = index.first_photo[:-1][np.diff(index.first_photo) > 0]
         path = self._stored("val", index, first, None)
         rows = np.zeros((len(index.photo_ids), 1), np.int64)
         rows[first, 0] = np.arange(len(first))  # validation reads no other photos

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
@@ -57,31 +56,12 @@ def test_a_damaged_record_with_a_correct_checksum_is_masked(read, capsys, damage
     assert not batch["image"][1].any()
 
 
-def rewrite(index, number, change):
-    """Rewrites the shard of a record and changes the features of that record."""
-    shard = index.shards[index.shard[number]]
-    examples = [
-        tf.train.Example.FromString(payload) for payload in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
-    ]
-    with tf.io.TFRecordWriter(str(shard)) as writer:
-        for example in examples:
-            if example.features.feature["id"].bytes_list.value[0] == index.ids[number]:
-                change(example.features.feature)
-            writer.write(example.SerializeToString())
-    damaging.touch(shard)
-
-
 def with_values(**values):
     def change(features):
         for name, numbers in values.items():
             features[name].int64_list.value[:] = numbers
 
     return change
-
-
-def without_photos(features):
-    del features["images"].bytes_list.value[:]
-    del features["image_ids"].bytes_list.value[:]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +72,12 @@ def without_photos(features):
             (with_values(word_ids=[5, 6], sentence_lengths=lengths), False, "not the record of a recipe")
             for lengths in ([1], [10**6], [-1, 3], [2, *[2**62] * 4])
         ),
-        (without_photos, True, "has no photo"),
+        (damaging.without_photos, True, "has no photo"),
     ],
 )
 def test_an_incomplete_or_inconsistent_record_is_damaged(read, capsys, change, is_recipe, reason):
     index, read = read
-    rewrite(index, 5, change)
+    damaging.rewrite(index, 5, change)
     batch, readable = read([3, 5], load_index(index.shards))
     np.testing.assert_array_equal(readable, [True, False])
     assert batch["ingredients"][1].any() == is_recipe
@@ -106,13 +86,13 @@ def test_an_incomplete_or_inconsistent_record_is_damaged(read, capsys, change, i
 
 def test_a_class_id_beyond_int32_is_damage(read, capsys):
     index, read = read
-    rewrite(index, 5, with_values(class_id=[2**31]))
+    damaging.rewrite(index, 5, with_values(class_id=[2**31]))
     assert len(load_index(index.shards).ids) == len(index.ids) - 1
     assert "not the record of a recipe; skipped" in capsys.readouterr().err
     # Both records have the same length, so the earlier index still identifies the damaged one.
-    rewrite(index, 5, with_values(class_id=[-1]))
+    damaging.rewrite(index, 5, with_values(class_id=[-1]))
     index = load_index(index.shards)
-    rewrite(index, 5, with_values(class_id=[-(2**40)]))
+    damaging.rewrite(index, 5, with_values(class_id=[-(2**40)]))
     _, readable = read([3, 5], load_index(index.shards))
     np.testing.assert_array_equal(readable, [True, False])
     assert f"recipe {index.ids[5].decode()}: not the record of a recipe; skipped" in capsys.readouterr().err
@@ -122,7 +102,7 @@ def test_a_class_id_beyond_int32_is_damage(read, capsys):
 def test_a_record_without_photos_has_no_features_of_another_record(read, capsys, place):
     index, _ = read
     number = range(len(index))[place]
-    rewrite(index, number, without_photos)
+    damaging.rewrite(index, number, damaging.without_photos)
     index = load_index(index.shards)
     values = np.arange(2 * len(index.photo_ids), dtype=np.float32).reshape(-1, 2) + 1
     photos = PhotoFeatures(values, np.arange(len(values))[:, None], "x.npy")
@@ -137,7 +117,7 @@ def test_a_record_without_photos_has_no_features_of_another_record(read, capsys,
 
 def test_recipes_are_read_without_photos_and_damaged_ones_are_reported(read, capsys):
     index, _ = read
-    rewrite(index, 5, without_photos)
+    damaging.rewrite(index, 5, damaging.without_photos)
     index = load_index(index.shards)
     damaging.damage_meaning(index, 6)
     damaging.damage_payload(index, 7)
