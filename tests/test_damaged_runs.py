@@ -244,11 +244,10 @@ def test_a_split_without_readable_records_is_one_line(data, tmp_path, without_ph
         run(data, tmp_path / "run", epochs=1, **without_photos)
 
 
-@pytest.mark.parametrize(("limit", "message"), [(0, "record with a wrong checksum"), (2, "2 other damaged records")])
-def test_too_many_damaged_records_stop_the_training_in_one_line(data, tmp_path, without_photos, limit, message):
+def test_too_many_damaged_records_stop_the_training_in_one_line(data, tmp_path, without_photos):
     damage_payloads(data)
-    with pytest.raises(UserError, match=message) as error:
-        run(data, tmp_path / "run", data__max_damaged=limit, **without_photos)
+    with pytest.raises(UserError, match="2 other damaged records") as error:
+        run(data, tmp_path / "run", data__max_damaged=2, **without_photos)
     assert "\n" not in str(error.value)
     # The same workdir can be used afterwards.
     run(data, tmp_path / "run", data__max_damaged=3, epochs=1, **without_photos)

@@ -43,6 +43,7 @@ def leaves(directory, checkpoint="last"):
     return jax.device_get(workdir.load(directory, checkpoint=checkpoint).variables)
 
 
+@pytest.mark.slow
 def test_the_preset_for_small_collections_runs(tiny_data, feature_files, tmp_path):
     config = get_config()
     config.data.dir, config.data.image_features = str(tiny_data), str(feature_files[0])
@@ -119,6 +120,7 @@ def test_cached_features_are_the_frozen_resnets(cached_run, tiny_data):
     assert 0 < np.median(within) < np.median(between)
 
 
+@pytest.mark.slow
 def test_the_resnet_is_frozen_while_cached_and_trained_afterwards(cached_run, tiny_data, tmp_path):
     directory, config = cached_run
     config = config.copy_and_resolve_references()

@@ -10,6 +10,7 @@ import pytest
 from adamine_jax import embed, evaluate
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.distributed.preemption import RUN_AGAIN
 from adamine_jax.retrieval.protocols import score
 from adamine_jax.retrieval.rank_files import read_ranks
 from adamine_jax.runs import workdir
@@ -56,7 +57,7 @@ def undisturbed(tiny_data, tmp_path_factory):
 @pytest.mark.parametrize(
     ("point", "call", "when"),
     [
-        (SAVE, 1, "after"),  # the save continues in the background
+        pytest.param(SAVE, 1, "after", marks=pytest.mark.slow),  # the save continues in the background
         # The last validation; a checkpoint is due at its step.
         pytest.param(LINE, 8, "before", marks=pytest.mark.slow),
         pytest.param(LINE, 6, "before", marks=pytest.mark.slow),
@@ -78,10 +79,18 @@ def test_a_killed_run_resumes_to_the_same_bits(point, call, when, tiny_data, und
     runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
-def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, undisturbed, tmp_path):
-    """One of the cases of `tests/faults/test_stops.py`."""
-    point = ("adamine_jax.train:_Run.log_train", 1, "before")
-    runs.assert_stops_and_resumes(tiny_data, tmp_path / "run", undisturbed, point, "SIGTERM", 2)
+def test_a_stopped_and_then_killed_run_resumes_to_the_same_bits(tiny_data, undisturbed, tmp_path):
+    """The fast one of these tests and of those in `tests/faults`."""
+    directory, log = tmp_path / "run", "adamine_jax.train:_Run.log_train"
+    stopped = runs.run(tiny_data, directory, kill=(log, 1, "before"), sent="SIGTERM")
+    assert stopped.returncode == RUN_AGAIN, stopped.stderr
+    assert "stopped at step 2 and saved a checkpoint" in stopped.stdout
+    killed = runs.run(tiny_data, directory, kill=(SAVE, 1, "after"))  # the save continues in the background
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert "resuming from step 2 " in killed.stdout
+    again = runs.run(tiny_data, directory)
+    assert again.returncode == 0, again.stderr
+    runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
 def test_a_finished_run_has_the_files_of_the_readme(undisturbed):

@@ -24,7 +24,7 @@ from tests.golden import make_trajectory
     [
         ("resnet18", "float64", 1e-6),
         pytest.param("resnet50", "float64", 1e-6, marks=pytest.mark.slow),
-        ("resnet18", "float32", 1e-3),
+        pytest.param("resnet18", "float32", 1e-3, marks=pytest.mark.slow),
     ],
 )
 def test_losses_and_gradient_norms_are_pytorchs_at_every_step(name, dtype, tolerance):

@@ -66,9 +66,8 @@ class GalleryWriter(contextlib.AbstractContextManager):
         self._files = {}
         for name in self._names:
             self._files[name] = open(self._unfinished / name, "a+b", buffering=0)  # noqa: SIM115 – closed in __exit__
-            os.truncate(
-                self._unfinished / name, self._length_of(name)
-            )  # extends a new array to make room for its header
+            # Cuts what an interrupted write left, or extends a new array to make room for its header.
+            os.truncate(self._unfinished / name, self._length_of(name))
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -1,14 +1,12 @@
 """Runs the tiny net in separate processes that may be killed or run out of disk space, and compares the results."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
 
-from adamine_jax.distributed.preemption import RUN_AGAIN
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from tests import xla
@@ -84,16 +82,3 @@ def assert_same_run(directory: Path, undisturbed: Path, data_dir: Path) -> None:
     for line, other in zip(lines, expected, strict=True):
         assert without_measurements(line) == without_measurements(other)
     assert (directory / "eval_test.json").read_text() == (undisturbed / "eval_test.json").read_text()
-
-
-def assert_stops_and_resumes(
-    data_dir: Path, directory: Path, undisturbed: Path, point: tuple[str, int, str], sent: str, saved: int
-) -> None:
-    """Sends a signal to a run, which must save at step `saved`, and resumes it to the end of an undisturbed run."""
-    stopped = run(data_dir, directory, kill=point, sent=sent)
-    assert stopped.returncode == (RUN_AGAIN if sent == "SIGTERM" else -signal.SIGINT), stopped.stderr
-    assert f"stopped at step {saved} and saved a checkpoint" in stopped.stdout
-    again = run(data_dir, directory)
-    assert again.returncode == 0, again.stderr
-    assert f"resuming from step {saved} " in again.stdout
-    assert_same_run(directory, undisturbed, data_dir)

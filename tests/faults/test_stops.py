@@ -26,6 +26,7 @@ def undisturbed(tiny_data, tmp_path_factory):
 @pytest.mark.parametrize(
     ("point", "call", "when", "sent", "saved"),
     [
+        (LOG, 1, "before", "SIGTERM", 2),
         (VALIDATION, 1, "before", "SIGTERM", 6),
         (VALIDATION, 2, "before", "SIGTERM", 12),
         (LOG, 3, "before", "SIGTERM", 6),  # the last step of the epoch
@@ -35,7 +36,14 @@ def undisturbed(tiny_data, tmp_path_factory):
 )
 @pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits(point, call, when, sent, saved, tiny_data, undisturbed, tmp_path):
-    runs.assert_stops_and_resumes(tiny_data, tmp_path / "run", undisturbed, (point, call, when), sent, saved)
+    directory = tmp_path / "run"
+    stopped = runs.run(tiny_data, directory, kill=(point, call, when), sent=sent)
+    assert stopped.returncode == (RUN_AGAIN if sent == "SIGTERM" else -signal.SIGINT), stopped.stderr
+    assert f"stopped at step {saved} and saved a checkpoint" in stopped.stdout
+    again = runs.run(tiny_data, directory)
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from step {saved} " in again.stdout
+    runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
 @pytest.mark.slow
