@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from types import FrameType
 
-import grimp
+from adamine_jax.base.errors import one_line_errors
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("adamine_jax", "data_builders")
@@ -34,6 +34,8 @@ def largest() -> str:
 
 def cycles() -> int:
     """Returns the number of pairs of modules that import each other, directly or indirectly."""
+    import grimp
+
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     importers = {module: graph.find_downstream_modules(module) for module in graph.modules}
     return sum(module < other and module in importers[other] for module in importers for other in importers[module])
@@ -99,6 +101,7 @@ def lines() -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
+@one_line_errors
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

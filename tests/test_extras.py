@@ -47,6 +47,7 @@ def without(packages, module, *arguments):
         ("msgspec", ["data_builders.recipe1m", "import", "--from", "a.jsonl", "--out", "nowhere"]),
         ("matplotlib", ["data_builders.kitchen", "--out", "tests", "--contact-sheet", "nowhere/a.png"]),
         ("torch", ["benchmarks.losses", "--part", "8", "--large", "0"]),
+        ("grimp", ["benchmarks.structure"]),
     ],
 )
 def test_a_missing_extra_is_one_line(package, arguments, tmp_path):

@@ -18,6 +18,7 @@ EXTRAS = {
     "lmdb": "lmdb",
     "torch": "torch",
     "pytorch_metric_learning": "bench",
+    "grimp": "dev",
 }
 """Extra of pyproject.toml by package."""
 
