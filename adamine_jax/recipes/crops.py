@@ -13,7 +13,8 @@ import simplejpeg
 from PIL import Image
 
 from adamine_jax.base.cores import map_chunks
-from adamine_jax.recipes.decoding import DECODE_RATIOS, MAX_SCANS, START_OF_SCAN
+from adamine_jax.recipes.decoding import DECODE_RATIOS
+from adamine_jax.recipes.photo_structure import MAX_SCANS, START_OF_SCAN
 
 _MAX_REUSED_BYTES = 4_000_000
 _thread = threading.local()
@@ -88,7 +89,7 @@ def center_crops(resize: int, size: int) -> Crops:
 
 def _shape(jpeg: bytes) -> tuple[int, int]:
     """Reads height and width from the header; zeros if the file is not a JPEG, or has too many scans to decode."""
-    if jpeg.count(START_OF_SCAN) > MAX_SCANS:  # a stored photo has one; see `decoding.check_structure`
+    if jpeg.count(START_OF_SCAN) > MAX_SCANS:  # a stored photo has one; see `check_structure`
         return 0, 0
     try:
         return simplejpeg.decode_jpeg_header(jpeg)[:2]

@@ -2,14 +2,14 @@
 
 import contextlib
 import io
-import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from adamine_jax.recipes.photo_structure import APP1, START_OF_SCAN, UnreadablePhotoError, check_structure, markers
 
 # Decoding takes about 4 bytes per pixel, so this limits memory to 256 MB per photo.
 MAX_PIXELS = 64_000_000
@@ -18,6 +18,8 @@ JPEG_QUALITY = 90
 """libjpeg quality of stored photos; docs/dataset.md explains the choice."""
 DECODE_RATIOS = (8, 4, 2, 1)
 """Reductions at which libjpeg decodes; a reduced decode costs a fraction of a full one."""
+# libjpeg encodes nothing longer.
+_MAX_SIDE = 65_500
 _READ_SIZE = 1 << 20
 # Pixels from which photos are decoded by one thread at a time: some decoders use three times the pixels' memory.
 _LARGE = 16_000_000
@@ -26,21 +28,22 @@ _large_photo_lock = threading.Lock()
 _BAND = 4_000_000
 # Downloads contain files of other formats whose names end in .jpg.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# JPEG markers (ITU T.81, table B.1): APP1 carries Exif and XMP, which store the orientation.
-_APP1, START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
-# In the data of a scan, 0xFF is followed by 0 or a restart marker; before a marker it is padding.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-# Limits that no photo reaches but that bound the decoding time of crafted files: each scan of a progressive JPEG visits
-# every block of the image even if it stores nothing, and Pillow reads each segment, chunk or extension in Python.
-MAX_SCANS = 100
-_MAX_SEGMENTS = 20_000
+# Values of the orientation tag (Exif 2.32, table 4); 1 is upright.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = tuple(_TRANSPOSITIONS[orientation] for orientation in (5, 6, 7, 8))
+# libjpeg's warning if it finds a marker before the end of the image.
+_INCOMPLETE = "premature end of data segment"
 # Formats of phone cameras (ISO/IEC 23008-12, AVIF), which get an error message of their own.
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
 Image.init()
-
-
-class UnreadablePhotoError(Exception):
-    """A photo cannot be decoded; the message is the reason."""
 
 
 class TooLargeError(UnreadablePhotoError):
@@ -87,6 +90,8 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise TooLargeError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
+            if max(image.size) * min(1, shorter_side / min(image.size)) > _MAX_SIDE:
+                raise TooLargeError(f"{width} x {height} pixels are too elongated")
             decode_small(image, shorter_side)
             decoded = image.size
             with _large_photo_lock if image.width * image.height > _LARGE else contextlib.nullcontext():
@@ -104,63 +109,56 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         raise UnreadablePhotoError(f"truncated or damaged image ({' '.join(str(error).split())[:80]})") from error
 
 
-def check_structure(data: bytes) -> None:
-    """Checks the number of scans, segments, chunks and extensions of an image file, without decoding it.
-
-    Raises:
-        UnreadablePhotoError: There are too many of them, so decoding could take minutes.
-    """
-    segments = 0
-    if data.startswith(b"\xff\xd8"):
-        scans = 0
-        may_have_many = data.count(START_OF_SCAN) > MAX_SCANS  # or a video behind the photo has these bytes
-        for marker in _markers(data):
-            segments, scans = segments + 1, scans + (marker == START_OF_SCAN)
-            if scans > MAX_SCANS:
-                raise UnreadablePhotoError(f"more than {MAX_SCANS} JPEG scans")
-            if segments > _MAX_SEGMENTS or (scans and not may_have_many):
-                break
-    elif data.startswith(b"\x89PNG"):
-        offset = 8
-        while offset < len(data) and segments <= _MAX_SEGMENTS:
-            offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
-            segments += 1
-    elif data.startswith(b"GIF8"):
-        segments = data.count(b"\0!")  # an extension after the terminator of the preceding block
-    if segments > _MAX_SEGMENTS:
-        raise UnreadablePhotoError(f"more than {_MAX_SEGMENTS:,} segments")
-
-
 def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Decodes a plain JPEG, which most photos are, without Pillow, whose copies of the pixels take as long as encoding.
 
     Returns:
-        (H, W, 3) uint8 pixels, equal to those of `decode_small`, and the (width, height) of the original. None if the
-        photo needs Pillow: another format or colour space, a large or possibly rotated photo, or a decoder warning.
+        (H, W, 3) uint8 upright pixels, equal to those that Pillow decodes after `decode_small`, and the (width, height)
+        of the upright original. None if the photo needs Pillow: another format or colour space, a large photo, or a
+        decoder warning.
+
+    Raises:
+        UnreadablePhotoError: The image data are incomplete.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours != "YCbCr" or height * width > _LARGE or _may_be_rotated(data):
+        if height * width > MAX_PIXELS:
             return None
         shorter = min(height, width)
         ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or shorter // ratio >= shorter_side)
-        least = {"min_height": -(-height // ratio), "min_width": -(-width // ratio), "min_factor": ratio}
-        return simplejpeg.decode_jpeg(data, **least), (width, height)
-    except ValueError:
+        rows, columns = -(-height // ratio), -(-width // ratio)
+        if colours not in ("YCbCr", "Gray") or rows * columns > _LARGE:
+            # Only for its warnings, which Pillow does not report.
+            simplejpeg.decode_jpeg(data, "CMYK" if "K" in colours else "RGB", min_height=1, min_width=1, min_factor=8)
+            return None
+        pixels = simplejpeg.decode_jpeg(data, min_height=rows, min_width=columns, min_factor=ratio)
+    except ValueError as warning:
+        if _INCOMPLETE in str(warning):  # libjpeg fills the rest with grey
+            raise UnreadablePhotoError(f"truncated or damaged image ({_INCOMPLETE})") from None
         return None
+    if _may_be_rotated(data):
+        method = None
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            method = _transposition(image)
+        if method is not None:
+            pixels = np.asarray(Image.fromarray(pixels).transpose(method))
+            width, height = (height, width) if method in _SWAPS_SIDES else (width, height)
+    return pixels, (width, height)
 
 
 def _may_be_rotated(data: bytes) -> bool:
     """Whether a JPEG has a segment that may store an orientation."""
-    return next((marker for marker in _markers(data) if marker in (_APP1, START_OF_SCAN)), _APP1) == _APP1
+    return next((marker for marker, _ in markers(data) if marker in (APP1, START_OF_SCAN)), APP1) == APP1
 
 
-def _markers(data: bytes) -> Iterator[bytes]:
-    """Yields the markers of a JPEG up to the end of the image; like libjpeg, skips other bytes between segments."""
-    match = _MARKER.search(data, 2)
-    while match and (marker := match[0]) != b"\xff\xd9":
-        yield marker
-        match = _MARKER.search(data, match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big"))
+def _transposition(image: Image.Image) -> Image.Transpose | None:
+    """Returns how to make an image upright, according to its Exif or XMP metadata.
+
+    `ImageOps.exif_transpose` would also encode all metadata again, which takes minutes for crafted ones.
+    """
+    with contextlib.suppress(Exception):  # a photo with a damaged orientation is still usable
+        return _TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return None
 
 
 def decode_small(image: Image.Image, shorter_side: int) -> None:
@@ -184,9 +182,8 @@ def encoded(image: Image.Image, shorter_side: int, quality: int = JPEG_QUALITY) 
     Returns:
         The JPEG file, and the (width, height) of the upright original.
     """
-    with contextlib.suppress(Exception):  # a photo with a damaged orientation tag is still usable
-        ImageOps.exif_transpose(image, in_place=True)
-    rgb = _to_rgb(image)
+    method = _transposition(image)
+    rgb = _to_rgb(image if method is None else image.transpose(method))
     return _as_jpeg(_small(rgb, shorter_side), quality), rgb.size
 
 

@@ -1,5 +1,7 @@
 import io
 import os
+import re
+import struct
 import subprocess
 import sys
 import threading
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from adamine_jax.recipes import decoding
 from adamine_jax.recipes.decoding import UnreadablePhotoError, decode_plain_jpeg, decode_small, reduced
@@ -148,20 +150,54 @@ def test_plain_jpegs_have_the_pixels_that_pillow_decodes(sides, shorter_side, qu
     assert np.array_equal(np.asarray(decoded(again)), np.asarray(kept))
 
 
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_every_orientation_is_applied_as_pillow_does(mode, orientation):
+    image, exif = Image.effect_noise((41, 20), 90).convert(mode), Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, "JPEG", exif=exif)
+    pixels, size = decode_plain_jpeg(data, 256)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert size == expected.size
+    assert np.array_equal(pixels, np.asarray(expected.convert("RGB")))
+    png = encoded(image, "PNG", exif=exif)
+    assert reduced(png, 256) == (decoding.encoded(ImageOps.exif_transpose(image_of(png)), 256)[0], size, "PNG")
+
+
+def image_of(data):
+    return Image.open(io.BytesIO(data))
+
+
 def test_what_needs_a_second_look_is_not_decoded_plainly():
-    image, exif = Image.new("RGB", (30, 20), "red"), Image.Exif()
-    exif[0x0112] = 3
+    image = Image.new("RGB", (30, 20), "red")
     plain = encoded(image, "JPEG")
     assert decode_plain_jpeg(plain, 256)
     for data in (
         encoded(image),
-        encoded(image.convert("L"), "JPEG"),
         encoded(image.convert("CMYK"), "JPEG"),
-        encoded(image, "JPEG", exif=exif),
         encoded(image, "JPEG", keep_rgb=True),
         *(plain[:length] for length in range(len(plain))),
     ):
         assert decode_plain_jpeg(data, 256) is None
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "stored RGB", "rotated"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_whose_data_end_before_the_image_is_unreadable(mode, progressive):
+    """Pillow decodes such a file without an error, and with a grey area."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"stored RGB": {"keep_rgb": True}, "rotated": {"exif": exif}}.get(mode, {})
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    image = noise.convert(mode) if mode in ("L", "CMYK") else noise
+    data = bytearray(encoded(image, "JPEG", progressive=progressive, **options))
+    assert small_jpeg(bytes(data), 256)
+    sizes = re.search(rb"\xff[\xc0\xc2]\0.\x08", data).end()
+    for height, width in ((64, 8000), (8000, 64), (80, 80)):
+        data[sizes : sizes + 4] = struct.pack(">HH", height, width)
+        image_of(bytes(data)).load()
+        with pytest.raises(UnreadablePhotoError, match="truncated or damaged image \\(premature end"):
+            small_jpeg(bytes(data), 256)
 
 
 def test_a_photo_with_only_decoder_warnings_is_read():
