@@ -8,11 +8,16 @@ Ctrl-C stop it after all accepted requests are answered.
 """
 
 import argparse
+import contextlib
 import gc
 import importlib.util
+import os
 import signal
 import socket
 import sys
+import threading
+import time
+from collections.abc import Callable
 
 from adamine_jax.base.errors import UserError, one_line_errors
 from adamine_jax.base.extras import how_to_get
@@ -23,6 +28,8 @@ from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 32)
+GRACE_SECONDS, STOP_SECONDS = 25, 28.0
+"""Time after SIGTERM to answer the accepted requests, and until the process ends in any case, in seconds."""
 
 
 @one_line_errors
@@ -68,16 +75,37 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
         log_level="warning",
         access_log=False,  # URLs contain queries
         server_header=False,
-        timeout_graceful_shutdown=round(engine.limits.seconds),
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
     bound.listen(config.backlog)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     server = uvicorn.Server(config)
-    app.is_stopping = lambda: server.should_exit
-    server.run(sockets=[bound])
+
+    def is_stopping() -> bool:
+        return server.should_exit
+
+    app.is_stopping = is_stopping
+    threading.Thread(target=_end_in_time, args=(is_stopping,), daemon=True).start()
+    before = threading.enumerate()
+    with contextlib.closing(engine):
+        server.run(sockets=[bound])
     print("stopped", flush=True)
+    threads = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in threads:
+        thread.join(0.2)
+    if any(thread.is_alive() for thread in threads):
+        os._exit(0)  # the interpreter would wait for them
+
+
+def _end_in_time(is_stopping: Callable[[], bool]) -> None:
+    """Ends the process if it has not stopped by itself in time, whatever it is doing."""
+    while not is_stopping():
+        time.sleep(0.5)
+    time.sleep(STOP_SECONDS)
+    print("stopped; some queries were not answered in time", flush=True)
+    os._exit(0)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

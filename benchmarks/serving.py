@@ -1,4 +1,4 @@
-"""Measures the server with 1 and 32 clients, with and without batching, its memory, and its behaviour under overload.
+"""Measures the server with 1 and 32 clients, with and without batching, its memory, under overload and attack.
 
     python -m benchmarks.serving --workdir quickstart/run
 
@@ -10,6 +10,7 @@ the servers' cores. A client keeps its connection open and sends the next query 
 import collections
 import contextlib
 import http.client
+import io
 import json
 import math
 import statistics
@@ -20,6 +21,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image
 
 from benchmarks.harness import describe_machine, memory_bytes, results_parser, write_page
 
@@ -109,9 +112,7 @@ def requests_of(gallery: Path) -> dict[str, list[Request]]:
     lines = (gallery / "items.jsonl").read_text(encoding="utf-8").splitlines()[:200]
     photos, recipes = [], []
     for item in map(json.loads, lines):
-        head = b'--x\r\ncontent-disposition: form-data; name="photo"; filename="a"\r\n\r\n'
-        body = head + (gallery / item["photo"]).read_bytes() + b"\r\n--x--\r\n"
-        photos.append(Request("/api/v1/search/photo", body, "multipart/form-data; boundary=x"))
+        photos.append(_photo_search((gallery / item["photo"]).read_bytes()))
         recipe = {name: item[name] for name in ("title", "ingredients", "instructions")}
         recipes.append(Request("/api/v1/search/recipe", json.dumps(recipe).encode(), "application/json"))
     return {"photos": photos, "recipes": recipes}
@@ -149,7 +150,55 @@ def memory(port: int, process: int, queries: dict[str, list[Request]], count: in
     return megabytes
 
 
-def page(rows: dict[tuple[str, int, str], Load], megabytes: list[float], queries: int, overload: Load) -> list[str]:
+def crafted_photos() -> list[Request]:
+    """Returns searches for photos that take a decoder as long as the limits on their structure allow, and longer."""
+    return [_crafted(8000, 7900, scans=20), _crafted(4000, 4000, scans=2600)]
+
+
+def _crafted(width: int, height: int, scans: int) -> Request:
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    photo = jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * scans + b"\xff\xd9"
+    return _photo_search(photo)
+
+
+def _photo_search(photo: bytes) -> Request:
+    head = b'--x\r\ncontent-disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+    return Request("/api/v1/search/photo", head + photo + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+
+
+class Attack(NamedTuple):
+    """The load of 32 clients without and during an attack, and the server's memory before and after it in MiB."""
+
+    usual: Load
+    attacked: Load
+    crafted: Load
+    megabytes: tuple[float, float]
+
+
+def attack(port: int, process: int, requests: Sequence[Request], seconds: float = 20) -> Attack:
+    """Measures searches by 32 clients while 8 others send crafted photos without a pause."""
+    usual = send(port, requests, 32, for_seconds(seconds))
+    before = tree_memory(process)
+    crafted: list[Load] = []
+    attackers = threading.Thread(target=lambda: crafted.append(send(port, crafted_photos(), 8, for_seconds(seconds))))
+    attackers.start()
+    attacked = send(port, requests, 32, for_seconds(seconds))
+    attackers.join()
+    send(port, requests, 32, for_seconds(2))
+    return Attack(usual, attacked, crafted[0], (before, tree_memory(process)))
+
+
+def tree_memory(process: int) -> float:
+    """Returns the memory of a process and its children in MiB."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return sum(memory_bytes("VmRSS", int(each)) for each in (process, *children)) / 2**20
+
+
+def page(
+    rows: dict[tuple[str, int, str], Load], megabytes: list[float], queries: int, overload: Load, attacked: Attack
+) -> list[str]:
     """Returns the results page."""
     lines = []
     for (kind, clients, name), row in rows.items():
@@ -181,6 +230,23 @@ def page(rows: dict[tuple[str, int, str], Load], megabytes: list[float], queries
         f"Overload: of {TOO_MANY} simultaneous clients, the server accepts 64. It answered "
         f"{overload.statuses.get(200, 0):,} queries and rejected {overload.statuses.get(503, 0):,} with status 503; "
         f"{others} answers had another status. Afterwards it answers as before.",
+        "",
+        *attack_lines(attacked),
+    ]
+
+
+def attack_lines(result: Attack) -> list[str]:
+    """Returns the paragraph about the attack."""
+    usual, attacked, (before, after) = result.usual, result.attacked, result.megabytes
+    answered = attacked.statuses.get(200, 0)
+    return [
+        "Attack: 8 clients send progressive JPEGs of 63 megapixels with 30 scans and of 16 with 2,600 without a pause, "
+        f"while 32 clients search for photos. These received {answered:,} answers with status 200 and "
+        f"{sum(attacked.statuses.values()) - answered} others; their median rose from {usual.median:.0f} to "
+        f"{attacked.median:.0f} ms and their p99 from {usual.p99:.0f} to {attacked.p99:.0f} ms, "
+        f"{attacked.p99 / usual.p99:.1f} times (goal: at most 3). Of the attackers' searches, "
+        f"{result.crafted.statuses.get(200, 0):,} were answered and {result.crafted.statuses.get(422, 0):,} refused. "
+        f"Memory of the server and its decoding processes: {before:.0f} MB before and {after:.0f} MB after it."
     ]
 
 
@@ -200,9 +266,10 @@ def main() -> None:
         port, process = servers["batched"]
         megabytes = memory(port, process, queries, flags.queries)
         overload = send(port, queries["photos"], TOO_MANY, for_seconds(10))
+        attacked = attack(port, process, queries["photos"])
         if set(send(port, queries["photos"], 1, for_seconds(1)).statuses) != {200}:
-            raise SystemExit("the server does not answer after the overload")
-    write_page(flags.page, page(rows, megabytes, flags.queries, overload))
+            raise SystemExit("the server does not answer after the attack")
+    write_page(flags.page, page(rows, megabytes, flags.queries, overload, attacked))
 
 
 if __name__ == "__main__":

@@ -47,4 +47,5 @@ def serving(
         finally:
             server.should_exit = True
             thread.join(40)
+            engine.close()
             assert not thread.is_alive()

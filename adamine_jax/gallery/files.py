@@ -26,6 +26,8 @@ MODALITIES = ("image", "recipe")
 """A gallery has embeddings of photos ("image"), of recipes ("recipe"), or of both."""
 KINDS: dict[tuple[str, ...], str] = {("image",): "photos", ("recipe",): "recipes", MODALITIES: "pairs"}
 """The modalities of a gallery to the name of its kind in messages."""
+MAX_PHOTO_BYTES = 2**24
+"""Maximum size of a photo file; the galleries that this project writes contain smaller ones."""
 REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
 
 
@@ -77,6 +79,15 @@ def parse_item(line: bytes, folder: Path, where: str) -> Item:
             instructions=tuple(record["instructions"]),
             photo=folder / record["photo"] if record["photo"] else None,
         )
+
+
+def read_photo(path: Path) -> bytes:
+    """Reads a photo of a gallery, or raises an `OSError`, also if it is a pipe, a device or too large."""
+    if not path.is_file():
+        raise OSError("missing, or not a regular file")
+    if path.stat().st_size > MAX_PHOTO_BYTES:
+        raise OSError(f"larger than {MAX_PHOTO_BYTES:,} bytes")
+    return path.read_bytes()
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.files import Item, read_photo
 from adamine_jax.gallery.store import Gallery
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError, check_structure
 
 
 class UnreadablePhoto(UserError):
@@ -87,10 +88,18 @@ def square_pixels(item: Item, side: int) -> np.ndarray:
         if isinstance(item.photo, np.ndarray):
             photo = Image.fromarray(item.photo)
         else:
-            photo = Image.open(io.BytesIO(item.photo) if isinstance(item.photo, bytes) else item.photo)
+            content = item.photo if isinstance(item.photo, bytes) else read_photo(item.photo)
+            check_structure(content)
+            photo = Image.open(io.BytesIO(content))
         with photo:
             upright = ImageOps.exif_transpose(photo).convert("RGB")
         return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
-    except (OSError, TypeError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+    except (
+        UnreadablePhotoError,
+        OSError,
+        TypeError,
+        ValueError,
+        SyntaxError,
+    ) as error:  # what Pillow raises for damaged files
         where = f" ({item.photo})" if isinstance(item.photo, Path) else ""
         raise UnreadablePhoto(item.id, f"the photo of recipe {item.id}{where} cannot be read: {error}") from None

@@ -109,6 +109,15 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         raise UnreadablePhotoError(f"truncated or damaged image ({' '.join(str(error).split())[:80]})") from error
 
 
+def is_large(data: bytes) -> bool:
+    """Whether a photo has so many pixels that decoding it may take a second; False for unreadable photos."""
+    with contextlib.suppress(Exception):
+        check_structure(data)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.width * image.height > _LARGE
+    return False
+
+
 def decode_plain_jpeg(data: bytes, shorter_side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Decodes a plain JPEG, which most photos are, without Pillow, whose copies of the pixels take as long as encoding.
 
@@ -157,7 +166,7 @@ def _transposition(image: Image.Image) -> Image.Transpose | None:
     `ImageOps.exif_transpose` would also encode all metadata again, which takes minutes for crafted ones.
     """
     with contextlib.suppress(Exception):  # a photo with a damaged orientation is still usable
-        return _TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation))
+        return _TRANSPOSITIONS.get(image.getexif()[ExifTags.Base.Orientation])
     return None
 
 

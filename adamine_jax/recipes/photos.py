@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.decoding import TooLargeError, UnreadablePhotoError, encoded, read_photo, reduced
+from adamine_jax.recipes.decoding import TooLargeError, encoded, read_photo, reduced
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 UNSUPPORTED = (".heic", ".heif", ".avif")

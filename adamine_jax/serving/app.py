@@ -1,8 +1,7 @@
 """The ASGI application: the API and the page."""
 
-import contextlib
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 import adamine_jax
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.photos import UnusablePhoto, stored
+from adamine_jax.recipes.photos import UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages
@@ -50,15 +49,10 @@ def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[st
     """Creates the application.
 
     Args:
-        engine: Engine that answers the queries; it is closed with the application.
+        engine: Engine that answers the queries.
         origins: Other sites whose pages may use the API.
         hosts: Accepted names in the Host header; see `Guard`.
     """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        yield
-        engine.close()
 
     app = FastAPI(
         title="AdaMine",
@@ -67,7 +61,6 @@ def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[st
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # the documentation pages load scripts from other sites
         redoc_url=None,
-        lifespan=lifespan,
         redirect_slashes=False,  # the target would contain the Host header
     )
     if origins:
@@ -102,8 +95,9 @@ def _state(engine: Engine) -> fastapi.APIRouter:
 
     @router.get("/ready", responses=_errors(503))
     async def ready() -> messages.State:
-        """Reports that the server accepts queries: the model is compiled and the queue is not full."""
+        """Reports that the server accepts queries: the queue is not full, and searches and decoders are not stuck."""
         with engine.taken():
+            engine.check_progress()
             return messages.State(status="ready")
 
     return router
@@ -114,7 +108,7 @@ def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     about = messages.About(
         items=len(gallery),
         sides=[among for among in ("recipes", "photos") if among in engine.searched],
-        photo_queries=engine.reads_photos,
+        photo_queries=engine.decoders is not None,
         classes=[messages.ClassCount(name=name, items=n) for name, n in gallery.class_counts().items()],
         examples=items.examples(),
         max_photo_bytes=engine.limits.photo_bytes,
@@ -180,18 +174,17 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     )
     async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> Response:
         """Searches by photo."""
+        if engine.decoders is None:
+            raise HTTPException(
+                422, "The model reads precomputed image features and cannot embed photos; search with a recipe."
+            )
+        upload = await _uploaded_photo(request)  # not yet a pending query, so that slow uploads do not fill the queue
         with engine.taken():
-            if not engine.reads_photos:
-                raise HTTPException(
-                    422, "The model reads precomputed image features and cannot embed photos; search with a recipe."
-                )
-            async with engine.uploads:
-                upload = await _uploaded_photo(request)
-                try:
-                    photo = await engine.in_thread(stored, upload, engine.encoder.trained.photo_side)
-                except UnusablePhoto as error:
-                    remedy = error.remedy[0].upper() + error.remedy[1:]
-                    raise HTTPException(422, f"The photo cannot be used: {error.reason}. {remedy}.") from None
+            try:
+                photo = await engine.decoders.stored(upload, engine.encoder.trained.photo_side)
+            except UnusablePhoto as error:
+                remedy = error.remedy[0].upper() + error.remedy[1:]
+                raise HTTPException(422, f"The photo cannot be used: {error.reason}. {remedy}.") from None
             return await search(photo, "recipes", options)
 
     @router.post("/recipe", response_model=messages.Found, responses=_errors(400, 408, 413, 422, 503))

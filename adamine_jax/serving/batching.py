@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -22,6 +23,7 @@ class Batcher:
     def __init__(self, function: Callable[[list], Sequence[Any]], max_size: int, name: str):
         self._function, self._max_size = function, max_size
         self._waiting: queue.SimpleQueue[tuple[Any, Future] | None] = queue.SimpleQueue()
+        self._began: float | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -31,10 +33,14 @@ class Batcher:
         self._waiting.put((item, future))
         return await asyncio.wrap_future(future)
 
-    def close(self) -> None:
-        """Computes the waiting items, then stops the thread."""
+    def seconds_busy(self) -> float:
+        """Returns how long the current batch has been computed."""
+        return 0.0 if (began := self._began) is None else time.monotonic() - began
+
+    def close(self, seconds: float | None = None) -> None:
+        """Computes the waiting items, then stops the thread; returns after `seconds` at the latest."""
         self._waiting.put(None)
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         closed = False
@@ -46,8 +52,10 @@ class Batcher:
                 except queue.Empty:
                     break
             closed = batch[-1] is None
+            self._began = time.monotonic()
             # Skips cancelled items.
             self._compute([entry for entry in batch if entry and entry[1].set_running_or_notify_cancel()])
+            self._began = None
 
     def _compute(self, batch: list[tuple[Any, Future]]) -> None:
         if not batch:

@@ -1,4 +1,4 @@
-"""Limits on the headers of requests and on idle connections, which uvicorn does not have."""
+"""Limits on connections and on the headers of requests, which uvicorn does not have."""
 
 import asyncio
 from typing import Any
@@ -10,6 +10,8 @@ MAX_HEADER_BYTES = 65_536
 MAX_HEADERS = 100
 HEADER_SECONDS = 15.0
 """Maximum time until a new connection has sent the headers of its first request, or of a further one from its start."""
+MAX_CONNECTIONS = 800
+"""Maximum number of connections; further ones are closed. Systems allow 1,024 open files by default."""
 
 
 class Connection(HttpToolsProtocol):
@@ -21,9 +23,11 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the time for the first request."""
+        """Starts the time for the first request, or closes the connection if there are too many."""
         super().connection_made(transport)
         self._start_timer()
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the timer."""

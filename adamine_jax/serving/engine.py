@@ -5,6 +5,7 @@ import contextlib
 import functools
 import io
 import os
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving.batching import Batcher
+from adamine_jax.serving.decoders import Decoders
 from adamine_jax.serving.guard import Limits
 from adamine_jax.serving.messages import Options
 from adamine_jax.serving.suggestions import Names
@@ -76,7 +78,7 @@ class Engine:
         names: Suggestions of ingredients.
         running: Number of pending queries.
         searched: What the gallery can be searched for: 'recipes', 'photos' or both.
-        uploads: Semaphore to hold while a photo is received and decoded.
+        decoders: Decoders of uploaded photos, or None if the model reads precomputed features instead of photos.
 
     Raises:
         UserError: An index of the gallery cannot be used.
@@ -85,22 +87,19 @@ class Engine:
     def __init__(self, encoder: Encoder, gallery: Gallery, limits: Limits, batch: int):
         self.encoder, self.gallery, self.limits = encoder, gallery, limits
         self.running = 0
-        self.uploads = asyncio.Semaphore(limits.uploads)
         self.names = Names(gallery, encoder.texts, encoder.trained.words)
         self.searched = tuple(among for among, modality in AMONG.items() if modality in gallery.modalities)
         self._indexed = {
             among for among in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[among])
         }
-        self._warm_up()
+        reads_photos = encoder.trained.model.image_tower.reads_photos
+        self._warm_up(reads_photos)
+        self.decoders = Decoders() if reads_photos else None
         self._embed_photos = Batcher(functools.partial(self._embed, encoder.embed_stored), batch, "photos")
         self._embed_recipes = Batcher(functools.partial(self._embed, encoder.embed_recipes), batch, "recipes")
         self._search = Batcher(self._nearest, batch, "searches")
+        self._batchers = (self._embed_photos, self._embed_recipes, self._search)
         self._threads = ThreadPoolExecutor(os.cpu_count(), "requests")
-
-    @property
-    def reads_photos(self) -> bool:
-        """Whether the model embeds photos, rather than features computed by another encoder."""
-        return self.encoder.trained.model.image_tower.reads_photos
 
     @contextlib.contextmanager
     def taken(self) -> Generator[None]:
@@ -125,11 +124,21 @@ class Engine:
         found = await asyncio.gather(*[self._find(each, options, before, after) for each in among])
         return Answer(dict(zip(among, found, strict=True)), names, absent)
 
-    def close(self) -> None:
-        """Answers the waiting queries and stops the threads."""
-        for batcher in (self._embed_photos, self._embed_recipes, self._search):
-            batcher.close()
-        self._threads.shutdown()
+    def check_progress(self) -> None:
+        """Raises a 503 if a batch or a photo takes so long that its queries will time out."""
+        busy = [batcher.seconds_busy() for batcher in self._batchers]
+        waited = max(*busy, self.decoders.seconds_waiting() if self.decoders else 0)
+        if waited > self.limits.seconds / 3:
+            raise HTTPException(503, f"A query has been waiting for {waited:.0f} seconds.", {"Retry-After": "5"})
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Answers the waiting queries, for at most `seconds`, and stops the threads and processes."""
+        if self.decoders:
+            self.decoders.close()
+        end = time.monotonic() + seconds
+        for batcher in self._batchers:
+            batcher.close(max(end - time.monotonic(), 0))
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _answer_unchanged(self, query: bytes | RecipeText, among: Sequence[str], options: Options) -> Answer:
         """Answers a query without changes. Searching in the embedding thread saves waiting for another one."""
@@ -195,12 +204,12 @@ class Engine:
                 results[number] = similarities[row, kept], found[row, kept]
         return results
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, reads_photos: bool) -> None:
         """Compiles for every batch size and loads the indices."""
         photo = io.BytesIO()
         Image.new("RGB", (64, 64), "white").save(photo, "JPEG")
         for size in self.encoder.sizes:
-            if self.reads_photos:
+            if reads_photos:
                 self.encoder.embed_stored([photo.getvalue()] * size)
             self.encoder.embed_recipes([RecipeText(ingredients=("salt",))] * size)
         for among in self.searched:

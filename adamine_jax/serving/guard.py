@@ -35,14 +35,14 @@ class Limits:
         photo_bytes: Maximum size of an upload. `recipes.decoding.MAX_PIXELS` limits the pixels of its photo.
         text_bytes: Maximum size of any other request.
         queue: Maximum number of running and waiting searches; further ones are refused.
-        uploads: Maximum number of photos received or decoded at the same time; further ones wait.
+        upload_bytes: Maximum size of all uploads in memory; further ones are refused.
         seconds: Maximum duration of a request.
     """
 
     photo_bytes: int = 16_000_000
     text_bytes: int = 200_000
     queue: int = 64
-    uploads: int = 16
+    upload_bytes: int = 256_000_000
     seconds: float = 30.0
 
 
@@ -63,13 +63,17 @@ class Guard:
     def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] = ()):
         self._app, self._limits, self._hosts = app, limits, frozenset(hosts)
         self.is_stopping: Callable[[], bool] = lambda: False
+        self._uploads = _Uploads(limits.upload_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, self._limits.photo_bytes if scope["path"] == PHOTO_PATH else self._limits.text_bytes)
+        if scope["path"] == PHOTO_PATH:
+            body = _Body(receive, self._limits.photo_bytes, self._uploads)
+        else:
+            body = _Body(receive, self._limits.text_bytes)
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -95,14 +99,24 @@ class Guard:
             status = 503 if body.complete or scope["method"] in ("GET", "HEAD") else 408
             body.complete = True  # nothing is left to drain
             await _refuse(send_with_headers, status, self._limits.seconds)
+        finally:
+            body.release()
+
+
+@dataclasses.dataclass
+class _Uploads:
+    """Uploads in memory: their maximum and present size in bytes."""
+
+    limit: int
+    size: int = 0
 
 
 class _Body:
-    """Receives the body of a request up to a size limit."""
+    """Receives the body of a request up to a size limit, and up to the limit of all uploads if it is one of them."""
 
-    def __init__(self, receive: Receive, limit: int):
-        self._receive, self._limit = receive, limit
-        self._received = 0
+    def __init__(self, receive: Receive, limit: int, uploads: _Uploads | None = None):
+        self._receive, self._limit, self._uploads = receive, limit, uploads
+        self._received = self._held = 0
         self.complete = False
 
     async def receive(self) -> Message:
@@ -112,7 +126,22 @@ class _Body:
             raise HTTPException(
                 413, f"Requests are limited to {self._limit / 1e6:g} MB; send a smaller photo or a shorter text."
             )
+        if self._uploads:
+            self._hold(self._uploads, len(message.get("body", b"")))
         return message
+
+    def release(self) -> None:
+        """Stops counting the body as an upload in memory."""
+        if self._uploads:
+            self._uploads.size -= self._held
+
+    def _hold(self, uploads: _Uploads, size: int) -> None:
+        if uploads.size + size > uploads.limit:
+            raise HTTPException(
+                503, "The server is receiving many photos; try again in a second.", {"Retry-After": "1"}
+            )
+        uploads.size += size
+        self._held += size
 
     async def drain(self) -> None:
         """Discards the rest of the body: many clients read a response only after sending everything."""

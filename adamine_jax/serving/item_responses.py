@@ -13,17 +13,17 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from adamine_jax.gallery.files import read_photo
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.changes import mention
-from adamine_jax.recipes.decoding import UnreadablePhotoError, reduced
+from adamine_jax.recipes.decoding import reduced
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found
 from adamine_jax.serving.suggestions import names_of
 
 SMALL = 160
 """Shorter side of a small photo in pixels."""
-MAX_PHOTO_BYTES = 2**24
-"""Maximum size of a photo file; the galleries that this project writes contain smaller ones."""
 CACHED = 4096
 """Number of items kept in memory."""
 EXAMPLES = 6
@@ -90,9 +90,7 @@ class ItemResponses:
         path = item.photo.resolve()
         if not path.is_relative_to(self._root):
             raise HTTPException(404, "The item's photo is not in the gallery.")
-        if not path.is_file() or path.stat().st_size > MAX_PHOTO_BYTES:
-            raise UnreadablePhotoError("not a regular file, or too large")
-        return path.read_bytes()
+        return read_photo(path)
 
 
 def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Top-5 figures of single-colour photos: the colour inside a frame identifies the photo."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -204,6 +205,13 @@ def test_an_unreadable_photo_is_named(photo, tmp_path):
     with pytest.raises(UserError, match="the photo of recipe 00000000ff cannot be read"):
         draw(top5_recipe_to_photo, items, np.arange(8), 0, tmp_path / "top5.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_that_is_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    items = [Item("00000000ff", "Dish", "background", [], [], tmp_path / "pipe"), *make_items()[1:]]
+    with pytest.raises(UserError, match=r"recipe 00000000ff .* cannot be read: missing, or not a regular file"):
+        draw(top5_recipe_to_photo, items, np.arange(8), 0, tmp_path / "top5.png")
 
 
 def test_mismatched_arguments_are_errors(tmp_path):

@@ -84,3 +84,15 @@ def test_a_connection_with_complete_requests_stays_open(model, gallery, monkeypa
         while time.monotonic() < begin + 1:
             streams.add(client.get("/api/v1/health").extensions["network_stream"])
         assert len(streams) == 1
+
+
+def test_connections_beyond_the_limit_are_closed(connect, api, monkeypatch):
+    assert api.get("/health").status_code == 200
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 4)
+    first = [connect() for _ in range(3)]
+    assert answer(connect()) == b""
+    first[0].close()
+    for connection in first[1:]:
+        connection.sendall(REQUEST + b"connection: close\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+    assert api.get("/health").status_code == 200

@@ -114,6 +114,42 @@ def test_timeouts_are_reported(model, gallery, held):
         held.set()
 
 
+def slow_upload(address, size=100_000):
+    """Sends the beginning of a photo, and keeps the connection open."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = "POST /api/v1/search/photo HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=x\r\n"
+    part = '--x\r\ncontent-disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+    connection.sendall(f"{head}content-length: 10000000\r\n\r\n{part}".encode() + bytes(size))
+    return connection
+
+
+def test_slow_uploads_do_not_keep_other_photos_waiting(model, gallery):
+    with serving(model, gallery, Limits(queue=16)) as (address, engine, server):
+        slow = [slow_upload(address) for _ in range(50)]
+        wait_until(lambda: len(server.server_state.connections) >= 50)
+        url = f"{address}/api/v1/search/photo"
+        assert httpx.post(url, files={"photo": photo_file(7)}, timeout=10).status_code == 200
+        assert engine.running == 0
+        for connection in slow:
+            connection.close()
+
+
+def test_uploads_beyond_the_memory_for_them_are_refused(model, gallery):
+    with serving(model, gallery, Limits(upload_bytes=150_000)) as (address, _, server):
+        slow, url = slow_upload(address, 145_000), f"{address}/api/v1/search/photo"
+        big = photo_file(7) + bytes(20_000)
+        wait_until(lambda: server.config.app._uploads.size > 140_000)
+        answer = httpx.post(url, files={"photo": big}, timeout=10)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json() == {"error": "The server is receiving many photos; try again in a second."}
+        slow.close()
+        wait_until(lambda: server.config.app._uploads.size == 0)
+        assert httpx.post(url, files={"photo": big}, timeout=10).status_code == 200
+        assert server.config.app._uploads.size == 0
+
+
 @pytest.mark.parametrize(("method", "status"), [("GET", 503), ("POST", 408)])
 def test_the_status_of_a_request_that_takes_too_long(method, status):
     sent = []

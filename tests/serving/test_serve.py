@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -91,6 +92,43 @@ def test_it_serves_until_sigterm_and_does_not_log_queries(kitchen):
         assert process.wait(60) == 0
     assert lines[-1] == "stopped\n"
     assert "moonfruit" not in "".join(lines)
+
+
+STUCK = """
+import sys, time
+from adamine_jax import serve
+from adamine_jax.queries.encoder import Encoder
+embed = Encoder.embed_recipes
+def stuck(self, recipes):
+    while any(recipe.title == "stuck" for recipe in recipes):
+        time.sleep(1)
+    return embed(self, recipes)
+Encoder.embed_recipes = stuck
+sys.exit(serve.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_it_stops_within_30_seconds_whatever_it_is_doing(kitchen):
+    command = [sys.executable, "-c", STUCK, "--workdir", str(kitchen / "run"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        address = next(line for line in process.stdout if line.startswith("ready: ")).removeprefix("ready: ").strip()
+        host, port = address.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((host, int(port))) as upload,
+            socket.create_connection((host, int(port))) as query,
+        ):
+            head = f"POST /api/v1/search/{{}} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {{}}\r\n"
+            head += "content-length: {}\r\n\r\n"
+            upload.sendall(head.format("photo", "multipart/form-data; boundary=x", 1000).encode() + b"--x")
+            query.sendall(head.format("recipe", "application/json", 18).encode() + b'{"title": "stuck"}')
+            assert httpx.get(f"{address}/api/v1/health").status_code == 200  # the server has read the others too
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            output = process.stdout.read()
+            assert process.wait(60) == 0
+            assert time.monotonic() - start < 30
+    assert output.count("stopped") == 1
 
 
 def test_it_is_reachable_when_ready_and_blas_has_one_thread(kitchen, capsys, monkeypatch):

@@ -7,7 +7,8 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from adamine_jax.recipes.decoding import UnreadablePhotoError, read_photo, reduced
+from adamine_jax.recipes.decoding import read_photo, reduced
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 
 _LINK = re.compile(r"(?:https?|ftps?|file|data|blob|s3|gs):|//", re.IGNORECASE)
 _OTHER_FORMATS = (".heic", ".heif", ".avif", ".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")

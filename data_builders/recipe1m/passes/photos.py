@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adamine_jax.recipes.decoding import JPEG_QUALITY, UnreadablePhotoError, read_photo, reduced
+from adamine_jax.recipes.decoding import JPEG_QUALITY, read_photo, reduced
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 from data_builders.recipe1m.duplicates import content_digest
 from data_builders.recipe1m.passes.photo_places import Listed
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from adamine_jax.recipes import decoding
-from adamine_jax.recipes.decoding import UnreadablePhotoError, decode_plain_jpeg, decode_small, reduced
+from adamine_jax.recipes.decoding import decode_plain_jpeg, decode_small, reduced
+from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 from data_builders.recipe1m.passes.photos import map_in_order
 
 
