@@ -73,6 +73,56 @@ def assert_same_run(config, alone, directory, count, steps):
     assert len(list(directory.glob("events.*"))) == 1
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_the_others_end_in_one_line_when_one_cannot_start(tiny_data, tmp_path, failing):
+    """The missing data set is noticed before the first computation of all processes."""
+    good = several.write_config(tmp_path / "good.py", tiny_data)
+    bad = several.write_config(tmp_path / "bad.py", tmp_path / "nowhere")
+    commands = [several.main_command(good, tmp_path / "run")] * 2
+    commands[failing] = several.main_command(bad, tmp_path / "run")
+    ended = several.finish(several.start(commands))
+    message = f"data.dir = {tmp_path}/nowhere: no such folder"
+    assert errors_of(ended[failing]) == [f"error: process {failing} of 2: {message}"]
+    assert errors_of(ended[1 - failing]) == [f"error: process {1 - failing} of 2: process {failing} ended: {message}"]
+    assert [ended[failing][0], ended[1 - failing][0]] == [2, 1]
+
+
+def errors_of(ended):
+    """The lines of a process on stderr up to the remedy, without TensorFlow's."""
+    lines = [line for line in ended[2].splitlines() if "InitializeLog" not in line and "oneDNN" not in line]
+    return [line.split(";")[0] for line in lines]
+
+
+@pytest.mark.slow
+def test_processes_with_other_data_are_refused(tiny_data, tmp_path):
+    other = tiny.write_dataset(tmp_path / "other", seed=1)
+    configs = [several.write_config(tmp_path / f"{number}.py", data) for number, data in enumerate((tiny_data, other))]
+    ended = several.finish(several.start([several.main_command(config, tmp_path / "run") for config in configs]))
+    reason = "process 1 has a different configuration or data set than process 0"
+    for number, process in enumerate(ended):
+        assert errors_of(process)[0] in (
+            f"error: process {number} of 2: {reason}",
+            f"error: process {number} of 2: process {1 - number} ended: {reason}",
+        )
+
+
+def test_process_0_waits_aloud_and_not_forever():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    program = (
+        "from adamine_jax.base.errors import one_line_errors\n"
+        "from adamine_jax.distributed import processes\n"
+        "processes.START_SECONDS, processes._REPORT_SECONDS = 1, 0.1\n"
+        f"one_line_errors(processes.start)({address!r}, 2, 0)\n"
+    )
+    ((status, _, errors),) = several.finish(several.start([["-c", program]]))
+    assert status == 2
+    waiting, error = errors.splitlines()
+    assert waiting == "process 0: waiting for the other processes, at most 1 s"
+    assert error.startswith("error: process 0: the other processes have not started within 1 s; check that all")
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
@@ -149,7 +199,7 @@ def test_several_tasks_are_detected(monkeypatch, variables):
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"--distributed: .*no coordinator"):
         processes.start()
-    assert calls == [{"initialization_timeout": processes.START_SECONDS}]
+    assert [list(arguments) for arguments in calls] == [["initialization_timeout"]]
 
 
 def test_the_devices_of_a_process_are_contiguous():

@@ -3,14 +3,18 @@
 import errno
 import functools
 import os
+import re
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from adamine_jax.base import extras, processes
 
+# What the libraries of collective operations report if they lose a process.
+_LOST = re.compile("gloo|nccl|rccl|connection (reset|closed|refused)|heartbeat|coordination", re.IGNORECASE)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """`OSError.errno` of a full disk, an exhausted quota or a file that reached its size limit."""
 
@@ -46,6 +50,18 @@ class DiskFull(UserError):
         super().__init__(f"{f'{where}: ' if where else ''}{reason}; {remedy}")
 
 
+class LostProcess(UserError):
+    """Another process of the run ended without a message, so a computation of all processes failed."""
+
+    status = 1
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"another process has ended or cannot be reached ({' '.join(reason.split())[:160]}); look at the output of "
+            "the others, then rerun the same command in all of them to resume"
+        )
+
+
 def room(path: Path) -> str:
     """Describes the free space on the disk of a path, which need not exist."""
     folder = next((parent for parent in (path, *path.absolute().parents) if parent.is_dir()), Path("/"))
@@ -72,6 +88,14 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
             if not (message := extras.missing(error)):
                 raise
             return _report(UserError(message))
+        except Exception as error:
+            if not processes.are_several():
+                raise
+            if type(error).__name__ == "JaxRuntimeError" and _LOST.search(str(error)):
+                return _report(LostProcess(str(error)))
+            traceback.print_exc()
+            processes.leave(1, f"{type(error).__name__}: {error}")
+            raise
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             sys.stdout.flush()
@@ -84,6 +108,7 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 def _report(error: UserError) -> int:
-    print(f"error: {processes.prefix()}{' '.join(str(error).split())}", file=sys.stderr, flush=True)
-    processes.leave(error.status)
+    message = " ".join(str(error).split())
+    print(f"error: {processes.prefix()}{message}", file=sys.stderr, flush=True)
+    processes.leave(error.status, message)
     return error.status

@@ -3,16 +3,26 @@
 Nothing here starts JAX; `distributed.processes` sets the index.
 """
 
+import contextlib
 import os
 import sys
+import time
+from collections.abc import Callable
 
 _index, _count = 0, 1
+_announce: Callable[[str], None] = print
+_is_leaving = False
 
 
-def set_index(index: int, count: int) -> None:
-    """Records that this is process `index` of `count`."""
-    global _index, _count
-    _index, _count = index, count
+def set_index(index: int, count: int, announce: Callable[[str], None] = print) -> None:
+    """Records that this is process `index` of `count`, and how it tells the others why it ends."""
+    global _index, _count, _announce
+    _index, _count, _announce = index, count, announce
+
+
+def is_leaving() -> bool:
+    """Whether this process is ending because of an error that it has reported."""
+    return _is_leaving
 
 
 def is_first() -> bool:
@@ -30,9 +40,18 @@ def prefix() -> str:
     return f"process {_index} of {_count}: " if are_several() else ""
 
 
-def leave(status: int) -> None:
-    """Exits at once if there are several processes: an ordinary exit would wait for processes that wait for this."""
+def leave(status: int, reason: str) -> None:
+    """Exits at once if there are several processes, and tells the others the reason, so that they end too.
+
+    An ordinary exit would wait for processes that wait for this one.
+    """
+    global _is_leaving
     if are_several():
+        _is_leaving = True
         sys.stdout.flush()
         sys.stderr.flush()
+        with contextlib.suppress(Exception):  # another process was faster, or process 0 has ended
+            _announce(f"process {_index} ended: {reason}")
+            if is_first():
+                time.sleep(2)  # the others ask process 0
         os._exit(status)

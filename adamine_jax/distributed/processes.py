@@ -3,11 +3,14 @@
 Every process runs the same program on its own devices; computations on a mesh over all devices involve all processes.
 """
 
+import atexit
+import contextlib
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,9 @@ START_SECONDS = 300
 """Seconds that a process waits for the others to start."""
 _REPORT_SECONDS = 5
 """Seconds after which it says what it waits for."""
+_WATCH_SECONDS = 0.5
+"""Seconds between two questions whether another process has ended."""
+_ENDED = "adamine/ended"
 
 
 def start(
@@ -52,7 +58,9 @@ def start(
     import jax
 
     try:
-        jax.distributed.initialize(**arguments, initialization_timeout=START_SECONDS)
+        with _patience(arguments.get("process_id", 0)):
+            # `_patience` ends the process first, in one line; JAX would abort with a C++ stack.
+            jax.distributed.initialize(**arguments, initialization_timeout=START_SECONDS + 60)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         if detect:
@@ -64,7 +72,7 @@ def start(
             f"--coordinator {given[0]}: cannot connect to the other processes ({reason}); check the address and that "
             "all processes are running"
         ) from None
-    processes.set_index(jax.process_index(), jax.process_count())
+    _watch(jax.process_index(), jax.process_count())
     counts = np.bincount([device.process_index for device in jax.devices()])
     if counts.min() != counts.max():
         raise UserError(f"the processes have {', '.join(map(str, counts))} devices; give each the same number")
@@ -115,6 +123,60 @@ def _wait_for(coordinator: str) -> None:
             is_reported = True
             print(f"waiting for process 0 at {coordinator} ({reason}), at most {START_SECONDS} s", file=sys.stderr)
         time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _patience(number: int) -> Generator[None]:
+    """Says after a while that this process waits for others, and ends it after `START_SECONDS`."""
+
+    def give_up() -> None:
+        print(
+            f"error: process {number}: the other processes have not started within {START_SECONDS} s; check that all "
+            f"are running with the same {FLAGS[0]} and {FLAGS[1]}, and each with its own {FLAGS[2]}",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(UserError.status)
+
+    def report() -> None:
+        print(f"process {number}: waiting for the other processes, at most {START_SECONDS} s", file=sys.stderr)
+
+    timers = [threading.Timer(_REPORT_SECONDS, report), threading.Timer(START_SECONDS, give_up)]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _watch(index: int, count: int) -> None:
+    """Ends this process when another one says that it has ended: collective operations would wait for it forever."""
+    from jax._src.distributed import global_state  # its key-value store has no public name
+
+    client: Any = global_state.client
+    processes.set_index(index, count, lambda reason: client.key_value_set(_ENDED, reason))
+    is_over = threading.Event()
+
+    def wait() -> None:
+        while not is_over.wait(_WATCH_SECONDS):
+            try:
+                reason = client.key_value_try_get(_ENDED)
+            except Exception:  # no process has ended; or process 0 has, which JAX notices
+                continue
+            if not processes.is_leaving():
+                print(f"error: {processes.prefix()}{reason}", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    thread = threading.Thread(target=wait, name="watch", daemon=True)
+    thread.start()
+
+    @atexit.register
+    def stop() -> None:
+        is_over.set()
+        thread.join()
 
 
 def _parsed(given: Sequence[str | int | None]) -> dict[str, Any]:

@@ -71,7 +71,12 @@ def test_one_of_two_processes_is_asked_to_stop_or_dies(tiny_data, tmp_path):
     assert [status for status, *_ in stopped] == [RUN_AGAIN, RUN_AGAIN], stopped
     dead = run_two(tiny_data, tmp_path / "dead", (LOG, 4, "before"))
     assert dead[1][0] == -signal.SIGKILL
-    assert dead[0][0] != 0  # it waits for the other one until JAX's heartbeat times out
+    assert dead[0][0] == 1
+    assert (
+        dead[0][2]
+        .splitlines()[-1]
+        .startswith("error: process 0 of 2: another process has ended or cannot be reached (")
+    )
     for directory in (tmp_path / "stopped", tmp_path / "dead"):
         again = run_two(tiny_data, directory)
         assert [status for status, *_ in again] == [0, 0], again
