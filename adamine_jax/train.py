@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -63,14 +64,13 @@ def train(
         DiskFull: The disk is full; rerun the same command to resume.
     """
     directory = Path(directory)
-    run = _Run(resolved(config), directory, mesh or devices.make_mesh(), profile)
-    with contextlib.ExitStack() as lock, full_disk_errors(directory):
+    with contextlib.ExitStack() as stack, full_disk_errors(directory):
 
-        def claim() -> None:
-            lock.enter_context(workdir.locked(directory))
-            workdir.claim(directory, run.config, run.dataset, run.splits["train"])
+        def lock() -> None:
+            stack.enter_context(workdir.locked(directory))
 
-        run_on_first(claim)
+        run = _Run(resolved(config), directory, mesh or devices.make_mesh(), profile, lock)
+        run_on_first(lambda: workdir.claim(directory, run.config, run.dataset, run.splits["train"]))
         run.finish()
         return run_test(directory, run.damage)
 
@@ -89,17 +89,22 @@ class _Outputs:
 class _Run:
     """One process's view of a training run."""
 
-    def __init__(self, config: ml_collections.ConfigDict, directory: Path, mesh: Mesh, profile: bool):
+    def __init__(
+        self, config: ml_collections.ConfigDict, directory: Path, mesh: Mesh, profile: bool, lock: Callable[[], None]
+    ):
         check(config)
         devices.check_batch_size(config.batch_size, mesh)
         self.dataset = open_dataset(config.data.dir, config.data.name)
         self.config = config = preflight.with_dims(config, self.dataset)
         self.directory, self.mesh, self.profile = directory, mesh, profile
-        self.model, self.loss = build_model(config.model, table_rows=self.dataset.table_rows), build(config.loss)
+        self.loss = build(config.loss)
         self.damage = Damage(config.data.max_damaged)
         self.splits = {split: load_index(self.dataset.shards(split), self.damage) for split in ("train", "val", "test")}
         preflight.check_splits(config, self.loss, self.dataset, self.splits)
         check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
+        run_on_first(lock)
+        preflight.set_vocabulary(config, directory, self.splits["train"], self.damage)
+        self.model = build_model(config.model, table_rows=self.dataset.table_rows)
         self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
         rate = learning_rate(config, self.steps_per_epoch)
@@ -112,7 +117,16 @@ class _Run:
         """Trains to the last epoch, from the last checkpoint or from the start."""
         last_step = self.config.epochs * self.steps_per_epoch
         checkpoints = Checkpoints(self.directory, self.config.checkpoint.keep, self.config.checkpoint.best_by)
-        state = first_state(self.config, self.model, self.loss, self.dataset, self.mesh, checkpoints, self.directory)
+        state = first_state(
+            self.config,
+            self.model,
+            self.loss,
+            self.dataset,
+            self.mesh,
+            checkpoints,
+            self.directory,
+            self.feed.feature_statistics,
+        )
         done = int(state.step)
         if last_step == 0 and checkpoints.latest_step() is None:
             checkpoints.save(state)  # the untrained model, tested as a baseline

@@ -32,6 +32,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.data.mismatch = 0.0  # share of training pairs with another recipe's photo, for the pairwise losses
     config.data.image_features = ""  # matrix of photo features of another encoder, for the tower 'features'
     config.data.sentence_vectors = ""  # matrix of sentence vectors, for model.recipe.instructions = 'vectors'
+    config.data.recipe_features = (
+        ""  # matrices of recipe vectors, separated by commas, for the towers 'features' and 'bag'
+    )
     config.data.max_damaged = 100  # maximum number of skipped damaged records; 0 = stop at the first
     config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must score at chance
 
@@ -39,6 +42,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.model.dtype = "float32"  # arithmetic of the towers: 'float32' or 'bfloat16'; parameters stay float32
     config.model.remat = False  # recompute activations in the backward pass: less memory, a third slower
     config.model.embedding_dim = 1024  # dimension of the shared embedding space
+    config.model.head = "tanh"  # applied to the towers' outputs before L2 normalisation: 'tanh', or 'linear' (nothing)
     # Each tower has its own fields, which its class documents; `:image=NAME` and `:recipe=NAME` select other towers.
     set_tower(config, "image", "resnet")  # adamine_jax/models/image/resnet_tower.py: depth, width, weights
     set_tower(config, "recipe", "lstm")  # adamine_jax/models/recipe/hierarchical_lstm.py
@@ -48,7 +52,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 1e-4  # learning rate of both Adam groups
-    config.optim.decay_epochs = 0  # final epochs over which lr decays linearly to 0; 0 = constant, as published
+    config.optim.weight_decay = 0.0  # decoupled weight decay of matrices, as in AdamW; 0 = Adam
+    config.optim.warmup_epochs = 0.0  # first epochs over which lr rises linearly from 0; may be a fraction
+    config.optim.decay_epochs = 0  # final epochs over which lr decays to 0; 0 = constant, as published
+    config.optim.decay = "linear"  # form of the decay: 'linear' or 'cosine'
     config.optim.clip_norm = 8.0  # maximum global norm of the gradient of all trained parameters
 
     config.checkpoint = ml_collections.ConfigDict()

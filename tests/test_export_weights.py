@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import stored as configuration
+from adamine_jax.config.defaults import flatten
 from adamine_jax.export_weights import main
 from adamine_jax.import_weights import main as import_main
 from adamine_jax.models.image.weights import load_image_weights, read_image_weights
@@ -55,7 +56,7 @@ def test_the_metadata_describe_the_model(run, exported):
     assert (metadata["format"], metadata["step"]) == ("adamine_jax", "0")
     assert metadata["vocabulary_digest"] == stored["vocabulary_digest"]
     config = configuration.from_dict(json.loads(metadata["config"]))
-    assert configuration.flatten(config) == configuration.flatten(workdir.load_config(run))
+    assert flatten(config) == flatten(workdir.load_config(run))
 
 
 def test_a_model_loads_the_resnet_of_the_file(run, exported):

@@ -10,9 +10,8 @@ import ml_collections
 from adamine_jax.base import rules
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import integer, number, share
-from adamine_jax.config.defaults import preset
+from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import MOVED
-from adamine_jax.config.stored import flatten
 from adamine_jax.losses import registry as losses
 from adamine_jax.models import registry as towers
 from adamine_jax.retrieval import evaluators
@@ -45,7 +44,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 def _check_names(config: ml_collections.ConfigDict) -> None:
     """Raises a `UserError` for unknown and for missing fields."""
-    known, given = _known(config), flatten(config)
+    known, given = known_fields(config), flatten(config)
     for field in given:
         if field not in known and not field.startswith(("loss.terms.", "loss.weights.")):
             raise UserError(unknown_field(field, known))
@@ -54,15 +53,6 @@ def _check_names(config: ml_collections.ConfigDict) -> None:
             f"config.{missing[0]} is missing; start from adamine_jax.config.preset('adamine'), and choose towers and "
             "losses with set_tower and set_loss"
         )
-
-
-def _known(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns all fields, including those of the configured towers and loss."""
-    known = preset("adamine")
-    for modality in towers.TOWERS:
-        known.model[modality] = towers.section(modality, config.model[modality].name)
-    known.loss = losses.section(config.loss.name)
-    return flatten(known)
 
 
 def _check_start(config: ml_collections.ConfigDict) -> None:
@@ -114,7 +104,10 @@ RULES: dict[str, rules.Rule] = {
     "data.max_damaged": integer(0),
     "data.mismatch": share(1),
     "optim.lr": number("above 0"),
+    "optim.weight_decay": number("from 0"),
+    "optim.warmup_epochs": number("from 0"),
     "optim.decay_epochs": integer(0),
+    "optim.decay": rules.one_of("linear", "cosine"),
     "optim.clip_norm": number("above 0"),
     "checkpoint.every_steps": integer(0),
     "checkpoint.keep": integer(1),

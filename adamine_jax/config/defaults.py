@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_collections
 
@@ -35,6 +36,26 @@ def preset(name: str, variant: str = "") -> Config:
     module = ModuleType(loader.name)
     loader.exec_module(module)
     return module.get_config(variant)
+
+
+def known_fields(config: Config) -> dict[str, Any]:
+    """Returns all fields by dotted name with their defaults, including those of the configured towers and loss."""
+    known = preset("adamine")
+    for modality in towers.TOWERS:
+        known.model[modality] = towers.section(modality, config.model[modality].name)
+    known.loss = losses.section(config.loss.name)
+    return flatten(known)
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Returns the fields by dotted name, with tuples as lists, like in JSON."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Config):
+            flat |= {f"{key}.{name}": inner for name, inner in flatten(value).items()}
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def set_tower(config: Config, modality: str, name: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import updated
 
 MAY_CHANGE = (
@@ -12,6 +13,7 @@ MAY_CHANGE = (
     "data.dir",
     "data.image_features",
     "data.sentence_vectors",
+    "data.recipe_features",
     "data.max_damaged",
     "checkpoint.",
     "train.log_every_steps",
@@ -20,21 +22,11 @@ MAY_CHANGE = (
     "evals",
     "model.image.weights",
     "model.recipe.weights",
+    "model.recipe.vocabulary",
 )
 """Fields and prefixes that may change when a run resumes, because they do not affect the steps already taken.
 
 The number of epochs does affect them if the learning rate decays."""
-
-
-def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns the fields by dotted name, with tuples as lists, like in JSON."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            flat |= {f"{key}.{name}": inner for name, inner in flatten(value).items()}
-        else:
-            flat[key] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> list[str]:
@@ -62,8 +54,20 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 
 
 def from_dict(stored: dict[str, Any]) -> ml_collections.ConfigDict:
-    """Restores a configuration, with its tuples, from the parsed `config.json` of this or an earlier version."""
-    return ml_collections.ConfigDict({"evals": ("retrieval",), **_with_tuples(updated(stored))})
+    """Restores a configuration, with its tuples, from the parsed `config.json` of this or an earlier version.
+
+    Fields that the earlier version did not have get their defaults, which are the former behaviour.
+    """
+    config = ml_collections.ConfigDict(_with_tuples(updated(stored)))
+    present = flatten(config)
+    for field, value in known_fields(config).items():
+        if field not in present and not field.startswith("loss."):  # `losses.build` completes its section
+            section: Any = config
+            *path, name = field.split(".")
+            for part in path:
+                section = section[part]
+            section[name] = _with_tuples(value)
+    return config
 
 
 def _with_tuples(value: Any) -> Any:

@@ -1,10 +1,11 @@
-"""Vectors from another encoder: features of photos (CLIP, DINO, SigLIP …), or vectors of instruction sentences.
+"""Vectors from another encoder: features of photos (CLIP, DINO, SigLIP …), or vectors of recipes or their sentences.
 
 A file contains a matrix, as `.npy` or `.safetensors` (one tensor). A text file of the same name with the suffix `.txt`
 contains one id per row: that of the photo, or that of the recipe, whose sentences are consecutive rows.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,30 +94,55 @@ class SentenceVectors:
 
 
 @dataclasses.dataclass(frozen=True)
+class RecipeVectors:
+    """The vectors of a split's recipes, from one or more files.
+
+    Attributes:
+        values: (R, F) matrix of each file.
+        rows: (N,) row of each recipe in each file; −1 if it has none.
+    """
+
+    values: tuple[np.ndarray, ...]
+    rows: tuple[np.ndarray, ...]
+
+    def __call__(self, record: int) -> np.ndarray:
+        """Returns the concatenated vectors of a record, each of norm 1, or of zeros if it has none."""
+        parts = []
+        for values, rows in zip(self.values, self.rows, strict=True):
+            row = rows[record]
+            vector = np.asarray(values[row], np.float32) if row >= 0 else np.zeros(values.shape[1], np.float32)
+            parts.append(vector / max(float(np.linalg.norm(vector)), 1e-12))
+        return np.concatenate(parts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Vectors:
     """Precomputed vectors of a split.
 
     Attributes:
         photos: Features that replace the photos, which are then not read.
         sentences: Vectors of the sentences, for recipe towers that read them.
+        recipes: Vectors of whole recipes or of their parts, likewise.
     """
 
     photos: PhotoFeatures | None = None
     sentences: SentenceVectors | None = None
+    recipes: RecipeVectors | None = None
 
 
 def open_vectors(config, index: RecordIndex) -> Vectors:
     """Opens the files of vectors that a config names, for one split.
 
     Args:
-        config: The run's config; reads `model`, `data.image_features` and `data.sentence_vectors` ('' = none).
+        config: The run's config; reads `model`, `data.image_features`, `data.sentence_vectors` and
+            `data.recipe_features` ('' = none).
         index: Record index of the split.
 
     Raises:
         UserError: A required file is not given, cannot be read or does not cover the split.
     """
     data = config.data
-    photos = sentences = None
+    photos = sentences = recipes = None
     if not registry.image_tower(config.model).reads_photos:
         if not data.image_features:
             raise UserError("the model reads image features; give --image-features FILE")
@@ -129,7 +155,38 @@ def open_vectors(config, index: RecordIndex) -> Vectors:
         matrix = read_matrix("data.sentence_vectors", data.sentence_vectors)
         _check_length(matrix, "data.sentence_vectors", config.model.recipe.sentence_dim)
         sentences = sentence_vectors(matrix, index)
-    return Vectors(photos, sentences)
+    if registry.recipe_tower(config.model).reads_recipe_vectors(config.model.recipe):
+        matrices = recipe_matrices(data.recipe_features)
+        if sum(matrix.values.shape[1] for matrix in matrices) != config.model.recipe.recipe_dim:
+            raise UserError(
+                f"the model reads vectors of recipes of length {config.model.recipe.recipe_dim} in total; give "
+                "--recipe-features FILE,FILE with those of the encoder that the model was trained with"
+            )
+        recipes = recipe_vectors(matrices, index)
+    return Vectors(photos, sentences, recipes)
+
+
+def recipe_matrices(paths: str) -> list[Matrix]:
+    """Opens the files of recipe vectors, separated by commas; see `read_matrix`."""
+    return [read_matrix("data.recipe_features", path) for path in paths.split(",") if path]
+
+
+def recipe_vectors(matrices: Sequence[Matrix], index: RecordIndex) -> RecipeVectors:
+    """Finds the row of each recipe of a split in each file.
+
+    Raises:
+        UserError: An id occurs twice, or no recipe of the split has a row in a file.
+    """
+    rows = []
+    for matrix in matrices:
+        row, found = _rows_of(index.ids, matrix)
+        if len(index) and not found.any():
+            raise UserError(
+                f"{matrix.path.with_suffix('.txt')}: contains none of the {len(index)} recipes of the split; list the "
+                "id of a recipe for each row"
+            )
+        rows.append(np.where(found, row, -1))
+    return RecipeVectors(tuple(matrix.values for matrix in matrices), tuple(rows))
 
 
 def read_matrix(field: str, path: str | Path) -> Matrix:
@@ -212,8 +269,8 @@ def _rows_of(ids_to_find: np.ndarray, matrix: Matrix) -> tuple[np.ndarray, np.nd
     ids = matrix.ids[order]
     if (twice := ids[1:] == ids[:-1]).any():
         raise UserError(
-            f"{matrix.path.with_suffix('.txt')}: {ids[np.argmax(twice)].decode()} occurs twice; list each photo once, "
-            "and the sentences of a recipe consecutively"
+            f"{matrix.path.with_suffix('.txt')}: {ids[np.argmax(twice)].decode()} occurs twice; list each photo or "
+            "recipe once, and the sentences of a recipe consecutively"
         )
     place = np.minimum(np.searchsorted(ids, ids_to_find), len(ids) - 1)
     return order[place], ids[place] == ids_to_find

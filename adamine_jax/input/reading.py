@@ -120,7 +120,9 @@ class BatchReader:
         names = ("ingredient_ids", "word_ids", "sentence_lengths")
         ids = (np.fromiter(fields[name].int64_list.value, np.int64) for name in names)
         vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
-        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, text=functools.partial(recipe_text, fields))
+        given = None if self._vectors.recipes is None else self._vectors.recipes(number)
+        text = functools.partial(recipe_text, fields)
+        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, vectors=given, text=text)
         return recipe, next(iter(fields["class_id"].int64_list.value), 0)
 
     def _cut(self, rows: Rows, row: int, fields: Mapping[str, Any], crop: np.ndarray) -> bool:

@@ -12,6 +12,7 @@ LOSSES = Registry(
         "triplet": "adamine_jax.losses.adamine:TripletLoss",
         "pairwise": "adamine_jax.losses.pairwise:PairwiseLoss",
         "pairwise_plus": "adamine_jax.losses.pairwise:PairwisePlusLoss",
+        "infonce": "adamine_jax.losses.infonce:InfoNCELoss",
         "weighted_sum": "adamine_jax.losses.weighted_sum:WeightedSum",
     },
 )

@@ -87,7 +87,7 @@ class RetrievalLoss(Loss):
     def retrieval(
         self, embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        """Computes the retrieval loss and its metrics, including `loss` and `bad_pairs`; see `with_logits`."""
+        """Computes the retrieval loss and its metrics, including `loss`; see `with_logits`."""
 
 
 def classification_loss(

@@ -24,7 +24,7 @@ TOWERS = ("image_tower", "recipe_tower")
 
 
 class AdaMine(nn.Module):
-    """Both towers, each followed by tanh and L2 normalisation.
+    """Both towers, each followed by the head and L2 normalisation.
 
     Parameters: `image_tower/…` and `recipe_tower/…`. Batch statistics, if the image tower has any: `image_tower/…` in
     the collection `batch_stats`, mutable in training.
@@ -32,10 +32,12 @@ class AdaMine(nn.Module):
     Attributes:
         image_tower: Maps images to vectors.
         recipe_tower: Maps recipes to vectors of the same length.
+        head: 'tanh', or 'linear' for no further function.
     """
 
     image_tower: ImageTower
     recipe_tower: RecipeTower
+    head: str = "tanh"
 
     def __call__(
         self, batch: Mapping[str, jax.Array], *, train: bool, use_running_average: bool | None = None
@@ -78,7 +80,7 @@ class AdaMine(nn.Module):
         """
         average = not train if use_running_average is None else use_running_average
         outputs = self.image_tower(images, train=train, use_running_average=average, keys=keys)
-        return _embeddings("image", outputs)
+        return self._embeddings("image", outputs)
 
     def image_features(self, images: jax.Array) -> jax.Array:
         """Maps images (B, S, S, 3) to the backbone's features (B, F), with the running batch statistics."""
@@ -95,7 +97,7 @@ class AdaMine(nn.Module):
         self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         """Returns `recipe` (B, D) and, if the tower returns parts, `recipe_parts` and `recipe_parts_mask`."""
-        return _embeddings("recipe", self.recipe_tower(batch, train=train, keys=keys))
+        return self._embeddings("recipe", self.recipe_tower(batch, train=train, keys=keys))
 
     @property
     def backbone(self) -> tuple[tuple[str, str], ...]:
@@ -109,16 +111,17 @@ class AdaMine(nn.Module):
         counts = {"image": self.image_tower.parts, "recipe": self.recipe_tower.parts}
         return {modality: count for modality, count in counts.items() if count}
 
+    def _embeddings(self, name: str, outputs: jax.Array | Parts) -> dict[str, jax.Array]:
+        def head(x: jax.Array) -> jax.Array:
+            return _unit_rows(jnp.tanh(x) if self.head == "tanh" else x)
 
-def _embeddings(name: str, outputs: jax.Array | Parts) -> dict[str, jax.Array]:
-    if not isinstance(outputs, Parts):
-        return {name: _head(outputs)}
-    return {name: _head(outputs.whole), f"{name}_parts": _head(outputs.parts), f"{name}_parts_mask": outputs.mask}
+        if not isinstance(outputs, Parts):
+            return {name: head(outputs)}
+        return {name: head(outputs.whole), f"{name}_parts": head(outputs.parts), f"{name}_parts_mask": outputs.mask}
 
 
-def _head(x: jax.Array) -> jax.Array:
-    """Computes tanh, then x / max(‖x‖₂, 1e-12). A row of zeros stays zero and has a finite gradient."""
-    x = jnp.tanh(x)
+def _unit_rows(x: jax.Array) -> jax.Array:
+    """Computes x / max(‖x‖₂, 1e-12). A row of zeros stays zero and has a finite gradient."""
     squared_norm = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.maximum(squared_norm, 1e-24))
 
@@ -187,6 +190,7 @@ def build_model(config_model: ml_collections.ConfigDict, *, table_rows: int) -> 
     return AdaMine(
         registry.image_tower(config).build(config.image, shared),
         registry.recipe_tower(config).build(config.recipe, shared),
+        config.head,
     )
 
 

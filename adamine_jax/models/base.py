@@ -1,6 +1,6 @@
 """The protocols of towers, the entries of `registry.IMAGE_TOWERS` and `registry.RECIPE_TOWERS`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -82,7 +82,8 @@ class Tower(nn.Module):
     def defaults(cls) -> Section:
         """Returns the fields of the section, without its `name`.
 
-        The run sets `feature_dim`, `sentence_dim` and `word_dim`, if the section has them, from its input files.
+        The run sets `feature_dim`, `sentence_dim`, `recipe_dim` and `word_dim`, if the section has them, from its input
+        files, and `vocabulary`, the path of the file that `fit` made.
         A section may have `weights`, the path of a file for `load_weights`.
         """
         return Section()
@@ -172,6 +173,19 @@ class RecipeTower(Tower):
     def reads_sentence_vectors(cls, section: Section) -> bool:
         """Whether the tower reads precomputed sentence vectors, `config.data.sentence_vectors`."""
         return False
+
+    @classmethod
+    def reads_recipe_vectors(cls, section: Section) -> bool:
+        """Whether the tower reads given vectors of recipes, `config.data.recipe_features`."""
+        return False
+
+    @classmethod
+    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        """Returns what `make_batch` needs to know about the train split, the text of a file for `section.vocabulary`.
+
+        Called for towers whose section has a `vocabulary`, before the first step. The file is stored in the workdir.
+        """
+        raise NotImplementedError
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:

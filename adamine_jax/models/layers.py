@@ -35,6 +35,15 @@ def word_table(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Array:
     return rows.at[0].set(0)
 
 
+def dropout(x: jax.Array, rate: float, keys: jax.Array) -> jax.Array:
+    """Sets a share of the values (B, F) to zero and scales the others by 1 / (1 − rate).
+
+    The (B,) PRNG keys of the rows decide which, so that the result does not depend on the number of devices.
+    """
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
 class Linear(nn.Module):
     """Computes x · kernel + bias in the precision of the parameters, both initialised with U(±1/√fan_in).
 

@@ -19,7 +19,14 @@ IMAGE_TOWERS = Registry(
 )
 """Maps a name to an `ImageTower`; a name of the form `package.module:Name` is imported."""
 
-RECIPE_TOWERS = Registry("recipe tower", {"lstm": "adamine_jax.models.recipe.hierarchical_lstm:HierarchicalLSTM"})
+RECIPE_TOWERS = Registry(
+    "recipe tower",
+    {
+        "lstm": "adamine_jax.models.recipe.hierarchical_lstm:HierarchicalLSTM",
+        "bag": "adamine_jax.models.recipe.bag:BagOfWords",
+        "features": "adamine_jax.models.recipe.bag:RecipeFeatures",
+    },
+)
 """Maps a name to a `RecipeTower`, likewise."""
 
 TOWERS = {"image": IMAGE_TOWERS, "recipe": RECIPE_TOWERS}
@@ -28,6 +35,7 @@ RULES = {
     "dtype": rules.one_of("float32", "bfloat16", "float64"),
     "remat": rules.BOOLEAN,
     "embedding_dim": rules.integer(1),
+    "head": rules.one_of("tanh", "linear"),
 }
 """Accepted values of the fields that both towers share."""
 

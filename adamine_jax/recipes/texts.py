@@ -54,6 +54,7 @@ class EncodedRecipe:
         word_ids: (m,) ids of the words of all sentences, concatenated.
         sentence_lengths: (s,) number of words of each sentence; the sum is m.
         sentence_vectors: (s, F) given vectors of the sentences, or None.
+        vectors: (F,) float32 given vectors of the recipe, concatenated, or None.
         text: Returns the recipe as text, for towers with a tokenizer of their own.
     """
 
@@ -61,6 +62,7 @@ class EncodedRecipe:
     word_ids: np.ndarray = dataclasses.field(default_factory=_no_ids)
     sentence_lengths: np.ndarray = dataclasses.field(default_factory=_no_ids)
     sentence_vectors: np.ndarray | None = None
+    vectors: np.ndarray | None = None
     text: Callable[[], RecipeText] = RecipeText
 
 

@@ -18,6 +18,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.flags import given_path
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.config import stored as configuration
+from adamine_jax.config.defaults import flatten
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
@@ -63,7 +64,9 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
     }
     config_file, dataset_file = workdir / "config.json", workdir / "dataset.json"
     if not config_file.exists():
-        if foreign := sorted(path.name for path in workdir.iterdir() if not path.name.startswith(".")):
+        known = vocabulary_file(workdir).name
+        names = sorted(path.name for path in workdir.iterdir())
+        if foreign := [name for name in names if not name.startswith(".") and name != known]:
             raise UserError(
                 f"--workdir {workdir}: contains {foreign[0]} but no config.json; choose an empty or new folder"
             )
@@ -72,7 +75,7 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
             f"--workdir {workdir}: created by an older version, whose optimizer state cannot be restored; start from "
             f"its weights in another workdir with --config.train.init_from={workdir}, or only evaluate it"
         )
-    elif changed := configuration.differences(config, configuration.flatten(load_config(workdir))):
+    elif changed := configuration.differences(config, flatten(load_config(workdir))):
         raise UserError(
             f"--workdir {workdir}: its run has a different configuration: {', '.join(changed)}; "
             "use the same configuration to resume it, or choose another workdir"
@@ -93,7 +96,15 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir."""
-    return configuration.from_dict(_read_json(workdir / "config.json"))
+    config = configuration.from_dict(_read_json(workdir / "config.json"))
+    if "vocabulary" in config.model.recipe:
+        config.model.recipe.vocabulary = str(vocabulary_file(workdir))  # the workdir may have moved
+    return config
+
+
+def vocabulary_file(workdir: Path) -> Path:
+    """Returns the path of the vocabulary of recipe towers that have one of their own; see `RecipeTower.fit`."""
+    return workdir / "vocabulary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,12 +163,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentence-vectors", help="file of sentence vectors, if the model uses them and they have moved"
     )
+    parser.add_argument(
+        "--recipe-features",
+        help="files of recipe vectors, with commas, if the model uses them and they have moved",
+    )
 
 
 def load_from_flags(flags: argparse.Namespace) -> Trained:
     """Loads a workdir with the flags of `add_flags`; see `load`."""
-    data = {"dir": flags.data_dir, "image_features": flags.image_features, "sentence_vectors": flags.sentence_vectors}
-    return load(flags.workdir, flags.checkpoint, {name: value for name, value in data.items() if value is not None})
+    data = {name: getattr(flags, name) for name in ("image_features", "sentence_vectors", "recipe_features")}
+    given = {name: value for name, value in (data | {"dir": flags.data_dir}).items() if value is not None}
+    return load(flags.workdir, flags.checkpoint, given)
 
 
 def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = None) -> Trained:

@@ -46,6 +46,13 @@ class Feed:
         self._val: Batches = _empty()
         self.steps_per_epoch = len(self.plan(0))
 
+    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the (F,) mean and standard deviation of the given features of the train split's photos."""
+        photos = self._vectors["train"].photos
+        assert photos is not None, "the image tower reads photos"
+        features = np.asarray(photos.values[np.unique(photos.rows)], np.float32)
+        return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+
     def plan(self, epoch: int) -> np.ndarray:
         """Returns the (steps, B) record numbers of an epoch; every epoch has the same number of steps."""
         config = self._config

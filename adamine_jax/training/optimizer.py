@@ -40,13 +40,24 @@ def merge_groups(groups: dict[str, Tree]) -> Tree:
 def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
     """Returns the rate of the next step as a function of the number of steps taken.
 
-    It is `optim.lr`, and decays linearly to 0 over the last `optim.decay_epochs` epochs.
+    It is `optim.lr`, rises linearly from 0 over the first `optim.warmup_epochs` epochs, and decays to 0 over the last
+    `optim.decay_epochs` epochs.
     """
-    decay_steps = config.optim.decay_epochs * steps_per_epoch
-    if not decay_steps:
-        return optax.constant_schedule(config.optim.lr)
-    begin = max(config.epochs * steps_per_epoch - decay_steps, 0)
-    return optax.linear_schedule(config.optim.lr, 0.0, decay_steps, begin)
+    optim = config.optim
+    warmup_steps, decay_steps = (
+        round(epochs * steps_per_epoch) for epochs in (optim.warmup_epochs, optim.decay_epochs)
+    )
+    schedule = optax.constant_schedule(optim.lr)
+    if decay_steps:
+        begin = max(config.epochs * steps_per_epoch - decay_steps, 0)
+        schedule = optax.linear_schedule(optim.lr, 0.0, decay_steps, begin)
+        if optim.decay == "cosine":
+            schedule = optax.join_schedules(
+                [optax.constant_schedule(optim.lr), optax.cosine_decay_schedule(optim.lr, decay_steps)], [begin]
+            )
+    if not warmup_steps:
+        return schedule
+    return lambda step: schedule(step) * jnp.minimum((step + 1) / warmup_steps, 1.0)
 
 
 def update(
@@ -56,8 +67,9 @@ def update(
     opt_state: dict[str, Tree],
     rate: Any,
     clip_norm: float,
+    weight_decay: float = 0.0,
 ) -> tuple[Tree, dict[str, Tree], jax.Array]:
-    """Clips the gradients by their global norm and takes one step of Adam.
+    """Clips the gradients by their global norm and takes one step of Adam, or AdamW with a weight decay.
 
     Args:
         model: Both towers.
@@ -66,6 +78,8 @@ def update(
         opt_state: Adam state of each group.
         rate: Learning rate.
         clip_norm: Maximum norm over all trained parameters, each weighted by `published_multiplicity`.
+        weight_decay: Share of the rate by which matrices shrink in a step (Loshchilov and Hutter, *Decoupled Weight
+            Decay Regularization*, ICLR 2019). Biases and scales, parameters of one dimension, do not.
 
     Returns:
         Parameters, optimiser states, and the norm before clipping.
@@ -80,5 +94,7 @@ def update(
     for name, group_gradients in gradients.items():
         updates, opt_state[name] = ADAM.update(group_gradients, opt_state[name])
         updates = jax.tree.map(lambda u, n: -rate * n * u, updates, counts[name])
+        if weight_decay:
+            updates = jax.tree.map(lambda u, p: u - rate * weight_decay * p if p.ndim > 1 else u, updates, groups[name])
         groups[name] = optax.apply_updates(groups[name], updates)
     return merge_groups(groups), opt_state, norm

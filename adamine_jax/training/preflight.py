@@ -2,30 +2,39 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import ml_collections
 import numpy as np
 
+from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.config import stored as configuration
+from adamine_jax.config.defaults import flatten
+from adamine_jax.distributed.broadcast import run_on_first
+from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset
-from adamine_jax.input.features import read_matrix
+from adamine_jax.input.features import read_matrix, recipe_matrices
 from adamine_jax.input.plan import batch_shares
+from adamine_jax.input.reading import read_recipes
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.losses.base import Loss
+from adamine_jax.models import registry
+from adamine_jax.runs import workdir
 
 _PATHS = (
     "data.dir",
     "data.image_features",
     "data.sentence_vectors",
+    "data.recipe_features",
     "model.image.weights",
     "model.recipe.weights",
+    "model.recipe.vocabulary",
     "train.init_from",
 )
 
 
 def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
-    """Fills in the lengths of the given vectors: those of words (if None), photos and sentences."""
+    """Fills in the lengths of the given vectors: those of words (if None), photos, sentences and recipes."""
     config = config.copy_and_resolve_references()
     image, recipe = config.model.image, config.model.recipe
     if "word_dim" in recipe and recipe.word_dim is None:
@@ -34,7 +43,48 @@ def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collect
         image.feature_dim = read_matrix("data.image_features", config.data.image_features).values.shape[1]
     if "sentence_dim" in recipe and config.data.sentence_vectors:
         recipe.sentence_dim = read_matrix("data.sentence_vectors", config.data.sentence_vectors).values.shape[1]
+    if "recipe_dim" in recipe and config.data.recipe_features:
+        recipe.recipe_dim = sum(matrix.values.shape[1] for matrix in recipe_matrices(config.data.recipe_features))
     return config
+
+
+def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: RecordIndex, damage: Damage) -> None:
+    """Sets `model.recipe.vocabulary` to the file in the workdir, which is made before a run's first step.
+
+    Args:
+        config: Configuration of the run, modified in place.
+        directory: Workdir of the run, which must be locked.
+        train: Record index of the train split.
+        damage: Counter of damaged records.
+
+    Raises:
+        UserError: A given file cannot be read, or no word is frequent enough.
+    """
+    section = config.model.recipe
+    if "vocabulary" not in section:
+        return
+    path = workdir.vocabulary_file(directory)
+
+    def make() -> None:
+        if (directory / "config.json").exists() and path.exists():
+            return
+        if section.vocabulary:
+            content = _read_text(Path(section.vocabulary))
+        else:
+            recipes = read_recipes(train, train.sorted_by_id(), damage)
+            texts = (recipe.text for recipe in recipes if recipe is not None)
+            content = registry.recipe_tower(config.model).fit(section, texts)
+        files.write_text(path, content)
+
+    run_on_first(make)
+    section.vocabulary = str(path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"config.model.recipe.vocabulary = {path}: cannot be read ({error})") from None
 
 
 def check_splits(
@@ -73,7 +123,7 @@ def check_splits(
 
 def digest(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str, RecordIndex]) -> bytes:
     """Returns a 32-byte digest of a run, by which processes compare theirs; the paths of files may differ."""
-    fields = {name: value for name, value in configuration.flatten(config).items() if name not in _PATHS}
+    fields = {name: value for name, value in flatten(config).items() if name not in _PATHS}
     ids = [hashlib.sha256(b"\n".join(splits[split].ids)).hexdigest() for split in sorted(splits)]
     content = json.dumps([fields, dataset.vocabulary_digest, ids], sort_keys=True)
     return hashlib.sha256(content.encode()).digest()

@@ -1,10 +1,13 @@
 """Initial state of a run: its last checkpoint, another run's weights, pretrained weights, or random weights."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from jax.sharding import Mesh
 
 from adamine_jax.base import processes
@@ -24,8 +27,12 @@ def first_state(
     mesh: Mesh,
     checkpoints: Checkpoints,
     directory: Path,
+    feature_statistics: Callable[[], tuple[np.ndarray, np.ndarray]],
 ) -> TrainState:
     """Restores the last checkpoint, or creates the state before the first step.
+
+    `feature_statistics` returns the mean and standard deviation of the given features of photos, for towers that
+    standardise them.
 
     Raises:
         UserError: A checkpoint, a file of weights or another run's weights cannot be used.
@@ -45,6 +52,10 @@ def first_state(
         variables = init_from(Path(config.train.init_from), model, variables, dataset)
     else:
         variables = load_weights(config.model, variables)
+        own = variables["batch_stats"].get("image_tower", {})
+        if "std" in own:
+            mean, std = (jnp.asarray(value, own["std"].dtype) for value in feature_statistics())
+            variables["batch_stats"] = {"image_tower": {**own, "mean": mean, "std": std}}
         _warn_about_random_backbones(config, model)
     return create_state(model, loss, variables, mesh)
 

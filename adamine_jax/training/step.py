@@ -55,8 +55,9 @@ def train_step(
         return value, ({"loss": value} | metrics, batch_stats)
 
     (value, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    optim = config.optim
     params, opt_state, norm = optimizer.update(
-        model, state.params, gradients, state.opt_state, rate(state.step), config.optim.clip_norm
+        model, state.params, gradients, state.opt_state, rate(state.step), optim.clip_norm, optim.weight_decay
     )
 
     finite = jnp.isfinite(value) & jnp.isfinite(norm)

@@ -1,0 +1,208 @@
+"""A recipe tower on the words of title, ingredients and instructions, whose order it ignores."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, share
+from adamine_jax.models.base import RecipeTower, Section, Shared
+from adamine_jax.models.layers import Linear, dropout, uniform
+from adamine_jax.recipes import tfidf
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+
+_LEAST = 64
+
+
+class BagOfWords(RecipeTower):
+    """A linear layer on TF-IDF weights, and on given vectors of the recipe if there are any.
+
+    Attributes:
+        embedding_dim: D, length of the output.
+        columns: V, number of words; see `tfidf.TfIdf`.
+        recipe_dim: F, length of the given vectors; 0 = none.
+        dropout: Share of the words and of the given vectors' values that are dropped in training.
+        param_dtype: Dtype of the parameters and the output.
+    """
+
+    embedding_dim: int
+    columns: int
+    recipe_dim: int = 0
+    dropout: float = 0.0
+    param_dtype: DTypeLike = jnp.float32
+
+    needs_keys: ClassVar[bool] = True
+    reads_vocabulary: ClassVar[bool] = False
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "parts": (
+            f"a tuple of {', '.join(tfidf.PARTS)}",
+            lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(tfidf.PARTS),
+        ),
+        "min_count": integer(1),
+        "max_words": integer(1),
+        "word_pairs": BOOLEAN,
+        "dropout": share(0.99),
+        "recipe_dim": integer(0),
+    }
+
+    @classmethod
+    def defaults(cls) -> Section:
+        tower = Section()
+        tower.parts = tfidf.PARTS  # what the tower reads
+        tower.min_count = 2  # number of recipes of the train split that must contain a word
+        tower.max_words = 30_000  # maximum number of words per part
+        tower.word_pairs = False  # True: pairs of neighbouring words count as words, too
+        tower.dropout = 0.3  # share of the words that are dropped in training
+        tower.recipe_dim = 0  # length of the vectors of data.recipe_features; set from the file
+        tower.vocabulary = ""  # file of words; '' = made from the train split and stored in the workdir
+        return tower
+
+    @classmethod
+    def build(cls, section: Section, shared: Shared) -> Self:
+        columns = len(tfidf.load(Path(section.vocabulary)))
+        return cls(shared.embedding_dim, columns, section.recipe_dim, section.dropout, shared.param_dtype)
+
+    @classmethod
+    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        fitted = tfidf.fit(
+            recipes,
+            section.parts,
+            min_count=section.min_count,
+            max_words=section.max_words,
+            pairs=section.word_pairs,
+        )
+        if not len(fitted):
+            raise UserError(
+                f"no word is in config.model.recipe.min_count = {section.min_count} recipes of the train split; use 1"
+            )
+        return fitted.to_json()
+
+    @classmethod
+    def reads_recipe_vectors(cls, section: Section) -> bool:
+        return bool(section.recipe_dim)
+
+    @classmethod
+    def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
+        """Makes the padded arrays that `__call__` describes."""
+        words = tfidf.load(Path(section.vocabulary))
+        encoded = [words.encode(recipe.text()) for recipe in recipes]
+        # A power of two, so that few shapes are compiled.
+        longest = max(_LEAST, 1 << (max(len(columns) for columns, _ in encoded) - 1).bit_length())
+        columns = np.zeros((len(recipes), longest), np.int32)
+        weights = np.zeros((len(recipes), longest), np.float32)
+        for row, (found, weight) in enumerate(encoded):
+            columns[row, : len(found)], weights[row, : len(found)] = found, weight
+        batch = {"words": columns, "word_weights": weights}
+        if section.recipe_dim:
+            batch["recipe_vectors"] = vectors_of(recipes, section.recipe_dim)
+        return batch
+
+    @classmethod
+    def check_query(cls, section: Section, recipe: RecipeText) -> str:
+        given = {"title": recipe.title, "ingredients": recipe.ingredients or recipe.names}
+        given["instructions"] = recipe.instructions
+        if any(given[part] for part in section.parts):
+            return ""
+        return f"the model reads only {' and '.join(section.parts)}; give any of them"
+
+    def setup(self):
+        bound = 1 / self.columns**0.5
+        self.table = self.param("table", uniform(bound), (self.columns, self.embedding_dim), self.param_dtype)
+        self.bias = self.param("bias", uniform(bound), (self.embedding_dim,), self.param_dtype)
+        if self.recipe_dim:
+            self.fc = Linear(self.embedding_dim, self.param_dtype)
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+        """Embeds B recipes, before the head.
+
+        Args:
+            batch: `words` (B, N) columns and `word_weights` (B, N) their weights, 0 = padding; and `recipe_vectors`
+                (B, F) if `recipe_dim` is not 0, a row of zeros if the recipe has none.
+            train: Whether to drop words.
+            keys: (B,) PRNG keys, for training.
+
+        Returns:
+            (B, embedding_dim) of `param_dtype`.
+        """
+        weights = batch["word_weights"].astype(self.param_dtype)
+        vectors = batch["recipe_vectors"] if self.recipe_dim else None
+        if train and self.dropout:
+            weights = dropout(weights, self.dropout, keys)
+            if vectors is not None:
+                vectors = dropout(vectors, self.dropout, jax.vmap(jax.random.fold_in, (0, None))(keys, 1))
+        rows = jnp.arange(len(weights))[:, None]
+        # (B, V), mostly zeros: a matrix product is faster than to gather N rows of the table for each recipe, whose
+        # gradient adds up N·B rows one by one.
+        bag = jnp.zeros((len(weights), self.columns), self.param_dtype).at[rows, batch["words"]].add(weights)
+        output = bag @ self.table + self.bias
+        return output if vectors is None else output + self.fc(vectors)
+
+
+class RecipeFeatures(RecipeTower):
+    """A linear layer on given vectors of the recipe, `config.data.recipe_features`.
+
+    Attributes:
+        embedding_dim: D, length of the output.
+        dropout: Share of the vectors' values that are dropped in training.
+        param_dtype: Dtype of the parameters and the output.
+    """
+
+    embedding_dim: int
+    dropout: float = 0.0
+    param_dtype: DTypeLike = jnp.float32
+
+    needs_keys: ClassVar[bool] = True
+    rules: ClassVar[Mapping[str, Rule]] = {"dropout": share(0.99), "recipe_dim": integer(0)}
+
+    @classmethod
+    def defaults(cls) -> Section:
+        tower = Section()
+        tower.recipe_dim = 0  # length of the vectors of data.recipe_features; set from the file
+        tower.dropout = 0.0  # share of the vectors' values that are dropped in training
+        return tower
+
+    @classmethod
+    def check(cls, section: Section, config: Section) -> None:
+        if not config.data.recipe_features:
+            raise UserError(
+                "config.model.recipe.name = 'features': set config.data.recipe_features to a file of vectors"
+            )
+
+    @classmethod
+    def build(cls, section: Section, shared: Shared) -> Self:
+        return cls(shared.embedding_dim, section.dropout, shared.param_dtype)
+
+    @classmethod
+    def reads_recipe_vectors(cls, section: Section) -> bool:
+        return True
+
+    @classmethod
+    def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
+        return {"recipe_vectors": vectors_of(recipes, section.recipe_dim)}
+
+    @classmethod
+    def check_query(cls, section: Section, recipe: RecipeText) -> str:
+        return "the model reads given vectors of recipes (config.data.recipe_features) and cannot embed text"
+
+    @nn.compact
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+        """Maps `recipe_vectors` (B, F) to (B, embedding_dim), before the head."""
+        vectors = batch["recipe_vectors"]
+        if train and self.dropout:
+            vectors = dropout(vectors, self.dropout, keys)
+        return Linear(self.embedding_dim, self.param_dtype, name="fc")(vectors)
+
+
+def vectors_of(recipes: Sequence[EncodedRecipe], length: int) -> np.ndarray:
+    """Returns the (B, F) float32 given vectors of recipes; zeros for those that have none, such as queries."""
+    vectors = np.zeros((len(recipes), length), np.float32)
+    for row, recipe in enumerate(recipes):
+        if recipe.vectors is not None:
+            vectors[row] = recipe.vectors
+    return vectors
