@@ -57,7 +57,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
 
     encoder = Encoder(workdir.load_from_flags(flags), [size for size in BATCH_SIZES if size <= flags.batch])
     gallery.check_model(encoder.digest)
-    gallery.check_items()
+    gallery.check()
     sizes = ", ".join(map(str, encoder.sizes))
     print(f"{gallery.folder}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)

@@ -25,7 +25,6 @@ from adamine_jax.distributed.processes import check_same
 from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
 from adamine_jax.losses.registry import build
 from adamine_jax.models.adamine import build_model
 from adamine_jax.retrieval import evaluators
@@ -99,7 +98,7 @@ class _Run:
         self.directory, self.mesh, self.profile = directory, mesh, profile
         self.loss = build(config.loss)
         self.damage = Damage(config.data.max_damaged)
-        self.splits = {split: load_index(self.dataset.shards(split), self.damage) for split in ("train", "val", "test")}
+        self.splits = {split: self.dataset.index(split, self.damage) for split in ("train", "val", "test")}
         preflight.check_splits(config, self.loss, self.dataset, self.splits)
         check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
         run_on_first(lock)

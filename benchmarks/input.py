@@ -28,7 +28,7 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.reading import BatchReader, read_recipes
-from adamine_jax.input.records import RecordReader, load_index
+from adamine_jax.input.records import RecordReader
 from adamine_jax.input.shards import parse_example
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
@@ -197,7 +197,7 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     if not flags.serve:
         require("torch", "tensorflow")
-    index = load_index(open_dataset(flags.data).shards("train"))
+    index = open_dataset(flags.data).index("train")
     if flags.serve:
         serve(CONTENDERS[flags.serve](index, flags.photos))
         return

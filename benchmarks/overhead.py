@@ -26,7 +26,6 @@ import numpy as np
 from adamine_jax import train
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
-from adamine_jax.input.records import load_index
 from benchmarks.harness import describe_machine, results_parser, write_page
 from configs import adamine
 
@@ -118,7 +117,7 @@ def measure(config, scratch: Path, steps: int, turns: int) -> Turns:
     Raises:
         SystemExit: An epoch has too few steps.
     """
-    index = load_index(open_dataset(config.data.dir, config.data.name).shards("train"))
+    index = open_dataset(config.data.dir, config.data.name).index("train")
     available, needed = len(epoch_plan(index.class_id, config.seed, 0, config.batch_size)), needed_steps(steps, turns)
     if available < needed:
         raise SystemExit(

@@ -58,14 +58,13 @@ def on_batch_path(data: Path) -> set[str]:
     from adamine_jax.input import pipeline
     from adamine_jax.input.dataset import open_dataset
     from adamine_jax.input.plan import epoch_plan
-    from adamine_jax.input.records import load_index
     from adamine_jax.losses import registry as losses
     from adamine_jax.models.adamine import build_model
     from adamine_jax.training import optimizer, state, step
 
     dataset, config, mesh = open_dataset(data), preset("quickstart"), make_mesh()
     config.model.recipe.word_dim = int(dataset.word_vectors().shape[1])
-    index, classes = load_index(dataset.shards("train")), len(dataset.class_names)
+    index, classes = dataset.index("train"), len(dataset.class_names)
     model, loss = build_model(config.model, table_rows=dataset.table_rows), losses.build(config.loss)
     variables = state.initial_variables(config, model, loss, num_classes=classes)
     initial = state.create_state(model, loss, variables, mesh)

@@ -24,12 +24,13 @@ def get_config(variant: str = ""):
     set_tower(config, "image", "features")
 
     config.model.embedding_dim = 512
-    config.model.recipe.word_norm = 4.0
-    config.model.recipe.forget_bias = 4.0  # an LSTM starts as a slow average of its words
-    config.model.recipe.word_dim = None  # dimension of the data set's word vectors
-    config.model.recipe.ingredient_hidden = 128
-    config.model.recipe.sentence_hidden = 128
-    config.model.recipe.instruction_hidden = 256
+    if config.model.recipe.name == "lstm":
+        config.model.recipe.word_norm = 4.0
+        config.model.recipe.forget_bias = 4.0  # an LSTM starts as a slow average of its words
+        config.model.recipe.word_dim = None  # dimension of the data set's word vectors
+        config.model.recipe.ingredient_hidden = 128
+        config.model.recipe.sentence_hidden = 128
+        config.model.recipe.instruction_hidden = 256
 
     config.optim.lr = 1e-3
     config.optim.decay_epochs = 10

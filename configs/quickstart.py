@@ -24,14 +24,15 @@ def get_config(variant: str = ""):
     if config.model.image.name == "resnet":
         config.model.image.depth = 18
         config.model.image.width = 16
-    config.model.recipe.max_sentences = 8
-    config.model.recipe.max_words = 14
-    config.model.recipe.word_norm = 4.0  # with vectors of length one, small LSTMs learn little in so few epochs
-    config.model.recipe.forget_bias = 2.0  # without it an LSTM starts by forgetting what it read three words ago
-    config.model.recipe.word_dim = None  # dimension of the data set's word vectors
-    config.model.recipe.ingredient_hidden = 64
-    config.model.recipe.sentence_hidden = 64
-    config.model.recipe.instruction_hidden = 128
+    if config.model.recipe.name == "lstm":
+        config.model.recipe.max_sentences = 8
+        config.model.recipe.max_words = 14
+        config.model.recipe.word_norm = 4.0  # with vectors of length one, small LSTMs learn little in so few epochs
+        config.model.recipe.forget_bias = 2.0  # without it an LSTM starts by forgetting what it read three words ago
+        config.model.recipe.word_dim = None  # dimension of the data set's word vectors
+        config.model.recipe.ingredient_hidden = 64
+        config.model.recipe.sentence_hidden = 64
+        config.model.recipe.instruction_hidden = 128
 
     config.optim.lr = 1e-3
     config.optim.decay_epochs = 6

@@ -21,7 +21,7 @@ def test_presets_are_accepted(preset):
     config = importlib.import_module(f"configs.{preset}").get_config()
     small = quickstart.get_config(preset) if preset != "quickstart" else config
     for each in (config, small):
-        each.data.image_features = "clip.npy" if preset == "features" else ""
+        each.data.image_features = "clip.npy" if preset in ("features", "own") else ""
         checks.check(each)
     assert small.loss == config.loss
 
@@ -31,6 +31,8 @@ def test_presets_are_accepted(preset):
     [
         ("batch_size", 0, r"config.batch_size = 0: must be an integer ≥ 2"),
         ("epochs", -1, r"config.epochs = -1: must be"),
+        ("seed", 2**63, r"config.seed = 9223372036854775808: must be an integer from 0 to 9223372036854775807"),
+        ("data.resize", 10**12, r"config.data.resize = 1000000000000: must be an integer from 1 to 8192"),
         ("data.image_size", 300, r"config.data.image_size = 300: must be at most config.data.resize = 256"),
         ("loss.margin", float("nan"), r"config.loss.margin = nan: must be a number ≥ 0"),
         (
@@ -104,12 +106,19 @@ def test_an_older_configuration_is_converted():
     assert config.loss.strategies == current.loss.strategies
     assert config.evals == current.evals
     older["model"]["image"]["feature_dim"] = 20
-    assert stored.from_dict(older).model.image.to_dict() == {"name": "features", "feature_dim": 20}
+    expected = {"name": "features", "feature_dim": 20, "standardize": False, "dropout": 0.0}
+    assert stored.from_dict(older).model.image.to_dict() == expected
+    assert stored.from_dict(older).optim.weight_decay == 0  # fields that the older version did not have
 
 
 def test_a_variant_replaces_whole_sections():
     config = adamine.get_config("image=features,loss=triplet+0.5*pairwise_plus")
-    assert config.model.image.to_dict() == {"name": "features", "feature_dim": 0}
+    assert config.model.image.to_dict() == {
+        "name": "features",
+        "feature_dim": 0,
+        "standardize": False,
+        "dropout": 0.0,
+    }
     assert config.loss.weights.to_dict() == {"triplet": 1.0, "pairwise_plus": 0.5}
     assert config.loss.terms.pairwise_plus.negative_margin == 0.9
     config.data.image_features, config.data.mismatch = "clip.npy", 0.5

@@ -201,3 +201,95 @@ def test_threads_read_items_concurrently(tmp_path):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(ids == [item(row).id for row in range(40)] for ids in pool.map(read_ids, range(8)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": None},
+        {"items": "11"},
+        {"items": None},
+        {"items": 10**30},
+        {"items": -1},
+        {"items": 0},
+        {"dim": 6.0},
+        {"sides": []},
+        {"sides": None},
+        {"sides": ["image", "image"]},
+        {"sides": ["../../etc/passwd"]},
+        {"class_names": None},
+        {"class_names": [1]},
+    ],
+)
+def test_malformed_fields_are_named(tmp_path, fields):
+    write(tmp_path / "g", [range(11)])
+    file = tmp_path / "g" / "gallery.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    with pytest.raises(UserError, match=rf"gallery\.json: cannot be read \(malformed fields: {next(iter(fields))}\)"):
+        Gallery(tmp_path / "g")
+
+
+@pytest.mark.parametrize("name", ["gallery.json", "image.npy", "recipe.npy", "items.jsonl", "items.npz"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_a_file_that_is_no_file_is_named(tmp_path, name, make):
+    write(tmp_path / "g", [range(11)])
+    (tmp_path / "g" / name).unlink()
+    make(tmp_path / "g" / name)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read \(not a regular file\)"):
+        Gallery(tmp_path / "g")
+
+
+def shuffle(table):
+    return table[::-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ids", lambda table: table[:-1]),
+        ("ids", lambda table: table[None]),
+        ("ids", lambda table: np.arange(len(table))),
+        ("class_id", lambda table: table + 9),
+        ("class_id", lambda table: table.astype(float)),
+        ("starts", shuffle),
+    ],
+)
+def test_tables_that_do_not_fit_the_items_are_refused(tmp_path, name, change):
+    write(tmp_path / "g", [range(11)])
+    change_table(tmp_path / "g", name, change)
+    with pytest.raises(UserError, match=r"items\.jsonl and items\.npz do not belong together"):
+        Gallery(tmp_path / "g")
+
+
+def change_table(folder, name, change):
+    with np.load(folder / "items.npz") as tables:
+        np.savez(folder / "items.npz", **{**tables, name: change(tables[name])})
+
+
+@pytest.mark.parametrize("name", ["ids", "class_id"])
+def test_tables_that_differ_from_the_items_are_noticed_by_a_check(tmp_path, name):
+    write_unit_rows(tmp_path / "g")
+    Gallery(tmp_path / "g").check()
+    change_table(tmp_path / "g", name, shuffle)
+    with pytest.raises(UserError, match=r"items\.jsonl, line 1: the id or class differs from items\.npz"):
+        Gallery(tmp_path / "g").check()
+
+
+def write_unit_rows(folder):
+    write(folder, [range(11)])
+    for modality in MODALITIES:
+        table = np.load(folder / f"{modality}.npy")
+        np.save(folder / f"{modality}.npy", table / np.linalg.norm(table, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("value", [0.0, 100.0, np.nan, np.inf])
+def test_embeddings_that_are_not_unit_rows_are_noticed(tmp_path, value):
+    write_unit_rows(tmp_path / "g")
+    table = np.load(tmp_path / "g" / "recipe.npy")
+    table[7] *= value
+    np.save(tmp_path / "g" / "recipe.npy", table)
+    with pytest.raises(UserError, match=r"recipe\.npy: row 7 \(from 0\) is not a unit vector"):
+        Gallery(tmp_path / "g").check()
+    if not np.isfinite(value):
+        with pytest.raises(UserError, match=r"row 7 \(from 0\) of the gallery's embeddings is not finite"):
+            Gallery(tmp_path / "g").search(table[:1], "recipes")

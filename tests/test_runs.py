@@ -1,6 +1,7 @@
 """Whole runs of a tiny net: on one device and eight, interrupted, resumed, refused."""
 
 import json
+import os
 import signal
 
 import jax
@@ -214,3 +215,18 @@ def test_embed_writes_a_gallery_sorted_by_id(undisturbed, tmp_path, capsys):
 def test_a_folder_that_is_no_workdir_is_refused(command, tmp_path, capsys):
     assert command(["--workdir", str(tmp_path)]) == 2
     assert "is not a workdir of `python -m adamine_jax.main`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.json", "dataset.json"])
+@pytest.mark.parametrize("content", ["[]", "[" * 100_000, "{}", '{"model": null}', '{"words": 5}', "pipe"])
+def test_a_malformed_description_of_a_run_is_one_line(undisturbed, tmp_path, name, content, capsys):
+    for file in ("config.json", "dataset.json"):
+        (tmp_path / file).write_text((undisturbed / file).read_text())
+    if content == "pipe":
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_text(content)
+    assert evaluate.main(["--workdir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line

@@ -13,9 +13,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-def integer(low: int) -> Rule:
-    """An integer of at least `low`."""
-    return f"an integer ≥ {low}", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low
+def integer(low: int, high: int | None = None) -> Rule:
+    """An integer of at least `low`, and at most `high` if that is given."""
+    description = f"an integer ≥ {low}" if high is None else f"an integer from {low} to {high}"
+    return (
+        description,
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low and (high is None or v <= high),
+    )
 
 
 def number(sign: str) -> Rule:

@@ -94,13 +94,13 @@ def _is_protocol(value: Any) -> bool:
 
 
 RULES: dict[str, rules.Rule] = {
-    "seed": integer(0),
+    "seed": integer(0, 2**63 - 1),
     "batch_size": integer(2),
     "epochs": integer(0),
     "unfreeze_epoch": integer(0),
     "cache_frozen_features": integer(0),
-    "data.resize": integer(1),
-    "data.image_size": integer(32),
+    "data.resize": integer(1, 8192),
+    "data.image_size": integer(32, 8192),
     "data.max_damaged": integer(0),
     "data.mismatch": share(1),
     "optim.lr": number("above 0"),

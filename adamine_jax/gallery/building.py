@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,13 +52,15 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
     """
     encoder.check_reads_photos()
     paths = photo_files(photos)
-    names = [path.relative_to(photos).as_posix() for path in paths]
+    names = [_text(path.relative_to(photos).as_posix()) for path in paths]
     stamps = [
-        f"{name} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for name, path in zip(names, paths, strict=True)
+        f"{name} {(stat := path.lstat()).st_size} {stat.st_mtime_ns}" for name, path in zip(names, paths, strict=True)
     ]
     about = description(encoder.trained, {"photos": lines_digest(stamps)}, [BACKGROUND])
 
     def read(path: Path) -> bytes | UnusablePhoto:
+        if not path.is_file():  # reading a pipe would wait forever
+            return UnusablePhoto(str(path), "not a regular file, or a broken link")
         try:
             return stored(path, encoder.trained.photo_side)
         except UnusablePhoto as error:
@@ -79,7 +82,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
                     _report(f"{path}: {jpeg.reason}; left out", left_out)
                     items.append(None)
                 else:
-                    items.append(Item(id=name, title=path.stem, photo=jpeg))
+                    items.append(Item(id=name, title=_text(path.stem), photo=jpeg))
                     jpegs.append(jpeg)
             rows = np.zeros((len(items), encoder.dim), np.float32)
             rows[[item is not None for item in items]] = encoder.embed_stored(jpegs)
@@ -148,6 +151,11 @@ def _numbered(file: Path) -> Iterator[tuple[RecipeText, str]]:
     """Yields the recipes of a file, each with an id, and their places in it."""
     for number, recipe in enumerate(read_recipe_lines(file), 1):
         yield recipe if recipe.id else dataclasses.replace(recipe, id=f"recipe {number}"), f"{file}, recipe {number}"
+
+
+def _text(name: str) -> str:
+    r"""Returns a file name as text, with `\xff` for a byte that is not UTF-8, so that names stay distinct."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _report(line: str, number: int) -> None:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from adamine_jax.base.errors import UserError
+
 BLOCK = 1 << 16
 """Rows compared per block: 64 Ki rows of 1024 numbers take 256 MiB."""
 
@@ -19,6 +21,9 @@ def search(
 
     Returns:
         (similarities (Q, K) float32, rows (Q, K) int64), best first.
+
+    Raises:
+        UserError: A similarity is not finite.
     """
     count = len(embeddings) if candidates is None else len(candidates)
     best = np.zeros((len(queries), 0), np.float32)
@@ -27,7 +32,11 @@ def search(
         numbers = np.arange(start, min(start + BLOCK, count))
         numbers = numbers if candidates is None else candidates[numbers]
         block = embeddings[numbers[0] : numbers[-1] + 1] if candidates is None else embeddings[numbers]
-        similarities = (block @ queries.T).T  # ten times as fast as queries @ block.T for a single query
+        with np.errstate(invalid="ignore"):  # reported below
+            similarities = (block @ queries.T).T  # ten times as fast as queries @ block.T for a single query
+        if not np.isfinite(similarities).all():
+            row = numbers[np.argmin(np.isfinite(similarities).all(axis=0))]
+            raise UserError(f"row {row} (from 0) of the gallery's embeddings is not finite; rebuild the gallery")
         best, rows = _merged(best, rows, similarities, numbers, top)
     return best, rows
 

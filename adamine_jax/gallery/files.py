@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import json
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,20 @@ KINDS: dict[tuple[str, ...], str] = {("image",): "photos", ("recipe",): "recipes
 MAX_PHOTO_BYTES = 2**24
 """Maximum size of a photo file; the galleries that this project writes contain smaller ones."""
 REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: isinstance(value, str),
+    "items": _is_count,
+    "dim": _is_count,
+    "sides": lambda value: isinstance(value, list) and tuple(value) in KINDS,
+    "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
+"""Fields of `gallery.json`, and whether a value is valid."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +68,15 @@ class Item:
 
 @contextlib.contextmanager
 def reading(where: Path | str) -> Generator[None]:
-    """Turns the errors of reading a damaged file into a `UserError` that says where the file is damaged."""
+    """Turns the errors of reading a damaged file into a `UserError` that says where the file is damaged.
+
+    A path that exists must be a regular file: opening a pipe would wait forever.
+    """
     try:
+        if isinstance(where, Path) and where.exists() and not where.is_file():
+            raise ValueError("not a regular file")
         yield
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise UserError(f"{where}: cannot be read ({reason}); {REBUILD}") from None
 
@@ -101,6 +120,8 @@ def read_about(folder: Path) -> dict[str, Any]:
         )
     with reading(path):
         about = dict(json.loads(path.read_text(encoding="utf-8")))
-        if missing := {"model", "items", "dim", "sides", "class_names"} - about.keys():
+        if missing := _FIELDS.keys() - about.keys():
             raise ValueError(f"missing fields: {', '.join(sorted(missing))}")
+        if wrong := [name for name, is_valid in _FIELDS.items() if not is_valid(about[name])]:
+            raise ValueError(f"malformed fields: {', '.join(wrong)}")
     return about

@@ -12,7 +12,7 @@ from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.reading import read_recipes
-from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.input.records import RecordIndex
 from adamine_jax.runs import embedding, workdir
 
 
@@ -22,7 +22,7 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
     Raises:
         UserError: The split is missing, too many of its records are damaged, or the folder cannot be written.
     """
-    index = load_index(trained.open_dataset().shards(split), damage)
+    index = trained.open_dataset().index(split, damage)
     if not len(index):
         raise UserError(f"{trained.config.data.dir}: no {split} split to embed")
     about = _about_split(trained, index, split)

@@ -64,7 +64,18 @@ class Gallery:
                 rows = self._embeddings[modality] = np.load(path, mmap_mode="r")
             if rows.shape != expected or rows.dtype != np.float32:
                 raise UserError(f"{path}: {rows.dtype} {rows.shape} instead of float32 {expected}; {REBUILD}")
-        if (len(self._starts), self._starts[-1], len(self._classes)) != (len(self) + 1, len(self._lines), len(self)):
+        tables = {"starts": (self._starts, len(self) + 1, "i"), "class_id": (self._classes, len(self), "i")}
+        tables["ids"] = (self.ids, len(self), "U")
+        is_valid = all(table.shape == (length,) and table.dtype.kind == kind for table, length, kind in tables.values())
+        if is_valid and len(self):
+            is_valid = bool(
+                self._starts[0] == 0
+                and self._starts[-1] == len(self._lines)
+                and (np.diff(self._starts) > 0).all()
+                and self._classes.min() >= 0
+                and self._classes.max() < len(self.about["class_names"])
+            )
+        if not is_valid:
             raise UserError(f"{folder}: items.jsonl and items.npz do not belong together; {REBUILD}")
 
     def __len__(self) -> int:
@@ -145,12 +156,28 @@ class Gallery:
         start, end = int(self._starts[row]), int(self._starts[row + 1])
         return parse_item(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
 
-    def check_items(self) -> None:
-        """Reads all items, or raises a `UserError` with the first line of `items.jsonl` that is malformed."""
+    def check(self) -> None:
+        """Reads all items and embeddings.
+
+        Raises:
+            UserError: A line of `items.jsonl` is malformed or differs from `items.npz`, or an embedding is not a unit
+                row.
+        """
+        names = self.about["class_names"]
         with Progress(f"checking {self.folder.name}", len(self), "item") as progress:
             for row in range(len(self)):
-                self.item(row)
+                item, number = self.item(row), int(self._classes[row])
+                if item.id != str(self.ids[row]) or item.class_name != names[number]:
+                    raise UserError(
+                        f"{self.folder}/items.jsonl, line {row + 1}: the id or class differs from items.npz; {REBUILD}"
+                    )
                 progress.update()
+        for modality, embeddings in self._embeddings.items():
+            for start in range(0, len(self), exact.BLOCK):
+                norms = np.linalg.norm(embeddings[start : start + exact.BLOCK], axis=1)
+                if not (is_unit := np.abs(norms - 1) < 1e-2).all():
+                    row = start + int(np.argmin(is_unit))
+                    raise UserError(f"{self.folder}/{modality}.npy: row {row} (from 0) is not a unit vector; {REBUILD}")
 
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.input.damage import Damage
+from adamine_jax.input.records import RecordIndex, load_index
 
 _SHARD = re.compile(r"(.+\.tfrecord)-\d{5}-of-(\d{5})")
 
@@ -48,7 +50,7 @@ class Dataset:
         Raises:
             UserError: Files are missing, according to the names of the others (`-00000-of-00002`) or to TFDS's list.
         """
-        files = {path.name: path for path in self.folder.glob(f"*-{split}.tfrecord-*")}
+        files = {path.name: path for path in self.folder.glob(f"*-{split}.tfrecord-*") if path.is_file()}
         expected = set(_listed_shards(self.folder, split))
         for stem, count in {(match[1], int(match[2])) for match in map(_SHARD.fullmatch, files) if match}:
             expected |= {f"{stem}-{number:05d}-of-{count:05d}" for number in range(count)}
@@ -60,17 +62,36 @@ class Dataset:
             )
         return [files[name] for name in sorted(files)]
 
+    def index(self, split: str, damage: Damage | None = None) -> RecordIndex:
+        """Loads the record index of a split; see `load_index`.
 
-def _listed_shards(folder: Path, split: str) -> list[str]:
-    """Returns the file names of a split that `dataset_info.json` of TFDS lists; empty without that file."""
+        Raises:
+            UserError: Files are missing, a file has another number of records than TFDS's list says, or see
+                `load_index`.
+        """
+        index = load_index(self.shards(split), damage)
+        lengths = _listed_shards(self.folder, split)
+        left_out = [int(str(line).split("\t")[0]) for line in index.left_out]
+        counts = np.bincount([*index.shard, *left_out], minlength=len(index.shards))
+        for path, count in zip(index.shards, counts.tolist(), strict=True):
+            if count != (length := lengths.get(path.name, count)):
+                raise UserError(
+                    f"{path}: {count:,} records instead of the {length:,} that dataset_info.json lists; copy the file "
+                    "again, or convert the data set again with --overwrite"
+                )
+        return index
+
+
+def _listed_shards(folder: Path, split: str) -> dict[str, int]:
+    """Returns the files of a split and their numbers of records, according to `dataset_info.json` of TFDS, if any."""
     try:
         info = json.loads((folder / "dataset_info.json").read_text())
         name = info["name"]
-        counts = {entry["name"]: len(entry["shardLengths"]) for entry in info["splits"]}
+        lengths = {entry["name"]: [int(length) for length in entry["shardLengths"]] for entry in info["splits"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return []
-    count = counts.get(split, 0)
-    return [f"{name}-{split}.tfrecord-{number:05d}-of-{count:05d}" for number in range(count)]
+        return {}
+    found = lengths.get(split, [])
+    return {f"{name}-{split}.tfrecord-{number:05d}-of-{len(found):05d}": length for number, length in enumerate(found)}
 
 
 def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
@@ -104,6 +125,9 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
         folders = ", ".join(str(folder) for folder in found)
         raise UserError(f"data.dir = {directory}: several data sets; give one of {folders}")
     folder = found[0]
+    for name in ("metadata.json", "words.txt", "classes.json"):
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise UserError(f"{folder / name}: not a regular file; convert the data set again with --overwrite")
     try:
         metadata = json.loads((folder / "metadata.json").read_text())
         dataset = Dataset(
@@ -114,11 +138,8 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
             unknown_ingredients=metadata.get("options", {}).get("unknown_ingredients", "drop"),
             photo_side=metadata.get("options", {}).get("resize", 256),
         )
-    except (OSError, ValueError, KeyError) as error:
+        if len(dataset.words) != metadata["words"]:
+            raise ValueError(f"words.txt has {len(dataset.words)} words instead of {metadata['words']}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder}: damaged data set ({error}); convert it again with --overwrite") from None
-    if len(dataset.words) != metadata["words"]:
-        raise UserError(
-            f"{folder / 'words.txt'}: {len(dataset.words)} words instead of the {metadata['words']} of metadata.json; "
-            "convert the data set again with --overwrite"
-        )
     return dataset

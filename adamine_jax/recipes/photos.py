@@ -58,12 +58,14 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
 def photo_files(folder: Path) -> list[Path]:
     """Lists the photos in a folder and its subfolders, sorted by path; hidden files and folders are skipped.
 
+    Pipes, devices and broken links with the suffix of a photo are listed, too, so that skipping them is reported.
+
     Raises:
         UserError: The folder does not exist, or contains no photo.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder of photos")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNSUPPORTED and path.is_file()]
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNSUPPORTED and not path.is_dir()]
     visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not visible:
         raise UserError(f"{folder}: contains no photo; give a folder of files that end in {', '.join(SUFFIXES)}")

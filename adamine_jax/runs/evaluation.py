@@ -9,7 +9,7 @@ import numpy as np
 from adamine_jax.base import files, processes
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.input.records import RecordIndex
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks
@@ -57,7 +57,7 @@ def evaluate_split(
         UserError: The split is empty, or too many of its records are damaged.
     """
     dataset = trained.open_dataset()
-    index = load_index(dataset.shards(split), damage)
+    index = dataset.index(split, damage)
     if not len(index):
         raise UserError(f"{dataset.folder}: no {split} split to evaluate; choose another --split")
     embedder = Embedder(trained.model, trained.config, trained.mesh, damage)

@@ -96,7 +96,10 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir."""
-    config = configuration.from_dict(_read_json(workdir / "config.json"))
+    try:
+        config = configuration.from_dict(_read_json(workdir / "config.json"))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{workdir / 'config.json'}: not the configuration of a run ({error!r})") from None
     if "vocabulary" in config.model.recipe:
         config.model.recipe.vocabulary = str(vocabulary_file(workdir))  # the workdir may have moved
     return config
@@ -190,6 +193,9 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
     config = load_config(workdir)
     config.data.update(data or {})
     described = _read_json(workdir / "dataset.json")
+    lists = [described.get(name) for name in ("words", "class_names")]
+    if not all(isinstance(value, list) and all(isinstance(word, str) for word in value) for value in lists):
+        raise UserError(f"{workdir / 'dataset.json'}: words and class_names must be lists of words; restore the file")
     words = tuple(described["words"])
     mesh = make_mesh()
     model = build_model(config.model, table_rows=len(words) + 3)
@@ -226,10 +232,14 @@ def _other_vocabulary(dataset: Dataset, expected: str) -> UserError:
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")
+        if not isinstance(content := json.loads(path.read_text(encoding="utf-8")), dict):
+            raise ValueError("not a JSON object")
+        return content
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; {path.parent} is not a workdir of `python -m adamine_jax.main`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None

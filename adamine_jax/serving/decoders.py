@@ -107,13 +107,17 @@ class _Process:
 
     def stored(self, photo: bytes, side: int) -> bytes | None:
         """Returns the converted photo, or None if it is large and this process is for others."""
+        if self._process.poll() is not None:  # ended by the system while it was idle
+            self._restart()
         try:
             self._connection.send_bytes(side.to_bytes(4, "big"))
             self._connection.send_bytes(photo)
             reply = self._connection.recv_bytes()
         except (EOFError, OSError):
+            is_late = self._process.wait() == -signal.SIGALRM
             self._restart()
-            raise UnusablePhoto("photo", f"it cannot be decoded within {self._seconds:g} seconds") from None
+            reason = f"it cannot be decoded within {self._seconds:g} seconds" if is_late else "its decoder failed"
+            raise UnusablePhoto("photo", reason) from None
         kind, content = reply[:1], reply[1:]
         if kind == _UNUSABLE:
             reason, remedy = content.decode().split("\n")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PHOTO_PATH = "/api/v1/search/photo"
@@ -93,6 +94,12 @@ class Guard:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 await self._app(scope, body.receive, send_with_headers)
+        except ClientDisconnect:
+            pass  # nobody reads a response
+        except asyncio.CancelledError:  # the server stops
+            if not started:
+                body.complete = True
+                await _refuse(send_with_headers, 503, self._limits.seconds)
         except TimeoutError:
             if started:
                 raise

@@ -15,7 +15,6 @@ from adamine_jax.config.defaults import preset
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.features import read_matrix
-from adamine_jax.input.records import load_index
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.losses.registry import build
 from adamine_jax.models.adamine import build_model
@@ -44,7 +43,7 @@ def import_model(source: str, file: Path, data: Path, directory: Path, sentence_
         raise UserError(f"--workdir {directory}: exists and is not an empty folder; give a new one")
     names = PUBLISHED[source]
     dataset = open_dataset(data)
-    train = load_index(dataset.shards("train"))
+    train = dataset.index("train")
     published = read_published(file, names)
     params = published.variables["params"]
     file_rows = len(params["recipe_tower"]["table"])

@@ -79,8 +79,22 @@ def test_a_photo_that_a_decoder_cannot_handle_is_refused_and_others_are_decoded(
     refused = [number for number, result in enumerate(results) if isinstance(result, UnusablePhoto)]
     assert refused == [0, 9]
     assert results[1] == photos.stored(photo_file(0), 64)
-    expected = "decoding takes too much memory" if photo == b"memory" else "it cannot be decoded within 1 seconds"
-    assert reason(started, photo) == expected
+    assert (
+        reason(started, photo)
+        == {
+            b"stuck": "it cannot be decoded within 1 seconds",
+            b"crash": "its decoder failed",
+            b"memory": "decoding takes too much memory",
+        }[photo]
+    )
+
+
+def test_a_process_that_ended_while_it_was_idle_is_replaced(started, others):
+    for pid in processes() - others:
+        psutil.Process(pid).kill()
+        psutil.wait_procs([psutil.Process(pid)], timeout=10)
+    for _ in range(4):
+        assert asyncio.run(started.stored(photo_file(1), 64)) == photos.stored(photo_file(1), 64)
 
 
 def test_the_server_answers_others_while_photos_are_stuck(misbehaving, model, gallery, monkeypatch, others):

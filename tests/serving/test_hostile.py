@@ -244,7 +244,7 @@ def tiny_items(folder, **changes):
 def test_a_malformed_item_is_named_when_the_gallery_is_checked(tmp_path, changes):
     gallery = tiny_items(tmp_path / "g", **changes)
     with pytest.raises(UserError, match=r"g/items.jsonl, line 1: cannot be read") as error:
-        gallery.check_items()
+        gallery.check()
     assert "\n" not in str(error.value)
 
 

@@ -163,3 +163,32 @@ def test_the_status_of_a_request_that_takes_too_long(method, status):
     guard = Guard(forever, Limits(seconds=0.01))
     asyncio.run(guard({"type": "http", "method": method, "path": "/", "headers": []}, forever, send))
     assert sent[0]["status"] == status
+
+
+def test_a_client_that_leaves_during_an_upload_is_not_an_error(model, gallery, caplog):
+    with serving(model, gallery) as (address, _, server):
+        for _ in range(3):
+            slow_upload(address).close()
+        wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
+        assert httpx.get(f"{address}/api/v1/health").status_code == 200
+    assert not caplog.records
+
+
+def test_an_upload_that_is_cut_off_by_a_shutdown_gets_a_503(caplog):
+    async def cancelled():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def never(*_):
+            await asyncio.Event().wait()
+
+        guard = Guard(never, Limits())
+        task = asyncio.create_task(guard({"type": "http", "method": "POST", "path": "/", "headers": []}, never, send))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        return sent[0]["status"]
+
+    assert asyncio.run(cancelled()) == 503

@@ -1,10 +1,10 @@
 """Reads recipes from a file of any supported format, or from a folder of JSON files and web pages with JSON-LD."""
 
+import html
 import itertools
 import os
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,15 @@ _LINES_SUFFIXES = (".jsonl", ".ndjson")
 _SHEET_SUFFIXES = (".csv", ".tsv")
 _PAGE_SUFFIXES = (".html", ".htm")
 _DOCUMENT_SUFFIXES = (".json", ".jsonld", *_PAGE_SUFFIXES)
-# Comment and CDATA marks around the JSON in the scripts of old pages.
-_WRAPPING = re.compile(r"^\s*(?://|/\*)?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?|(?://|/\*)?\s*(?:\]\]>|-->)(?:\s*\*/)?\s*$")
+# Comment and CDATA marks around the JSON in the scripts of old pages. Bounded gaps make long runs of spaces take linear
+# time.
+_WRAPPING = re.compile(
+    r"^\s*(?://|/\*)?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?"
+    r"|(?://|/\*)?\s{0,99}(?:\]\]>|-->)(?:\s{0,99}\*/)?\s{0,99}$"
+)
+_COMMENT_OR_SCRIPT = re.compile(r"<!--|<script(?=[\s>/])", re.IGNORECASE)
+_SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
+_JSON_LD = re.compile(r"""(?:^|\s)type\s*=\s*["']?\s*application/ld\+json\b""", re.IGNORECASE)
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 
 
@@ -168,31 +175,17 @@ def _page_text(data: bytes) -> str:
 
 
 def _scripts(page: str) -> list[str]:
-    """Returns the contents of a page's JSON-LD scripts."""
-    parser = _ScriptParser()
-    try:
-        parser.feed(page)
-        parser.close()
-    except AssertionError as error:  # raised by Python's parser for a malformed declaration
-        raise ValueError(f"not HTML ({error})") from None
-    return [text for script in parser.scripts if (text := _WRAPPING.sub("", script).strip())]
-
-
-class _ScriptParser(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.scripts: list[str] = []
-        self._inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        kind = (dict(attrs).get("type") or "").split(";")[0].strip().lower()
-        self._inside = tag == "script" and kind == "application/ld+json"
-        if self._inside:
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = False
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.scripts[-1] += data
+    """Returns the contents of a page's JSON-LD scripts, in linear time even for malformed pages."""
+    scripts, place = [], 0
+    while match := _COMMENT_OR_SCRIPT.search(page, place):
+        if match[0] == "<!--":
+            place = page.find("-->", match.end()) + 1
+        elif place := page.find(">", match.end()) + 1:
+            end = _SCRIPT_END.search(page, place)
+            script = page[place : end.start() if end else len(page)]
+            if _JSON_LD.search(html.unescape(page[match.end() : place])):
+                scripts.append(script)
+            place += len(script)
+        if not place:
+            break  # the comment or tag is never closed
+    return [text for script in scripts if (text := _WRAPPING.sub("", script).strip())]

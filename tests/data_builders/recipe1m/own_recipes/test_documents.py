@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import draft
+from data_builders.recipe1m.own_recipes import sources
 from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.sources import read_source
 from tests.data_builders.recipe1m.own_recipes.own import linked, page, recipe
@@ -195,3 +196,13 @@ def test_any_json_is_read(tmp_path_factory, value):
         for entry in read_source(source, report):
             assert entry.where.startswith("a.json")
     report.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["<!--", "<a ", "<![CDATA[", "<script ", "<script>", "<!-- -->", "&", " ", "<script type='"]
+)
+def test_a_malformed_page_takes_linear_time(folder, text):
+    """A quadratic parser would take hours."""
+    script = json.dumps(PIE)
+    page = f'<script type="application/ld+json">{script}{" " * 1_000_000}</script>' + text * 1_000_000
+    assert next(json.loads(found) for found in sources._scripts(page)) == PIE
