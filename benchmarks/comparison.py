@@ -15,8 +15,8 @@ import numpy as np
 
 from adamine_jax.retrieval.bootstrap import resample
 from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
-from benchmarks.drinks import CONVERSION
 from benchmarks.harness import RESULTS, describe_machine, results_parser, write_page
+from benchmarks.own import CONVERSION
 from benchmarks.scores import command, trained_scores
 
 PRESETS = ("adamine", "adamine_ins", "adamine_sem", "avg", "vse", "vse_pp", "pairwise_plus", "lifted_struct")
@@ -52,7 +52,7 @@ def main() -> None:
         config, common, collection = "quickstart", [f"--config.data.dir={flags.data.resolve()}", *NARROW], "the kitchen"
     else:
         data = flags.out.resolve() / "data"
-        convert = (f"--source={flags.drinks.resolve()}", f"--out={data}", *CONVERSION, "--unknown-ingredients=words")
+        convert = (f"--source={flags.drinks.resolve()}", f"--out={data}", *CONVERSION)
         command("data_builders.recipe1m", *convert)
         features = f"--config.data.image_features={flags.features.resolve()}"
         # So small a collection has no classes: there is nothing to classify, and the semantic losses are 0.

@@ -1,27 +1,32 @@
 """The preset for one's own recipes: a bag of words, given vectors, InfoNCE and AdamW."""
 
+import io
 import json
 import shutil
 
+import httpx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
 import adamine_jax
-from adamine_jax import evaluate, train
+from adamine_jax import evaluate, search, train
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import preset, set_tower
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import read_matrix
-from adamine_jax.input.records import load_index
+from adamine_jax.input.records import RecordReader, load_index
+from adamine_jax.input.shards import parse_example
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 from adamine_jax.training import optimizer
 from tests import tiny
+from tests.servers import serving
 
 
 def own_config(data, folder, **fields):
@@ -192,3 +197,58 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
     expected = optax.cosine_decay_schedule(0.5, 160)
     for step in (41, 120, 199, 200):
         np.testing.assert_allclose(float(rate(step)), float(expected(step - 40)), rtol=1e-5, atol=1e-7)
+
+
+def encode(photos):
+    """An image encoder: the mean colour, and numbers that do not depend on the photo."""
+    colours = np.array([np.asarray(photo).mean((0, 1)) for photo in photos]) / 255
+    return np.concatenate([colours, np.ones((len(photos), 17))], axis=1)
+
+
+@pytest.fixture(scope="module")
+def encoded(tiny_data, tmp_path_factory):
+    """A run on the features that `encode` computes of the data set's photos."""
+    folder = tmp_path_factory.mktemp("encoded")
+    config, dataset = own_config(tiny_data, folder), open_dataset(tiny_data)
+    indices = [load_index(dataset.shards(split)) for split in ("train", "val", "test")]
+    photos = [Image.open(io.BytesIO(photo)) for index in indices for photo in read_photos(index)]
+    np.save(folder / "photos.npy", encode(photos).astype(np.float32))
+    (folder / "photos.txt").write_text("\n".join(name.decode() for index in indices for name in index.photo_ids))
+    train.train(config, folder / "run", make_mesh(jax.devices()[:1]))
+    return folder / "run"
+
+
+def test_a_photo_gets_the_embedding_of_its_features(encoded):
+    encoder = adamine_jax.load(encoded, image_encoder=encode)
+    gallery = adamine_jax.open_gallery(encoded / "gallery" / "test", encoder.digest)
+    photo = gallery.item(0).photo
+    np.testing.assert_allclose(encoder.embed_photos([photo])[0], gallery.embeddings("image")[0], atol=0.02)
+    wrong = adamine_jax.load(encoded, image_encoder=lambda photos: np.zeros((len(photos), 3)))
+    with pytest.raises(UserError, match=r"shape \(1, 3\) for 1 photos; must be finite numbers of shape \(1, 20\)"):
+        wrong.embed_photos([photo])
+    with serving(encoder, gallery) as (address, _, _):
+        url = f"{address}/api/v1/search/photo"
+        answer = httpx.post(url, files={"photo": photo.read_bytes()}, timeout=60).json()
+    (hits,) = gallery.search(encoder.embed_photos([photo]), "recipes", top=5)
+    assert [hit["id"] for hit in answer["recipes"][:5]] == [hit.item.id for hit in hits]
+
+
+def test_the_search_takes_the_encoder_as_a_flag(encoded, capsys):
+    photo = next((encoded / "gallery" / "test" / "photos").iterdir())
+    flags = ["--workdir", str(encoded), "--image", str(photo), "--json"]
+    capsys.readouterr()
+    assert search.main([*flags, "--image-encoder", "tests.test_own:encode"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+    assert search.main(flags) == 2
+    assert "give this encoder as --image-encoder PACKAGE.MODULE:FUNCTION" in capsys.readouterr().err
+    assert search.main([*flags, "--image-encoder", "nowhere"]) == 2
+    assert "--image-encoder 'nowhere': unknown; give package.module:Name" in capsys.readouterr().err
+
+
+def read_photos(index):
+    """Returns the photos of a split as the data set stores them, in the order of their ids."""
+    reader, photos = RecordReader(index), []
+    for number in range(len(index)):
+        photos += parse_example(reader.read(number))["images"].bytes_list.value
+    reader.close()
+    return photos

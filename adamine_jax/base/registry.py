@@ -31,8 +31,8 @@ class Registry:
         if not attribute:
             near = difflib.get_close_matches(name, self._entries, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            choices = ", ".join(self._entries)
-            raise UserError(f"{self.kind} {name!r}: unknown{hint}; choose {choices}, or package.module:Name")
+            choices = f"choose {', '.join(self._entries)}, or" if self._entries else "give"
+            raise UserError(f"{self.kind} {name!r}: unknown{hint}; {choices} package.module:Name")
         try:
             return getattr(importlib.import_module(module), attribute)
         except ImportError as error:

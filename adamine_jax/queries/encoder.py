@@ -1,5 +1,6 @@
 """Embeds raw photos and recipes with a trained model."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from PIL import Image
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as devices
@@ -82,6 +84,9 @@ class Encoder:
     def embed_stored(self, jpegs: Sequence[bytes]) -> np.ndarray:
         """Embeds photos returned by `photos.stored`, like `embed_photos`."""
 
+        if not self.trained.model.image_tower.reads_photos:
+            return self._embed(self._embed_images, jpegs, self._features)
+
         def make_batch(rows: Sequence[bytes], size: int) -> np.ndarray:
             crops, is_decoded = self._crops(rows, np.zeros((len(rows), 3), np.float32))
             assert is_decoded.all(), "`stored` returns decodable files"
@@ -118,13 +123,30 @@ class Encoder:
 
         return self._embed(self._embed_recipes, texts, make_batch)
 
+    @property
+    def reads_photos(self) -> bool:
+        """Whether photos can be embedded: the model reads photos, or there is an encoder for the features it reads."""
+        return self.trained.model.image_tower.reads_photos or self.trained.image_encoder is not None
+
     def check_reads_photos(self) -> None:
-        """Raises a `UserError` if the model reads precomputed features instead of photos."""
-        if not self.trained.model.image_tower.reads_photos:
+        """Raises a `UserError` if photos cannot be embedded."""
+        if not self.reads_photos:
             raise UserError(
-                "the model reads image features computed by another encoder (config.data.image_features), so it "
-                "cannot embed photos; search with recipes or embed a split"
+                "the model reads image features computed by another encoder (config.data.image_features); give this "
+                "encoder as --image-encoder PACKAGE.MODULE:FUNCTION, or search with recipes or embed a split"
             )
+
+    def _features(self, jpegs: Sequence[bytes], size: int) -> np.ndarray:
+        """Returns the (size, F) features of photos, padded with zeros."""
+        encode, length = self.trained.image_encoder, self.trained.config.model.image.feature_dim
+        assert encode is not None, "`check_reads_photos` has passed"
+        features = np.asarray(encode([Image.open(io.BytesIO(jpeg)) for jpeg in jpegs]), np.float32)
+        if features.shape != (len(jpegs), length) or not np.isfinite(features).all():
+            raise UserError(
+                f"the image encoder returned an array of shape {features.shape} for {len(jpegs)} photos; must be "
+                f"finite numbers of shape {(len(jpegs), length)}"
+            )
+        return np.pad(features, [(0, size - len(jpegs)), (0, 0)])
 
     def check(self, recipe: RecipeText, where: str) -> None:
         """Raises a `UserError` that begins with `where` if the model cannot read a recipe."""
@@ -150,6 +172,7 @@ def load(
     checkpoint: str = "best",
     data: dict[str, str] | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
+    image_encoder: workdir.ImageEncoder | None = None,
 ) -> Encoder:
     """Loads the model of a workdir to embed photos and recipes.
 
@@ -158,11 +181,12 @@ def load(
         checkpoint: 'best' on the validation split, or 'last'.
         data: See `workdir.load`.
         batch_sizes: See `Encoder`.
+        image_encoder: See `workdir.load`.
 
     Raises:
         UserError: The folder is not a workdir or has no checkpoint yet.
     """
-    return Encoder(workdir.load(Path(directory), checkpoint, data), batch_sizes)
+    return Encoder(workdir.load(Path(directory), checkpoint, data, image_encoder), batch_sizes)
 
 
 def _batches(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -5,17 +5,20 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
+from PIL import Image
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.flags import given_path
+from adamine_jax.base.registry import Registry
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.config import stored as configuration
 from adamine_jax.config.defaults import flatten
@@ -23,6 +26,10 @@ from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
+
+ImageEncoder = Callable[[list[Image.Image]], np.ndarray]
+"""Computes the features of photos; see `load`."""
+_IMAGE_ENCODERS = Registry("--image-encoder", {})
 
 
 @contextmanager
@@ -126,6 +133,7 @@ class Trained:
         unknown_ingredients: See `Dataset`.
         photo_side: See `Dataset`.
         digest: SHA-256 of the model's files, from the manifest; identifies the model of stored embeddings.
+        image_encoder: Computes the features of photos for a model that reads features; see `load`.
     """
 
     config: ml_collections.ConfigDict
@@ -139,6 +147,7 @@ class Trained:
     unknown_ingredients: str
     photo_side: int
     digest: str
+    image_encoder: ImageEncoder | None = None
 
     def open_dataset(self) -> Dataset:
         """Opens the data set that the run's configuration names.
@@ -167,6 +176,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--sentence-vectors", help="file of sentence vectors, if the model uses them and they have moved"
     )
     parser.add_argument(
+        "--image-encoder",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="function that computes the image features of photos, to embed photos with a model that reads features",
+    )
+    parser.add_argument(
         "--recipe-features",
         help="files of recipe vectors, with commas, if the model uses them and they have moved",
     )
@@ -176,16 +190,24 @@ def load_from_flags(flags: argparse.Namespace) -> Trained:
     """Loads a workdir with the flags of `add_flags`; see `load`."""
     data = {name: getattr(flags, name) for name in ("image_features", "sentence_vectors", "recipe_features")}
     given = {name: value for name, value in (data | {"dir": flags.data_dir}).items() if value is not None}
-    return load(flags.workdir, flags.checkpoint, given)
+    encoder = _IMAGE_ENCODERS(flags.image_encoder) if flags.image_encoder else None
+    return load(flags.workdir, flags.checkpoint, given, encoder)
 
 
-def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = None) -> Trained:
+def load(
+    workdir: Path,
+    checkpoint: str = "best",
+    data: dict[str, str] | None = None,
+    image_encoder: ImageEncoder | None = None,
+) -> Trained:
     """Loads a checkpoint of a workdir.
 
     Args:
         workdir: Workdir of the run.
         checkpoint: 'best' by validation, or 'last'.
         data: Fields of `config.data` to override, such as paths of moved files.
+        image_encoder: Function that maps a list of N Pillow images (RGB, as the data set stores photos) to their (N, F)
+            features, by the encoder that computed `config.data.image_features`.
 
     Raises:
         UserError: The folder is not a workdir, or has no checkpoint yet.
@@ -220,6 +242,7 @@ def load(workdir: Path, checkpoint: str = "best", data: dict[str, str] | None = 
         unknown_ingredients=described.get("unknown_ingredients", "drop"),
         photo_side=described.get("photo_side", 256),
         digest=digest,
+        image_encoder=image_encoder,
     )
 
 

@@ -92,9 +92,8 @@ class Engine:
         self._indexed = {
             among for among in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[among])
         }
-        reads_photos = encoder.trained.model.image_tower.reads_photos
-        self._warm_up(reads_photos)
-        self.decoders = Decoders() if reads_photos else None
+        self._warm_up()
+        self.decoders = Decoders() if encoder.reads_photos else None
         self._embed_photos = Batcher(functools.partial(self._embed, encoder.embed_stored), batch, "photos")
         self._embed_recipes = Batcher(functools.partial(self._embed, encoder.embed_recipes), batch, "recipes")
         self._search = Batcher(self._nearest, batch, "searches")
@@ -204,12 +203,12 @@ class Engine:
                 results[number] = similarities[row, kept], found[row, kept]
         return results
 
-    def _warm_up(self, reads_photos: bool) -> None:
+    def _warm_up(self) -> None:
         """Compiles for every batch size and loads the indices."""
         photo = io.BytesIO()
         Image.new("RGB", (64, 64), "white").save(photo, "JPEG")
         for size in self.encoder.sizes:
-            if reads_photos:
+            if self.encoder.reads_photos:
                 self.encoder.embed_stored([photo.getvalue()] * size)
             self.encoder.embed_recipes([RecipeText(ingredients=("salt",))] * size)
         for among in self.searched:
