@@ -6,16 +6,11 @@ from pathlib import Path
 from adamine_jax.base.errors import UserError
 from data_builders.file_errors import file_exists
 from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import RECIPE_ID, Recipe
-
-# A recipe is kept if it has fewer of each. The end mark of the ingredient list counts as an ingredient.
-INSTRUCTION_LIMIT = 20
-INGREDIENT_LIMIT = 20
 
 REMOVED = "listed in remove1M.txt"
 NO_PHOTO_LISTED = "no photo listed in layer 2"
-MANY_INSTRUCTIONS = f"{INSTRUCTION_LIMIT} instructions or more"
-MANY_INGREDIENTS = f"{INGREDIENT_LIMIT} ingredient ids or more, including the end mark"
 NOT_ASKED_FOR = "in a partition that --partitions excludes"
 NO_READABLE_PHOTO = "none of its photos can be read"
 
@@ -44,17 +39,24 @@ def read_removed(source: Path, published_split: bool) -> frozenset[str]:
     return frozenset(ids[1:] if published_split else ids)
 
 
-def reason_to_drop(recipe: Recipe, removed: frozenset[str], without_photos: bool = False) -> str | None:
+def reason_to_drop(recipe: Recipe, removed: frozenset[str], options: Options) -> str | None:
     """Returns the first reason to drop a recipe, apart from its ingredients and photo files, or None."""
     if recipe.id.lower() in removed:
         return REMOVED
-    if not recipe.images and not without_photos:
+    if not recipe.images and not options.without_photos:
         return NO_PHOTO_LISTED
-    if len(recipe.instructions) >= INSTRUCTION_LIMIT:
-        return MANY_INSTRUCTIONS
-    return None
+    return many_instructions(len(recipe.instructions), options)
 
 
-def many_ingredients(ingredient_ids: Sequence[int]) -> str | None:
+def many_instructions(count: int, options: Options) -> str | None:
+    """Returns the reason to drop a recipe with this number of instructions, or None."""
+    most = options.max_instructions
+    return f"{most + 1} instructions or more" if most and count > most else None
+
+
+def many_ingredients(ingredient_ids: Sequence[int], options: Options) -> str | None:
     """Returns the reason to drop a recipe with these ingredient ids, which include the end mark, or None."""
-    return MANY_INGREDIENTS if len(ingredient_ids) >= INGREDIENT_LIMIT else None
+    most = options.max_ingredients
+    if not most or len(ingredient_ids) <= most + 1:
+        return None
+    return f"{most + 2} ingredient ids or more, including the end mark"

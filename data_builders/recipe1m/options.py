@@ -45,6 +45,10 @@ class Options:
     images_per_recipe: Annotated[int, "maximum number of photos per recipe; the first ones are used"] = 5
     resize: Annotated[int, "shorter side of stored photos in pixels; smaller photos are not enlarged"] = 256
     jpeg_quality: Annotated[int, "JPEG quality of stored photos, 1 to 100"] = JPEG_QUALITY
+    max_instructions: Annotated[
+        int, "drop recipes with more instructions; 0 keeps all, and a model reads as many as it can"
+    ] = 19
+    max_ingredients: Annotated[int, "drop recipes with more ingredients of the vocabulary; 0 keeps all"] = 18
     without_photos: Annotated[bool, "also keep recipes without usable photos, in a separate split named text"] = False
     partitions: Annotated[
         str,

@@ -213,10 +213,10 @@ class LmdbConversion:
             return filters.REMOVED
         if not stored.listed:
             return _NO_PHOTO
-        if stored.sentences >= filters.INSTRUCTION_LIMIT:
-            return filters.MANY_INSTRUCTIONS
-        if len(stored.ingredient_ids) >= filters.INGREDIENT_LIMIT:
-            return filters.MANY_INGREDIENTS
+        if reason := filters.many_instructions(stored.sentences, self._options) or filters.many_ingredients(
+            stored.ingredient_ids, self._options
+        ):
+            return reason
         if max(stored.ingredient_ids) > self.vocabulary.unknown_id:
             return _UNKNOWN_INGREDIENT
         if stored.class_id >= (len(self._names) or _MAX_CLASSES):

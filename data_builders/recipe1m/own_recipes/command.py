@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 def next_command(report: Report, out: Path) -> str:
     """Returns the command that converts the imported recipes, with thresholds that suit their number."""
     command = ["python", "-m", "data_builders.recipe1m", "--source", str(out), "--out", "data"]
+    command += ["--max-instructions", "0", "--max-ingredients", "0"]
     photographed = report.with_photo.total()
     if photographed < _MANY:
         few = photographed < _FEW

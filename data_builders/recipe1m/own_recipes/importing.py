@@ -16,7 +16,6 @@ from adamine_jax.base.progress import track
 from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.filters import INGREDIENT_LIMIT, INSTRUCTION_LIMIT
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.photo_files import PhotoFile, PhotoFinder, PhotoProblem
@@ -188,7 +187,6 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
 
 def _write(folder: Path, placed: list[Placed], report: Report) -> None:
     class_of: dict[str, str] = {}
-    many_instructions = many_ingredients = 0
     with open_layers(folder) as layers:
         for recipe in track(placed, "writing", len(placed), "recipe"):
             names = _names(recipe.draft, report)
@@ -196,19 +194,11 @@ def _write(folder: Path, placed: list[Placed], report: Report) -> None:
             report.recipes[recipe.partition] += 1
             report.with_photo[recipe.partition] += bool(recipe.photos)
             report.photos.update(identity for identity, _ in recipe.photos)
-            many_instructions += len(recipe.draft.instructions) >= INSTRUCTION_LIMIT
-            many_ingredients += len({name for name, _ in names}) >= INGREDIENT_LIMIT - 1
             if recipe.draft.class_name:
                 class_of[recipe.id] = recipe.draft.class_name
     if class_of:
         write_classes(folder / "classes1M.pkl", class_of)
     report.classes.update(name for name in class_of.values() if name != BACKGROUND)
-    if many_instructions:
-        text = f"recipes with {INSTRUCTION_LIMIT} or more instructions, which the converter leaves out"
-        report.note(f"{text}: {many_instructions}; merge some of their steps")
-    if many_ingredients:
-        text = f"recipes with {INGREDIENT_LIMIT - 1} or more ingredients, left out by the converter if all are known"
-        report.note(f"{text}: {many_ingredients}")
     for partition in PARTITIONS:
         if not report.with_photo[partition]:
             report.note(f"{partition} has no recipe with a photo; give partitions, or change --splits")

@@ -154,12 +154,12 @@ class FilterAndEncode:
         if recipe.partition not in self.options.wanted_partitions:
             reason = filters.NOT_ASKED_FOR
         else:
-            reason = filters.reason_to_drop(recipe, self.removed, self.options.without_photos)
+            reason = filters.reason_to_drop(recipe, self.removed, self.options)
         return Dropped(recipe.id, recipe.title, recipe.partition, reason) if reason else None
 
     def _encode(self, recipe: Recipe) -> Encoded | Dropped:
         ingredient_ids = words.ingredient_ids(recipe.names, self.ids)
-        if reason := filters.many_ingredients(ingredient_ids):
+        if reason := filters.many_ingredients(ingredient_ids, self.options):
             return Dropped(recipe.id, recipe.title, recipe.partition, reason)
         if self.options.splits_unknown_ingredients:  # after the filter, which counts known names only
             ingredient_ids = words.ingredient_ids(recipe.names, self.ids, split_unknown=True)

@@ -2,12 +2,16 @@ import pytest
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m import filters
+from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import Recipe
 
 
-def reason(instructions=3, ingredient_ids=5, images=1, removed=(), identity="00000000aa"):
+def reason(instructions=3, ingredient_ids=5, images=1, removed=(), identity="00000000aa", **options):
     recipe = Recipe(identity, "t", "", "train", [], ["x"] * instructions, [], [], ["a.jpg"] * images)
-    return filters.reason_to_drop(recipe, frozenset(removed)) or filters.many_ingredients(list(range(ingredient_ids)))
+    chosen = Options(**options)
+    return filters.reason_to_drop(recipe, frozenset(removed), chosen) or filters.many_ingredients(
+        list(range(ingredient_ids)), chosen
+    )
 
 
 @pytest.mark.parametrize(
@@ -15,10 +19,16 @@ def reason(instructions=3, ingredient_ids=5, images=1, removed=(), identity="000
     [
         ({}, None),
         ({"instructions": 19}, None),
-        ({"instructions": 20}, filters.MANY_INSTRUCTIONS),
+        ({"instructions": 20}, "20 instructions or more"),
+        ({"instructions": 20, "max_instructions": 20}, None),
+        ({"instructions": 21, "max_instructions": 20}, "21 instructions or more"),
+        ({"instructions": 500, "max_instructions": 0}, None),
         ({"instructions": 0}, None),
         ({"ingredient_ids": 19}, None),
-        ({"ingredient_ids": 20}, filters.MANY_INGREDIENTS),
+        ({"ingredient_ids": 20}, "20 ingredient ids or more, including the end mark"),
+        ({"ingredient_ids": 12, "max_ingredients": 10}, "12 ingredient ids or more, including the end mark"),
+        ({"ingredient_ids": 11, "max_ingredients": 10}, None),
+        ({"ingredient_ids": 500, "max_ingredients": 0}, None),
         ({"images": 0}, filters.NO_PHOTO_LISTED),
         ({"removed": ["00000000aa"]}, filters.REMOVED),
         ({"removed": ["00000000ab"]}, None),

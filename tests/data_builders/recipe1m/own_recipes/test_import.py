@@ -180,10 +180,9 @@ def test_planted_mess_is_left_out_and_named(folder, out, capsys):
         "  1 links, which are not downloaded: https://example.org/a.jpg of own.jsonl:8",
         "unused columns: rating, Notes",
         "ingredient lines: 29; 26 with a name, 2 without (such as headings), 1 uncertain: 2 cups",
-        "note: recipes with 20 or more instructions, which the converter leaves out: 1; merge some of their steps",
-        "note: recipes with 19 or more ingredients, left out by the converter if all are known: 1",
     ):
         assert line in printed.splitlines(), line
+    assert "--max-instructions 0 --max-ingredients 0" in printed.splitlines()[-1]
 
 
 def test_recipes_that_share_a_text_or_a_photo_share_a_partition(folder, out, capsys):
