@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
 from adamine_jax.models import layers
 from adamine_jax.models.base import RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear
@@ -40,6 +40,8 @@ class HierarchicalLSTM(RecipeTower):
             of the longest recipe of the batch, as in the published code. Embeddings then depend on the batch.
         remat: Whether to recompute the LSTMs' activations in the backward pass instead of keeping them.
         forget_bias: Initial forget bias of the LSTMs; see `layers.lstm_bias`.
+        word_dropout: Share of the words whose vectors are zeros in training.
+        dropout: Share of the values before the last layer that are dropped in training.
         dtype: Dtype of the matrix products in the LSTMs.
         param_dtype: Dtype of the parameters and the output.
     """
@@ -56,6 +58,8 @@ class HierarchicalLSTM(RecipeTower):
     instruction_lstm_over_padding: bool = False
     remat: bool = False
     forget_bias: float = 0.0
+    word_dropout: float = 0.0
+    dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -82,6 +86,8 @@ class HierarchicalLSTM(RecipeTower):
         },
         "word_norm": number("above 0"),
         "forget_bias": number("from 0"),
+        "word_dropout": share(0.99),
+        "dropout": share(0.99),
     }
 
     @classmethod
@@ -99,6 +105,8 @@ class HierarchicalLSTM(RecipeTower):
         tower.sentence_hidden = 1024  # state size of the LSTM over the words of a sentence
         tower.instruction_hidden = 1024  # state size of the LSTM over the sentences
         tower.forget_bias = 0.0  # initial bias of the forget gates; 2 to 4 gives a longer memory, for small data
+        tower.word_dropout = 0.0  # share of the words that are dropped in training, for small data
+        tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
         tower.instruction_lstm_over_padding = False  # True: as published, for published weights
         return tower
 
@@ -124,12 +132,18 @@ class HierarchicalLSTM(RecipeTower):
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
         sizes = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "forget_bias")
+        sizes += ("word_dropout", "dropout")
         return cls(
             instructions=_instructions(section),
             shared_table=section.word_vectors == "shared",
             **{name: section[name] for name in (*sizes, "ingredients", "instruction_lstm_over_padding")},
             **shared._asdict(),
         )
+
+    @property
+    def needs_keys(self) -> bool:  # type: ignore[override]
+        """Whether anything is dropped in training."""
+        return self.word_dropout > 0 or self.dropout > 0
 
     @classmethod
     def published_multiplicity(cls, params: Any) -> Any:
@@ -198,7 +212,7 @@ class HierarchicalLSTM(RecipeTower):
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
-        """Embeds B recipes, before tanh and normalisation. Training and evaluation give the same output.
+        """Embeds B recipes, before tanh and normalisation. Without dropout, training and evaluation are the same.
 
         Args:
             batch: `ingredients` (B, 20) ids, 0 = padding at the end; for 'words' `words` (B, S, W) ids, 0 = padding at
@@ -206,29 +220,38 @@ class HierarchicalLSTM(RecipeTower):
                 sentence without words is a zero vector and still a step. Fields of a disabled part are not read. With
                 `instruction_lstm_over_padding`, `num_steps` (B,) is the number of sentences of the longest recipe of
                 the global batch.
+            train: Whether to drop words and values.
+            keys: (B,) PRNG keys, for training with dropout.
 
         Returns:
             (B, embedding_dim) of `param_dtype`.
         """
+        if not train or not self.needs_keys:
+            keys = None
         parts = []
         if self.ingredients:
-            parts.append(self.embed_ingredients(batch["ingredients"]))
+            parts.append(self.embed_ingredients(batch["ingredients"], _folded(keys, 0)))
         if self.instructions == "words":
-            parts.append(self.embed_sentences(self.embed_words(batch["words"]), **_sentences(batch)))
+            vectors = self.embed_words(batch["words"], _folded(keys, 1))
+            parts.append(self.embed_sentences(vectors, **_sentences(batch)))
         elif self.instructions == "vectors":
             parts.append(self.embed_sentences(batch["sentence_vectors"], **_sentences(batch)))
-        return self.fc(jnp.concatenate(parts, axis=-1))
+        joined = jnp.concatenate(parts, axis=-1)
+        if keys is not None and self.dropout:
+            joined = layers.dropout(joined, self.dropout, keys)
+        return self.fc(joined)
 
-    def embed_ingredients(self, ids: jax.Array) -> jax.Array:
-        """Maps ids (B, N), 0 = padding at the end, to (B, 2·ingredient_hidden)."""
-        return self.ingredient_lstm(self._look_up(self.table, ids), jnp.sum(ids != 0, axis=-1))
+    def embed_ingredients(self, ids: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Maps ids (B, N), 0 = padding at the end, to (B, 2·ingredient_hidden); `keys` (B,) drop words."""
+        return self.ingredient_lstm(self._look_up(self.table, ids, keys), jnp.sum(ids != 0, axis=-1))
 
-    def embed_words(self, ids: jax.Array) -> jax.Array:
+    def embed_words(self, ids: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Maps ids (B, S, W), 0 = padding at the end of a sentence, to sentence vectors (B, S, sentence_hidden)."""
         batch, sentences, words = ids.shape
         own_table = self.ingredients and not self.shared_table
+        table = self.instruction_table if own_table else self.table
+        vectors = self._look_up(table, ids.reshape(batch, -1), keys).reshape(batch * sentences, words, -1)
         ids = ids.reshape(batch * sentences, words)
-        vectors = self._look_up(self.instruction_table if own_table else self.table, ids)
         return self.sentence_lstm(vectors, jnp.sum(ids != 0, axis=-1)).reshape(batch, sentences, -1)
 
     def embed_sentences(
@@ -245,14 +268,23 @@ class HierarchicalLSTM(RecipeTower):
         # Row 0 stays zero in training: no final state depends on a padding step, so its gradient is exactly zero.
         return self.param(name, layers.word_table, (self.table_rows, self.word_dim), self.param_dtype)
 
-    def _look_up(self, table: jax.Array, ids: jax.Array) -> jax.Array:
+    def _look_up(self, table: jax.Array, ids: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """Maps ids (B, N) to vectors (B, N, word_dim); `keys` (B,) drop words."""
         # An id outside the table gives NaN, so that records of another vocabulary cannot go unnoticed.
-        return jnp.take(table, ids, axis=0, mode="fill").astype(self.dtype)
+        vectors = jnp.take(table, ids, axis=0, mode="fill").astype(self.dtype)
+        if keys is None or not self.word_dropout:
+            return vectors
+        return vectors * layers.dropout(jnp.ones(ids.shape, self.dtype), self.word_dropout, keys)[..., None]
 
 
 def _instructions(section: Section) -> str:
     """Returns the field `instructions`; None and False mean 'none'."""
     return section.instructions or "none"
+
+
+def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:
+    """Returns other (B,) keys for each purpose."""
+    return None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
 
 def _sentences(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
