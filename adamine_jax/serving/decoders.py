@@ -110,8 +110,7 @@ class _Process:
         if self._process.poll() is not None:  # ended by the system while it was idle
             self._restart()
         try:
-            self._connection.send_bytes(side.to_bytes(4, "big"))
-            self._connection.send_bytes(photo)
+            self._connection.send_bytes(side.to_bytes(4, "big") + photo)
             reply = self._connection.recv_bytes()
         except (EOFError, OSError):
             is_late = self._process.wait() == -signal.SIGALRM
@@ -164,9 +163,9 @@ def _run(connection: Connection, seconds: float, is_for_large: bool) -> None:
         os.nice(10)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            side, photo = int.from_bytes(connection.recv_bytes(), "big"), connection.recv_bytes()
+            task = connection.recv_bytes()
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            reply = _reply(photo, side, is_for_large)
+            reply = _reply(task[4:], int.from_bytes(task[:4], "big"), is_for_large)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send_bytes(reply)
 
