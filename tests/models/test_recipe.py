@@ -174,9 +174,7 @@ def test_an_id_outside_the_table_gives_nan():
 
 
 def test_dropout_is_off_in_evaluation_and_drops_whole_words_and_values_in_training():
-    tower = HierarchicalLSTM(
-        8, 9, word_dim=4, ingredient_hidden=3, instructions="none", word_dropout=0.5, dropout=0.25
-    )
+    tower = HierarchicalLSTM(8, 9, word_dim=4, ingredient_hidden=3, instructions="none", word_dropout=0.5, dropout=0.25)
     batch = {"ingredients": np.tile([[2, 3, 4, 0]], (400, 1))}
     params = tower.init(jax.random.key(0), batch)
     assert tower.needs_keys
