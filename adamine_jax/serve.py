@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import gc
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -68,11 +69,12 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(1, "blas")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     gc.freeze()  # keeps the collector from scanning permanent objects while queries wait
     config = uvicorn.Config(
         app,
         http=Connection,
-        log_level="warning",
+        log_level="error",  # clients could fill the log with warnings about their requests
         access_log=False,  # URLs contain queries
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -1,7 +1,9 @@
 """Many clients at once, too many clients, slow clients, and a shutdown under load."""
 
 import asyncio
+import logging
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -167,6 +169,7 @@ def test_the_status_of_a_request_that_takes_too_long(method, status):
 
 def test_a_client_that_leaves_during_an_upload_is_not_an_error(model, gallery, caplog):
     with serving(model, gallery) as (address, _, server):
+        logging.getLogger("uvicorn.error").addHandler(caplog.handler)
         for _ in range(3):
             slow_upload(address).close()
         wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
@@ -192,3 +195,16 @@ def test_an_upload_that_is_cut_off_by_a_shutdown_gets_a_503(caplog):
         return sent[0]["status"]
 
     assert asyncio.run(cancelled()) == 503
+
+
+def test_a_client_that_resets_its_connection_before_the_answers_is_not_an_error(model, gallery, caplog):
+    with serving(model, gallery) as (address, _, server):
+        logging.getLogger("uvicorn.error").addHandler(caplog.handler)
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(10):
+            with socket.create_connection((host, int(port))) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(b"GET /api/v1/gallery HTTP/1.1\r\nhost: x\r\n\r\n" * 200)
+        wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
+        assert httpx.get(f"{address}/api/v1/health").status_code == 200
+    assert not caplog.records
