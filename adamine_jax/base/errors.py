@@ -91,6 +91,7 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
         except Exception as error:
             if not processes.are_several():
                 raise
+            # By name, because this module must not import JAX.
             if type(error).__name__ == "JaxRuntimeError" and _LOST.search(str(error)):
                 return _report(LostProcess(str(error)))
             traceback.print_exc()

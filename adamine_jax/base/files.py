@@ -35,6 +35,12 @@ def named_errors(path: Path, temporary: Path | None = None) -> Generator[None]:
         raise
 
 
+def check_regular(path: Path) -> None:
+    """Raises a `ValueError` if a path exists and is no regular file: opening a pipe would wait forever."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8."""
     with atomic_write(path) as temporary:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 
 _index, _count = 0, 1
-_announce: Callable[[str], None] = print
+_announce: Callable[[str], None] | None = None
 _is_leaving = False
 
 
-def set_index(index: int, count: int, announce: Callable[[str], None] = print) -> None:
+def set_index(index: int, count: int, announce: Callable[[str], None]) -> None:
     """Records that this is process `index` of `count`, and how it tells the others why it ends."""
     global _index, _count, _announce
     _index, _count, _announce = index, count, announce
@@ -51,6 +51,7 @@ def leave(status: int, reason: str) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         with contextlib.suppress(Exception):  # another process was faster, or process 0 has ended
+            assert _announce is not None, "`set_index` was called"
             _announce(f"process {_index} ended: {reason}")
             if is_first():
                 time.sleep(2)  # the others ask process 0

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.files import check_regular
 
 BACKGROUND = "background"
 MODALITIES = ("image", "recipe")
@@ -68,13 +69,10 @@ class Item:
 
 @contextlib.contextmanager
 def reading(where: Path | str) -> Generator[None]:
-    """Turns the errors of reading a damaged file into a `UserError` that says where the file is damaged.
-
-    A path that exists must be a regular file: opening a pipe would wait forever.
-    """
+    """Turns the errors of reading a damaged or irregular file into a `UserError` that says where it is damaged."""
     try:
-        if isinstance(where, Path) and where.exists() and not where.is_file():
-            raise ValueError("not a regular file")
+        if isinstance(where, Path):
+            check_regular(where)
         yield
     except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error

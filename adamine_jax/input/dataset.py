@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.files import check_regular
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
 
@@ -125,10 +126,9 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
         folders = ", ".join(str(folder) for folder in found)
         raise UserError(f"data.dir = {directory}: several data sets; give one of {folders}")
     folder = found[0]
-    for name in ("metadata.json", "words.txt", "classes.json"):
-        if (folder / name).exists() and not (folder / name).is_file():
-            raise UserError(f"{folder / name}: not a regular file; convert the data set again with --overwrite")
     try:
+        for name in ("metadata.json", "words.txt", "classes.json"):
+            check_regular(folder / name)
         metadata = json.loads((folder / "metadata.json").read_text())
         dataset = Dataset(
             folder=folder,

@@ -111,7 +111,7 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
 
 def is_large(data: bytes) -> bool:
     """Whether a photo has so many pixels that decoding it may take a second; False for unreadable photos."""
-    with contextlib.suppress(ValueError):  # a JPEG's header is read in a tenth of the time
+    with contextlib.suppress(ValueError):  # for a JPEG, whose header needs no Pillow
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return height * width > _LARGE
     with contextlib.suppress(Exception):

@@ -255,8 +255,7 @@ def _other_vocabulary(dataset: Dataset, expected: str) -> UserError:
 
 def _read_json(path: Path) -> dict:
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("not a regular file")
+        files.check_regular(path)
         if not isinstance(content := json.loads(path.read_text(encoding="utf-8")), dict):
             raise ValueError("not a JSON object")
         return content

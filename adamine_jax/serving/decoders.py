@@ -20,9 +20,9 @@ from adamine_jax.recipes.decoding import is_large
 from adamine_jax.recipes.photos import UnusablePhoto, stored
 
 SECONDS, LARGE_SECONDS = 3.0, 10.0
-"""Maximum time to decode a photo, and a large one; ordinary photos take a hundredth of it."""
+"""Maximum time to decode a photo, and a large one."""
 MAX_PROCESSES = 4
-"""Maximum number of processes for photos that are not large: they decode more than the server can answer."""
+"""Maximum number of processes for photos that are not large."""
 _MEMORY = 3 << 30
 """Maximum memory of a process in bytes; the largest photos take a third of it."""
 _UNBLOCKED = 1 << 16

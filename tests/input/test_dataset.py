@@ -89,7 +89,7 @@ def test_a_file_that_is_no_file_is_reported(data, make):
         dataset.shards("train")
     (dataset.folder / "words.txt").unlink()
     make(dataset.folder / "words.txt")
-    with pytest.raises(UserError, match=r"words\.txt: not a regular file"):
+    with pytest.raises(UserError, match=r"damaged data set \(not a regular file\)"):
         open_dataset(data)
 
 

@@ -1,6 +1,7 @@
-"""Image files whose structure would keep a decoder busy for minutes are refused before decoding."""
+"""Image files whose structure would keep a decoder busy, or that lack a part of their image, are refused."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -13,10 +14,15 @@ from adamine_jax.recipes.decoding import reduced
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 
 
-def photo(kind, **options):
+def encoded(image, kind, **options):
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
+
+
+def photo(kind, **options):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    return encoded(Image.fromarray(noise), kind, **options)
 
 
 def many_scans(count):
@@ -115,3 +121,22 @@ def test_a_picture_that_no_jpeg_can_store_is_refused(kind):
     Image.new("L", (65_535, 1)).save(file, kind)
     with pytest.raises(UnreadablePhotoError, match="65535 x 1 pixels are too elongated"):
         reduced(file.getvalue(), 256)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "stored RGB", "rotated"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_whose_data_end_before_the_image_is_unreadable(mode, progressive):
+    """Pillow decodes such a file without an error, and with a grey area."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"stored RGB": {"keep_rgb": True}, "rotated": {"exif": exif}}.get(mode, {})
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    image = noise.convert(mode) if mode in ("L", "CMYK") else noise
+    data = bytearray(encoded(image, "JPEG", progressive=progressive, **options))
+    assert reduced(bytes(data), 256)
+    sizes = re.search(rb"\xff[\xc0\xc2]\0.\x08", data).end()
+    for height, width in ((64, 8000), (8000, 64), (80, 80)):
+        data[sizes : sizes + 4] = struct.pack(">HH", height, width)
+        Image.open(io.BytesIO(data)).load()
+        with pytest.raises(UnreadablePhotoError, match="truncated or damaged image \\(premature end"):
+            reduced(bytes(data), 256)

@@ -1,7 +1,5 @@
 import io
 import os
-import re
-import struct
 import subprocess
 import sys
 import threading
@@ -180,25 +178,6 @@ def test_what_needs_a_second_look_is_not_decoded_plainly():
         *(plain[:length] for length in range(len(plain))),
     ):
         assert decode_plain_jpeg(data, 256) is None
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "stored RGB", "rotated"])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_photo_whose_data_end_before_the_image_is_unreadable(mode, progressive):
-    """Pillow decodes such a file without an error, and with a grey area."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    options = {"stored RGB": {"keep_rgb": True}, "rotated": {"exif": exif}}.get(mode, {})
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    image = noise.convert(mode) if mode in ("L", "CMYK") else noise
-    data = bytearray(encoded(image, "JPEG", progressive=progressive, **options))
-    assert small_jpeg(bytes(data), 256)
-    sizes = re.search(rb"\xff[\xc0\xc2]\0.\x08", data).end()
-    for height, width in ((64, 8000), (8000, 64), (80, 80)):
-        data[sizes : sizes + 4] = struct.pack(">HH", height, width)
-        image_of(bytes(data)).load()
-        with pytest.raises(UnreadablePhotoError, match="truncated or damaged image \\(premature end"):
-            small_jpeg(bytes(data), 256)
 
 
 def test_a_photo_with_only_decoder_warnings_is_read():
