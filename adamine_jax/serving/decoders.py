@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import itertools
 import os
+import queue
 import resource
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 
 from adamine_jax.base.cores import available_cores
@@ -25,8 +27,6 @@ MAX_PROCESSES = 4
 """Maximum number of processes for photos that are not large."""
 _MEMORY = 3 << 30
 """Maximum memory of a process in bytes; the largest photos take a third of it."""
-_UNBLOCKED = 1 << 16
-"""Maximum size of a task that is sent without a thread; an idle process reads it at once."""
 _DONE, _LARGE, _UNUSABLE = b"0", b"1", b"2"
 
 
@@ -67,22 +67,26 @@ class _Lane:
 
     def __init__(self, count: int, seconds: float, is_for_large: bool):
         self._processes = [_Process(seconds, is_for_large) for _ in range(count)]
-        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
+        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         for process in self._processes:
-            self._idle.put_nowait(process)
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(count, "photos")  # one per process, to wait for it
         self._numbers, self._since = itertools.count(), dict[int, float]()
 
     async def stored(self, photo: bytes, side: int) -> bytes | None:
         number = next(self._numbers)
         self._since[number] = time.monotonic()
         try:
-            process = await self._idle.get()
-            try:
-                return await process.stored(photo, side)
-            finally:
-                self._idle.put_nowait(process)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._stored, photo, side)
         finally:
             del self._since[number]
+
+    def _stored(self, photo: bytes, side: int) -> bytes | None:
+        process = self._idle.get()
+        try:
+            return process.stored(photo, side)
+        finally:
+            self._idle.put(process)
 
     def seconds_waiting(self) -> float:
         return time.monotonic() - next(iter(self._since.values()), time.monotonic())
@@ -90,6 +94,7 @@ class _Lane:
     def close(self) -> None:
         for process in self._processes:
             process.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Process:
@@ -100,39 +105,23 @@ class _Process:
         self._is_closed = False
         self._start()
 
-    async def stored(self, photo: bytes, side: int) -> bytes | None:
+    def stored(self, photo: bytes, side: int) -> bytes | None:
         """Returns the converted photo, or None if it is large and this process is for others."""
         if self._process.poll() is not None:  # ended by the system while it was idle
             self._restart()
         try:
-            reply = await self._answered(side.to_bytes(4, "big") + photo)
+            self._connection.send_bytes(side.to_bytes(4, "big") + photo)
+            reply = self._connection.recv_bytes()
         except (EOFError, OSError):
             is_late = self._process.wait() == -signal.SIGALRM
             self._restart()
             reason = f"it cannot be decoded within {self._seconds:g} seconds" if is_late else "its decoder failed"
             raise UnusablePhoto("photo", reason) from None
-        except asyncio.CancelledError:  # nobody would read the reply
-            self._restart()
-            raise
         kind, content = reply[:1], reply[1:]
         if kind == _UNUSABLE:
             reason, remedy = content.decode().split("\n")
             raise UnusablePhoto("photo", reason, remedy)
         return content if kind == _DONE else None
-
-    async def _answered(self, task: bytes) -> bytes:
-        """Sends a task and returns the reply; the event loop itself waits, because threads would double the delay."""
-        loop, answered = asyncio.get_running_loop(), asyncio.Event()
-        if len(task) <= _UNBLOCKED:
-            self._connection.send_bytes(task)
-        else:
-            await loop.run_in_executor(None, self._connection.send_bytes, task)
-        loop.add_reader(file := self._connection.fileno(), answered.set)
-        try:
-            await answered.wait()
-        finally:
-            loop.remove_reader(file)
-        return self._connection.recv_bytes()
 
     def close(self) -> None:
         self._is_closed = True

@@ -137,8 +137,7 @@ class BagOfWords(RecipeTower):
             if vectors is not None:
                 vectors = dropout(vectors, self.dropout, jax.vmap(jax.random.fold_in, (0, None))(keys, 1))
         rows = jnp.arange(len(weights))[:, None]
-        # (B, V), mostly zeros: a matrix product is faster than to gather N rows of the table for each recipe, whose
-        # gradient adds up N·B rows one by one.
+        # (B, V), mostly zeros: one matrix product, and no array of (B, N, D) as by gathering N rows for each recipe.
         bag = jnp.zeros((len(weights), self.columns), self.param_dtype).at[rows, batch["words"]].add(weights)
         output = bag @ self.table + self.bias
         return output if vectors is None else output + self.fc(vectors)
