@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
 
         threadpoolctl.threadpool_limits(1, "blas")
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    sys.setswitchinterval(0.0005)  # threads that wait for the decoding processes continue sooner
     gc.freeze()  # keeps the collector from scanning permanent objects while queries wait
     config = uvicorn.Config(
         app,

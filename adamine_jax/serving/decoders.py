@@ -6,16 +6,16 @@ down. Large photos have a process of their own, so that others do not wait for t
 
 import asyncio
 import contextlib
-import io
 import itertools
 import os
+import queue
 import resource
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.recipes.decoding import is_large
@@ -27,11 +27,7 @@ MAX_PROCESSES = 4
 """Maximum number of processes for photos that are not large."""
 _MEMORY = 3 << 30
 """Maximum memory of a process in bytes; the largest photos take a third of it."""
-_DONE, _LARGE, _UNUSABLE = range(3)
-_TASK, _REPLY = struct.Struct("!QI"), struct.Struct("!QB")
-"""Headers: size of the photo and maximum length of its shorter side; size of the reply and its kind."""
-_CHUNK = 1 << 18
-"""Maximum number of bytes to receive at once; most replies are smaller."""
+_DONE, _LARGE, _UNUSABLE = b"0", b"1", b"2"
 
 
 class Decoders:
@@ -71,26 +67,26 @@ class _Lane:
 
     def __init__(self, count: int, seconds: float, is_for_large: bool):
         self._processes = [_Process(seconds, is_for_large) for _ in range(count)]
-        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
+        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         for process in self._processes:
-            self._idle.put_nowait(process)
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(count, "photos")  # one per process, to wait for it
         self._numbers, self._since = itertools.count(), dict[int, float]()
 
     async def stored(self, photo: bytes, side: int) -> bytes | None:
         number = next(self._numbers)
         self._since[number] = time.monotonic()
         try:
-            process = await self._idle.get()
-            # A query that is cancelled leaves its process to finish the photo.
-            return await asyncio.shield(asyncio.ensure_future(self._stored(process, photo, side)))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._stored, photo, side)
         finally:
             del self._since[number]
 
-    async def _stored(self, process: "_Process", photo: bytes, side: int) -> bytes | None:
+    def _stored(self, photo: bytes, side: int) -> bytes | None:
+        process = self._idle.get()
         try:
-            return await process.stored(photo, side)
+            return process.stored(photo, side)
         finally:
-            self._idle.put_nowait(process)
+            self._idle.put(process)
 
     def seconds_waiting(self) -> float:
         return time.monotonic() - next(iter(self._since.values()), time.monotonic())
@@ -98,6 +94,7 @@ class _Lane:
     def close(self) -> None:
         for process in self._processes:
             process.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Process:
@@ -108,42 +105,31 @@ class _Process:
         self._is_closed = False
         self._start()
 
-    async def stored(self, photo: bytes, side: int) -> bytes | None:
+    def stored(self, photo: bytes, side: int) -> bytes | None:
         """Returns the converted photo, or None if it is large and this process is for others."""
         if self._process.poll() is not None:  # ended by the system while it was idle
             self._restart()
         try:
-            kind, content = await self._reply(photo, side)
+            self._connection.send_bytes(side.to_bytes(4, "big") + photo)
+            reply = self._connection.recv_bytes()
         except (EOFError, OSError):
             is_late = self._process.wait() == -signal.SIGALRM
             self._restart()
             reason = f"it cannot be decoded within {self._seconds:g} seconds" if is_late else "its decoder failed"
             raise UnusablePhoto("photo", reason) from None
+        kind, content = reply[:1], reply[1:]
         if kind == _UNUSABLE:
             reason, remedy = content.decode().split("\n")
             raise UnusablePhoto("photo", reason, remedy)
         return content if kind == _DONE else None
 
-    async def _reply(self, photo: bytes, side: int) -> tuple[int, bytes]:
-        loop, received = asyncio.get_running_loop(), bytearray()
-        await loop.sock_sendall(self._socket, _TASK.pack(len(photo), side) + photo)
-        size, kind = 0, 0
-        while len(received) < _REPLY.size + size:
-            part = await loop.sock_recv(self._socket, _CHUNK)
-            if not part:
-                raise EOFError
-            received += part
-            if not size and len(received) >= _REPLY.size:
-                size, kind = _REPLY.unpack_from(received)
-        return kind, bytes(received[_REPLY.size :])
-
     def close(self) -> None:
         self._is_closed = True
-        self._end()
+        self._process.kill()
+        self._process.wait()
 
     def _start(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
+        self._connection, theirs = Pipe()
         settings = [str(theirs.fileno()), str(self._seconds), str(int(self._is_for_large))]
         quiet = subprocess.DEVNULL  # decoders print a line for each damaged row of a photo
         self._process = subprocess.Popen(
@@ -158,17 +144,14 @@ class _Process:
 
     def _restart(self) -> None:
         if not self._is_closed:
-            self._end()
+            self._process.kill()
+            self._process.wait()
+            self._connection.close()
             self._start()
 
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._socket.close()
 
-
-def _run(file: io.BufferedRWPair, seconds: float, is_for_large: bool) -> None:
-    """Converts photos until the other end of the file is closed.
+def _run(connection: Connection, seconds: float, is_for_large: bool) -> None:
+    """Converts photos until the other end of the connection is closed.
 
     The kernel ends the process if a photo takes too long, because nothing handles the alarm.
     """
@@ -178,31 +161,23 @@ def _run(file: io.BufferedRWPair, seconds: float, is_for_large: bool) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     if is_for_large:
         os.nice(10)
-    with contextlib.suppress(OSError):
-        while header := file.read(_TASK.size):
-            size, side = _TASK.unpack(header)
-            photo = file.read(size)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            task = connection.recv_bytes()
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            kind, content = _reply(photo, side, is_for_large)
+            reply = _reply(task[4:], int.from_bytes(task[:4], "big"), is_for_large)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            file.write(_REPLY.pack(len(content), kind) + content)
-            file.flush()
+            connection.send_bytes(reply)
 
 
-def _reply(photo: bytes, side: int, is_for_large: bool) -> tuple[int, bytes]:
+def _reply(photo: bytes, side: int, is_for_large: bool) -> bytes:
     try:
-        return (_LARGE, b"") if not is_for_large and is_large(photo) else (_DONE, stored(photo, side))
+        return _LARGE if not is_for_large and is_large(photo) else _DONE + stored(photo, side)
     except UnusablePhoto as error:
-        return _UNUSABLE, f"{error.reason}\n{error.remedy}".encode()
+        return _UNUSABLE + f"{error.reason}\n{error.remedy}".encode()
     except MemoryError:
-        return _UNUSABLE, b"decoding takes too much memory\nmake it smaller"
-
-
-def main() -> None:
-    """Runs a decoding process; its arguments are the socket's file, the seconds and 1 if it is for large photos."""
-    file = socket.socket(fileno=int(sys.argv[1])).makefile("rwb")
-    _run(file, float(sys.argv[2]), sys.argv[3] == "1")
+        return _UNUSABLE + b"decoding takes too much memory\nmake it smaller"
 
 
 if __name__ == "__main__":
-    main()
+    _run(Connection(int(sys.argv[1])), float(sys.argv[2]), sys.argv[3] == "1")

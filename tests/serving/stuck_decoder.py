@@ -1,6 +1,8 @@
 """A decoding process in which the photos b"stuck", b"crash" and b"memory" do what their names say."""
 
 import os
+import sys
+from multiprocessing.connection import Connection
 
 from adamine_jax.recipes.photos import stored
 from adamine_jax.serving import decoders
@@ -18,4 +20,4 @@ def misbehaving(photo, side):
 
 if __name__ == "__main__":
     decoders.stored = misbehaving
-    decoders.main()
+    decoders._run(Connection(int(sys.argv[1])), float(sys.argv[2]), sys.argv[3] == "1")
