@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import sys
-import sys
 import threading
 import time
 from collections.abc import Callable

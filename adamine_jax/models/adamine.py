@@ -32,7 +32,7 @@ class AdaMine(nn.Module):
     Attributes:
         image_tower: Maps images to vectors.
         recipe_tower: Maps recipes to vectors of the same length.
-        head: 'tanh', or 'linear' for no further function.
+        head: 'tanh', or 'linear' or 'none' for no further function.
     """
 
     image_tower: ImageTower
@@ -186,7 +186,8 @@ def build_model(config_model: ml_collections.ConfigDict, *, table_rows: int) -> 
         raise UserError("config.model.dtype = 'float64': set JAX_ENABLE_X64=1 in the environment, or use 'float32'")
     # Parameters are float32 whatever the compute dtype, except in float64, which is for tests.
     param_dtype = jnp.dtype("float64" if config.dtype == "float64" else "float32")
-    shared = Shared(config.embedding_dim, table_rows, config.remat, jnp.dtype(config.dtype), param_dtype)
+    dim = 0 if config.head == "none" else config.embedding_dim
+    shared = Shared(dim, table_rows, config.remat, jnp.dtype(config.dtype), param_dtype)
     return AdaMine(
         registry.image_tower(config).build(config.image, shared),
         registry.recipe_tower(config).build(config.recipe, shared),

@@ -28,7 +28,8 @@ class Shared(NamedTuple):
     """Settings that both towers of a model share.
 
     Attributes:
-        embedding_dim: Dimension D of the embedding space.
+        embedding_dim: Dimension D of the embedding space; 0 with `config.model.head = 'none'`, which asks towers for
+            their own output, without a last linear layer.
         table_rows: Rows of a word table: padding (0), end (1), the words of the data set, and unknown (last).
         remat: Whether to recompute activations in the backward pass, in towers that support it.
         dtype: Dtype of the towers' computation.
@@ -75,6 +76,9 @@ class Tower(nn.Module):
     needs_keys: ClassVar[bool] = False
     """Whether training passes `keys` (B,), one PRNG key per row, a function of (seed, step, row) only."""
 
+    ends_alone: ClassVar[bool] = False
+    """Whether the tower can end without its linear layer, as `config.model.head = 'none'` asks for."""
+
     parts: ClassVar[int] = 0
     """Number of parts P of an embedding; 0 = none. See `Parts`."""
 
@@ -87,6 +91,14 @@ class Tower(nn.Module):
         A section may have `weights`, the path of a file for `load_weights`.
         """
         return Section()
+
+    @classmethod
+    def complete(cls, section: Section) -> None:
+        """Sets the fields that the files of a pretrained model determine, before the first step of a run.
+
+        Raises:
+            UserError: A file cannot be read or does not suit the tower.
+        """
 
     @classmethod
     def check(cls, section: Section, config: ml_collections.ConfigDict) -> None:

@@ -6,6 +6,7 @@ import ml_collections
 import numpy as np
 
 from adamine_jax.base import rules
+from adamine_jax.base.errors import UserError
 from adamine_jax.base.registry import Registry
 from adamine_jax.models.base import ImageTower, RecipeTower
 from adamine_jax.recipes.texts import EncodedRecipe
@@ -14,6 +15,7 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "resnet": "adamine_jax.models.image.resnet_tower:ResNetTower",
+        "vit": "adamine_jax.models.image.vit_tower:VisionTransformer",
         "features": "adamine_jax.models.image.features:FeatureTower",
     },
 )
@@ -35,7 +37,7 @@ RULES = {
     "dtype": rules.one_of("float32", "bfloat16", "float64"),
     "remat": rules.BOOLEAN,
     "embedding_dim": rules.integer(1),
-    "head": rules.one_of("tanh", "linear"),
+    "head": rules.one_of("tanh", "linear", "none"),
 }
 """Accepted values of the fields that both towers share."""
 
@@ -68,6 +70,10 @@ def check(config: ml_collections.ConfigDict) -> None:
         tower, fields = towers(config.model[modality].name), config.model[modality]
         rules.check(fields, tower.rules, f"model.{modality}")
         tower.check(fields, config)
+        if config.model.head == "none" and not tower.ends_alone:
+            raise UserError(
+                f"config.model.head = 'none': the tower {fields.name!r} has no output of its own; use 'linear'"
+            )
 
 
 def recipe_fields(

@@ -34,9 +34,13 @@ _PATHS = (
 
 
 def with_dims(config: ml_collections.ConfigDict, dataset: Dataset) -> ml_collections.ConfigDict:
-    """Fills in the lengths of the given vectors: those of words (if None), photos, sentences and recipes."""
+    """Fills in what the run's files determine: sizes of pretrained models, and lengths of given vectors."""
     config = config.copy_and_resolve_references()
     image, recipe = config.model.image, config.model.recipe
+    registry.image_tower(config.model).complete(image)
+    registry.recipe_tower(config.model).complete(recipe)
+    if config.model.head == "none":
+        config.model.embedding_dim = registry.image_tower(config.model).feature_dim(image)
     if "word_dim" in recipe and recipe.word_dim is None:
         recipe.word_dim = int(dataset.word_vectors().shape[1])
     if "feature_dim" in image and config.data.image_features:
