@@ -16,6 +16,7 @@ EXTRAS = {
     "msgspec": "convert",
     "apache_beam": "beam",
     "lmdb": "lmdb",
+    "tokenizers": "text",
     "torch": "torch",
     "pytorch_metric_learning": "bench",
     "grimp": "dev",

@@ -5,7 +5,7 @@ contains one id per row: that of the photo, or that of the recipe, whose sentenc
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
+from adamine_jax.recipes.tokens import Tokens
 
 SUFFIXES = (".npy", ".safetensors")
 _NAMED = 3
@@ -123,11 +124,13 @@ class Vectors:
         photos: Features that replace the photos, which are then not read.
         sentences: Vectors of the sentences, for recipe towers that read them.
         recipes: Vectors of whole recipes or of their parts, likewise.
+        tokens: Returns the subword tokens of a record, for recipe towers that read them.
     """
 
     photos: PhotoFeatures | None = None
     sentences: SentenceVectors | None = None
     recipes: RecipeVectors | None = None
+    tokens: Callable[[int], Tokens] | None = None
 
 
 def open_vectors(config, index: RecordIndex) -> Vectors:

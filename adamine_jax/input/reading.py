@@ -121,8 +121,9 @@ class BatchReader:
         ids = (np.fromiter(fields[name].int64_list.value, np.int64) for name in names)
         vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
         given = None if self._vectors.recipes is None else self._vectors.recipes(number)
+        tokens = None if self._vectors.tokens is None else self._vectors.tokens(number)
         text = functools.partial(recipe_text, fields)
-        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, vectors=given, text=text)
+        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, vectors=given, tokens=tokens, text=text)
         return recipe, next(iter(fields["class_id"].int64_list.value), 0)
 
     def _cut(self, rows: Rows, row: int, fields: Mapping[str, Any], crop: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule
 from adamine_jax.interop.state_dicts import read_safetensors
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.tokens import Tokenizer, Tokens
 
 Tree = Any
 Section = ml_collections.ConfigDict
@@ -182,6 +183,11 @@ class RecipeTower(Tower):
         raise NotImplementedError
 
     @classmethod
+    def tokenizer(cls, section: Section) -> Tokenizer | None:
+        """Returns what makes the `tokens` of recipes, for towers that read subword tokens; they are made once."""
+        return None
+
+    @classmethod
     def reads_sentence_vectors(cls, section: Section) -> bool:
         """Whether the tower reads precomputed sentence vectors, `config.data.sentence_vectors`."""
         return False
@@ -208,3 +214,8 @@ class RecipeTower(Tower):
     def global_fields(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Returns fields (B, …) that depend on the global batch, computed before the rows are split by device."""
         return {}
+
+
+def tokens_of(tokenizer: Tokenizer, recipes: Sequence[EncodedRecipe]) -> list[Tokens]:
+    """Returns the tokens of recipes: those made before, or, for queries, new ones."""
+    return [tokenizer.encode(recipe.text()) if recipe.tokens is None else recipe.tokens for recipe in recipes]

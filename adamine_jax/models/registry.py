@@ -27,6 +27,8 @@ RECIPE_TOWERS = Registry(
         "lstm": "adamine_jax.models.recipe.hierarchical_lstm:HierarchicalLSTM",
         "bag": "adamine_jax.models.recipe.bag:BagOfWords",
         "features": "adamine_jax.models.recipe.bag:RecipeFeatures",
+        "transformer": "adamine_jax.models.recipe.transformer:HierarchicalTransformer",
+        "pretrained": "adamine_jax.models.recipe.pretrained:PretrainedText",
     },
 )
 """Maps a name to a `RecipeTower`, likewise."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from adamine_jax.interop.checkpoints import TensorReader
+from adamine_jax.base.errors import UserError
+from adamine_jax.interop.checkpoints import Checkpoint, TensorReader
 from adamine_jax.models.transformer import Layers
 
 
@@ -62,6 +63,20 @@ BERT = LayerNames(
 OPEN_CLIP = LayerNames("ln_1", ("attn.in_proj",), "attn.out_proj", "ln_2", "mlp.c_fc", "mlp.c_proj", is_in_proj=True)
 TIMM = LayerNames("norm1", ("attn.qkv",), "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 """timm's vision transformers, which open_clip uses for SigLIP."""
+
+
+_ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
+
+
+def activation_of(name: str, checkpoint: Checkpoint) -> str:
+    """Returns our name of an activation of transformers.
+
+    Raises:
+        UserError: There is no such activation here.
+    """
+    if name not in _ACTIVATIONS:
+        raise UserError(f"{checkpoint.weights}: activation {name!r} is not supported; only {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
 
 
 def read_layers(read: TensorReader, prefix: str, names: LayerNames, layers: Layers) -> dict[str, np.ndarray]:

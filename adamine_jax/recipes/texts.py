@@ -55,6 +55,7 @@ class EncodedRecipe:
         sentence_lengths: (s,) number of words of each sentence; the sum is m.
         sentence_vectors: (s, F) given vectors of the sentences, or None.
         vectors: (F,) float32 given vectors of the recipe, concatenated, or None.
+        tokens: Its subword tokens, a `tokens.Tokens`, if they were made before, or None.
         text: Returns the recipe as text, for towers with a tokenizer of their own.
     """
 
@@ -63,6 +64,7 @@ class EncodedRecipe:
     sentence_lengths: np.ndarray = dataclasses.field(default_factory=_no_ids)
     sentence_vectors: np.ndarray | None = None
     vectors: np.ndarray | None = None
+    tokens: Any = None
     text: Callable[[], RecipeText] = RecipeText
 
 

@@ -12,8 +12,9 @@ from adamine_jax.base.progress import Progress
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.features import Vectors, open_vectors
+from adamine_jax.input.features import Vectors
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine, embed_recipes
 
 
@@ -44,7 +45,7 @@ def split_batches(
         config,
         batch_size=batch_size,
         rows=devices.local_rows(batch_size),
-        vectors=vectors or open_vectors(config, index),
+        vectors=vectors or open_inputs(config, index),
         times=times,
         damage=damage,
     )

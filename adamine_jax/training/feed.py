@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 from adamine_jax.distributed import mesh as devices
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.features import Vectors, open_vectors
+from adamine_jax.input.features import Vectors
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding
 from adamine_jax.training.frozen_features import FrozenBackbone
@@ -40,7 +41,7 @@ class Feed:
     ):
         self._config, self._directory, self._splits = config, directory, splits
         self._model, self._mesh, self._damage = model, mesh, damage
-        self._vectors = {split: open_vectors(config, splits[split]) for split in ("train", "val")}
+        self._vectors = {split: open_inputs(config, splits[split]) for split in ("train", "val")}
         self._epochs = range(0)  # covered by the two iterators below
         self._train: Batches = _empty()
         self._val: Batches = _empty()

@@ -9,7 +9,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.interop.checkpoints import OPEN_CLIP, Checkpoint, TensorReader
 from adamine_jax.models import transformer_weights as names
 from adamine_jax.models.image.vit import Form, resized_positions
-from adamine_jax.models.transformer_weights import read_layers, read_qkv
+from adamine_jax.models.transformer_weights import activation_of, read_layers, read_qkv
 
 Tree = dict[str, Any]
 
@@ -40,7 +40,6 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
 }
 """For each `model_type`, the fields of the section that differ from `_SIZES` where `config.json` leaves them out."""
 
-ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
 _FIELDS = {
     "hidden_size": "width",
     "num_hidden_layers": "depth",
@@ -76,7 +75,7 @@ def section_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     if config.get("use_swiglu_ffn"):
         raise UserError(f"{checkpoint.weights}: SwiGLU layers (DINOv2 giant) are not supported; give a smaller DINOv2")
     if "hidden_act" in config:
-        fields["activation"] = _activation(checkpoint, config["hidden_act"])
+        fields["activation"] = activation_of(config["hidden_act"], checkpoint)
     if family == "clip":
         fields["projection"] = checkpoint.config.get("projection_dim", fields["projection"])
     return fields | _photo_fields(checkpoint)
@@ -194,16 +193,10 @@ def _flat(name: str, arrays: Mapping[str, np.ndarray]) -> Tree:
     return {f"{name}_{field}": array for field, array in arrays.items()}
 
 
-def _activation(checkpoint: Checkpoint, name: str) -> str:
-    if name not in ACTIVATIONS:
-        raise UserError(f"{checkpoint.weights}: activation {name!r} is not supported; use {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
-
-
 def _photo_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns how the model's photos are resized and normalised, from `preprocessor_config.json` if it exists."""
     rules = checkpoint.read_json("preprocessor_config.json") or {}
-    fields = {}
+    fields: dict[str, Any] = {}
     if "image_mean" in rules:
         fields |= {"mean": tuple(rules["image_mean"]), "std": tuple(rules["image_std"])}
     if rules.get("resample") in _RESAMPLES:

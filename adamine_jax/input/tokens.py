@@ -1,0 +1,101 @@
+"""The subword tokens of a split, made once and cached beside its shards."""
+
+import dataclasses
+import hashlib
+import itertools
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+
+from adamine_jax.base import files
+from adamine_jax.base.progress import Progress
+from adamine_jax.distributed.broadcast import run_on_first
+from adamine_jax.input.damage import Damage
+from adamine_jax.input.features import Vectors, open_vectors
+from adamine_jax.input.reading import read_recipes
+from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
+from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.tokens import Tokenizer, Tokens
+
+_CHUNK = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitTokens:
+    """The tokens of a split's recipes.
+
+    Attributes:
+        ids: (n,) ids of all recipes, memory-mapped.
+        first_id: (s + 1,) int64, first id of each segment, and n.
+        parts: (s,) uint8, part of each segment.
+        first_segment: (N + 1,) int64, first segment of each record, and s.
+    """
+
+    ids: np.ndarray
+    first_id: np.ndarray
+    parts: np.ndarray
+    first_segment: np.ndarray
+
+    def __call__(self, record: int) -> Tokens:
+        """Returns the tokens of a record."""
+        first, last = self.first_segment[record], self.first_segment[record + 1]
+        bounds = self.first_id[first : last + 1]
+        ids = np.asarray(self.ids[bounds[0] : bounds[-1]], np.int32)
+        return Tokens(ids, np.diff(bounds).astype(np.int32), self.parts[first:last].astype(np.int32))
+
+
+def open_inputs(config: ml_collections.ConfigDict, index: RecordIndex) -> Vectors:
+    """Opens the given vectors and the tokens of a split; see `features.open_vectors`."""
+    tokenizer = registry.recipe_tower(config.model).tokenizer(config.model.recipe)
+    tokens = None if tokenizer is None else split_tokens(index, tokenizer)
+    return dataclasses.replace(open_vectors(config, index), tokens=tokens)
+
+
+def split_tokens(index: RecordIndex, tokenizer: Tokenizer) -> SplitTokens | None:
+    """Opens the cached tokens of a split, or makes and caches them.
+
+    Returns:
+        The tokens; None if the folder cannot be written, so that each batch makes its own.
+    """
+    if not len(index):
+        return None
+    path = _cache(index, tokenizer)
+    run_on_first(lambda: path.with_suffix(".npz").exists() or _write(path, index, tokenizer))
+    try:
+        with np.load(path.with_suffix(".npz")) as arrays:
+            return SplitTokens(np.load(path.with_suffix(".npy"), mmap_mode="r"), **arrays)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _cache(index: RecordIndex, tokenizer: Tokenizer) -> Path:
+    """Returns the path of the cache, without suffix, which names the records and the tokenizer."""
+    records = hashlib.sha256(b"".join(array.tobytes() for array in (index.ids, index.offset, index.length)))
+    shard = index.shards[0]
+    name = f".{shard.name.split('.tfrecord')[0]}.tokens-{tokenizer.digest}-{records.hexdigest()[:8]}"
+    return shard.parent / name
+
+
+def _write(path: Path, index: RecordIndex, tokenizer: Tokenizer) -> None:
+    made: list[Tokens] = []
+    recipes = read_recipes(index, np.arange(len(index)), Damage(len(index)))
+    with Progress("tokenizing the recipes", len(index), "recipe") as progress:
+        while chunk := list(itertools.islice(recipes, _CHUNK)):
+            made += tokenizer.encode_all([RecipeText() if recipe is None else recipe.text for recipe in chunk])
+            progress.update(len(chunk))
+    lengths = np.concatenate([tokens.lengths for tokens in made])
+    dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
+    try:
+        with files.atomic_write(path.with_suffix(".npy")) as temporary:
+            np.save(temporary, np.concatenate([tokens.ids for tokens in made]).astype(dtype))
+        with files.atomic_write(path.with_suffix(".npz")) as temporary:  # last: it says that the other is complete
+            np.savez(
+                temporary,
+                first_id=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+                parts=np.concatenate([tokens.parts for tokens in made]).astype(np.uint8),
+                first_segment=np.cumsum([0, *(len(tokens.lengths) for tokens in made)], dtype=np.int64),
+            )
+    except OSError:
+        pass  # a read-only data set

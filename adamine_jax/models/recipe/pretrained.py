@@ -1,0 +1,229 @@
+"""A recipe tower with a pretrained text encoder: BERT and its relatives, or the text part of CLIP or SigLIP."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.linen.initializers import truncated_normal
+from jax.typing import DTypeLike
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
+from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
+from adamine_jax.models.layers import Linear, dropout
+from adamine_jax.models.recipe.segments import pad_segments
+from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, encode_rows
+from adamine_jax.models.recipe.text_weights import read_text, section_fields
+from adamine_jax.models.transformer import ACTIVATIONS, Layers, Transformer
+from adamine_jax.recipes import tokens
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+
+_LAYERS = ("width", "depth", "heads", "mlp", "activation", "eps", "post_norm")
+_FORM = ("words", "positions", "embedding_norm", "final_norm", "causal", "pool", "projection", "projection_bias")
+
+
+class PretrainedText(RecipeTower):
+    """A text encoder, `encoder`, which is the backbone; the fusion of a recipe's segments; and a linear layer, `fc`.
+
+    Title, ingredients and instructions are one text each. A text that is longer than the encoder reads becomes several
+    segments. A part that is missing has no segment.
+
+    Attributes:
+        embedding_dim: D; 0 = without the linear layer.
+        form: Sizes and form of the encoder.
+        slots: S, maximum number of segments of a recipe.
+        fusion: 'mean' (of the unit vectors of a part's segments, then of the parts) or 'transformer' (two layers over
+            the segments, then their mean).
+        dropout: Share of the fused vector's values that are dropped in training.
+        remat, dtype, param_dtype: See `transformer.Transformer`.
+    """
+
+    embedding_dim: int
+    form: Form
+    slots: int
+    fusion: str = "mean"
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    backbone: ClassVar[tuple[str, ...]] = ("encoder",)
+    ends_alone: ClassVar[bool] = True
+    needs_keys: ClassVar[bool] = True
+    reads_vocabulary: ClassVar[bool] = False
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **{name: integer(1) for name in ("words", "width", "depth", "heads", "mlp", "positions", "max_tokens")},
+        **{name: integer(0) for name in ("projection", "segment_tokens")},
+        **dict.fromkeys(
+            ("post_norm", "embedding_norm", "final_norm", "causal", "projection_bias", "pad"),
+            BOOLEAN,
+        ),
+        "parts": (
+            f"a tuple of {', '.join(tokens.PARTS)}",
+            lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(tokens.PARTS),
+        ),
+        "fusion": one_of("mean", "transformer"),
+        "dropout": share(0.99),
+        "activation": one_of(*ACTIVATIONS),
+        "eps": number("above 0"),
+        "pool": one_of("mean", "first", "last"),
+    }
+
+    @classmethod
+    def defaults(cls) -> Section:
+        tower = Section()
+        tower.weights = ""  # folder of a pretrained model with its tokenizer.json
+        tower.vocabulary = ""  # tokenizer.json; '' = that of the model, stored in the workdir
+        tower.parts = tokens.PARTS  # what the tower reads
+        tower.max_tokens = 512  # maximum number of tokens of a recipe
+        tower.segment_tokens = 0  # maximum number of tokens of a segment; 0 = as many as the model reads
+        tower.prefix = ""  # text before each segment, such as 'passage: ' for E5
+        tower.fusion = "mean"  # of a recipe's segments: 'mean' or 'transformer'
+        tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
+        # The fields below are set from the pretrained model. The defaults are those of BERT-base.
+        tower.words = 30522  # number of tokens of the vocabulary
+        tower.width = 768  # length of a token's vector
+        tower.depth = 12  # number of layers
+        tower.heads = 12  # attention heads of each layer
+        tower.mlp = 3072  # hidden length of each layer's MLP
+        tower.positions = 512  # maximum number of tokens that the model reads
+        tower.activation = "gelu"  # 'gelu', 'gelu_tanh', 'quick_gelu' or 'relu'
+        tower.eps = 1e-12  # added to the variance in LayerNorm
+        tower.post_norm = True  # whether the norms follow the residual sums
+        tower.embedding_norm = True  # whether a LayerNorm follows the embeddings
+        tower.final_norm = False  # whether a LayerNorm follows the layers
+        tower.causal = False  # whether tokens attend to earlier ones only
+        tower.pool = "mean"  # 'mean' of the tokens, the 'first' or the 'last'
+        tower.projection = 0  # length of the model's own projection; 0 = none
+        tower.projection_bias = False  # whether that has a bias
+        tower.pad = False  # whether the model reads the padding, as SigLIP does
+        return tower
+
+    @classmethod
+    def complete(cls, section: Section) -> None:
+        if section.weights:
+            section.update(section_fields(open_checkpoint(section.weights)))
+        if section.segment_tokens > section.positions:
+            raise UserError(
+                f"config.model.recipe.segment_tokens = {section.segment_tokens}: {section.weights} reads at most "
+                f"{section.positions} tokens; use 0 for as many as it reads"
+            )
+
+    @classmethod
+    def check(cls, section: Section, config: Section) -> None:
+        if not section.weights:
+            raise UserError(
+                "config.model.recipe.name = 'pretrained': set config.model.recipe.weights to the folder of a model, "
+                "or use the tower 'transformer', which is trained from nothing"
+            )
+
+    @classmethod
+    def build(cls, section: Section, shared: Shared) -> Self:
+        common = {"remat": shared.remat, "dtype": shared.dtype, "param_dtype": shared.param_dtype}
+        return cls(shared.embedding_dim, _form(section), _slots(section), section.fusion, section.dropout, **common)
+
+    @classmethod
+    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        path = open_checkpoint(section.weights).folder / "tokenizer.json"
+        if not path.is_file():
+            raise UserError(f"{path.parent}: contains no tokenizer.json; copy that of the model to it")
+        tokenizer = tokens.load(path, section.positions)
+        if tokenizer.size > section.words:
+            raise UserError(
+                f"{path}: has {tokenizer.size} tokens, the model knows {section.words}; give the tokenizer.json of "
+                "this model"
+            )
+        return path.read_text(encoding="utf-8")
+
+    @classmethod
+    def tokenizer(cls, section: Section) -> tokens.Tokenizer:
+        return tokens.load(Path(section.vocabulary), _segment_tokens(section), pad=section.pad, prefix=section.prefix)
+
+    @classmethod
+    def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
+        """Makes the fields that `segments.pad_segments` describes."""
+        parts = [tokens.PARTS.index(part) for part in section.parts]
+        rows = tokens_of(cls.tokenizer(section), recipes)
+        return pad_segments(rows, parts, section.max_tokens, _slots(section))
+
+    @classmethod
+    def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:
+        loaded = jax.tree.map(jnp.asarray, read_text(open_checkpoint(section.weights), _form(section)))
+        return {**variables, "params": {**variables["params"], "encoder": loaded}}
+
+    @classmethod
+    def check_query(cls, section: Section, recipe: RecipeText) -> str:
+        return tokens.unread_query(recipe, section.parts)
+
+    def setup(self):
+        self.encoder = TextTransformer(self.form, self.slots, self.remat, self.dtype, self.param_dtype)
+        width = self.form.feature_dim
+        if self.fusion == "transformer":
+            layers = Layers(width, depth=2, heads=max(width // 64, 1), mlp=4 * width)
+            self.fusion_layers = Transformer(layers, self.remat, self.dtype, self.param_dtype)
+            self.part_vectors = self.param(
+                "part_vectors", truncated_normal(0.02), (len(tokens.PARTS) + 1, width), self.param_dtype
+            )
+        if self.embedding_dim:
+            self.fc = Linear(self.embedding_dim, self.param_dtype)
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+        """Embeds B recipes, before the head.
+
+        Args:
+            batch: `tokens`, `segments` and `parts`; see `segments.pad_segments`.
+            train: Whether to drop values.
+            keys: (B,) PRNG keys, for training.
+
+        Returns:
+            (B, embedding_dim) of `param_dtype`.
+        """
+        vectors = encode_rows(self.encoder, batch["segments"], batch["tokens"])
+        fused = fused_mean(vectors, batch["parts"]) if self.fusion == "mean" else self._fused(vectors, batch["parts"])
+        if train and self.dropout:
+            fused = dropout(fused, self.dropout, keys)
+        return self.fc(fused) if self.embedding_dim else fused
+
+    def _fused(self, vectors: jax.Array, parts: jax.Array) -> jax.Array:
+        is_real = parts > 0
+        x = vectors + jnp.take(self.part_vectors, parts, axis=0)
+        x = self.fusion_layers(x, is_real[:, None, :] | jnp.eye(parts.shape[1], dtype=bool)).astype(vectors.dtype)
+        return masked_mean(x, is_real)
+
+
+def fused_mean(vectors: jax.Array, parts: jax.Array) -> jax.Array:
+    """Averages the unit vectors of each part's segments, then those of the parts that are there.
+
+    Args:
+        vectors: (B, S, F) vectors of segments.
+        parts: (B, S) part of each segment, from 1; 0 = no segment.
+
+    Returns:
+        (B, F); zeros for a recipe without segments.
+    """
+    squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    units = vectors * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
+    masks = [parts == number for number in range(1, len(tokens.PARTS) + 1)]
+    means = jnp.stack([masked_mean(units, mask) for mask in masks], axis=1)
+    return masked_mean(means, jnp.stack([mask.any(axis=1) for mask in masks], axis=1))
+
+
+def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Averages x (B, S, F) over the places where mask (B, S) is True; zeros if there is none."""
+    return jnp.sum(x * mask[..., None], axis=1) / jnp.maximum(jnp.sum(mask, axis=1), 1)[:, None]
+
+
+def _form(section: Section) -> Form:
+    return Form(Layers(**{name: section[name] for name in _LAYERS}), **{name: section[name] for name in _FORM})
+
+
+def _segment_tokens(section: Section) -> int:
+    return min(section.segment_tokens or section.positions, section.max_tokens)
+
+
+def _slots(section: Section) -> int:
+    return len(section.parts) + section.max_tokens // _segment_tokens(section)

@@ -1,0 +1,113 @@
+"""Rows of tokens, one per recipe, in which each segment attends to itself only; and how they are encoded by length."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamine_jax.recipes.tokens import Tokens
+
+GROUP = 32
+"""Number of recipes encoded together, those of similar length."""
+STEPS = 8
+"""Number of lengths to which groups are padded, in equal steps up to the longest."""
+
+
+def pad_segments(
+    recipes: Sequence[Tokens], parts: Sequence[int], max_tokens: int, max_segments: int
+) -> dict[str, np.ndarray]:
+    """Joins the segments of some parts of each recipe to a row.
+
+    Args:
+        recipes: B recipes.
+        parts: Parts to take.
+        max_tokens: T, length of a row; what does not fit is dropped.
+        max_segments: S, maximum number of segments of a recipe; further ones are dropped.
+
+    Returns:
+        `tokens` (B, T) int32; `segments` (B, T) int32, the number of each token's segment, from 1, 0 = padding; and
+        `parts` (B, S) int32, the part of each segment, from 1, 0 = no segment.
+    """
+    tokens, segments = (np.zeros((len(recipes), max_tokens), np.int32) for _ in range(2))
+    part_of = np.zeros((len(recipes), max_segments), np.int32)
+    for row, recipe in enumerate(recipes):
+        is_taken = np.isin(recipe.parts, parts)
+        ids = recipe.ids[np.repeat(is_taken, recipe.lengths)]
+        lengths = recipe.lengths[is_taken][:max_segments]
+        numbers = np.repeat(np.arange(1, len(lengths) + 1), lengths)[:max_tokens]
+        tokens[row, : len(numbers)], segments[row, : len(numbers)] = ids[: len(numbers)], numbers
+        kept = numbers.max(initial=0)
+        part_of[row, :kept] = recipe.parts[is_taken][:kept] + 1
+    return {"tokens": tokens, "segments": segments, "parts": part_of}
+
+
+def positions_of(segments: jax.Array) -> jax.Array:
+    """Returns the position (B, T) of each token in its segment, from 0."""
+    place = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
+    return place - jax.lax.cummax(jnp.where(_differs(segments, 1), place, 0), axis=1)
+
+
+def attention_mask(segments: jax.Array, causal: bool = False) -> jax.Array:
+    """Returns (B, T, T) bool, whether a token attends to another: in its segment, and with `causal` not a later one."""
+    mask = segments[:, :, None] == segments[:, None, :]
+    return mask & jnp.tril(jnp.ones(mask.shape[1:], bool)) if causal else mask
+
+
+def pooling_weights(segments: jax.Array, slots: int, pool: str) -> jax.Array:
+    """Returns (B, S, T) float32 weights that turn the vectors of tokens into those of S segments; 0 without a segment.
+
+    Args:
+        segments: (B, T), see `pad_segments`.
+        slots: S.
+        pool: 'mean' of a segment's tokens, its 'first' or its 'last' token.
+    """
+    is_in = segments[:, None, :] == jnp.arange(1, slots + 1)[:, None]
+    if pool == "mean":
+        return is_in / jnp.maximum(is_in.sum(axis=-1, keepdims=True), 1)
+    return (is_in & _differs(segments, 1 if pool == "first" else -1)[:, None, :]).astype(jnp.float32)
+
+
+def encode_by_length(encode: Callable[..., jax.Array], segments: jax.Array, *fields: jax.Array) -> jax.Array:
+    """Encodes recipes in groups of similar length, so that short ones do not cost as much as long ones.
+
+    `encode` is traced for `STEPS` lengths, and each group runs the shortest that holds its recipes. Its activations are
+    computed again in the backward pass: the branches of a `switch` would otherwise keep those of all lengths.
+
+    Args:
+        encode: Maps segments (n, t) and the fields (n, t), for any t, to an array (n, …) that does not depend on t.
+        segments: (B, T), see `pad_segments`.
+        fields: Arrays (B, T, …).
+
+    Returns:
+        (B, …).
+    """
+    rows, longest = segments.shape
+    size = min(GROUP, rows)
+    groups = -(-rows // size)
+    lengths = jnp.sum(segments > 0, axis=1)
+    order = jnp.argsort(-lengths)
+
+    def grouped(x: jax.Array) -> jax.Array:
+        padding = [(0, groups * size - rows)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x[order], padding).reshape(groups, size, *x.shape[1:])
+
+    steps = [-(-longest * (step + 1) // STEPS) for step in range(STEPS)] if longest >= 8 * STEPS else [longest]
+
+    def branch(length: int) -> Callable[[tuple[jax.Array, ...]], jax.Array]:
+        return jax.checkpoint(lambda group: encode(*(x[:, :length] for x in group)))
+
+    def one_group(group: tuple[jax.Array, ...]) -> jax.Array:
+        needed = jnp.max(jnp.sum(group[0] > 0, axis=1))
+        return jax.lax.switch(jnp.searchsorted(jnp.array(steps), needed), [branch(length) for length in steps], group)
+
+    encoded = jax.lax.map(one_group, tuple(map(grouped, (segments, *fields))))
+    flat = encoded.reshape(groups * size, *encoded.shape[2:])[:rows]
+    return jnp.zeros_like(flat).at[order].set(flat)
+
+
+def _differs(segments: jax.Array, shift: int) -> jax.Array:
+    """Whether a token's segment differs from that of the token `shift` places before; beyond the ends it does."""
+    beyond = jnp.full((len(segments), 1), -1, segments.dtype)
+    others = [beyond, segments[:, :-1]] if shift > 0 else [segments[:, 1:], beyond]
+    return segments != jnp.concatenate(others, axis=1)
