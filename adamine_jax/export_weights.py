@@ -17,6 +17,7 @@ from adamine_jax.base.files import atomic_write
 from adamine_jax.base.flags import given_path
 from adamine_jax.config import stored as configuration
 from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
+from adamine_jax.models.base import ImageTower
 from adamine_jax.runs import workdir
 
 
@@ -68,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parameters = export_weights(trained, args.out)
     print(f"{args.out}: model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:
-        sizes = {name: value for name, value in trained.config.model.image.items() if name not in ("name", "weights")}
+        section, tower = trained.config.model.image, type(trained.model.image_tower)
+        reads_sizes = tower.complete is not ImageTower.complete  # from the file
+        sizes = {} if reads_sizes else {name: section[name] for name in section if name not in ("name", "weights")}
         flags = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
         print(f"to use only the backbone of its image tower: {' '.join(flags)}")
 

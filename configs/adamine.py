@@ -42,7 +42,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.model.dtype = "float32"  # arithmetic of the towers: 'float32' or 'bfloat16'; parameters stay float32
     config.model.remat = False  # recompute activations in the backward pass: less memory, a third slower
     config.model.embedding_dim = 1024  # dimension of the shared embedding space
-    config.model.head = "tanh"  # after the towers' linear layers: 'tanh' or 'linear' (nothing); 'none': no linear layers
+    config.model.head = (
+        "tanh"  # after the towers' linear layers: 'tanh' or 'linear' (nothing); 'none': no linear layers
+    )
     # Each tower has its own fields, which its class documents; `:image=NAME` and `:recipe=NAME` select other towers.
     set_tower(config, "image", "resnet")  # adamine_jax/models/image/resnet_tower.py: depth, width, weights
     set_tower(config, "recipe", "lstm")  # adamine_jax/models/recipe/hierarchical_lstm.py

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.interop.state_dicts import listed, read_safetensors, tensor_fault
+from adamine_jax.interop.state_dicts import FORMAT, listed, read_metadata, read_safetensors, tensor_fault
 
 OPEN_CLIP = "open_clip"
 """Value of `model_type` for the models of open_clip, whose files have none."""
@@ -83,6 +83,14 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if "model_cfg" in content:
         content = {**content, "model_type": OPEN_CLIP}
     return Checkpoint(found.parent, found, content)
+
+
+def exported_section(path: str | Path, modality: str) -> dict[str, Any] | None:
+    """Returns the config section of a tower of a file that `export_weights` wrote; None for any other file."""
+    if not Path(path).is_file():
+        return None
+    metadata = read_metadata(Path(path))
+    return json.loads(metadata["config"])["model"][modality] if metadata.get("format") == FORMAT else None
 
 
 class TensorReader:

@@ -49,6 +49,15 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         raise UserError(f"{path}: not a readable .safetensors file ({error}); copy or download it again") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Reads the metadata of a `.safetensors` file without its tensors; see `read_safetensors`."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable .safetensors file ({error}); copy or download it again") from None
+
+
 def _read_torch_file(path: Path, entries: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Reads a state dict from a file of `torch.save`, without executing any code in it; see `read_state_dict`."""
     if not path.is_file():

@@ -9,14 +9,16 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of
-from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.interop.checkpoints import exported_section, open_checkpoint
 from adamine_jax.models.base import ImageTower, Section, Shared
 from adamine_jax.models.image.vit import Form, ViT
+from adamine_jax.models.image.vit_weights import read_vit, section_fields
 from adamine_jax.models.layers import Linear
 from adamine_jax.models.transformer import ACTIVATIONS, Layers
 
 _LAYERS = ("width", "depth", "heads", "mlp", "activation", "eps", "layer_scale")
 _FORM = ("patch", "class_tokens", "registers", "patch_bias", "pre_norm", "pool", "projection")
+_PHOTO = ("mean", "std", "resample", "squash")
 
 
 class VisionTransformer(ImageTower):
@@ -76,10 +78,10 @@ class VisionTransformer(ImageTower):
 
     @classmethod
     def complete(cls, section: Section) -> None:
-        if section.weights:
-            from adamine_jax.models.image.vit_weights import section_fields
-
-            section.update(section_fields(open_checkpoint(section.weights)))
+        if not section.weights:
+            return
+        fields = exported_section(section.weights, "image") or section_fields(open_checkpoint(section.weights))
+        section.update({name: fields[name] for name in (*_LAYERS, *_FORM, *_PHOTO) if name in fields})
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
@@ -100,8 +102,8 @@ class VisionTransformer(ImageTower):
 
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:
-        from adamine_jax.models.image.vit_weights import read_vit
-
+        if exported_section(section.weights, "image"):
+            return super().load_weights(section, variables)
         form, params = _form(section), variables["params"]
         grid = round((len(params["vit"]["positions"]) - form.class_tokens) ** 0.5)
         loaded = read_vit(open_checkpoint(section.weights), form, grid)

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
-from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.interop.checkpoints import exported_section, open_checkpoint
 from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.segments import pad_segments
@@ -106,7 +106,8 @@ class PretrainedText(RecipeTower):
     @classmethod
     def complete(cls, section: Section) -> None:
         if section.weights:
-            section.update(section_fields(open_checkpoint(section.weights)))
+            fields = exported_section(section.weights, "recipe") or section_fields(open_checkpoint(section.weights))
+            section.update({name: fields[name] for name in (*_LAYERS, *_FORM, "pad") if name in fields})
         if section.segment_tokens > section.positions:
             raise UserError(
                 f"config.model.recipe.segment_tokens = {section.segment_tokens}: {section.weights} reads at most "
@@ -128,6 +129,11 @@ class PretrainedText(RecipeTower):
 
     @classmethod
     def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        if exported_section(section.weights, "recipe"):
+            raise UserError(
+                f"config.model.recipe.weights = {section.weights}: set config.model.recipe.vocabulary to the "
+                "vocabulary.json of its workdir as well"
+            )
         path = open_checkpoint(section.weights).folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{path.parent}: contains no tokenizer.json; copy that of the model to it")
@@ -152,6 +158,8 @@ class PretrainedText(RecipeTower):
 
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:
+        if exported_section(section.weights, "recipe"):
+            return super().load_weights(section, variables)
         loaded = jax.tree.map(jnp.asarray, read_text(open_checkpoint(section.weights), _form(section)))
         return {**variables, "params": {**variables["params"], "encoder": loaded}}
 

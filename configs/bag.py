@@ -1,0 +1,18 @@
+"""A bag of words with AdaMine's instance triplets, on given photo features.
+
+    python -m adamine_jax.main --config configs/bag.py --workdir runs/bag \
+        --config.data.dir=data --config.data.image_features=features.npy
+
+docs/features.md compares it with `configs/own.py`, whose InfoNCE is better on small collections.
+"""
+
+from adamine_jax.config import preset, set_loss, with_variant
+
+
+def get_config(variant: str = ""):
+    """Returns the configuration of `own` with the published loss."""
+    config = preset("own")
+    set_loss(config, "triplet")
+    config.loss.strategies = ("IRR", "RII")
+    config.loss.weights = (1.0, 1.0)
+    return with_variant(config, variant)

@@ -1,0 +1,296 @@
+"""Pretrained transformers have the outputs and gradients of Hugging Face's, and bad files are refused in one line."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.models.base import Shared
+from adamine_jax.models.image.vit import ViT
+from adamine_jax.models.image.vit_tower import VisionTransformer, _form
+from adamine_jax.models.image.vit_weights import read_vit
+from adamine_jax.models.recipe import pretrained as text
+from adamine_jax.models.recipe.segments import pad_segments
+from adamine_jax.models.recipe.text_transformer import TextTransformer, encode_rows
+from adamine_jax.models.recipe.text_weights import read_text
+from adamine_jax.recipes.tokens import Tokens
+from tests import pretrained
+from tests.pretrained import arrays_under, golden, write_model
+
+pytestmark = pytest.mark.usefixtures("highest_precision")
+
+
+@pytest.fixture
+def highest_precision():
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+def section_of(tower, folder):
+    section = tower.defaults()
+    section.weights = str(folder)
+    tower.complete(section)
+    return section
+
+
+def assert_close(ours, expected, share):
+    assert ours.shape == expected.shape
+    assert np.max(np.abs(ours - expected)) <= share * np.max(np.abs(expected))
+
+
+def gradients_close(ours, expected):
+    """Compares each leaf to 1e-4 of the largest gradient of the model."""
+    largest = max(np.max(np.abs(leaf)) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * largest), ours, expected)
+
+
+@pytest.mark.parametrize("family", pretrained.PHOTO_FAMILIES)
+def test_a_vision_transformer_computes_what_the_published_one_does(family, tmp_path):
+    form = _form(section_of(VisionTransformer, write_model(tmp_path / "model", family)))
+    checkpoint = open_checkpoint(tmp_path / "model")
+    for key, grid in (("photo", 2), ("other", 3)):
+        pixels, expected = golden(family)[f"{key}/pixels"], golden(family)[f"{key}/outputs"]
+        for remat in (False, True):
+            outputs = ViT(form, remat).apply({"params": read_vit(checkpoint, form, grid)}, pixels)
+            assert_close(np.asarray(outputs), expected, 1e-5)
+
+
+@pytest.mark.parametrize("family", pretrained.PHOTO_FAMILIES)
+def test_its_gradients_are_those_of_the_published_one(family, tmp_path):
+    form = _form(section_of(VisionTransformer, write_model(tmp_path / "model", family)))
+    params = read_vit(open_checkpoint(tmp_path / "model"), form, 2)
+    pixels, weights = golden(family)["photo/pixels"], golden(family)["photo/weights"]
+    ours = jax.grad(lambda params: (ViT(form).apply({"params": params}, pixels) * weights).sum())(params)
+    write_model(tmp_path / "gradients", family, arrays_under(family, "photo/gradients/"))
+    gradients_close(ours, read_vit(open_checkpoint(tmp_path / "gradients"), form, 2))
+
+
+def rows_of(family):
+    """Two recipes with two segments each, and where the segments of the golden file are."""
+    ids, lengths = golden(family)["text/ids"], golden(family)["text/lengths"]
+    segments = [(0, row[:length].tolist()) for row, length in zip(ids, lengths, strict=True)]
+    batch = pad_segments([Tokens.of(segments[:2]), Tokens.of(segments[2:])], [0], 30, 3)
+    return batch["segments"], batch["tokens"]
+
+
+@pytest.mark.parametrize("family", pretrained.TEXT_FAMILIES)
+def test_a_text_encoder_computes_what_the_published_one_does(family, tmp_path):
+    form = text._form(section_of(text.PretrainedText, write_model(tmp_path / "model", family)))
+    params = {"params": read_text(open_checkpoint(tmp_path / "model"), form)}
+    segments, tokens = rows_of(family)
+    expected = golden(family)["text/outputs"]
+    vectors = np.asarray(TextTransformer(form, 3).apply(params, segments, tokens))
+    assert_close(vectors[:, :2].reshape(expected.shape), expected, 1e-5)
+    assert not vectors[:, 2].any()
+
+
+@pytest.mark.parametrize("family", pretrained.TEXT_FAMILIES)
+def test_its_gradients_too_alone_and_in_groups_of_similar_length(family, tmp_path):
+    form = text._form(section_of(text.PretrainedText, write_model(tmp_path / "model", family)))
+    params = read_text(open_checkpoint(tmp_path / "model"), form)
+    found = arrays_under(family, "text/gradients/")
+    if family == "bert":  # our positions contain the vector of type 0, whose gradient is that of all positions
+        found["embeddings.token_type_embeddings.weight"] = np.zeros((2, form.layers.width), np.float32)
+    write_model(tmp_path / "gradients", family, found)
+    expected = read_text(open_checkpoint(tmp_path / "gradients"), form)
+    segments, tokens = rows_of(family)
+    weights = golden(family)["text/weights"].reshape(2, 2, -1)
+    encoder = TextTransformer(form, 2)
+
+    def plain(params):
+        return (encoder.apply({"params": params}, segments, tokens) * weights).sum()
+
+    def grouped(params):
+        bound = encoder.bind({"params": params})
+        return (encode_rows(bound, jax.numpy.asarray(segments), jax.numpy.asarray(tokens)) * weights).sum()
+
+    for function in (plain, grouped):
+        gradients_close(jax.grad(function)(params), expected)
+
+
+def test_recipes_of_any_length_are_encoded_as_alone(tmp_path):
+    """The groups, their lengths and their order change nothing."""
+    form = text._form(section_of(text.PretrainedText, write_model(tmp_path / "model", "bert")))
+    params = {"params": read_text(open_checkpoint(tmp_path / "model"), form)}
+    rng = np.random.default_rng(0)
+
+    def recipe(_):
+        lengths = rng.integers(1, 13, rng.integers(0, 9))
+        return Tokens.of([(int(rng.integers(3)), rng.integers(0, 40, length).tolist()) for length in lengths])
+
+    batch = pad_segments([recipe(number) for number in range(75)], [0, 1, 2], 100, 9)
+    encoder = TextTransformer(form, 9)
+    expected = np.asarray(encoder.apply(params, batch["segments"], batch["tokens"]))
+    segments, tokens = (jax.numpy.asarray(batch[name]) for name in ("segments", "tokens"))
+    ours = np.asarray(encode_rows(encoder.bind(params), segments, tokens))
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    filled = expected.any(axis=-1)
+    np.testing.assert_array_equal(filled, batch["parts"] > 0)
+
+
+def test_open_clip_names_the_same_tensors_differently(tmp_path):
+    """open_clip's file of a model gives the parameters of Hugging Face's."""
+    source = write_model(tmp_path / "hf", "clip", config=clip_config(activation="gelu"))
+    tensors = open_clip_tensors(arrays_under("clip", "tensors/"))
+    (tmp_path / "open").mkdir()
+    safetensors.numpy.save_file(tensors, tmp_path / "open" / "open_clip_model.safetensors")
+    vision = {"width": 8, "layers": 2, "head_width": 4, "patch_size": 4, "image_size": 8, "mlp_ratio": 1.5}
+    words = {"width": 8, "layers": 2, "heads": 2, "vocab_size": 40, "context_length": 12}
+    config = {"model_cfg": {"embed_dim": 6, "vision_cfg": vision, "text_cfg": words}}
+    (tmp_path / "open" / "open_clip_config.json").write_text(json.dumps(config))
+    ours, expected = (section_of(VisionTransformer, folder) for folder in (tmp_path / "open", source))
+    assert _form(ours) == _form(expected)
+    trees = [read_vit(open_checkpoint(folder), _form(expected), 2) for folder in (tmp_path / "open", source)]
+    jax.tree.map(np.testing.assert_array_equal, *trees)
+    texts = [section_of(text.PretrainedText, folder) for folder in (tmp_path / "open", source)]
+    texts[0].mlp = texts[1].mlp  # open_clip's is always four times the width
+    assert text._form(texts[0]) == text._form(texts[1])
+    trees = [read_text(open_checkpoint(folder), text._form(texts[1])) for folder in (tmp_path / "open", source)]
+    jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+def clip_config(activation):
+    config = json.loads(str(golden("clip")["config"]))
+    return {part: config[part] | {"hidden_act": activation} for part in ("vision_config", "text_config")}
+
+
+def open_clip_tensors(tensors):
+    """Renames Hugging Face's tensors of a CLIP to open_clip's."""
+    renamed = {
+        "visual.conv1.weight": tensors["vision_model.embeddings.patch_embedding.weight"],
+        "visual.class_embedding": tensors["vision_model.embeddings.class_embedding"],
+        "visual.positional_embedding": tensors["vision_model.embeddings.position_embedding.weight"],
+        "visual.proj": tensors["visual_projection.weight"].T,
+        "text_projection": tensors["text_projection.weight"].T,
+        "token_embedding.weight": tensors["text_model.embeddings.token_embedding.weight"],
+        "positional_embedding": tensors["text_model.embeddings.position_embedding.weight"],
+        "logit_scale": np.ones((), np.float32),
+    }
+    norms = {"pre_layrnorm": "visual.ln_pre", "post_layernorm": "visual.ln_post"}
+    names = [(f"vision_model.{theirs}", ours) for theirs, ours in norms.items()]
+    names.append(("text_model.final_layer_norm", "ln_final"))
+    layer = {"layer_norm1": "ln_1", "self_attn.out_proj": "attn.out_proj", "layer_norm2": "ln_2"}
+    layer |= {"mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for side, ours in (("vision_model", "visual.transformer"), ("text_model", "transformer")):
+        for number in (0, 1):
+            theirs, block = f"{side}.encoder.layers.{number}", f"{ours}.resblocks.{number}"
+            names += [(f"{theirs}.{old}", f"{block}.{new}") for old, new in layer.items()]
+            for field in ("weight", "bias"):
+                parts = [tensors[f"{theirs}.self_attn.{part}_proj.{field}"] for part in "qkv"]
+                renamed[f"{block}.attn.in_proj_{field}"] = np.concatenate(parts)
+    renamed |= {f"{new}.{field}": tensors[f"{old}.{field}"] for old, new in names for field in ("weight", "bias")}
+    return {name: np.ascontiguousarray(tensor) for name, tensor in renamed.items()}
+
+
+def loaded(tower, folder):
+    section = section_of(tower, folder)
+    if tower is VisionTransformer:
+        return read_vit(open_checkpoint(folder), _form(section), 2)
+    return read_text(open_checkpoint(folder), text._form(section))
+
+
+def damaged(family, **changes):
+    """Returns the tensors of a model, each function applied to the tensor whose name ends with its keyword."""
+    tensors = arrays_under(family, "tensors/")
+    for ending, change in changes.items():
+        name = next(name for name in tensors if name.replace(".", "_").endswith(ending))
+        tensors[name] = change(tensors[name])
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+@pytest.mark.parametrize(("tower", "family"), [(VisionTransformer, "clip"), (text.PretrainedText, "bert")])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda tensor: None, "is missing"),
+        (lambda tensor: tensor[:-1], "instead of"),
+        (lambda tensor: np.full_like(tensor, np.nan), "not finite"),
+    ],
+)
+def test_every_faulty_tensor_is_named(tower, family, change, reason, tmp_path):
+    last = "vision_model_encoder_layers_1_mlp_fc2_weight" if family == "clip" else "1_output_dense_weight"
+    write_model(tmp_path, family, damaged(family, **{last: change}))
+    with pytest.raises(UserError, match=rf"model.safetensors: not the weights of .*{reason}") as error:
+        loaded(tower, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("tower", "family"), [(VisionTransformer, "dinov2"), (text.PretrainedText, "bert")])
+def test_an_unexpected_tensor_is_named(tower, family, tmp_path):
+    write_model(tmp_path, family, arrays_under(family, "tensors/") | {"adapter.weight": np.ones(3, np.float32)})
+    with pytest.raises(UserError, match=r"adapter.weight is unexpected"):
+        loaded(tower, tmp_path)
+
+
+@pytest.mark.parametrize("tower", [VisionTransformer, text.PretrainedText])
+def test_folders_that_are_no_model_are_refused(tower, tmp_path):
+    with pytest.raises(UserError, match=r"contains no model.safetensors"):
+        section_of(tower, tmp_path)
+    with pytest.raises(UserError, match=r"absent: no such file"):
+        section_of(tower, tmp_path / "absent")
+    folder = write_model(tmp_path / "other", "bert", config={"model_type": "roberta"})
+    with pytest.raises(UserError, match=r"model_type 'roberta' is not a .* that can be read; give one of "):
+        section_of(tower, folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config.json is missing; copy it beside model.safetensors"):
+        section_of(tower, folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config.json: not readable JSON"):
+        section_of(tower, folder)
+
+
+def test_a_file_that_ends_early_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model", "vit")
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"model.safetensors: not a readable .safetensors file"):
+        loaded(VisionTransformer, folder)
+
+
+def test_weights_in_shards_and_with_the_prefix_of_parallel_training_are_read(tmp_path):
+    expected = loaded(VisionTransformer, write_model(tmp_path / "whole", "vit"))
+    folder = write_model(tmp_path / "parts", "vit")
+    (folder / "model.safetensors").unlink()
+    tensors = {f"module.{name}": tensor for name, tensor in arrays_under("vit", "tensors/").items()}
+    places = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for file in set(places.values()):
+        own = {name: tensor for name, tensor in tensors.items() if places[name] == file}
+        safetensors.numpy.save_file(own, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    jax.tree.map(np.testing.assert_array_equal, loaded(VisionTransformer, folder), expected)
+
+
+def test_the_tokenizer_of_another_vocabulary_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model", "bert")
+    pretrained.write_tokenizer(folder / "tokenizer.json", size=60)
+    section = section_of(text.PretrainedText, folder)
+    with pytest.raises(UserError, match=r"has 60 tokens, the model knows 40; give the tokenizer.json of this model"):
+        text.PretrainedText.fit(section, [])
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"contains no tokenizer.json"):
+        text.PretrainedText.fit(section, [])
+
+
+def test_a_text_encoder_with_too_few_positions_is_refused(tmp_path):
+    section = text.PretrainedText.defaults()
+    section.update({"weights": str(write_model(tmp_path, "bert")), "segment_tokens": 13})
+    with pytest.raises(UserError, match=r"segment_tokens = 13: .* reads at most 12 tokens"):
+        text.PretrainedText.complete(section)
+
+
+def test_photos_are_normalised_as_the_model_says(tmp_path):
+    folder = write_model(tmp_path, "vit")
+    rules = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(rules))
+    section = section_of(VisionTransformer, folder)
+    assert (section.mean, section.std, section.resample) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    tower = VisionTransformer.build(section, Shared(0, 0))
+    params = read_vit(open_checkpoint(folder), tower.form, 2)
+    ours = tower.apply({"params": {"vit": params}}, pixels)
+    normalised = ((pixels / 255 - rules["image_mean"]) / rules["image_std"]).astype(np.float32)
+    np.testing.assert_allclose(ours, ViT(tower.form).apply({"params": params}, normalised), rtol=1e-4, atol=1e-5)
