@@ -8,6 +8,7 @@ import numpy as np
 from adamine_jax.base import rules
 from adamine_jax.base.registry import Registry
 from adamine_jax.models.base import ImageTower, RecipeTower
+from adamine_jax.recipes.crops import Resizing
 from adamine_jax.recipes.texts import EncodedRecipe
 
 IMAGE_TOWERS = Registry(
@@ -68,6 +69,11 @@ def check(config: ml_collections.ConfigDict) -> None:
         tower, fields = towers(config.model[modality].name), config.model[modality]
         rules.check(fields, tower.rules, f"model.{modality}")
         tower.check(fields, config)
+
+
+def resizing(config_model: ml_collections.ConfigDict) -> Resizing:
+    """Returns how photos are resized for the image tower that `config.model` names."""
+    return image_tower(config_model).resizing(config_model.image)
 
 
 def recipe_fields(
