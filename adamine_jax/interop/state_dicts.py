@@ -85,7 +85,8 @@ def tensor_fault(name: str, tensor: np.ndarray, shape: Sequence[int | None]) -> 
 
 
 def listed(faults: Sequence[str]) -> str:
-    """Joins the first faults, and the number of further ones."""
+    """Joins the first faults, missing tensors before unexpected ones and others, and the number of further ones."""
+    faults = sorted(faults, key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("is unexpected")))
     more = f" and {len(faults) - _MAX_LISTED} more" if len(faults) > _MAX_LISTED else ""
     return f"{', '.join(faults[:_MAX_LISTED])}{more}"
 
