@@ -78,7 +78,8 @@ def test_random_crops_are_windows_of_the_resized_photo(encoder, width, height):
         top, left = (int(share * (pixels + 1)) for share, pixels in zip(draw, slack, strict=False))
         expected = whole[top : top + SIZE, left : left + SIZE]
         crop = crop_of(jpeg, random_crops(240, SIZE, True, resizing), draw)
-        assert np.abs(crop - (expected[:, ::-1] if draw[2] >= 0.5 else expected)).max() <= 1
+        # Both passes of the bilinear filter round, and only the window is computed.
+        assert np.abs(crop - (expected[:, ::-1] if draw[2] >= 0.5 else expected)).max() <= 2
 
 
 @pytest.mark.parametrize(("width", "height"), [(448, 448), (460, 1900), (1900, 460), (900, 2000)])
