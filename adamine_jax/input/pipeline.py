@@ -40,7 +40,7 @@ def train_batches(
     Args:
         index: Record index of the train split.
         plan: (steps, B) record numbers of the global batches, of one or more epochs.
-        config: The run's config; reads `seed`, `data` and `model.recipe`.
+        config: The run's config; reads `seed`, `data` and `model`.
         first_step: Number of the first batch, counted from the start of training.
         rows: This process's rows of the global batch.
         vectors: Precomputed vectors of the split.
@@ -53,7 +53,7 @@ def train_batches(
         UserError: Too many records are damaged.
     """
     data = config.data
-    crop = images.random_crops(data.resize, data.image_size, data.flip)
+    crop = _random_crops(config)
     reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
     draws = Draws(index, config.seed, data)
 
@@ -86,7 +86,7 @@ def evaluation_batches(
     Args:
         index: Record index of the split.
         numbers: (N,) record numbers.
-        config: The run's config; reads `data` and `model.recipe`.
+        config: The run's config; reads `data` and `model`.
         batch_size: B, rows of a global batch. The last batch is padded with copies of the last recipe.
         rows: This process's rows of the global batch.
         vectors: Precomputed vectors of the split.
@@ -100,7 +100,7 @@ def evaluation_batches(
     Raises:
         UserError: Too many records are damaged.
     """
-    crop = images.center_crops(config.data.resize, config.data.image_size)
+    crop = _center_crops(config)
     reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
     batches = _split(numbers.astype(np.int64), batch_size)[:, rows]
     zeros = np.zeros(batches.shape[1], np.int64)
@@ -117,7 +117,7 @@ def photo_batches(
     index: RecordIndex,
     photos: np.ndarray,
     draws: np.ndarray | None,
-    data,
+    config,
     *,
     batch_size: int,
     rows: slice,
@@ -129,7 +129,7 @@ def photo_batches(
         index: Record index of the split.
         photos: (N,) indices of photos, counted as in `RecordIndex.first_photo`.
         draws: (N, 3) float32 from [0, 1), the random numbers of `images.random_crops`; None = central crops.
-        data: `config.data`; reads `image_size`, `resize` and `flip`.
+        config: The run's config; reads `data` and `model.image`.
         batch_size: B; the last batch is padded with copies of the last photo.
         rows: This process's rows of a batch.
         damage: Counts the damaged records.
@@ -140,9 +140,7 @@ def photo_batches(
     Raises:
         UserError: Too many records are damaged.
     """
-    crop = images.center_crops(data.resize, data.image_size)
-    if draws is not None:
-        crop = images.random_crops(data.resize, data.image_size, data.flip)
+    crop = _center_crops(config) if draws is None else _random_crops(config)
     reader = BatchReader(index, crop, damage=damage)
     batches = _split(np.arange(len(photos)), batch_size)[:, rows]
     numbers = np.searchsorted(index.first_photo, photos, side="right") - 1
@@ -155,6 +153,15 @@ def photo_batches(
         return {"image": batch["image"], "readable": readable}
 
     return _in_order(read, len(batches), reader)
+
+
+def _random_crops(config) -> images.Crops:
+    data = config.data
+    return images.random_crops(data.resize, data.image_size, data.flip, registry.resizing(config.model))
+
+
+def _center_crops(config) -> images.Crops:
+    return images.center_crops(config.data.resize, config.data.image_size, registry.resizing(config.model))
 
 
 def _split(numbers: np.ndarray, batch_size: int) -> np.ndarray:

@@ -37,14 +37,18 @@ def read_state_dict(path: Path, entries: Sequence[str] = ()) -> dict[str, np.nda
 def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads the tensors and the metadata of a `.safetensors` file.
 
+    Tensors keep their dtypes, such as float16 and bfloat16.
+
     Raises:
-        UserError: The file is missing, damaged, or of another format.
+        UserError: The file is missing, damaged, of another format, or has tensors of eight-bit floats.
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except AttributeError as error:  # safetensors looks dtypes up in NumPy; JAX registers bfloat16 there, float8 nobody
+        raise UserError(f"{path}: cannot be read ({error}); convert its tensors to float32") from None
     except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a readable .safetensors file ({error}); copy or download it again") from None
 
@@ -94,7 +98,8 @@ def tensor_fault(name: str, tensor: np.ndarray, shape: Sequence[int | None]) -> 
 
 
 def listed(faults: Sequence[str]) -> str:
-    """Joins the first faults, and the number of further ones."""
+    """Joins the first faults, missing tensors before unexpected ones and others, and the number of further ones."""
+    faults = sorted(faults, key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("is unexpected")))
     more = f" and {len(faults) - _MAX_LISTED} more" if len(faults) > _MAX_LISTED else ""
     return f"{', '.join(faults[:_MAX_LISTED])}{more}"
 

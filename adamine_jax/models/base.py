@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule
 from adamine_jax.interop.state_dicts import read_safetensors
+from adamine_jax.recipes.crops import Resizing
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokenizer, Tokens
 
@@ -161,6 +162,11 @@ class ImageTower(Tower):
     def feature_dim(cls, section: Section) -> int:
         """Returns F, the length of a feature vector."""
         raise NotImplementedError
+
+    @classmethod
+    def resizing(cls, section: Section) -> Resizing:
+        """Returns how photos are resized before the crop, bilinear with their aspect ratio by default."""
+        return Resizing()
 
 
 class RecipeTower(Tower):

@@ -76,7 +76,6 @@ def from_state_dict(tensors: Tensors, names: Names, *, where: str = "the state d
     resnet_variables, faults = torchvision.convert(resnet, depth, width, names.from_torchvision)
     faults += _faults(rest, _shapes(rest, names, feature_dim(depth, width)))
     if faults:
-        faults.sort(key=lambda fault: (not fault.endswith("is missing"), not fault.endswith("is unexpected")))
         raise UserError(f"{where}: not a model of {names.title}: {listed(faults)}")
 
     def linear(name: str) -> Tree:

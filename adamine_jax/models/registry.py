@@ -9,6 +9,7 @@ from adamine_jax.base import rules
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.registry import Registry
 from adamine_jax.models.base import ImageTower, RecipeTower
+from adamine_jax.recipes.crops import Resizing
 from adamine_jax.recipes.texts import EncodedRecipe
 
 IMAGE_TOWERS = Registry(
@@ -76,6 +77,11 @@ def check(config: ml_collections.ConfigDict) -> None:
             raise UserError(
                 f"config.model.head = 'none': the tower {fields.name!r} has no output of its own; use 'linear'"
             )
+
+
+def resizing(config_model: ml_collections.ConfigDict) -> Resizing:
+    """Returns how photos are resized for the image tower that `config.model` names."""
+    return image_tower(config_model).resizing(config_model.image)
 
 
 def recipe_fields(

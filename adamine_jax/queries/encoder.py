@@ -55,7 +55,7 @@ class Encoder:
         rows = NamedSharding(mesh, PartitionSpec("data"))
         replicated = NamedSharding(mesh, PartitionSpec())
         data = trained.config.data
-        self._crops = center_crops(data.resize, data.image_size)
+        self._crops = center_crops(data.resize, data.image_size, registry.resizing(trained.config.model))
         self._embed_images = jax.jit(
             lambda variables, photos: model.apply(variables, photos, train=False, method="embed_images"),
             in_shardings=(None, rows),

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import threading
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -17,7 +18,28 @@ from adamine_jax.recipes.decoding import DECODE_RATIOS
 from adamine_jax.recipes.photo_structure import MAX_SCANS, START_OF_SCAN
 
 _MAX_REUSED_BYTES = 4_000_000
+# Pillow 13 orders its two passes by the sizes, and rounds and clips between them: with the bicubic filter, a window may
+# differ from the same part of the whole photo by several grey levels. Pretrained encoders saw whole photos. These are
+# resized, therefore, if they are at most this many times as long as the crop.
+_MAX_WHOLE = 4
 _thread = threading.local()
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclasses.dataclass(frozen=True)
+class Resizing:
+    """How photos are resized before the crop.
+
+    Attributes:
+        resample: Pillow's filter; its support grows with the reduction, so both antialias.
+        squash: Whether both sides get the same length, whatever the aspect ratio; otherwise only the shorter side does.
+    """
+
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
+    squash: bool = False
+
+
+BILINEAR = Resizing()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +47,18 @@ class Crops:
     """Square crops of JPEG files; see `random_crops` and `center_crops`.
 
     Attributes:
-        resize: Length of the shorter side before the crop, in pixels.
+        resize: Length of the shorter side before the crop, in pixels; of both sides with `Resizing.squash`.
         size: S, length of the crop's sides in pixels; at most `resize`.
         is_random: Whether the position is random; otherwise the crop is central.
         flip: Whether random crops are mirrored with probability 1/2.
+        resizing: Filter, and whether both sides become `resize` pixels long.
     """
 
     resize: int
     size: int
     is_random: bool
     flip: bool = False
+    resizing: Resizing = BILINEAR
 
     def __call__(self, jpegs: Sequence[bytes], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crops a batch of photos on all cores.
@@ -60,12 +84,18 @@ class Crops:
         full = _shape(jpeg)
         window = None
         if all(full):
-            scale = self.resize / min(full)
-            resized = [max(int(side * scale + 1e-6), self.resize) for side in full]
+            resized = self._resized(full)
             corner, is_mirrored = self._position(resized, draw)
-            window = _window(jpeg, full, resized, corner, self.size, is_mirrored)
+            window = _window(jpeg, full, resized, corner, self.size, is_mirrored, _FILTERS[self.resizing.resample])
         np.copyto(crop.reshape(self.size, -1), 0 if window is None else window)
         return window is not None
+
+    def _resized(self, full: Sequence[int]) -> list[int]:
+        """Returns height and width of the resized photo."""
+        if self.resizing.squash:
+            return [self.resize, self.resize]
+        scale = self.resize / min(full)
+        return [max(int(side * scale + 1e-6), self.resize) for side in full]
 
     def _position(self, resized: Sequence[int], draw: np.ndarray) -> tuple[list[int], bool]:
         """Returns the first row and column of the crop, and whether it is mirrored."""
@@ -77,14 +107,14 @@ class Crops:
         return corner, self.flip and mirror >= 0.5
 
 
-def random_crops(resize: int, size: int, flip: bool) -> Crops:
+def random_crops(resize: int, size: int, flip: bool, resizing: Resizing = BILINEAR) -> Crops:
     """Resizes the shorter side to `resize`, then crops at random, like torchvision's Resize and RandomCrop."""
-    return Crops(resize, size, is_random=True, flip=flip)
+    return Crops(resize, size, is_random=True, flip=flip, resizing=resizing)
 
 
-def center_crops(resize: int, size: int) -> Crops:
+def center_crops(resize: int, size: int, resizing: Resizing = BILINEAR) -> Crops:
     """Resizes the shorter side to `resize`, then crops the centre; the draws are ignored."""
-    return Crops(resize, size, is_random=False)
+    return Crops(resize, size, is_random=False, resizing=resizing)
 
 
 def _shape(jpeg: bytes) -> tuple[int, int]:
@@ -105,6 +135,7 @@ def _window(
     corner: Sequence[int],
     size: int,
     is_mirrored: bool,
+    resample: Image.Resampling,
 ) -> np.ndarray | None:
     """Computes one window of the resized photo, from the smallest sufficient decoded size.
 
@@ -113,6 +144,7 @@ def _window(
     Returns:
         (size, 3 * size) uint8, which may be a view of the thread's buffer; None if the JPEG is truncated or damaged.
     """
+    # Then neither side is decoded shorter than its resized length: the longer one is reduced at least as much.
     ratio = next(ratio for ratio in DECODE_RATIOS if ratio == 1 or min(full) // ratio >= min(resized))
     pixels = _decoded(jpeg, full, ratio, "BGR" if is_mirrored else "RGB")
     if pixels is None:
@@ -121,10 +153,14 @@ def _window(
     if [side * ratio for side in resized] != list(full):
         # Decoded sizes are rounded up, so the scale comes from the full size.
         rows, columns = (whole / (ratio * side) for whole, side in zip(full, resized, strict=True))
-        box = (left * columns, top * rows, (left + size) * columns, (top + size) * rows)
+        first, last = (top, left), (top + size, left + size)
+        if resample == Image.Resampling.BICUBIC and max(resized) <= _MAX_WHOLE * size:
+            first, last = (0, 0), resized
+        box = (first[1] * columns, first[0] * rows, last[1] * columns, last[0] * rows)
         box = (*box[:2], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
-        pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box))
-        top = left = 0
+        shape = (last[1] - first[1], last[0] - first[0])
+        pixels = np.asarray(Image.fromarray(pixels).resize(shape, resample, box))
+        top, left = top - first[0], left - first[1]
     window = pixels.reshape(len(pixels), -1)[top : top + size, 3 * left : 3 * (left + size)]
     return window[:, ::-1] if is_mirrored else window
 

@@ -122,7 +122,7 @@ class FrozenBackbone:
             index,
             photos[done:],
             None if draws is None else draws[done:],
-            self.config.data,
+            self.config,
             batch_size=batch_size,
             rows=devices.local_rows(batch_size),
             damage=self.damage,

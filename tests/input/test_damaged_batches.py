@@ -114,9 +114,8 @@ def test_evaluation_marks_damaged_records(index, damaged):
 def test_photo_batches_mark_damaged_photos(damaged, index):
     photos = np.arange(len(index.photo_ids))
     owners = np.searchsorted(index.first_photo, photos, side="right") - 1
-    data = batch_config().data
     for draws in (None, np.random.default_rng(0).random((len(photos), 3), np.float32)):
-        batches = pipeline.photo_batches(damaged, photos, draws, data, batch_size=30, rows=slice(None))
+        batches = pipeline.photo_batches(damaged, photos, draws, batch_config(), batch_size=30, rows=slice(None))
         readable = np.concatenate([batch["readable"] for batch in batches])[: len(photos)]
         np.testing.assert_array_equal(readable, [owner not in DAMAGED for owner in owners])
 

@@ -13,6 +13,8 @@ from PIL import Image
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.plan import epoch_plan
+from adamine_jax.models.image.resnet_tower import ResNetTower
+from adamine_jax.recipes.crops import Resizing, center_crops, random_crops
 from tests.input.batches import MAX_SENTENCES, MAX_WORDS, batch_config, train_batches
 
 
@@ -89,6 +91,27 @@ def test_evaluation_reads_the_central_crop_of_the_first_photo_of_every_recipe_on
     for number, crop in zip(numbers, rows["image"], strict=False):
         first = np.asarray(Image.open(io.BytesIO(examples[number]["images"].bytes_list.value[0])), int)
         assert np.abs(crop - first[4:36, 8:40]).max() <= 3
+
+
+def test_photos_are_resized_as_the_image_tower_needs(index, examples, monkeypatch):
+    squash, config, numbers = Resizing("bicubic", squash=True), batch_config(), np.arange(4)
+    jpegs = [examples[number]["images"].bytes_list.value[0] for number in numbers]
+    first, plan = index.first_photo[numbers], epoch_plan(index.class_id, 0, 0, 8)
+    default, *_ = train_batches(index, plan)
+    monkeypatch.setattr(ResNetTower, "resizing", classmethod(lambda tower, section: squash))
+
+    central, _ = center_crops(config.data.resize, config.data.image_size, squash)(jpegs, np.zeros((4, 3), np.float32))
+    (batch,) = pipeline.evaluation_batches(index, numbers, config, batch_size=4, rows=slice(None))
+    np.testing.assert_array_equal(batch["image"], central)
+    (batch,) = pipeline.photo_batches(index, first, None, config, batch_size=4, rows=slice(None))
+    np.testing.assert_array_equal(batch["image"], central)
+
+    draws = np.random.default_rng(0).random((4, 3), np.float32)
+    random, _ = random_crops(config.data.resize, config.data.image_size, config.data.flip, squash)(jpegs, draws)
+    (batch,) = pipeline.photo_batches(index, first, draws, config, batch_size=4, rows=slice(None))
+    np.testing.assert_array_equal(batch["image"], random)
+    batch, *_ = train_batches(index, plan)
+    assert np.abs(batch["image"].astype(int) - default["image"]).max() > 10
 
 
 def test_closing_unfinished_batches_stops_the_threads_and_closes_the_shards(index):

@@ -13,7 +13,10 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.models.image.features import FeatureTower
-from adamine_jax.queries.encoder import _batches
+from adamine_jax.models.image.resnet_tower import ResNetTower
+from adamine_jax.queries.encoder import Encoder, _batches
+from adamine_jax.recipes.crops import Resizing, center_crops
+from adamine_jax.recipes.photos import stored
 from adamine_jax.train import train
 from tests import tiny
 from tests.small_collection import photo, photo_file, recipes
@@ -62,6 +65,17 @@ def test_photos_in_all_formats(model, tmp_path):
     picture.convert("RGBA").save(tmp_path / "alpha.png")
     np.testing.assert_array_equal(model.embed_photos([tmp_path / "alpha.png"]), expected)
     assert model.embed_photos([]).shape == (0, 16)
+
+
+def test_photos_are_resized_as_the_image_tower_needs(model, monkeypatch):
+    squash, data, picture = Resizing("bicubic", squash=True), model.trained.config.data, photo(4).crop((0, 0, 90, 60))
+    monkeypatch.setattr(ResNetTower, "resizing", classmethod(lambda tower, section: squash))
+    jpeg = stored(picture, model.trained.photo_side)
+    crops, _ = center_crops(data.resize, data.image_size, squash)([jpeg], np.zeros((1, 3), np.float32))
+    expected = model.trained.model.apply(model.trained.variables, crops, train=False, method="embed_images")
+    embedded = Encoder(model.trained).embed_photos([picture])
+    np.testing.assert_allclose(embedded, expected, atol=1e-6)
+    assert np.abs(embedded - model.embed_photos([picture])).max() > 1e-3
 
 
 @pytest.mark.parametrize(

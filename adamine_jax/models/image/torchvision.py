@@ -1,4 +1,4 @@
-"""Reads ResNet weights in torchvision's names and layout from `.safetensors` or `.pth` files."""
+"""Reads ResNet weights in torchvision's or transformers' names from `.safetensors` or `.pth` files."""
 
 import dataclasses
 import functools
@@ -14,10 +14,13 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.interop.state_dicts import leaves_with_names, listed, put_leaf, read_state_dict, tensor_fault
 from adamine_jax.models.image.resnet import LAYOUTS, Layout, ResNet
+from adamine_jax.models.image.resnet_names import STEMS, file_modules, renamed
 
 Tree = dict[str, Any]
 
 CLASSIFIER = ("fc.weight", "fc.bias")
+ENTRIES = ("state_dict", "model", "model_state_dict")
+"""Keys under which training code stores a state dict."""
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -40,38 +43,55 @@ class ResNetWeights:
 
 
 def read_torchvision(path: Path) -> ResNetWeights:
-    """Reads the state dict of a torchvision ResNet.
+    """Reads the state dict of a ResNet; see `from_state_dict` for its names.
 
     Args:
-        path: A `.safetensors` file, or a file from `torch.save` (`.pth`, `.pt`, `.tar`), which requires PyTorch.
+        path: A `.safetensors` file, or a file from `torch.save` (`.pth`, `.pt`, `.tar`), which requires PyTorch and may
+            contain the state dict under one of `ENTRIES`.
 
     Raises:
         UserError: The file cannot be read or is not the state dict of a ResNet.
     """
-    return from_state_dict(read_state_dict(path), where=str(path))
+    return from_state_dict(read_state_dict(path, ENTRIES), where=str(path))
 
 
 def from_state_dict(tensors: dict[str, np.ndarray], *, where: str = "the state dict") -> ResNetWeights:
-    """Converts the state dict of a torchvision ResNet.
+    """Converts the state dict of a ResNet.
 
-    Depth and width are inferred from names and shapes. `num_batches_tracked` is ignored, `fc.weight` and `fc.bias` are
+    Depth and width are inferred from names and shapes. `num_batches_tracked` is ignored and the ImageNet classifier is
     dropped. All other tensors must match exactly.
 
+    The names do not tell where a bottleneck of transformers' has its stride: it must be in the 3×3 convolution, as in
+    torchvision, which is the default (`downsample_in_bottleneck=False`).
+
     Args:
-        tensors: Arrays by torchvision's names.
+        tensors: Arrays by torchvision's or transformers' names; see `resnet_names.file_modules`.
         where: Name of the file, for error messages.
 
     Raises:
         UserError: Tensors are missing, unexpected, of the wrong shape or not finite; the message names them.
     """
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
-    dropped = tuple(name for name in CLASSIFIER if name in tensors)
-    tensors = {name: array for name, array in tensors.items() if name not in CLASSIFIER}
-    depth, width = depth_and_width(tensors, where)
-    variables, faults = convert(tensors, depth, width)
+    to_file = file_modules(tensors)
+    if to_file is None:
+        raise UserError(
+            f"{where}: not a ResNet (no {' or '.join(STEMS)} among its {len(tensors)} tensors); give a state dict with "
+            "the names of torchvision or transformers"
+        )
+    from_file = {theirs: ours for ours, theirs in to_file.items()}
+    names = {name: renamed(name, from_file) for name in tensors}
+    resnet = {ours: tensors[name] for name, ours in names.items() if ours}
+    dropped = [name for name in CLASSIFIER if resnet.pop(name, None) is not None]
+
+    def in_file(name: str) -> str:
+        return renamed(name, to_file) or name
+
+    depth, width = depth_and_width(resnet, where)
+    variables, faults = convert(resnet, depth, width, in_file)
+    faults += [f"{name} is unexpected" for name, ours in names.items() if ours is None]
     if faults:
         raise UserError(f"{where}: not the weights of a ResNet-{depth} of width {width}: {listed(faults)}")
-    return ResNetWeights(depth, width, variables, dropped)
+    return ResNetWeights(depth, width, variables, tuple(map(in_file, dropped)))
 
 
 def convert(
@@ -140,24 +160,19 @@ def depth_and_width(tensors: dict[str, np.ndarray], where: str) -> tuple[int, in
     """Returns the depth and width of the ResNet with these tensors.
 
     Args:
-        tensors: Arrays by torchvision's names.
+        tensors: Arrays by torchvision's names; one is `conv1.weight`.
         where: Name of the file, for error messages.
 
     Raises:
         UserError: The tensors are those of another network.
     """
-    stem = tensors.get("conv1.weight")
-    if stem is None or stem.ndim != 4:
-        raise UserError(
-            f"{where}: not a torchvision ResNet (no conv1.weight among its {len(tensors)} tensors); "
-            "give a state dict with torchvision's names"
-        )
     depth = find_depth(tensors)
     if depth is None:
         raise UserError(
             f"{where}: its blocks match none of ResNet-10, 18, 34, 50, 101 and 152; give the state dict of one of these"
         )
-    return depth, stem.shape[0]
+    shape = tensors["conv1.weight"].shape
+    return depth, max(shape[0], 1) if shape else 1  # `convert` refuses an empty convolution
 
 
 def _to_ours(array: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Reads and writes the weights of a ResNet.
 
-Tensors are named after their path in the model's variables. Torchvision's state dicts can be read, too.
+Tensors are named after their path in the model's variables. State dicts of torchvision and transformers are read, too.
 """
 
 from pathlib import Path
@@ -25,8 +25,8 @@ def load_image_weights(path: str | Path, variables: dict[str, Any]) -> dict[str,
     """Loads the ResNet of a file into a model's variables.
 
     Args:
-        path: A file from `write_image_weights` or `export_weights`, or a torchvision state dict (`.safetensors`,
-            `.pth`).
+        path: A file from `write_image_weights` or `export_weights`, or a state dict of torchvision or transformers
+            (`.safetensors`, `.pth`).
         variables: {'params', 'batch_stats'} of `models.adamine.AdaMine`.
 
     Returns:
@@ -48,7 +48,7 @@ def load_image_weights(path: str | Path, variables: dict[str, Any]) -> dict[str,
 
 
 def read_image_weights(path: str | Path) -> ResNetWeights:
-    """Reads a ResNet from a file of this project or of torchvision.
+    """Reads a ResNet from a file of this project, torchvision or transformers.
 
     Raises:
         UserError: The file cannot be read or contains no ResNet.
