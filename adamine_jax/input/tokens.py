@@ -61,24 +61,24 @@ def split_tokens(index: RecordIndex, tokenizer: Tokenizer) -> SplitTokens | None
     """
     if not len(index):
         return None
-    path = _cache(index, tokenizer)
-    run_on_first(lambda: path.with_suffix(".npz").exists() or _write(path, index, tokenizer))
+    ids, segments = _cache(index, tokenizer)
+    run_on_first(lambda: segments.exists() or _write(ids, segments, index, tokenizer))
     try:
-        with np.load(path.with_suffix(".npz")) as arrays:
-            return SplitTokens(np.load(path.with_suffix(".npy"), mmap_mode="r"), **arrays)
+        with np.load(segments) as arrays:
+            return SplitTokens(np.load(ids, mmap_mode="r"), **arrays)
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _cache(index: RecordIndex, tokenizer: Tokenizer) -> Path:
-    """Returns the path of the cache, without suffix, which names the records and the tokenizer."""
+def _cache(index: RecordIndex, tokenizer: Tokenizer) -> tuple[Path, Path]:
+    """Returns the two files of the cache, whose names depend on the records and the tokenizer."""
     records = hashlib.sha256(b"".join(array.tobytes() for array in (index.ids, index.offset, index.length)))
     shard = index.shards[0]
     name = f".{shard.name.split('.tfrecord')[0]}.tokens-{tokenizer.digest}-{records.hexdigest()[:8]}"
-    return shard.parent / name
+    return shard.parent / f"{name}.npy", shard.parent / f"{name}.npz"
 
 
-def _write(path: Path, index: RecordIndex, tokenizer: Tokenizer) -> None:
+def _write(ids: Path, segments: Path, index: RecordIndex, tokenizer: Tokenizer) -> None:
     made: list[Tokens] = []
     recipes = read_recipes(index, np.arange(len(index)), Damage(len(index)))
     with Progress("tokenizing the recipes", len(index), "recipe") as progress:
@@ -88,9 +88,9 @@ def _write(path: Path, index: RecordIndex, tokenizer: Tokenizer) -> None:
     lengths = np.concatenate([tokens.lengths for tokens in made])
     dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
     try:
-        with files.atomic_write(path.with_suffix(".npy")) as temporary:
+        with files.atomic_write(ids) as temporary:
             np.save(temporary, np.concatenate([tokens.ids for tokens in made]).astype(dtype))
-        with files.atomic_write(path.with_suffix(".npz")) as temporary:  # last: it says that the other is complete
+        with files.atomic_write(segments) as temporary:  # last: it says that the other is complete
             np.savez(
                 temporary,
                 first_id=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),

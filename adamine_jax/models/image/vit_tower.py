@@ -15,6 +15,7 @@ from adamine_jax.models.image.vit import Form, ViT
 from adamine_jax.models.image.vit_weights import read_vit, section_fields
 from adamine_jax.models.layers import Linear
 from adamine_jax.models.transformer import ACTIVATIONS, Layers
+from adamine_jax.recipes.crops import Resizing
 
 _LAYERS = ("width", "depth", "heads", "mlp", "activation", "eps", "layer_scale")
 _FORM = ("patch", "class_tokens", "registers", "patch_bias", "pre_norm", "pool", "projection")
@@ -108,6 +109,10 @@ class VisionTransformer(ImageTower):
         grid = round((len(params["vit"]["positions"]) - form.class_tokens) ** 0.5)
         loaded = read_vit(open_checkpoint(section.weights), form, grid)
         return {**variables, "params": {**params, "vit": jax.tree.map(jnp.asarray, loaded)}}
+
+    @classmethod
+    def resizing(cls, section: Section) -> Resizing:
+        return Resizing(section.resample, section.squash)
 
     @classmethod
     def feature_dim(cls, section: Section) -> int:
