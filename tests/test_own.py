@@ -21,7 +21,9 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import read_matrix
 from adamine_jax.input.records import RecordReader, load_index
 from adamine_jax.input.shards import parse_example
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.models.recipe.bag import BagOfWords
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 from adamine_jax.training import optimizer
@@ -133,6 +135,24 @@ def test_dropout_is_random_by_row_and_keeps_the_mean(folder):
     is_kept = np.abs(rows).sum(1) > 0
     assert 0.6 < is_kept.mean() < 0.8
     np.testing.assert_allclose(rows[is_kept], np.tile(table / 0.7, (is_kept.sum(), 1)), rtol=1e-4, atol=1e-7)
+
+
+def test_batches_have_one_width_and_long_recipes_keep_their_largest_weights(tmp_path):
+    path = tmp_path / "words.json"
+    words = {f"word{number}": 1.0 + number for number in range(1500)}
+    path.write_text(json.dumps({"pairs": False, "columns": {"instructions": words}}))
+    section = registry.section("recipe", "bag")
+    section.vocabulary = str(path)
+
+    def batch(*lines):
+        return BagOfWords.make_batch(section, [EncodedRecipe(text=lambda: RecipeText(instructions=lines))])
+
+    short, long = batch("word7 word9"), batch(*words)
+    assert short["words"].shape == long["words"].shape == long["word_weights"].shape == (1, 1024)
+    assert set(long["words"][0]) == set(range(1500 - 1024, 1500))
+    norm = np.linalg.norm(list(words.values()))
+    np.testing.assert_allclose(long["word_weights"][0], (1 + long["words"][0]) / norm, rtol=1e-5)
+    assert np.count_nonzero(short["word_weights"]) == 2
 
 
 def test_given_vectors_stand_beside_the_words_or_alone(tiny_data, tmp_path):
