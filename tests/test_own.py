@@ -155,6 +155,49 @@ def test_batches_have_one_width_and_long_recipes_keep_their_largest_weights(tmp_
     assert np.count_nonzero(short["word_weights"]) == 2
 
 
+def test_the_words_that_are_not_read_are_counted(tmp_path):
+    path = tmp_path / "words.json"
+    columns = {"title": {"soup": 1.0}, "instructions": {"boil": 1.0, "boil soup": 1.0}}
+    path.write_text(json.dumps({"pairs": True, "columns": columns}))
+    section = registry.section("recipe", "bag")
+    section.vocabulary = str(path)
+
+    def unread(*recipes):
+        return BagOfWords.unread(section, [EncodedRecipe(text=lambda recipe=recipe: recipe) for recipe in recipes])
+
+    known = RecipeText("The soup", ("3 beets",), ("Boil, boil.",))
+    assert unread(known) == ""
+    assert unread(known, RecipeText("Boil", (), ("Boil the soup.",))) == (
+        "the bag tower does not read 33.3 % of the words of 2 train recipes, which are not in its vocabulary"
+    )
+
+
+def test_training_says_once_what_the_tower_does_not_read(tiny_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("adamine_jax.training.preflight.SAMPLE", 10)
+    train.train(own_config(tiny_data, tmp_path), tmp_path / "run", make_mesh(jax.devices()[:1]))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "does not read" in line]
+    assert line.endswith("of 10 train recipes, which are not in its vocabulary (a sample of 48)")
+
+
+def test_words_that_the_bag_does_not_know_are_reported(folder, capsys):
+    command = ["--workdir", str(folder / "run"), "--ingredients", "2 cups of word1, wombat"]
+    assert search.main([*command, "--title", "Wombat dish"]) == 0
+    assert capsys.readouterr().err == (
+        "unknown ingredient 'wombat', ignored by the model\nunknown words of the title, ignored by the model: wombat\n"
+    )
+    assert search.main(["--workdir", str(folder / "run"), "--title", "Wombat"]) == 0
+    assert "the model knows no word of the query" in capsys.readouterr().err
+
+
+def test_the_server_marks_ingredients_that_the_bag_does_not_know(folder):
+    encoder = adamine_jax.load(folder / "run")
+    gallery = adamine_jax.open_gallery(folder / "run" / "gallery" / "test", encoder.digest)
+    with serving(encoder, gallery) as (address, _, _):
+        query = {"ingredients": ["2 cups of word1", "1 wombat"]}
+        answer = httpx.post(f"{address}/api/v1/search/recipe", json=query, timeout=60).json()
+    assert answer["names"] == [{"name": "word1", "known": True}, {"name": "wombat", "known": False}]
+
+
 def test_given_vectors_stand_beside_the_words_or_alone(tiny_data, tmp_path):
     left_out = load_index(open_dataset(tiny_data).shards("train")).ids[0].decode()
     first = write_recipe_features(tiny_data, tmp_path / "a.npy", 5)

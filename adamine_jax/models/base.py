@@ -162,7 +162,7 @@ class RecipeTower(Tower):
     """Parameters (table_rows, word_dim) that are initialised with the data set's word vectors."""
 
     reads_vocabulary: ClassVar[bool] = True
-    """False if the tower reads `recipe.text()` with its own tokenizer, and therefore has no unknown words."""
+    """False if the tower reads `recipe.text()` with its own tokenizer; see `own_words`."""
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
@@ -186,6 +186,25 @@ class RecipeTower(Tower):
         Called for towers whose section has a `vocabulary`, before the first step. The file is stored in the workdir.
         """
         raise NotImplementedError
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        """Returns how much of some train recipes the tower does not read, one line; empty if it reads everything."""
+        return ""
+
+    @classmethod
+    def reads_title(cls, section: Section) -> bool:
+        """Whether the tower reads titles; otherwise a query that is a title alone is read as an instruction."""
+        return not cls.reads_vocabulary
+
+    @classmethod
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        """Returns the known and the unknown words of what the tower reads of `recipe.text()`, to report the latter.
+
+        By default a tower with `reads_vocabulary` reads nothing of it, and any other tower knows every line.
+        """
+        lines = (recipe.title, *recipe.ingredients, *(recipe.names or ()), *recipe.instructions)
+        return [] if cls.reads_vocabulary else list(filter(None, lines)), []
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:

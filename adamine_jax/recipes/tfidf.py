@@ -56,6 +56,14 @@ class TfIdf:
             weights.append(weight / max(float(np.linalg.norm(weight)), 1e-12))
         return np.concatenate(columns), np.concatenate(weights).astype(np.float32)
 
+    def split_words(self, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        """Returns the known and the unknown words of a recipe, each in order of appearance; pairs do not count."""
+        known, unknown = [], []
+        for part, places in self._places.items():
+            for word in _words(recipe, part, pairs=False):
+                (known if word in places else unknown).append(word)
+        return known, unknown
+
     def to_json(self) -> str:
         """Returns the content of a file for `load`."""
         return json.dumps({"pairs": self._pairs, "columns": self.columns}, ensure_ascii=False, indent=0) + "\n"

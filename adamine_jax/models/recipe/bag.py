@@ -104,6 +104,21 @@ class BagOfWords(RecipeTower):
         return batch
 
     @classmethod
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        return tfidf.load(Path(section.vocabulary)).split_words(recipe)
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        words = [cls.own_words(section, recipe.text()) for recipe in recipes]
+        known, unknown = (sum(len(each[kind]) for each in words) for kind in (0, 1))
+        if not unknown:
+            return ""
+        return (
+            f"the bag tower does not read {100 * unknown / (known + unknown):.1f} % of the words of {len(words):,} "
+            "train recipes, which are not in its vocabulary"
+        )
+
+    @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
         given = {"title": recipe.title, "ingredients": recipe.ingredients or recipe.names}
         given["instructions"] = recipe.instructions

@@ -1,6 +1,6 @@
 """The published recipe tower: LSTMs over ingredients and instructions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -178,6 +178,29 @@ class HierarchicalLSTM(RecipeTower):
         return _instructions(section) == "vectors"
 
     @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        """Counts what exceeds the maximum numbers of sentences, words and ingredients; not given sentence vectors."""
+        limits = []
+        if _instructions(section) == "words":
+            limits += [f"{section.max_sentences} sentences of {section.max_words} words"]
+        if section.ingredients:
+            limits += [f"{padding.MAX_INGREDIENTS} ingredients"]
+        counts = np.array([_counts(section, recipe) for recipe in recipes]).reshape(-1, 3, 2)
+        total, read = counts.sum(axis=0).T
+        shares = [
+            f"{100 * (1 - part / whole):.1f} % of the {name}"
+            for name, whole, part in zip(("sentences", "words", "ingredients"), total, read, strict=True)
+            if part < whole
+        ]
+        if not shares:
+            return ""
+        longer = np.sum((counts[:, :, 0] > counts[:, :, 1]).any(axis=1))
+        return (
+            f"the lstm tower reads at most {' and '.join(limits)} of a recipe: it does not read {_listed(shares)} of "
+            f"{len(counts):,} train recipes, which affects {longer:,} of them"
+        )
+
+    @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
         instructions = _instructions(section)
         if instructions == "vectors" and (recipe.instructions or not recipe.ingredients):
@@ -280,6 +303,23 @@ class HierarchicalLSTM(RecipeTower):
 def _instructions(section: Section) -> str:
     """Returns the field `instructions`; None and False mean 'none'."""
     return section.instructions or "none"
+
+
+def _counts(section: Section, recipe: EncodedRecipe) -> list[tuple[int, int]]:
+    """Returns the numbers of sentences, words and ingredients of a recipe, each with the number that is read."""
+    lengths = recipe.sentence_lengths if _instructions(section) == "words" else np.zeros(0, int)
+    ingredients = max(len(recipe.ingredient_ids) - 1, 0) if section.ingredients else 0  # the last id ends the list
+    kept = lengths[: section.max_sentences]
+    return [
+        (len(lengths), len(kept)),
+        (int(lengths.sum()), int(np.minimum(kept, section.max_words).sum())),
+        (ingredients, min(ingredients, padding.MAX_INGREDIENTS)),
+    ]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Returns "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:
