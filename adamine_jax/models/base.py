@@ -180,10 +180,15 @@ class RecipeTower(Tower):
         return False
 
     @classmethod
+    def has_vocabulary(cls, section: Section) -> bool:
+        """Whether the tower reads the file `section.vocabulary`, which `fit` makes."""
+        return "vocabulary" in section
+
+    @classmethod
     def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
         """Returns what `make_batch` needs to know about the train split, the text of a file for `section.vocabulary`.
 
-        Called for towers whose section has a `vocabulary`, before the first step. The file is stored in the workdir.
+        Called for towers with `has_vocabulary`, before the first step. The file is stored in the workdir.
         """
         raise NotImplementedError
 

@@ -64,7 +64,7 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
         UserError: A given file cannot be read, or no word is frequent enough.
     """
     section = config.model.recipe
-    if "vocabulary" not in section:
+    if not registry.recipe_tower(config.model).has_vocabulary(section):
         return
     path = workdir.vocabulary_file(directory)
 
