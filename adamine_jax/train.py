@@ -103,6 +103,7 @@ class _Run:
         check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
         run_on_first(lock)
         preflight.set_vocabulary(config, directory, self.splits["train"], self.damage)
+        preflight.report_unread(config, self.dataset, self.splits["train"], self.damage)
         self.model = build_model(config.model, table_rows=self.dataset.table_rows)
         self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch

@@ -13,15 +13,16 @@ from adamine_jax.config import preset, set_tower, split_variant, with_variant
 
 
 def get_config(variant: str = ""):
-    """Returns a preset's configuration with small LSTMs, few epochs and a decaying learning rate."""
+    """Returns a preset's configuration with small LSTMs, dropout, AdamW, few epochs and a decaying learning rate."""
     base, variant = split_variant(variant)
     config = preset(base)
     config.seed = 1
     config.batch_size = 128
-    config.epochs = 10  # after which a small collection is memorised
+    config.epochs = 20  # after which a small collection is memorised
     config.unfreeze_epoch = 0  # nothing is frozen
 
     set_tower(config, "image", "features")
+    config.model.image.dropout = 0.5
 
     config.model.embedding_dim = 512
     if config.model.recipe.name == "lstm":
@@ -31,9 +32,13 @@ def get_config(variant: str = ""):
         config.model.recipe.ingredient_hidden = 128
         config.model.recipe.sentence_hidden = 128
         config.model.recipe.instruction_hidden = 256
+        config.model.recipe.word_dropout = 0.4
+        config.model.recipe.dropout = 0.4
 
     config.optim.lr = 1e-3
-    config.optim.decay_epochs = 10
+    config.optim.weight_decay = 0.05
+    config.optim.decay_epochs = 20
+    config.optim.decay = "cosine"
     config.checkpoint.best_by = "rsum"  # R@1 on a few dozen validation pairs is mostly noise
     config.eval.protocols = ("full",)
     return with_variant(config, variant)

@@ -21,7 +21,9 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import read_matrix
 from adamine_jax.input.records import RecordReader, load_index
 from adamine_jax.input.shards import parse_example
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
+from adamine_jax.models.recipe.bag import BagOfWords
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 from adamine_jax.training import optimizer
@@ -133,6 +135,67 @@ def test_dropout_is_random_by_row_and_keeps_the_mean(folder):
     is_kept = np.abs(rows).sum(1) > 0
     assert 0.6 < is_kept.mean() < 0.8
     np.testing.assert_allclose(rows[is_kept], np.tile(table / 0.7, (is_kept.sum(), 1)), rtol=1e-4, atol=1e-7)
+
+
+def test_batches_have_one_width_and_long_recipes_keep_their_largest_weights(tmp_path):
+    path = tmp_path / "words.json"
+    words = {f"word{number}": 1.0 + number for number in range(1500)}
+    path.write_text(json.dumps({"pairs": False, "columns": {"instructions": words}}))
+    section = registry.section("recipe", "bag")
+    section.vocabulary = str(path)
+
+    def batch(*lines):
+        return BagOfWords.make_batch(section, [EncodedRecipe(text=lambda: RecipeText(instructions=lines))])
+
+    short, long = batch("word7 word9"), batch(*words)
+    assert short["words"].shape == long["words"].shape == long["word_weights"].shape == (1, 1024)
+    assert set(long["words"][0]) == set(range(1500 - 1024, 1500))
+    norm = np.linalg.norm(list(words.values()))
+    np.testing.assert_allclose(long["word_weights"][0], (1 + long["words"][0]) / norm, rtol=1e-5)
+    assert np.count_nonzero(short["word_weights"]) == 2
+
+
+def test_the_words_that_are_not_read_are_counted(tmp_path):
+    path = tmp_path / "words.json"
+    columns = {"title": {"soup": 1.0}, "instructions": {"boil": 1.0, "boil soup": 1.0}}
+    path.write_text(json.dumps({"pairs": True, "columns": columns}))
+    section = registry.section("recipe", "bag")
+    section.vocabulary = str(path)
+
+    def unread(*recipes):
+        return BagOfWords.unread(section, [EncodedRecipe(text=lambda recipe=recipe: recipe) for recipe in recipes])
+
+    known = RecipeText("The soup", ("3 beets",), ("Boil, boil.",))
+    assert unread(known) == ""
+    assert unread(known, RecipeText("Boil", (), ("Boil the soup.",))) == (
+        "the bag tower does not read 33.3 % of the words of 2 train recipes, which are not in its vocabulary"
+    )
+
+
+def test_training_says_once_what_the_tower_does_not_read(tiny_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("adamine_jax.training.preflight.SAMPLE", 10)
+    train.train(own_config(tiny_data, tmp_path), tmp_path / "run", make_mesh(jax.devices()[:1]))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "does not read" in line]
+    assert line.endswith("of 10 train recipes, which are not in its vocabulary (a sample of 48)")
+
+
+def test_words_that_the_bag_does_not_know_are_reported(folder, capsys):
+    command = ["--workdir", str(folder / "run"), "--ingredients", "2 cups of word1, wombat"]
+    assert search.main([*command, "--title", "Wombat dish"]) == 0
+    assert capsys.readouterr().err == (
+        "unknown ingredient 'wombat', ignored by the model\nunknown words of the title, ignored by the model: wombat\n"
+    )
+    assert search.main(["--workdir", str(folder / "run"), "--title", "Wombat"]) == 0
+    assert "the model knows no word of the query" in capsys.readouterr().err
+
+
+def test_the_server_marks_ingredients_that_the_bag_does_not_know(folder):
+    encoder = adamine_jax.load(folder / "run")
+    gallery = adamine_jax.open_gallery(folder / "run" / "gallery" / "test", encoder.digest)
+    with serving(encoder, gallery) as (address, _, _):
+        query = {"ingredients": ["2 cups of word1", "1 wombat"]}
+        answer = httpx.post(f"{address}/api/v1/search/recipe", json=query, timeout=60).json()
+    assert answer["names"] == [{"name": "word1", "known": True}, {"name": "wombat", "known": False}]
 
 
 def test_given_vectors_stand_beside_the_words_or_alone(tiny_data, tmp_path):

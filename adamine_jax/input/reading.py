@@ -117,13 +117,10 @@ class BatchReader:
 
     def _recipe(self, fields: Mapping[str, Any], number: int) -> tuple[EncodedRecipe, int]:
         """Returns the recipe of a record in the form that recipe towers read, and its class."""
-        names = ("ingredient_ids", "word_ids", "sentence_lengths")
-        ids = (np.fromiter(fields[name].int64_list.value, np.int64) for name in names)
         vectors = None if self._vectors.sentences is None else self._vectors.sentences(number)
         given = None if self._vectors.recipes is None else self._vectors.recipes(number)
         tokens = None if self._vectors.tokens is None else self._vectors.tokens(number)
-        text = functools.partial(recipe_text, fields)
-        recipe = EncodedRecipe(*ids, sentence_vectors=vectors, vectors=given, tokens=tokens, text=text)
+        recipe = dataclasses.replace(_encoded(fields), sentence_vectors=vectors, vectors=given, tokens=tokens)
         return recipe, next(iter(fields["class_id"].int64_list.value), 0)
 
     def _cut(self, rows: Rows, row: int, fields: Mapping[str, Any], crop: np.ndarray) -> bool:
@@ -195,18 +192,33 @@ class StoredRecipe:
 
 def read_recipes(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[StoredRecipe | None]:
     """Yields the recipes of the records with these numbers, in order; None for a damaged one, which is reported."""
+    for fields in _read_all(index, numbers, damage):
+        if fields is None:
+            yield None
+            continue
+        class_id = next(iter(fields["class_id"].int64_list.value), 0)
+        photo = next(iter(fields["images"].bytes_list.value), None)
+        yield StoredRecipe(recipe_text(fields), class_id, photo)
+
+
+def read_encoded(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[EncodedRecipe]:
+    """Yields the recipes of the records with these numbers, without given vectors; skips and reports damaged ones."""
+    return (_encoded(fields) for fields in _read_all(index, numbers, damage) if fields is not None)
+
+
+def _read_all(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[Mapping[str, Any] | None]:
     reader = RecordReader(index)
     try:
         for number in numbers:
-            fields = _read_fields(reader, index, number, damage)
-            if fields is None:
-                yield None
-                continue
-            class_id = next(iter(fields["class_id"].int64_list.value), 0)
-            photo = next(iter(fields["images"].bytes_list.value), None)
-            yield StoredRecipe(recipe_text(fields), class_id, photo)
+            yield _read_fields(reader, index, number, damage)
     finally:
         reader.close()
+
+
+def _encoded(fields: Mapping[str, Any]) -> EncodedRecipe:
+    names = ("ingredient_ids", "word_ids", "sentence_lengths")
+    ids = (np.fromiter(fields[name].int64_list.value, np.int64) for name in names)
+    return EncodedRecipe(*ids, text=functools.partial(recipe_text, fields))
 
 
 def recipe_text(fields) -> RecipeText:

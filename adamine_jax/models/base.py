@@ -181,7 +181,7 @@ class RecipeTower(Tower):
     """Parameters (table_rows, word_dim) that are initialised with the data set's word vectors."""
 
     reads_vocabulary: ClassVar[bool] = True
-    """False if the tower reads `recipe.text()` with its own tokenizer, and therefore has no unknown words."""
+    """False if the tower reads `recipe.text()` with its own tokenizer; see `own_words`."""
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
@@ -204,12 +204,36 @@ class RecipeTower(Tower):
         return False
 
     @classmethod
+    def has_vocabulary(cls, section: Section) -> bool:
+        """Whether the tower reads the file `section.vocabulary`, which `fit` makes."""
+        return "vocabulary" in section
+
+    @classmethod
     def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
         """Returns what `make_batch` needs to know about the train split, the text of a file for `section.vocabulary`.
 
-        Called for towers whose section has a `vocabulary`, before the first step. The file is stored in the workdir.
+        Called for towers with `has_vocabulary`, before the first step. The file is stored in the workdir.
         """
         raise NotImplementedError
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        """Returns how much of some train recipes the tower does not read, one line; empty if it reads everything."""
+        return ""
+
+    @classmethod
+    def reads_title(cls, section: Section) -> bool:
+        """Whether the tower reads titles; otherwise a query that is a title alone is read as an instruction."""
+        return not cls.reads_vocabulary
+
+    @classmethod
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        """Returns the known and the unknown words of what the tower reads of `recipe.text()`, to report the latter.
+
+        By default a tower with `reads_vocabulary` reads nothing of it, and any other tower knows every line.
+        """
+        lines = (recipe.title, *recipe.ingredients, *(recipe.names or ()), *recipe.instructions)
+        return [] if cls.reads_vocabulary else list(filter(None, lines)), []
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:

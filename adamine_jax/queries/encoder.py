@@ -1,5 +1,6 @@
 """Embeds raw photos and recipes with a trained model."""
 
+import functools
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,10 +45,13 @@ class Encoder:
 
     def __init__(self, trained: workdir.Trained, batch_sizes: Sequence[int] = BATCH_SIZES):
         self.trained, self.digest = trained, trained.digest
+        tower, section = registry.recipe_tower(trained.config.model), trained.config.model.recipe
         self.texts = TextEncoder(
             trained.words,
             split_unknown=trained.unknown_ingredients == "words",
-            reads_vocabulary=trained.model.recipe_tower.reads_vocabulary,
+            reads_vocabulary=tower.reads_vocabulary,
+            reads_title=tower.reads_title(section),
+            own_words=functools.partial(tower.own_words, section),
         )
         mesh, model = trained.mesh, trained.model
         self.sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})

@@ -4,7 +4,7 @@ A query therefore gets the same ids, and the same embedding, as an equal record 
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,24 +20,35 @@ class TextEncoder:
     """Encodes recipes as ids of a vocabulary.
 
     Missing ingredients are encoded as an empty list, missing instructions as no sentences; the tower replaces both by
-    zero vectors. The model does not read titles, except of a recipe that consists of a title alone: the ingredient
+    zero vectors. A model that does not read titles still reads a recipe that consists of a title alone: the ingredient
     names in it count as the recipe's, and it is read as the only instruction.
 
     Args:
         vocabulary: V words; word k has the id k + 2.
         split_unknown: Whether an unknown ingredient name is read as its words; see `words.ingredient_ids`.
-        reads_vocabulary: Whether the model reads only words of the vocabulary; otherwise no word is unknown.
+        reads_vocabulary: Whether the model reads the ids; otherwise it reads only the text.
+        reads_title: Whether the model reads titles, from the text.
+        own_words: Returns the known and the unknown words of what the model reads of the text; see
+            `RecipeTower.own_words`.
     """
 
-    def __init__(self, vocabulary: Sequence[str], split_unknown: bool = False, reads_vocabulary: bool = True):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        split_unknown: bool = False,
+        reads_vocabulary: bool = True,
+        reads_title: bool = False,
+        own_words: Callable[[RecipeText], tuple[list[str], list[str]]] = lambda _: ([], []),
+    ):
         self._ids = {word: number + words.FIRST_WORD_ID for number, word in enumerate(vocabulary)}
         self._unknown_id = len(vocabulary) + words.FIRST_WORD_ID
         self._split_unknown, self._reads_vocabulary = split_unknown, reads_vocabulary
+        self._reads_title, self._own_words = reads_title, own_words
         self._names = functools.lru_cache(maxsize=1024)(self._extract_names)  # used by every method below
 
     def ingredient_ids(self, recipe: RecipeText) -> list[int]:
         """Returns the ids of the known ingredients followed by the id of `</i>`; empty if none were given."""
-        names = self._names(recipe)[0]
+        names = self._read_names(recipe)
         return self._ids_of(names) if names or recipe.ingredients else []
 
     def sentence_ids(self, recipe: RecipeText) -> list[list[int]]:
@@ -55,31 +66,33 @@ class TextEncoder:
         )
 
     def names(self, recipe: RecipeText) -> list[str]:
-        """Returns the ingredient names that are looked up in the vocabulary."""
+        """Returns the ingredient names of a recipe; those in its title, if it consists of a title alone."""
         return list(self._names(recipe)[0])
 
     def unknown_names(self, recipe: RecipeText) -> list[str]:
-        """Returns the ingredient names that are not in the vocabulary, which the model does not see."""
-        return [name for name in self._names(recipe)[0] if self._reads_vocabulary and not self._is_known(name)]
+        """Returns the ingredient names that the model does not know, and therefore ignores."""
+        return [name for name in self._read_names(recipe) if not self._is_known(name)]
 
     def knows(self, name: str) -> bool:
         """Whether the model knows an ingredient of this name."""
-        if not self._reads_vocabulary:
-            return True
         names = self._names(RecipeText(ingredients=(name,)))[0]
         return bool(names) and all(map(self._is_known, names))
 
     def reads(self, recipe: RecipeText) -> bool:
-        """Whether the vocabulary contains any ingredient or word of a recipe."""
-        if not self._reads_vocabulary:
+        """Whether the model knows any ingredient or word of a recipe."""
+        if self._own_words(recipe)[0]:
             return True
-        return any(map(self._is_known, self._names(recipe)[0])) or any(
+        if not self._reads_vocabulary:
+            return False
+        return any(map(self._is_known, self._read_names(recipe))) or any(
             word in self._ids for word in self._instruction_words(recipe)
         )
 
     def unknown_title_words(self, recipe: RecipeText) -> list[str]:
-        """Returns the unknown words, without stop words, of a recipe that consists of a title alone."""
-        if not self._reads_vocabulary or recipe.ingredients or recipe.instructions or recipe.names:
+        """Returns the unknown words, without stop words, of a title that the model reads."""
+        if self._reads_title:
+            return list(dict.fromkeys(self._own_words(RecipeText(title=recipe.title))[1]))
+        if not _is_title_alone(recipe):
             return []
         unknown = dict.fromkeys(word.lower() for word in self._instruction_words(recipe) if word not in self._ids)
         name_words = {word for name in self._names(recipe)[0] for word in name.split()}
@@ -87,6 +100,8 @@ class TextEncoder:
 
     def similar_names(self, name: str, most: int = 3) -> list[str]:
         """Returns multi-word names of the vocabulary that contain all words of `name`: fresh basil, for basil."""
+        if not self._reads_vocabulary:
+            return []
         required = set(name.lower().split())
         found = [word for word in self._ids if required <= set(word.split("_")) and "_" in word]
         return [word.replace("_", " ") for word in sorted(found, key=lambda word: (len(word), word))[:most]]
@@ -94,13 +109,18 @@ class TextEncoder:
     def _ids_of(self, names: Sequence[str]) -> list[int]:
         return words.ingredient_ids(names, self._ids, split_unknown=self._split_unknown)
 
+    def _read_names(self, recipe: RecipeText) -> list[str]:
+        """Returns the ingredient names that the model reads as such."""
+        return [] if self._reads_title and _is_title_alone(recipe) else self._names(recipe)[0]
+
     def _is_known(self, name: str) -> bool:
+        if not self._reads_vocabulary:
+            return bool(self._own_words(RecipeText(names=(name,)))[0])
         return len(self._ids_of([name])) > 1  # the last id ends the list
 
     def _sentences(self, recipe: RecipeText) -> list[list[str]]:
         """Returns the words of each instruction."""
-        is_title_alone = not (recipe.instructions or recipe.ingredients or recipe.names)
-        lines = (recipe.title,) if is_title_alone else recipe.instructions
+        lines = (recipe.title,) if not self._reads_title and _is_title_alone(recipe) else recipe.instructions
         phrases = words.sure_phrases(*self._names(recipe))
         return [words.instruction_words(line, phrases) for line in lines]
 
@@ -146,3 +166,7 @@ class TextEncoder:
                 end = start + 1
             start = end
         return names
+
+
+def _is_title_alone(recipe: RecipeText) -> bool:
+    return not (recipe.instructions or recipe.ingredients or recipe.names)

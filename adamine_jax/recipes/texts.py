@@ -21,7 +21,8 @@ class RecipeText:
     """A whole or partial recipe as text.
 
     Attributes:
-        title: Title as written; used only in place of a missing rest, see `TextEncoder`.
+        title: Title as written. Towers that do not read titles use it only in place of a missing rest, see
+            `TextEncoder`.
         ingredients: Ingredient lines as written.
         instructions: Instruction lines as written.
         id: Given id, or "".

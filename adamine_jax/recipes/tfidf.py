@@ -56,6 +56,19 @@ class TfIdf:
             weights.append(weight / max(float(np.linalg.norm(weight)), 1e-12))
         return np.concatenate(columns), np.concatenate(weights).astype(np.float32)
 
+    def columns_of(self, recipe: RecipeText, part: str) -> list[int]:
+        """Returns the columns of the known words of a part in order of appearance; pairs do not count."""
+        places = self._places[part]
+        return [places[word] for word in _words(recipe, part, pairs=False) if word in places]
+
+    def split_words(self, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        """Returns the known and the unknown words of a recipe, each in order of appearance; pairs do not count."""
+        known, unknown = [], []
+        for part, places in self._places.items():
+            for word in _words(recipe, part, pairs=False):
+                (known if word in places else unknown).append(word)
+        return known, unknown
+
     def to_json(self) -> str:
         """Returns the content of a file for `load`."""
         return json.dumps({"pairs": self._pairs, "columns": self.columns}, ensure_ascii=False, indent=0) + "\n"
@@ -94,7 +107,7 @@ def load(path: Path) -> TfIdf:
     try:
         return _load(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); it lists the words of the tower 'bag'") from None
+        raise UserError(f"{path}: cannot be read ({error}); it lists the words of the recipe tower") from None
 
 
 @functools.lru_cache(maxsize=4)

@@ -25,6 +25,7 @@ from adamine_jax.config.defaults import flatten
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 
 ImageEncoder = Callable[[list[Image.Image]], np.ndarray]
@@ -107,7 +108,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
         config = configuration.from_dict(_read_json(workdir / "config.json"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{workdir / 'config.json'}: not the configuration of a run ({error!r})") from None
-    if "vocabulary" in config.model.recipe:
+    if registry.recipe_tower(config.model).has_vocabulary(config.model.recipe):
         config.model.recipe.vocabulary = str(vocabulary_file(workdir))  # the workdir may have moved
     return config
 

@@ -15,11 +15,14 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset
 from adamine_jax.input.features import read_matrix, recipe_matrices
 from adamine_jax.input.plan import batch_shares
-from adamine_jax.input.reading import read_recipes
+from adamine_jax.input.reading import read_encoded, read_recipes
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.losses.base import Loss
 from adamine_jax.models import registry
 from adamine_jax.runs import workdir
+
+SAMPLE = 1000
+"""Maximum number of train recipes that `report_unread` reads."""
 
 _PATHS = (
     "data.dir",
@@ -65,7 +68,7 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
         UserError: A given file cannot be read, or no word is frequent enough.
     """
     section = config.model.recipe
-    if "vocabulary" not in section:
+    if not registry.recipe_tower(config.model).has_vocabulary(section):
         return
     path = workdir.vocabulary_file(directory)
 
@@ -82,6 +85,19 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
 
     run_on_first(make)
     section.vocabulary = str(path)
+
+
+def report_unread(config: ml_collections.ConfigDict, dataset: Dataset, train: RecordIndex, damage: Damage) -> None:
+    """Prints how much of the train split the recipe tower does not read, if anything, measured on a sample."""
+
+    def report() -> None:
+        numbers = np.unique(np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(int))
+        recipes = read_encoded(train, numbers, damage)
+        if line := registry.recipe_tower(config.model).unread(config.model.recipe, recipes):
+            sampled = f" (a sample of {len(train):,})" if len(numbers) < len(train) else ""
+            print(f"{dataset.folder}: {line}{sampled}", flush=True)
+
+    run_on_first(report)
 
 
 def _read_text(path: Path) -> str:

@@ -12,6 +12,7 @@ from adamine_jax.models.image.resnet_tower import ResNetTower
 from adamine_jax.models.recipe.hierarchical_lstm import HierarchicalLSTM
 from adamine_jax.models.recipe.published import recipe_tower_from_state_dict
 from adamine_jax.models.recipe.recurrence import lstm_final_state
+from adamine_jax.recipes.texts import EncodedRecipe
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "recipe_encoder.npz")
 
@@ -101,6 +102,28 @@ def test_inputs_can_be_disabled(fields, features):
     assert ("sentence_lstm" in params) == (fields.get("instructions", "words") == "words")
     assert ("instruction_lstm" in params) == (fields.get("instructions") != "none")
     assert apply(tower, params, batch).shape == (4, 7)
+
+
+def test_what_exceeds_the_limits_is_counted():
+    section = HierarchicalLSTM.defaults()
+    section.max_sentences, section.max_words = 2, 3
+
+    def recipe(ingredients, *lengths):
+        return EncodedRecipe(np.ones(ingredients + 1, int), np.ones(sum(lengths), int), np.array(lengths, int))
+
+    short, long = recipe(20, 3, 0), recipe(30, 5, 1, 2)
+    assert HierarchicalLSTM.unread(section, [short, EncodedRecipe()]) == ""
+    assert HierarchicalLSTM.unread(section, iter([short, long])) == (
+        "the lstm tower reads at most 2 sentences of 3 words and 20 ingredients of a recipe: it does not read 20.0 % "
+        "of the sentences, 36.4 % of the words and 20.0 % of the ingredients of 2 train recipes, which affects 1 of "
+        "them"
+    )
+    section.instructions = "none"
+    assert "reads at most 20 ingredients of a recipe: it does not read 20.0 %" in HierarchicalLSTM.unread(
+        section, [short, long]
+    )
+    section.ingredients = False
+    assert HierarchicalLSTM.unread(section, [short, long]) == ""
 
 
 def test_instructions_are_embedded_by_an_lstm_over_words_and_one_over_sentences():

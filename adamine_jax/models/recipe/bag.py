@@ -17,7 +17,8 @@ from adamine_jax.models.layers import Linear, dropout, uniform
 from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
-_LEAST = 64
+MAX_WORDS = 1024
+"""Number of distinct words of a recipe that are read. A fixed width: processes must make arrays of the same shape."""
 
 
 class BagOfWords(RecipeTower):
@@ -91,17 +92,31 @@ class BagOfWords(RecipeTower):
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
         """Makes the padded arrays that `__call__` describes."""
         words = tfidf.load(Path(section.vocabulary))
-        encoded = [words.encode(recipe.text()) for recipe in recipes]
-        # A power of two, so that few shapes are compiled.
-        longest = max(_LEAST, 1 << (max(len(columns) for columns, _ in encoded) - 1).bit_length())
-        columns = np.zeros((len(recipes), longest), np.int32)
-        weights = np.zeros((len(recipes), longest), np.float32)
-        for row, (found, weight) in enumerate(encoded):
-            columns[row, : len(found)], weights[row, : len(found)] = found, weight
+        columns = np.zeros((len(recipes), MAX_WORDS), np.int32)
+        weights = np.zeros((len(recipes), MAX_WORDS), np.float32)
+        for row, recipe in enumerate(recipes):
+            found, weight = words.encode(recipe.text())
+            kept = np.argsort(-weight, kind="stable")[:MAX_WORDS] if len(found) > MAX_WORDS else slice(None)
+            columns[row, : len(found)], weights[row, : len(found)] = found[kept], weight[kept]
         batch = {"words": columns, "word_weights": weights}
         if section.recipe_dim:
             batch["recipe_vectors"] = vectors_of(recipes, section.recipe_dim)
         return batch
+
+    @classmethod
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        return tfidf.load(Path(section.vocabulary)).split_words(recipe)
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        words = [cls.own_words(section, recipe.text()) for recipe in recipes]
+        known, unknown = (sum(len(each[kind]) for each in words) for kind in (0, 1))
+        if not unknown:
+            return ""
+        return (
+            f"the bag tower does not read {100 * unknown / (known + unknown):.1f} % of the words of {len(words):,} "
+            "train recipes, which are not in its vocabulary"
+        )
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
@@ -122,8 +137,8 @@ class BagOfWords(RecipeTower):
         """Embeds B recipes, before the head.
 
         Args:
-            batch: `words` (B, N) columns and `word_weights` (B, N) their weights, 0 = padding; and `recipe_vectors`
-                (B, F) if `recipe_dim` is not 0, a row of zeros if the recipe has none.
+            batch: `words` (B, 1024) columns and `word_weights` (B, 1024) their weights, 0 = padding; and
+                `recipe_vectors` (B, F) if `recipe_dim` is not 0, a row of zeros if the recipe has none.
             train: Whether to drop words.
             keys: (B,) PRNG keys, for training.
 

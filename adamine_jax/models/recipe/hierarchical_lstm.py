@@ -1,6 +1,7 @@
-"""The published recipe tower: LSTMs over ingredients and instructions."""
+"""The published recipe tower: LSTMs over ingredients and instructions, and optionally the title."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
@@ -16,14 +17,20 @@ from adamine_jax.models.base import RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear
 from adamine_jax.models.recipe import padding
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
+from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+
+FIRST_TITLE_ID = 1
+"""Id of the first word of titles; 0 is padding."""
+MAX_TITLE_VOCABULARY = 30_000
 
 
 class HierarchicalLSTM(RecipeTower):
     """A bidirectional LSTM over the ingredients, a hierarchical one over the instructions, and a linear layer.
 
     Carvalho et al., *Cross-Modal Retrieval in the Cooking Context* (SIGIR 2018), section 3; the ingredients as in
-    Salvador et al. (CVPR 2017). An empty list of ingredients or instructions gives the zero vector.
+    Salvador et al. (CVPR 2017). An empty list of ingredients or instructions gives the zero vector, and so does a title
+    without known words. Titles are not published: a bidirectional LSTM over their words, with a word table of its own.
 
     Attributes:
         embedding_dim: Length of the output.
@@ -32,7 +39,7 @@ class HierarchicalLSTM(RecipeTower):
         instructions: 'words' (an LSTM over the words of each sentence, then one over the sentences), 'vectors' (an LSTM
             over precomputed sentence vectors) or 'none'.
         word_dim: Length of a word vector.
-        ingredient_hidden: State size of each direction of the ingredient LSTM.
+        ingredient_hidden: State size of each direction of the LSTMs over the ingredients and the title.
         sentence_hidden: State size of the LSTM over the words of a sentence.
         instruction_hidden: State size of the LSTM over the sentences.
         shared_table: Whether ingredients and instruction words share one word table.
@@ -42,6 +49,7 @@ class HierarchicalLSTM(RecipeTower):
         forget_bias: Initial forget bias of the LSTMs; see `layers.lstm_bias`.
         word_dropout: Share of the words whose vectors are zeros in training.
         dropout: Share of the values before the last layer that are dropped in training.
+        title_words: Number of known words of titles; None = the tower does not read titles.
         dtype: Dtype of the matrix products in the LSTMs.
         param_dtype: Dtype of the parameters and the output.
     """
@@ -60,6 +68,7 @@ class HierarchicalLSTM(RecipeTower):
     forget_bias: float = 0.0
     word_dropout: float = 0.0
     dropout: float = 0.0
+    title_words: int | None = None
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -86,6 +95,7 @@ class HierarchicalLSTM(RecipeTower):
         },
         "word_norm": number("above 0"),
         "forget_bias": number("from 0"),
+        "title": BOOLEAN,
         "word_dropout": share(0.99),
         "dropout": share(0.99),
     }
@@ -101,21 +111,23 @@ class HierarchicalLSTM(RecipeTower):
         tower.word_dim = 300  # length of a word vector; None = as in the data set
         tower.word_norm = 1.0  # initial norm of word vectors; small LSTMs learn faster with a larger one
         tower.word_vectors = "shared"  # one table for ingredients and instructions; 'separate': two
-        tower.ingredient_hidden = 300  # state size of each direction of the ingredient LSTM
+        tower.ingredient_hidden = 300  # state size of each direction of the LSTMs over the ingredients and the title
         tower.sentence_hidden = 1024  # state size of the LSTM over the words of a sentence
         tower.instruction_hidden = 1024  # state size of the LSTM over the sentences
         tower.forget_bias = 0.0  # initial bias of the forget gates; 2 to 4 gives a longer memory, for small data
         tower.word_dropout = 0.0  # share of the words that are dropped in training, for small data
         tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
         tower.instruction_lstm_over_padding = False  # True: as published, for published weights
+        tower.title = False  # True: read the title, too, with the words of at least two titles of the train split
+        tower.vocabulary = ""  # file of these words; '' = made from the train split and stored in the workdir
         return tower
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
-        if not section.ingredients and _instructions(section) == "none":
+        if not (section.ingredients or section.title) and _instructions(section) == "none":
             raise UserError(
                 "config.model.recipe.ingredients = False and config.model.recipe.instructions = 'none': nothing is "
-                "left to read; set ingredients to True, or instructions to 'words' or 'vectors'"
+                "left to read; set ingredients or title to True, or instructions to 'words' or 'vectors'"
             )
         given = config.data.sentence_vectors
         if _instructions(section) == "vectors" and not given:
@@ -137,8 +149,26 @@ class HierarchicalLSTM(RecipeTower):
             instructions=_instructions(section),
             shared_table=section.word_vectors == "shared",
             **{name: section[name] for name in (*sizes, "ingredients", "instruction_lstm_over_padding")},
+            title_words=len(tfidf.load(Path(section.vocabulary))) if section.title else None,
             **shared._asdict(),
         )
+
+    @classmethod
+    def has_vocabulary(cls, section: Section) -> bool:
+        return section.title
+
+    @classmethod
+    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        """Returns the words of at least two titles of the train split, the most frequent first."""
+        return tfidf.fit(recipes, ("title",), min_count=2, max_words=MAX_TITLE_VOCABULARY, pairs=False).to_json()
+
+    @classmethod
+    def reads_title(cls, section: Section) -> bool:
+        return section.title
+
+    @classmethod
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        return tfidf.load(Path(section.vocabulary)).split_words(recipe) if section.title else ([], [])
 
     @property
     def needs_keys(self) -> bool:  # type: ignore[override]
@@ -170,6 +200,10 @@ class HierarchicalLSTM(RecipeTower):
         else:
             words = [recipe.word_ids for recipe in recipes]
             batch["words"] = padding.pad_sentences(words, lengths, limit, section.max_words)
+        if section.title:
+            words_of = tfidf.load(Path(section.vocabulary))
+            columns = [np.array(words_of.columns_of(recipe.text(), "title"), int) for recipe in recipes]
+            batch["title"] = padding.pad_ingredients([found + FIRST_TITLE_ID for found in columns])
         counts = [len(sentences) for sentences in lengths]
         return batch | {"num_sentences": np.minimum(counts, limit).astype(np.int32)}
 
@@ -178,13 +212,55 @@ class HierarchicalLSTM(RecipeTower):
         return _instructions(section) == "vectors"
 
     @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        """Counts what exceeds the maximum numbers of sentences, words and ingredients; not given sentence vectors."""
+        limits = []
+        if _instructions(section) == "words":
+            limits += [f"{section.max_sentences} sentences of {section.max_words} words"]
+        if section.ingredients:
+            limits += [f"{padding.MAX_INGREDIENTS} ingredients"]
+        if section.title:
+            limits += ["the title words in its vocabulary"]
+        counts = np.array([cls._counts(section, recipe) for recipe in recipes]).reshape(-1, 4, 2)
+        total, read = counts.sum(axis=0).T
+        shares = [
+            f"{100 * (1 - part / whole):.1f} % of the {name}"
+            for name, whole, part in zip(("sentences", "words", "ingredients", "title words"), total, read, strict=True)
+            if part < whole
+        ]
+        if not shares:
+            return ""
+        longer = np.sum((counts[:, :, 0] > counts[:, :, 1]).any(axis=1))
+        return (
+            f"the lstm tower reads at most {_listed(limits)} of a recipe: it does not read {_listed(shares)} of "
+            f"{len(counts):,} train recipes, which affects {longer:,} of them"
+        )
+
+    @classmethod
+    def _counts(cls, section: Section, recipe: EncodedRecipe) -> list[tuple[int, int]]:
+        """Returns the numbers of sentences, words, ingredients and title words, each with the number that is read."""
+        lengths = recipe.sentence_lengths if _instructions(section) == "words" else np.zeros(0, int)
+        kept = lengths[: section.max_sentences]
+        ingredients = max(len(recipe.ingredient_ids) - 1, 0) if section.ingredients else 0  # the last id ends the list
+        known, unknown = map(len, cls.own_words(section, recipe.text()))
+        return [
+            (len(lengths), len(kept)),
+            (int(lengths.sum()), int(np.minimum(kept, section.max_words).sum())),
+            (ingredients, min(ingredients, padding.MAX_INGREDIENTS)),
+            (known + unknown, known),
+        ]
+
+    @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
         instructions = _instructions(section)
-        if instructions == "vectors" and (recipe.instructions or not recipe.ingredients):
+        has_title = bool(section.title and recipe.title)
+        if instructions == "vectors" and (recipe.instructions or not (recipe.ingredients or has_title)):
             return (
                 "the model reads precomputed sentence vectors (config.model.recipe.instructions = 'vectors') and "
                 "cannot embed instructions as text; give only ingredients, or embed a split"
             )
+        if section.title and not section.ingredients and instructions == "none" and not has_title:
+            return "the model reads only titles; give a title"
         if not section.ingredients and not recipe.instructions and not recipe.title:
             return "the model reads only instructions; give instructions or a title"
         if instructions == "none" and not (recipe.ingredients or recipe.names or recipe.title):
@@ -209,6 +285,10 @@ class HierarchicalLSTM(RecipeTower):
             self.sentence_lstm = LSTM(self.sentence_hidden, **options)
         if self.instructions != "none":
             self.instruction_lstm = LSTM(self.instruction_hidden, **options)
+        if self.title_words is not None:
+            shape = (self.title_words + FIRST_TITLE_ID, self.word_dim)
+            self.title_table = self.param("title_table", layers.word_table, shape, self.param_dtype)
+            self.title_lstm = BidirectionalLSTM(self.ingredient_hidden, **options)
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
@@ -219,7 +299,7 @@ class HierarchicalLSTM(RecipeTower):
                 the end of each sentence; for 'vectors' `sentence_vectors` (B, S, F); for both `num_sentences` (B,). A
                 sentence without words is a zero vector and still a step. Fields of a disabled part are not read. With
                 `instruction_lstm_over_padding`, `num_steps` (B,) is the number of sentences of the longest recipe of
-                the global batch.
+                the global batch. With titles, `title` (B, 20) ids in a vocabulary of their own, 0 = padding at the end.
             train: Whether to drop words and values.
             keys: (B,) PRNG keys, for training with dropout.
 
@@ -236,6 +316,10 @@ class HierarchicalLSTM(RecipeTower):
             parts.append(self.embed_sentences(vectors, **_sentences(batch)))
         elif self.instructions == "vectors":
             parts.append(self.embed_sentences(batch["sentence_vectors"], **_sentences(batch)))
+        if self.title_words is not None:
+            ids = batch["title"]
+            vectors = self._look_up(self.title_table, ids, _folded(keys, 2))
+            parts.append(self.title_lstm(vectors, jnp.sum(ids != 0, axis=-1)))
         joined = jnp.concatenate(parts, axis=-1)
         if keys is not None and self.dropout:
             joined = layers.dropout(joined, self.dropout, keys)
@@ -280,6 +364,11 @@ class HierarchicalLSTM(RecipeTower):
 def _instructions(section: Section) -> str:
     """Returns the field `instructions`; None and False mean 'none'."""
     return section.instructions or "none"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Returns "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:

@@ -15,7 +15,7 @@ from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
 from adamine_jax.interop.checkpoints import exported_section, open_checkpoint
 from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
-from adamine_jax.models.recipe.segments import pad_segments
+from adamine_jax.models.recipe.segments import pad_segments, unread_share
 from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, encode_rows
 from adamine_jax.models.recipe.text_weights import read_text, section_fields
 from adamine_jax.models.transformer import ACTIVATIONS, Layers, Transformer
@@ -155,6 +155,12 @@ class PretrainedText(RecipeTower):
         parts = [tokens.PARTS.index(part) for part in section.parts]
         rows = tokens_of(cls.tokenizer(section), recipes)
         return pad_segments(rows, parts, section.max_tokens, _slots(section))
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        parts = [tokens.PARTS.index(part) for part in section.parts]
+        rows = tokens_of(cls.tokenizer(section), list(recipes))
+        return unread_share(rows, parts, [(section.max_tokens, _slots(section))])
 
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:

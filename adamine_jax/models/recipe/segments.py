@@ -42,6 +42,29 @@ def pad_segments(
     return {"tokens": tokens, "segments": segments, "parts": part_of}
 
 
+def unread_share(recipes: Sequence[Tokens], parts: Sequence[int], limits: Sequence[tuple[int, int]]) -> str:
+    """Describes how many tokens of some parts rows do not hold; '' if they hold all.
+
+    Args:
+        recipes: Train recipes.
+        parts: Parts that a tower reads.
+        limits: For each row, its length in tokens and its maximum number of segments; one row for all parts, or one
+            for each.
+    """
+    groups = [parts] if len(limits) == 1 else [[part] for part in parts]
+    rows = [pad_segments(recipes, group, *limit)["segments"] for group, limit in zip(groups, limits, strict=True)]
+    kept = sum(np.count_nonzero(row, axis=1) for row in rows)
+    total = np.array([recipe.lengths[np.isin(recipe.parts, parts)].sum() for recipe in recipes])
+    if not np.sum(total > kept):
+        return ""
+    share = 100 * (1 - np.sum(kept) / np.sum(total))
+    longest = " and ".join(f"{tokens} tokens in {segments} segments" for tokens, segments in limits)
+    return (
+        f"the recipe tower reads at most {longest}: it does not read {share:.1f} % of the tokens of {len(recipes):,} "
+        f"train recipes, which affects {np.sum(total > kept):,} of them"
+    )
+
+
 def positions_of(segments: jax.Array) -> jax.Array:
     """Returns the position (B, T) of each token in its segment, from 0."""
     place = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)

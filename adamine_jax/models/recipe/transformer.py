@@ -19,7 +19,7 @@ from adamine_jax.base.rules import Rule, integer, share
 from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.pretrained import masked_mean
-from adamine_jax.models.recipe.segments import pad_segments
+from adamine_jax.models.recipe.segments import pad_segments, unread_share
 from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, encode_rows
 from adamine_jax.models.transformer import Layers, Transformer
 from adamine_jax.recipes import tokens
@@ -89,7 +89,7 @@ class HierarchicalTransformer(RecipeTower):
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
         layers = Layers(section.width, section.depth, section.heads, 4 * section.width)
-        lines = {part: _lines(section, part) for part in section.parts}
+        lines = {part: _limits(section, part)[1] for part in section.parts}
         words, drop = cls.tokenizer(section).size, (section.word_dropout, section.dropout)
         common = {"remat": shared.remat, "dtype": shared.dtype, "param_dtype": shared.param_dtype}
         return cls(shared.embedding_dim, layers, words, section.line_tokens, lines, *drop, **common)
@@ -108,11 +108,15 @@ class HierarchicalTransformer(RecipeTower):
         rows = tokens_of(cls.tokenizer(section), recipes)
         batch = {}
         for part in section.parts:
-            lines = _lines(section, part)
-            longest = min(lines * section.line_tokens, section.max_tokens)
-            fields = pad_segments(rows, [tokens.PARTS.index(part)], longest, lines)
+            fields = pad_segments(rows, [tokens.PARTS.index(part)], *_limits(section, part))
             batch |= {f"{part}_{name}": field for name, field in fields.items()}
         return batch
+
+    @classmethod
+    def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
+        rows = tokens_of(cls.tokenizer(section), list(recipes))
+        numbers = [tokens.PARTS.index(part) for part in section.parts]
+        return unread_share(rows, numbers, [_limits(section, part) for part in section.parts])
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
@@ -163,5 +167,7 @@ class HierarchicalTransformer(RecipeTower):
         return masked_mean(lines, is_line)
 
 
-def _lines(section: Section, part: str) -> int:
-    return 1 if part == "title" else section.max_lines
+def _limits(section: Section, part: str) -> tuple[int, int]:
+    """Returns the maximum number of tokens and of lines of a part."""
+    lines = 1 if part == "title" else section.max_lines
+    return min(lines * section.line_tokens, section.max_tokens), lines
