@@ -3,6 +3,14 @@
     make quickstart
     python -m benchmarks.missing_parts --workdir quickstart/run
 
+The same steps with other recipe towers, before it:
+
+    python -m adamine_jax.main --config configs/quickstart.py:recipe=bag --workdir runs/bag \
+        --config.data.dir=quickstart/data
+    ... :recipe=transformer --workdir runs/transformer ... --config.model.recipe.width=64
+    python -m adamine_jax.main --config configs/quickstart.py --workdir runs/lstm_title \
+        --config.data.dir=quickstart/data --config.model.recipe.title=True
+
 Recipes are embedded from their text in the gallery, images are the gallery's embeddings. `TextEncoder` describes how
 missing parts are handled.
 """
@@ -18,6 +26,7 @@ from benchmarks.harness import describe_machine, results_parser, write_page
 from benchmarks.scores import chance, scores_table
 
 PARTS = {
+    "all parts": ("title", "ingredients", "instructions"),
     "ingredients and instructions": ("ingredients", "instructions"),
     "ingredients alone": ("ingredients",),
     "instructions alone": ("instructions",),
@@ -28,11 +37,27 @@ PARTS = {
 def main() -> None:
     """Embeds and ranks the recipes, part by part, and writes the page."""
     parser = results_parser("missing_parts", __doc__, "--results")
-    parser.add_argument("--workdir", type=Path, required=True, help="workdir of the quickstart")
+    parser.add_argument(
+        "--workdir", type=Path, nargs="+", required=True, dest="workdirs", help="runs on the quickstart's data set"
+    )
     flags = parser.parse_args()
+    tables = [line for workdir in flags.workdirs for line in ("", f"## {workdir.name}", "", *table(workdir))]
+    lines = [
+        "# Queries with a part of a recipe",
+        "",
+        f"`python -m benchmarks.missing_parts` on the test pairs of `make quickstart` whose recipes have both parts. "
+        f"{describe_machine()}",
+        "",
+        "The models were trained on complete recipes only, in the same steps and batches. In `lstm` a missing part is "
+        "a zero vector; a title is searched for ingredient names and serves as the only instruction.",
+    ]
+    write_page(flags.page, lines + tables)
 
-    model = adamine_jax.load(flags.workdir)
-    gallery = adamine_jax.open_gallery(flags.workdir / "gallery" / "test", model.digest)
+
+def table(workdir: Path) -> list[str]:
+    """Returns the table of a model."""
+    model = adamine_jax.load(workdir)
+    gallery = adamine_jax.open_gallery(workdir / "gallery" / "test", model.digest)
     items = [gallery.item(row) for row in range(len(gallery))]
     complete = [row for row, item in enumerate(items) if item.ingredients and item.instructions]
     image = gallery.embeddings("image")[complete]
@@ -42,19 +67,7 @@ def main() -> None:
         directions = pair_ranks(image, model.embed_recipes(texts))
         scores = [(np.median(ranks), 100 * np.mean(ranks <= 1), 100 * np.mean(ranks <= 10)) for ranks in directions]
         rows.append((name, *scores[0], *scores[1]))
-    rows.append(("chance", *chance(len(complete))))
-    lines = [
-        "# Queries with a part of a recipe",
-        "",
-        f"`python -m benchmarks.missing_parts` on the {len(complete)} test pairs of `make quickstart` whose recipes "
-        f"have both parts. {describe_machine()}",
-        "",
-        *scores_table(rows),
-        "",
-        "The model was trained on complete recipes only. A missing part is represented by a zero vector; a title is "
-        "searched for ingredient names and serves as the only instruction.",
-    ]
-    write_page(flags.page, lines)
+    return scores_table([*rows, ("chance", *chance(len(complete)))])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from adamine_jax.models.recipe import pretrained as text
 from adamine_jax.models.recipe.segments import pad_segments
 from adamine_jax.models.recipe.text_transformer import TextTransformer, encode_rows
 from adamine_jax.models.recipe.text_weights import read_text
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
 from tests import pretrained
 from tests.pretrained import arrays_under, golden, write_model
@@ -294,3 +295,58 @@ def test_photos_are_normalised_as_the_model_says(tmp_path):
     ours = tower.apply({"params": {"vit": params}}, pixels)
     normalised = ((pixels / 255 - rules["image_mean"]) / rules["image_std"]).astype(np.float32)
     np.testing.assert_allclose(ours, ViT(tower.form).apply({"params": params}, normalised), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["clip", "bert"])
+def test_bfloat16_is_close_to_float32(family, tmp_path):
+    folder = write_model(tmp_path, family)
+    if family == "clip":
+        form = _form(section_of(VisionTransformer, folder))
+        params, pixels = {"params": read_vit(open_checkpoint(folder), form, 2)}, golden(family)["photo/pixels"]
+        exact, rounded = (ViT(form, dtype=dtype).apply(params, pixels) for dtype in ("float32", "bfloat16"))
+    else:
+        form = text._form(section_of(text.PretrainedText, folder))
+        params = {"params": read_text(open_checkpoint(folder), form)}
+        exact, rounded = (
+            TextTransformer(form, 3, dtype=dtype).apply(params, *rows_of(family)) for dtype in ("float32", "bfloat16")
+        )
+    assert rounded.dtype == np.float32
+    assert 0 < np.max(np.abs(rounded - exact)) < 0.1 * np.max(np.abs(exact))
+
+
+@pytest.mark.parametrize("fusion", ["mean", "transformer"])
+def test_parts_are_fused_with_equal_weights_whatever_is_missing(fusion, tmp_path):
+    section = section_of(text.PretrainedText, write_model(tmp_path, "bert"))
+    section.update({"fusion": fusion, "vocabulary": str(tmp_path / "tokenizer.json"), "max_tokens": 40})
+    tower = text.PretrainedText.build(section, Shared(0, 0))
+    words = " ".join(f"word{number}" for number in range(15))
+    recipes = [
+        RecipeText("word1", ("word2",), (words,)),  # four segments
+        RecipeText("word1", ("word2",)),
+        RecipeText("word1"),
+        RecipeText("", (), (words,)),
+        RecipeText(),
+    ]
+    encoded = [EncodedRecipe(text=lambda recipe=recipe: recipe) for recipe in recipes]
+    batch = text.PretrainedText.make_batch(section, encoded)
+    variables = tower.init(jax.random.key(0), batch)
+    rows = np.asarray(tower.apply(variables, batch))
+    for recipe, row in zip(encoded, rows, strict=True):
+        alone = tower.apply(variables, text.PretrainedText.make_batch(section, [recipe]))
+        np.testing.assert_allclose(alone[0], row, atol=1e-5)
+    if fusion == "mean":
+        ingredients = text.PretrainedText.make_batch(section, [EncodedRecipe(text=lambda: RecipeText("", ("word2",)))])
+        parts = [rows[2], np.asarray(tower.apply(variables, ingredients))[0], rows[3]]
+        np.testing.assert_allclose(rows[0], np.mean(parts, axis=0), atol=1e-5)
+        np.testing.assert_allclose(rows[1], np.mean(parts[:2], axis=0), atol=1e-5)
+        assert not rows[4].any()
+
+
+def test_what_a_recipe_tower_cuts_is_reported(tmp_path):
+    section = section_of(text.PretrainedText, write_model(tmp_path, "bert"))
+    section.update({"vocabulary": str(tmp_path / "tokenizer.json"), "max_tokens": 8})
+    recipes = [RecipeText("word1 word2"), RecipeText("word1", (), ("word2 word3 word4 word5",))]
+    encoded = [EncodedRecipe(text=lambda recipe=recipe: recipe) for recipe in recipes]
+    assert text.PretrainedText.unread(section, encoded[:1]) == ""
+    line = text.PretrainedText.unread(section, encoded)
+    assert "does not read 7.7 % of the tokens of 2 train recipes, which affects 1 of them" in line  # 1 of 4 + 3 + 6
