@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{args.out}: model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:
         section, tower = trained.config.model.image, type(trained.model.image_tower)
-        reads_sizes = tower.complete is not ImageTower.complete  # from the file
+        reads_sizes = tower.complete.__func__ is not ImageTower.complete.__func__  # from the file
         sizes = {} if reads_sizes else {name: section[name] for name in section if name not in ("name", "weights")}
         flags = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
         print(f"to use only the backbone of its image tower: {' '.join(flags)}")

@@ -19,9 +19,12 @@ PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py"
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_accepted(preset):
     config = importlib.import_module(f"configs.{preset}").get_config()
-    small = quickstart.get_config(preset) if preset != "quickstart" else config
+    is_pretrained = config.model.recipe.name == "pretrained"  # whose patches may not divide the quickstart's photos
+    small = config if is_pretrained or preset == "quickstart" else quickstart.get_config(preset)
     for each in (config, small):
-        each.data.image_features = "clip.npy" if preset in ("features", "own") else ""
+        each.data.image_features = "clip.npy" if preset in ("features", "own", "bag") else ""
+        if is_pretrained:
+            each.model.recipe.weights = "model"
         checks.check(each)
     assert small.loss == config.loss
 
@@ -45,7 +48,11 @@ def test_presets_are_accepted(preset):
         ("loss.num_negatives", 0, r"config.loss.num_negatives = 0: must be None \(all\) or an integer ≥ 1"),
         ("loss.num_negatives", True, r"config.loss.num_negatives = True: must be None"),
         ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); choose triplet, pairwise"),
-        ("model.image.name", "vitt", r"image tower 'vitt': unknown; choose resnet, features, or package.module:Name"),
+        (
+            "model.image.name",
+            "vitt",
+            r"image tower 'vitt': unknown; choose resnet, vit, features, or package.module:Name",
+        ),
         (
             "checkpoint.best_by",
             "r7",
@@ -166,7 +173,7 @@ def test_only_fields_that_may_not_change_are_listed():
             ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
             "use --config quickstart:vse,loss=NAME",
         ),
-        (["--config=adamine:image=vit", "--workdir=w"], "image tower 'vit': unknown; choose resnet, features"),
+        (["--config=adamine:image=vitt", "--workdir=w"], "image tower 'vitt': unknown; choose resnet, vit, features"),
         (
             ["--config=adamine:depth=5", "--workdir=w"],
             "must be image=NAME, recipe=NAME, loss=NAME, separated by commas",

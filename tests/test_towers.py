@@ -34,10 +34,11 @@ SMALL = {
 ALL = [
     (("resnet", ""), ("lstm", ""), "tanh"),
     (("features", ""), ("bag", ""), "linear"),
-    (("resnet", ""), ("transformer", ""), "linear"),
+    (("features", ""), ("transformer", ""), "linear"),
     (("vit", "dinov2_with_registers"), ("pretrained", "bert"), "linear"),
     (("vit", "clip"), ("pretrained", "clip"), "none"),
     (("vit", "siglip"), ("pretrained", "siglip"), "none"),
+    (("resnet", ""), ("transformer", ""), "tanh"),
     (("vit", "vit"), ("transformer", ""), "tanh"),
     (("vit", "siglip2"), ("lstm", ""), "linear"),
 ]
