@@ -11,20 +11,21 @@ from adamine_jax import main
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import checks, overrides, stored
 from configs import adamine, quickstart
+from tests.pretrained import write_model
 
 GOLDEN = Path(__file__).parent / "golden"
 PRESETS = sorted(path.stem for path in Path(adamine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_accepted(preset):
+def test_presets_are_accepted(preset, tmp_path):
     config = importlib.import_module(f"configs.{preset}").get_config()
     is_pretrained = config.model.recipe.name == "pretrained"  # whose patches may not divide the quickstart's photos
     small = config if is_pretrained or preset == "quickstart" else quickstart.get_config(preset)
     for each in (config, small):
         each.data.image_features = "clip.npy" if preset in ("features", "own", "bag") else ""
         if is_pretrained:
-            each.model.recipe.weights = "model"
+            each.model.recipe.weights = str(write_model(tmp_path, "bert"))
         checks.check(each)
     assert small.loss == config.loss
 

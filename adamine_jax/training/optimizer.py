@@ -95,6 +95,13 @@ def update(
         updates, opt_state[name] = ADAM.update(group_gradients, opt_state[name])
         updates = jax.tree.map(lambda u, n: -rate * n * u, updates, counts[name])
         if weight_decay:
-            updates = jax.tree.map(lambda u, p: u - rate * weight_decay * p if p.ndim > 1 else u, updates, groups[name])
+            updates = jax.tree.map_with_path(
+                lambda path, u, p: u - rate * weight_decay * p if _is_decayed(path, p) else u, updates, groups[name]
+            )
         groups[name] = optax.apply_updates(groups[name], updates)
     return merge_groups(groups), opt_state, norm
+
+
+def _is_decayed(path: tuple[Any, ...], leaf: jax.Array) -> bool:
+    """Whether weight decay applies to a parameter: to matrices, not to biases and scales stacked over the layers."""
+    return leaf.ndim > 1 and not path[-1].key.rstrip("12").endswith(("bias", "scale"))

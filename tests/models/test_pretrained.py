@@ -17,8 +17,10 @@ from adamine_jax.models.recipe import pretrained as text
 from adamine_jax.models.recipe.segments import pad_segments
 from adamine_jax.models.recipe.text_transformer import TextTransformer, encode_rows
 from adamine_jax.models.recipe.text_weights import read_text
+from adamine_jax.models.transformer import Layers, Transformer
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
+from adamine_jax.training import optimizer
 from tests import pretrained
 from tests.pretrained import arrays_under, golden, write_model
 
@@ -350,3 +352,9 @@ def test_what_a_recipe_tower_cuts_is_reported(tmp_path):
     assert text.PretrainedText.unread(section, encoded[:1]) == ""
     line = text.PretrainedText.unread(section, encoded)
     assert "does not read 7.7 % of the tokens of 2 train recipes, which affects 1 of them" in line  # 1 of 4 + 3 + 6
+
+
+def test_weight_decay_spares_the_biases_and_norms_of_stacked_layers():
+    params = Transformer(Layers(8, 2, 2, 12, layer_scale=True)).init(jax.random.key(0), np.zeros((1, 3, 8)))["params"]
+    decayed = {path[-1].key for path, leaf in jax.tree.leaves_with_path(params) if optimizer._is_decayed(path, leaf)}
+    assert decayed == {"qkv_kernel", "out_kernel", "up_kernel", "down_kernel"}

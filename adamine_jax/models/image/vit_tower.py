@@ -86,6 +86,8 @@ class VisionTransformer(ImageTower):
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
+        section = section.copy_and_resolve_references()
+        cls.complete(section)
         if section.width % section.heads:
             raise UserError(f"config.model.image.heads = {section.heads}: must divide width = {section.width}")
         if config.data.image_size % section.patch:

@@ -121,6 +121,7 @@ class PretrainedText(RecipeTower):
                 "config.model.recipe.name = 'pretrained': set config.model.recipe.weights to the folder of a model, "
                 "or use the tower 'transformer', which is trained from nothing"
             )
+        cls.complete(section.copy_and_resolve_references())
 
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
