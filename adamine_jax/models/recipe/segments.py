@@ -8,7 +8,7 @@ import numpy as np
 
 from adamine_jax.recipes.tokens import Tokens
 
-GROUP = 32
+GROUP = 16
 """Number of recipes encoded together, those of similar length."""
 STEPS = 8
 """Number of lengths to which groups are padded, in equal steps up to the longest."""
