@@ -15,14 +15,10 @@ from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
 from adamine_jax.models import layers
 from adamine_jax.models.base import RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear
-from adamine_jax.models.recipe import padding
+from adamine_jax.models.recipe import lstm_batches
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
 from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
-
-FIRST_TITLE_ID = 1
-"""Id of the first word of titles; 0 is padding."""
-MAX_TITLE_VOCABULARY = 30_000
 
 
 class HierarchicalLSTM(RecipeTower):
@@ -124,18 +120,18 @@ class HierarchicalLSTM(RecipeTower):
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
-        if not (section.ingredients or section.title) and _instructions(section) == "none":
+        if not (section.ingredients or section.title) and lstm_batches.instructions_of(section) == "none":
             raise UserError(
                 "config.model.recipe.ingredients = False and config.model.recipe.instructions = 'none': nothing is "
                 "left to read; set ingredients or title to True, or instructions to 'words' or 'vectors'"
             )
         given = config.data.sentence_vectors
-        if _instructions(section) == "vectors" and not given:
+        if lstm_batches.instructions_of(section) == "vectors" and not given:
             raise UserError(
                 "config.model.recipe.instructions = 'vectors': set config.data.sentence_vectors to a file of "
                 "sentence vectors, or use 'words' or 'none'"
             )
-        if given and _instructions(section) != "vectors":
+        if given and lstm_batches.instructions_of(section) != "vectors":
             raise UserError(
                 f"config.data.sentence_vectors = {given}: the model does not read it; "
                 "set config.model.recipe.instructions = 'vectors' as well"
@@ -146,7 +142,7 @@ class HierarchicalLSTM(RecipeTower):
         sizes = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "forget_bias")
         sizes += ("word_dropout", "dropout")
         return cls(
-            instructions=_instructions(section),
+            instructions=lstm_batches.instructions_of(section),
             shared_table=section.word_vectors == "shared",
             **{name: section[name] for name in (*sizes, "ingredients", "instruction_lstm_over_padding")},
             title_words=len(tfidf.load(Path(section.vocabulary))) if section.title else None,
@@ -158,17 +154,8 @@ class HierarchicalLSTM(RecipeTower):
         return section.title
 
     @classmethod
-    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
-        """Returns the words of at least two titles of the train split, the most frequent first."""
-        return tfidf.fit(recipes, ("title",), min_count=2, max_words=MAX_TITLE_VOCABULARY, pairs=False).to_json()
-
-    @classmethod
     def reads_title(cls, section: Section) -> bool:
         return section.title
-
-    @classmethod
-    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
-        return tfidf.load(Path(section.vocabulary)).split_words(recipe) if section.title else ([], [])
 
     @property
     def needs_keys(self) -> bool:  # type: ignore[override]
@@ -189,83 +176,28 @@ class HierarchicalLSTM(RecipeTower):
         return jax.tree_util.tree_map_with_path(count, params)
 
     @classmethod
-    def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
-        """Makes the padded arrays that `__call__` describes."""
-        limit, lengths = section.max_sentences, [recipe.sentence_lengths for recipe in recipes]
-        batch = {"ingredients": padding.pad_ingredients([recipe.ingredient_ids for recipe in recipes])}
-        if _instructions(section) == "vectors":
-            vectors = [recipe.sentence_vectors for recipe in recipes]
-            batch["sentence_vectors"] = padding.pad_vectors(vectors, limit, section.sentence_dim)
-            lengths = [() if rows is None else rows for rows in vectors]
-        else:
-            words = [recipe.word_ids for recipe in recipes]
-            batch["words"] = padding.pad_sentences(words, lengths, limit, section.max_words)
-        if section.title:
-            words_of = tfidf.load(Path(section.vocabulary))
-            columns = [np.array(words_of.columns_of(recipe.text(), "title"), int) for recipe in recipes]
-            batch["title"] = padding.pad_ingredients([found + FIRST_TITLE_ID for found in columns])
-        counts = [len(sentences) for sentences in lengths]
-        return batch | {"num_sentences": np.minimum(counts, limit).astype(np.int32)}
+    def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
+        return lstm_batches.fit_titles(recipes)
 
     @classmethod
-    def reads_sentence_vectors(cls, section: Section) -> bool:
-        return _instructions(section) == "vectors"
+    def own_words(cls, section: Section, recipe: RecipeText) -> tuple[list[str], list[str]]:
+        return lstm_batches.own_words(section, recipe)
+
+    @classmethod
+    def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
+        return lstm_batches.make_batch(section, recipes)
 
     @classmethod
     def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
-        """Counts what exceeds the maximum numbers of sentences, words and ingredients; not given sentence vectors."""
-        limits = []
-        if _instructions(section) == "words":
-            limits += [f"{section.max_sentences} sentences of {section.max_words} words"]
-        if section.ingredients:
-            limits += [f"{padding.MAX_INGREDIENTS} ingredients"]
-        if section.title:
-            limits += ["the title words in its vocabulary"]
-        counts = np.array([cls._counts(section, recipe) for recipe in recipes]).reshape(-1, 4, 2)
-        total, read = counts.sum(axis=0).T
-        shares = [
-            f"{100 * (1 - part / whole):.1f} % of the {name}"
-            for name, whole, part in zip(("sentences", "words", "ingredients", "title words"), total, read, strict=True)
-            if part < whole
-        ]
-        if not shares:
-            return ""
-        longer = np.sum((counts[:, :, 0] > counts[:, :, 1]).any(axis=1))
-        return (
-            f"the lstm tower reads at most {_listed(limits)} of a recipe: it does not read {_listed(shares)} of "
-            f"{len(counts):,} train recipes, which affects {longer:,} of them"
-        )
-
-    @classmethod
-    def _counts(cls, section: Section, recipe: EncodedRecipe) -> list[tuple[int, int]]:
-        """Returns the numbers of sentences, words, ingredients and title words, each with the number that is read."""
-        lengths = recipe.sentence_lengths if _instructions(section) == "words" else np.zeros(0, int)
-        kept = lengths[: section.max_sentences]
-        ingredients = max(len(recipe.ingredient_ids) - 1, 0) if section.ingredients else 0  # the last id ends the list
-        known, unknown = map(len, cls.own_words(section, recipe.text()))
-        return [
-            (len(lengths), len(kept)),
-            (int(lengths.sum()), int(np.minimum(kept, section.max_words).sum())),
-            (ingredients, min(ingredients, padding.MAX_INGREDIENTS)),
-            (known + unknown, known),
-        ]
+        return lstm_batches.unread(section, recipes)
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
-        instructions = _instructions(section)
-        has_title = bool(section.title and recipe.title)
-        if instructions == "vectors" and (recipe.instructions or not (recipe.ingredients or has_title)):
-            return (
-                "the model reads precomputed sentence vectors (config.model.recipe.instructions = 'vectors') and "
-                "cannot embed instructions as text; give only ingredients, or embed a split"
-            )
-        if section.title and not section.ingredients and instructions == "none" and not has_title:
-            return "the model reads only titles; give a title"
-        if not section.ingredients and not recipe.instructions and not recipe.title:
-            return "the model reads only instructions; give instructions or a title"
-        if instructions == "none" and not (recipe.ingredients or recipe.names or recipe.title):
-            return "the model reads only ingredients; give ingredients or a title"
-        return ""
+        return lstm_batches.check_query(section, recipe)
+
+    @classmethod
+    def reads_sentence_vectors(cls, section: Section) -> bool:
+        return lstm_batches.instructions_of(section) == "vectors"
 
     @nn.nowrap
     def global_fields(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -286,7 +218,7 @@ class HierarchicalLSTM(RecipeTower):
         if self.instructions != "none":
             self.instruction_lstm = LSTM(self.instruction_hidden, **options)
         if self.title_words is not None:
-            shape = (self.title_words + FIRST_TITLE_ID, self.word_dim)
+            shape = (self.title_words + lstm_batches.FIRST_TITLE_ID, self.word_dim)
             self.title_table = self.param("title_table", layers.word_table, shape, self.param_dtype)
             self.title_lstm = BidirectionalLSTM(self.ingredient_hidden, **options)
         self.fc = Linear(self.embedding_dim, self.param_dtype)
@@ -359,16 +291,6 @@ class HierarchicalLSTM(RecipeTower):
         if keys is None or not self.word_dropout:
             return vectors
         return vectors * layers.dropout(jnp.ones(ids.shape, self.dtype), self.word_dropout, keys)[..., None]
-
-
-def _instructions(section: Section) -> str:
-    """Returns the field `instructions`; None and False mean 'none'."""
-    return section.instructions or "none"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """Returns "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:
