@@ -51,8 +51,8 @@ def test_presets_are_accepted(preset, tmp_path):
         ("loss.name", "triplets", r"loss 'triplets': unknown \(did you mean triplet\?\); choose triplet, pairwise"),
         (
             "model.image.name",
-            "vitt",
-            r"image tower 'vitt': unknown; choose resnet, vit, features, or package.module:Name",
+            "swin",
+            r"image tower 'swin': unknown; choose resnet, vit, features, or package.module:Name",
         ),
         (
             "checkpoint.best_by",
@@ -174,7 +174,7 @@ def test_only_fields_that_may_not_change_are_listed():
             ["--config=quickstart:vse", "--workdir=w", "--config.loss.name", "pairwise"],
             "use --config quickstart:vse,loss=NAME",
         ),
-        (["--config=adamine:image=vitt", "--workdir=w"], "image tower 'vitt': unknown; choose resnet, vit, features"),
+        (["--config=adamine:image=swin", "--workdir=w"], "image tower 'swin': unknown; choose resnet, vit, features"),
         (
             ["--config=adamine:depth=5", "--workdir=w"],
             "must be image=NAME, recipe=NAME, loss=NAME, separated by commas",

@@ -176,7 +176,7 @@ def test_losses_combine_as_a_weighted_sum(lab, tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vitt", "image tower 'vitt': unknown; choose resnet, vit, features, or package.module:Name"),
+        ("swin", "image tower 'swin': unknown; choose resnet, vit, features, or package.module:Name"),
         ("no_such_package.a:B", "image tower no_such_package.a:B: No module named 'no_such_package'"),
         ("kitchen_lab.patches:Patch", "the module kitchen_lab.patches has no attribute Patch"),
     ],
