@@ -358,3 +358,28 @@ def test_weight_decay_spares_the_biases_and_norms_of_stacked_layers():
     params = Transformer(Layers(8, 2, 2, 12, layer_scale=True)).init(jax.random.key(0), np.zeros((1, 3, 8)))["params"]
     decayed = {path[-1].key for path, leaf in jax.tree.leaves_with_path(params) if optimizer._is_decayed(path, leaf)}
     assert decayed == {"qkv_kernel", "out_kernel", "up_kernel", "down_kernel"}
+
+
+def naive_rows(recipe, parts, max_tokens, max_segments):
+    """The (token, segment) of each place of a row, and the part of each segment."""
+    pieces = np.split(recipe.ids, np.cumsum(recipe.lengths)[:-1]) if len(recipe.lengths) else []
+    taken = [(part, piece) for part, piece in zip(recipe.parts, pieces, strict=True) if part in parts][:max_segments]
+    row = [(word, number) for number, (_, piece) in enumerate(taken, 1) for word in piece][:max_tokens]
+    kept = max((number for _, number in row), default=0)
+    return row, [part + 1 for part, _ in taken[:kept]]
+
+
+def test_segments_are_padded_like_by_a_loop():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        recipes = [
+            Tokens.of([(int(rng.integers(3)), rng.integers(1, 99, rng.integers(1, 7)).tolist()) for _ in range(count)])
+            for count in rng.integers(0, 6, rng.integers(1, 6))
+        ]
+        parts, longest, slots = list(rng.choice(3, 2, replace=False)), int(rng.integers(1, 20)), int(rng.integers(1, 6))
+        batch = pad_segments(recipes, parts, longest, slots)
+        for number, recipe in enumerate(recipes):
+            row, found = naive_rows(recipe, parts, longest, slots)
+            padded = row + [(0, 0)] * (longest - len(row))
+            assert list(zip(batch["tokens"][number], batch["segments"][number], strict=True)) == padded
+            assert batch["parts"][number].tolist() == found + [0] * (slots - len(found))

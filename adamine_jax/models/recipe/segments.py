@@ -29,17 +29,29 @@ def pad_segments(
         `tokens` (B, T) int32; `segments` (B, T) int32, the number of each token's segment, from 1, 0 = padding; and
         `parts` (B, S) int32, the part of each segment, from 1, 0 = no segment.
     """
+    # For all recipes at once: a loop over them takes as long as a fifth of the input.
+    rows = np.repeat(np.arange(len(recipes)), [len(recipe.lengths) for recipe in recipes])
+    lengths, part_of = (np.concatenate([recipe[field] for recipe in recipes]) for field in (1, 2))
+    ids = np.concatenate([recipe.ids for recipe in recipes])
+    is_taken = np.isin(part_of, parts)
+    number = _counted_by(rows, is_taken, len(recipes))
+    is_taken &= number <= max_segments
+    segment = np.repeat(np.arange(len(rows)), lengths)
+    place = _counted_by(rows[segment], is_taken[segment], len(recipes)) - 1
+    kept = is_taken[segment] & (place < max_tokens)
+    segment, place, ids = segment[kept], place[kept], ids[kept]
     tokens, segments = (np.zeros((len(recipes), max_tokens), np.int32) for _ in range(2))
-    part_of = np.zeros((len(recipes), max_segments), np.int32)
-    for row, recipe in enumerate(recipes):
-        is_taken = np.isin(recipe.parts, parts)
-        ids = recipe.ids[np.repeat(is_taken, recipe.lengths)]
-        lengths = recipe.lengths[is_taken][:max_segments]
-        numbers = np.repeat(np.arange(1, len(lengths) + 1), lengths)[:max_tokens]
-        tokens[row, : len(numbers)], segments[row, : len(numbers)] = ids[: len(numbers)], numbers
-        kept = numbers.max(initial=0)
-        part_of[row, :kept] = recipe.parts[is_taken][:kept] + 1
-    return {"tokens": tokens, "segments": segments, "parts": part_of}
+    tokens[rows[segment], place], segments[rows[segment], place] = ids, number[segment]
+    found = np.zeros((len(recipes), max_segments), np.int32)
+    found[rows[segment], number[segment] - 1] = part_of[segment] + 1
+    return {"tokens": tokens, "segments": segments, "parts": found}
+
+
+def _counted_by(rows: np.ndarray, is_counted: np.ndarray, count: int) -> np.ndarray:
+    """Numbers the counted entries of each row from 1; the entries are sorted by row."""
+    total = np.cumsum(is_counted)
+    ends = np.concatenate([[0], total])[np.searchsorted(rows, np.arange(count))]
+    return total - ends[rows]
 
 
 def unread_share(recipes: Sequence[Tokens], parts: Sequence[int], limits: Sequence[tuple[int, int]]) -> str:
