@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamine_jax.base.cores import available_cores
-from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.interop.huggingface import open_checkpoint
 from adamine_jax.models.image.vit import ViT
 from adamine_jax.models.image.vit_tower import VisionTransformer
 from adamine_jax.models.image.vit_tower import _form as vit_form
@@ -89,7 +89,7 @@ def parity_rows(torch: Any, t: Any, folder: Path) -> list[tuple[str, float, floa
         return lambda params: ViT(form).apply({"params": params}, pixels)
 
     def text(ids: np.ndarray) -> Callable[[Any], Callable[[Any], Any]]:
-        one = np.ones_like(ids)
+        one = np.ones(ids.shape, np.int32)
         return lambda form: lambda params: TextTransformer(form, 1).apply({"params": params}, one, ids)[:, 0]
 
     models = {

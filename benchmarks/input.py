@@ -30,6 +30,7 @@ from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.reading import BatchReader, read_recipes
 from adamine_jax.input.records import RecordReader
 from adamine_jax.input.shards import parse_example
+from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
 from benchmarks.harness import describe_machine, processes_in_turns, results_parser, serve, write_page
@@ -43,7 +44,7 @@ RECIPES, CLASSES = 238_408, 1_047  # of Recipe1M's train split
 CONFIG = adamine.get_config()
 CONFIG.data.flip = True
 
-OURS, BARE, RECORDS = "ours", "decoding alone", "PyTorch, the same records"
+OURS, TOKENS, BARE, RECORDS = "ours", "ours, subword tokens", "decoding alone", "PyTorch, the same records"
 
 
 def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
@@ -52,16 +53,28 @@ def plans(labels: np.ndarray) -> Iterator[np.ndarray]:
         yield from epoch_plan(labels, 0, epoch, BATCH)
 
 
-def ours(index) -> Callable[[], None]:
+def ours(index, config=CONFIG, vectors=None) -> Callable[[], None]:
     """Reads batches as training does."""
     batches = pipeline.train_batches(
         index,
         np.stack(list(itertools.islice(plans(index.class_id), 100 * BATCHES))),
-        CONFIG,
+        config,
         first_step=0,
         rows=slice(None),
+        vectors=vectors,
     )
     return lambda: _take(batches)
+
+
+def with_tokens(index) -> Callable[[], None]:
+    """Reads batches for the tower `transformer`, whose tokens are made before."""
+    config = adamine.get_config("recipe=transformer")
+    config.data.flip = True
+    section, texts = config.model.recipe, read_recipes(index, np.arange(len(index)), Damage(0))
+    section.vocabulary = str(Path(tempfile.mkdtemp()) / "vocabulary.json")
+    tower = registry.recipe_tower(config.model)
+    Path(section.vocabulary).write_text(tower.fit(section, (recipe.text for recipe in texts)))
+    return ours(index, config, open_inputs(config, index))
 
 
 def torch_loader(index, photos: Path | None, is_normalised: bool) -> Callable[[], None]:
@@ -133,6 +146,7 @@ def write_photos(index, folder: Path) -> None:
 
 CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
     OURS: lambda index, photos: ours(index),
+    TOKENS: lambda index, photos: with_tokens(index),
     RECORDS: lambda index, photos: torch_loader(index, None, False),
     "PyTorch, photos as files, recipes in memory": lambda index, photos: torch_loader(index, photos, False),
     "PyTorch, the same records, normalised float32": lambda index, photos: torch_loader(index, None, True),

@@ -1,4 +1,4 @@
-"""DINOv2 for photos and MiniLM for text: two encoders that have never met, joined by InfoNCE.
+"""DINOv2 for photos and MiniLM for text: two encoders that were trained separately, joined by InfoNCE.
 
     python -m adamine_jax.main --config configs/dinov2_minilm.py --workdir runs/dino --config.data.dir=data \
         --config.model.image.weights=dinov2-base --config.model.recipe.weights=all-MiniLM-L6-v2

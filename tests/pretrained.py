@@ -58,3 +58,11 @@ def write_tokenizer(path: Path, size: int = 40) -> None:
     special = [(name, vocabulary[name]) for name in ("[START]", "[END]")]
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing("[START] $A [END]", special_tokens=special)
     tokenizer.save(str(path))
+
+
+def section_of(tower, folder: Path):
+    """Returns the config section of a tower with the model of a folder."""
+    section = tower.defaults()
+    section.weights = str(folder)
+    tower.complete(section)
+    return section

@@ -41,6 +41,14 @@ def one_of(*choices: Any) -> Rule:
     )
 
 
+def subset_of(*choices: str) -> Rule:
+    """A tuple or list of one or more of the given values."""
+    return (
+        f"a tuple of {', '.join(choices)}",
+        lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(choices),
+    )
+
+
 BOOLEAN = one_of(True, False)
 
 

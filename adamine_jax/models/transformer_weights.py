@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.interop.checkpoints import Checkpoint, TensorReader
+from adamine_jax.interop.huggingface import Checkpoint, TensorReader
 from adamine_jax.models.transformer import Layers
 
 

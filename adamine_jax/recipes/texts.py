@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.fields import Entry, UnusableError, draft, known_fields
 
+PARTS = ("title", "ingredients", "instructions")
 MAX_BYTES = 1_000_000
 """Maximum size of one recipe in JSON."""
 
@@ -67,6 +68,14 @@ class EncodedRecipe:
     vectors: np.ndarray | None = None
     tokens: Any = None
     text: Callable[[], RecipeText] = RecipeText
+
+
+def unread_query(recipe: RecipeText, parts: Sequence[str]) -> str:
+    """Returns why a tower that reads some of `PARTS` cannot embed a query; empty if it can."""
+    given = (recipe.title, recipe.ingredients or recipe.names, recipe.instructions)
+    if any(lines for part, lines in zip(PARTS, given, strict=True) if part in parts):
+        return ""
+    return f"the model reads only {' and '.join(parts)}; give any of them"
 
 
 def recipe_of(values: Any, where: str) -> RecipeText:

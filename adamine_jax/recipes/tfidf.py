@@ -15,7 +15,6 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.recipes.words import STOP_WORDS
 
-PARTS = ("title", "ingredients", "instructions")
 _WORD = re.compile(r"[^\W_]{2,}")
 
 
@@ -81,7 +80,7 @@ def fit(recipes: Iterable[RecipeText], parts: Sequence[str], *, min_count: int, 
 
     Args:
         recipes: Recipes of the train split.
-        parts: Those of `PARTS` that are read.
+        parts: Those of `texts.PARTS` that are read.
         min_count: Number of recipes that must contain a word in a part.
         max_words: Maximum number of words per part; the most frequent ones are kept.
         pairs: See `TfIdf`.

@@ -14,7 +14,6 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.extras import how_to_get
 from adamine_jax.recipes.texts import RecipeText
 
-PARTS = ("title", "ingredients", "instructions")
 _PADDING, _UNKNOWN = "[PAD]", "[UNK]"
 
 
@@ -24,7 +23,7 @@ class Tokens(NamedTuple):
     Attributes:
         ids: (n,) int32 ids of the tokens of all segments.
         lengths: (s,) int32 number of tokens of each segment.
-        parts: (s,) int32 part of the recipe that a segment belongs to, an index of `PARTS`.
+        parts: (s,) int32 part of the recipe that a segment belongs to, an index of `texts.PARTS`.
     """
 
     ids: np.ndarray
@@ -157,11 +156,3 @@ def _tokenizers() -> Any:
     except ImportError:
         raise UserError(f"text encoders {how_to_get('tokenizers')}") from None
     return tokenizers
-
-
-def unread_query(recipe: RecipeText, parts: Sequence[str]) -> str:
-    """Returns why a tower that reads some parts cannot embed a query; '' if it can."""
-    given = (recipe.title, recipe.ingredients or recipe.names, recipe.instructions)
-    if any(lines for part, lines in zip(PARTS, given, strict=True) if part in parts):
-        return ""
-    return f"the model reads only {' and '.join(parts)}; give any of them"

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from adamine_jax.base.errors import UserError
-from adamine_jax.interop.checkpoints import open_checkpoint
+from adamine_jax.interop.huggingface import open_checkpoint
 from adamine_jax.models.base import Shared
 from adamine_jax.models.image.vit import ViT
 from adamine_jax.models.image.vit_tower import VisionTransformer, _form
@@ -22,7 +21,7 @@ from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
 from adamine_jax.training import optimizer
 from tests import pretrained
-from tests.pretrained import arrays_under, golden, write_model
+from tests.pretrained import arrays_under, golden, section_of, write_model
 
 pytestmark = pytest.mark.usefixtures("highest_precision")
 
@@ -31,13 +30,6 @@ pytestmark = pytest.mark.usefixtures("highest_precision")
 def highest_precision():
     with jax.default_matmul_precision("highest"):
         yield
-
-
-def section_of(tower, folder):
-    section = tower.defaults()
-    section.weights = str(folder)
-    tower.complete(section)
-    return section
 
 
 def assert_close(ours, expected, share):
@@ -115,26 +107,6 @@ def test_its_gradients_too_alone_and_in_groups_of_similar_length(family, tmp_pat
         gradients_close(jax.grad(function)(params), expected)
 
 
-def test_recipes_of_any_length_are_encoded_as_alone(tmp_path):
-    """The groups, their lengths and their order change nothing."""
-    form = text._form(section_of(text.PretrainedText, write_model(tmp_path / "model", "bert")))
-    params = {"params": read_text(open_checkpoint(tmp_path / "model"), form)}
-    rng = np.random.default_rng(0)
-
-    def recipe(_):
-        lengths = rng.integers(1, 13, rng.integers(0, 9))
-        return Tokens.of([(int(rng.integers(3)), rng.integers(0, 40, length).tolist()) for length in lengths])
-
-    batch = pad_segments([recipe(number) for number in range(75)], [0, 1, 2], 100, 9)
-    encoder = TextTransformer(form, 9)
-    expected = np.asarray(encoder.apply(params, batch["segments"], batch["tokens"]))
-    segments, tokens = (jax.numpy.asarray(batch[name]) for name in ("segments", "tokens"))
-    ours = np.asarray(encode_rows(encoder.bind(params), segments, tokens))
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-    filled = expected.any(axis=-1)
-    np.testing.assert_array_equal(filled, batch["parts"] > 0)
-
-
 def test_open_clip_names_the_same_tensors_differently(tmp_path):
     """open_clip's file of a model gives the parameters of Hugging Face's."""
     source = write_model(tmp_path / "hf", "clip", config=clip_config(activation="gelu"))
@@ -187,102 +159,6 @@ def open_clip_tensors(tensors):
                 renamed[f"{block}.attn.in_proj_{field}"] = np.concatenate(parts)
     renamed |= {f"{new}.{field}": tensors[f"{old}.{field}"] for old, new in names for field in ("weight", "bias")}
     return {name: np.ascontiguousarray(tensor) for name, tensor in renamed.items()}
-
-
-def loaded(tower, folder):
-    section = section_of(tower, folder)
-    if tower is VisionTransformer:
-        return read_vit(open_checkpoint(folder), _form(section), 2)
-    return read_text(open_checkpoint(folder), text._form(section))
-
-
-def damaged(family, **changes):
-    """Returns the tensors of a model, each function applied to the tensor whose name ends with its keyword."""
-    tensors = arrays_under(family, "tensors/")
-    for ending, change in changes.items():
-        name = next(name for name in tensors if name.replace(".", "_").endswith(ending))
-        tensors[name] = change(tensors[name])
-    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
-
-
-@pytest.mark.parametrize(("tower", "family"), [(VisionTransformer, "clip"), (text.PretrainedText, "bert")])
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda tensor: None, "is missing"),
-        (lambda tensor: tensor[:-1], "instead of"),
-        (lambda tensor: np.full_like(tensor, np.nan), "not finite"),
-    ],
-)
-def test_every_faulty_tensor_is_named(tower, family, change, reason, tmp_path):
-    last = "vision_model_encoder_layers_1_mlp_fc2_weight" if family == "clip" else "1_output_dense_weight"
-    write_model(tmp_path, family, damaged(family, **{last: change}))
-    with pytest.raises(UserError, match=rf"model.safetensors: not the weights of .*{reason}") as error:
-        loaded(tower, tmp_path)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(("tower", "family"), [(VisionTransformer, "dinov2"), (text.PretrainedText, "bert")])
-def test_an_unexpected_tensor_is_named(tower, family, tmp_path):
-    write_model(tmp_path, family, arrays_under(family, "tensors/") | {"adapter.weight": np.ones(3, np.float32)})
-    with pytest.raises(UserError, match=r"adapter.weight is unexpected"):
-        loaded(tower, tmp_path)
-
-
-@pytest.mark.parametrize("tower", [VisionTransformer, text.PretrainedText])
-def test_folders_that_are_no_model_are_refused(tower, tmp_path):
-    with pytest.raises(UserError, match=r"contains no model.safetensors"):
-        section_of(tower, tmp_path)
-    with pytest.raises(UserError, match=r"absent: no such file"):
-        section_of(tower, tmp_path / "absent")
-    folder = write_model(tmp_path / "other", "bert", config={"model_type": "roberta"})
-    with pytest.raises(UserError, match=r"model_type 'roberta' is not a .* that can be read; give one of "):
-        section_of(tower, folder)
-    (folder / "config.json").unlink()
-    with pytest.raises(UserError, match=r"config.json is missing; copy it beside model.safetensors"):
-        section_of(tower, folder)
-    (folder / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config.json: not readable JSON"):
-        section_of(tower, folder)
-
-
-def test_a_file_that_ends_early_is_refused(tmp_path):
-    folder = write_model(tmp_path / "model", "vit")
-    content = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"model.safetensors: not a readable .safetensors file"):
-        loaded(VisionTransformer, folder)
-
-
-def test_weights_in_shards_and_with_the_prefix_of_parallel_training_are_read(tmp_path):
-    expected = loaded(VisionTransformer, write_model(tmp_path / "whole", "vit"))
-    folder = write_model(tmp_path / "parts", "vit")
-    (folder / "model.safetensors").unlink()
-    tensors = {f"module.{name}": tensor for name, tensor in arrays_under("vit", "tensors/").items()}
-    places = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(tensors)}
-    for file in set(places.values()):
-        own = {name: tensor for name, tensor in tensors.items() if places[name] == file}
-        safetensors.numpy.save_file(own, folder / file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
-    jax.tree.map(np.testing.assert_array_equal, loaded(VisionTransformer, folder), expected)
-
-
-def test_the_tokenizer_of_another_vocabulary_is_refused(tmp_path):
-    folder = write_model(tmp_path / "model", "bert")
-    pretrained.write_tokenizer(folder / "tokenizer.json", size=60)
-    section = section_of(text.PretrainedText, folder)
-    with pytest.raises(UserError, match=r"has 60 tokens, the model knows 40; give the tokenizer.json of this model"):
-        text.PretrainedText.fit(section, [])
-    (folder / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"contains no tokenizer.json"):
-        text.PretrainedText.fit(section, [])
-
-
-def test_a_text_encoder_with_too_few_positions_is_refused(tmp_path):
-    section = text.PretrainedText.defaults()
-    section.update({"weights": str(write_model(tmp_path, "bert")), "segment_tokens": 13})
-    with pytest.raises(UserError, match=r"segment_tokens = 13: .* reads at most 12 tokens"):
-        text.PretrainedText.complete(section)
 
 
 def test_photos_are_normalised_as_the_model_says(tmp_path):
@@ -358,28 +234,3 @@ def test_weight_decay_spares_the_biases_and_norms_of_stacked_layers():
     params = Transformer(Layers(8, 2, 2, 12, layer_scale=True)).init(jax.random.key(0), np.zeros((1, 3, 8)))["params"]
     decayed = {path[-1].key for path, leaf in jax.tree.leaves_with_path(params) if optimizer._is_decayed(path, leaf)}
     assert decayed == {"qkv_kernel", "out_kernel", "up_kernel", "down_kernel"}
-
-
-def naive_rows(recipe, parts, max_tokens, max_segments):
-    """The (token, segment) of each place of a row, and the part of each segment."""
-    pieces = np.split(recipe.ids, np.cumsum(recipe.lengths)[:-1]) if len(recipe.lengths) else []
-    taken = [(part, piece) for part, piece in zip(recipe.parts, pieces, strict=True) if part in parts][:max_segments]
-    row = [(word, number) for number, (_, piece) in enumerate(taken, 1) for word in piece][:max_tokens]
-    kept = max((number for _, number in row), default=0)
-    return row, [part + 1 for part, _ in taken[:kept]]
-
-
-def test_segments_are_padded_like_by_a_loop():
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        recipes = [
-            Tokens.of([(int(rng.integers(3)), rng.integers(1, 99, rng.integers(1, 7)).tolist()) for _ in range(count)])
-            for count in rng.integers(0, 6, rng.integers(1, 6))
-        ]
-        parts, longest, slots = list(rng.choice(3, 2, replace=False)), int(rng.integers(1, 20)), int(rng.integers(1, 6))
-        batch = pad_segments(recipes, parts, longest, slots)
-        for number, recipe in enumerate(recipes):
-            row, found = naive_rows(recipe, parts, longest, slots)
-            padded = row + [(0, 0)] * (longest - len(row))
-            assert list(zip(batch["tokens"][number], batch["segments"][number], strict=True)) == padded
-            assert batch["parts"][number].tolist() == found + [0] * (slots - len(found))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes import tfidf
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import PARTS, RecipeText
 from adamine_jax.recipes.words import STOP_WORDS
 
 LINES = st.lists(st.text(alphabet="ab Cé,1-_", max_size=12), max_size=3).map(tuple)
@@ -34,7 +34,7 @@ def parts(recipe):
 @settings(max_examples=100, deadline=None)
 @given(collection=st.lists(RECIPES, min_size=1, max_size=8), min_count=st.integers(1, 3), query=RECIPES)
 def test_weights_are_those_of_the_definition(collection, min_count, query):
-    fitted = tfidf.fit(collection, tfidf.PARTS, min_count=min_count, max_words=1000, pairs=False)
+    fitted = tfidf.fit(collection, PARTS, min_count=min_count, max_words=1000, pairs=False)
     names = [(part, word) for part, columns in fitted.columns.items() for word in columns]
     for recipe in (*collection, query):
         columns, weights = fitted.encode(recipe)
@@ -58,7 +58,7 @@ def test_weights_are_those_of_the_definition(collection, min_count, query):
 
 def test_a_word_has_a_column_for_each_part_and_pairs_stay_in_their_line():
     recipe = RecipeText("Red beet soup", ("2 red beets", "salt"), ("Boil red beets.", "Salt."))
-    fitted = tfidf.fit([recipe], tfidf.PARTS, min_count=1, max_words=100, pairs=True)
+    fitted = tfidf.fit([recipe], PARTS, min_count=1, max_words=100, pairs=True)
     assert set(fitted.columns["title"]) == {"red", "beet", "soup", "red beet", "beet soup"}
     assert set(fitted.columns["ingredients"]) == {"red", "beets", "salt", "red beets"}
     assert "beets salt" not in fitted.columns["instructions"]

@@ -1,4 +1,4 @@
-"""An image tower with a vision transformer, from a pretrained model or from nothing."""
+"""An image tower with a vision transformer, pretrained or trained from scratch."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of
-from adamine_jax.interop.checkpoints import exported_section, open_checkpoint
+from adamine_jax.interop.huggingface import exported_section, open_checkpoint
 from adamine_jax.models.base import ImageTower, Section, Shared
 from adamine_jax.models.image.vit import Form, ViT
 from adamine_jax.models.image.vit_weights import read_vit, section_fields

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.interop.checkpoints import OPEN_CLIP, Checkpoint, TensorReader
+from adamine_jax.interop.huggingface import OPEN_CLIP, Checkpoint, TensorReader
 from adamine_jax.models import transformer_weights as names
 from adamine_jax.models.image.vit import Form, resized_positions
 from adamine_jax.models.transformer_weights import activation_of, read_layers, read_qkv

@@ -11,11 +11,11 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import BOOLEAN, Rule, integer, share
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, share, subset_of
 from adamine_jax.models.base import RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear, dropout, uniform
 from adamine_jax.recipes import tfidf
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText, unread_query
 
 MAX_WORDS = 1024
 """Number of distinct words of a recipe that are read. A fixed width: processes must make arrays of the same shape."""
@@ -41,10 +41,7 @@ class BagOfWords(RecipeTower):
     needs_keys: ClassVar[bool] = True
     reads_vocabulary: ClassVar[bool] = False
     rules: ClassVar[Mapping[str, Rule]] = {
-        "parts": (
-            f"a tuple of {', '.join(tfidf.PARTS)}",
-            lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(tfidf.PARTS),
-        ),
+        "parts": subset_of(*PARTS),
         "min_count": integer(1),
         "max_words": integer(1),
         "word_pairs": BOOLEAN,
@@ -55,7 +52,7 @@ class BagOfWords(RecipeTower):
     @classmethod
     def defaults(cls) -> Section:
         tower = Section()
-        tower.parts = tfidf.PARTS  # what the tower reads
+        tower.parts = PARTS  # what the tower reads
         tower.min_count = 2  # number of recipes of the train split that must contain a word
         tower.max_words = 30_000  # maximum number of words per part
         tower.word_pairs = False  # True: pairs of neighbouring words count as words, too
@@ -120,11 +117,7 @@ class BagOfWords(RecipeTower):
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
-        given = {"title": recipe.title, "ingredients": recipe.ingredients or recipe.names}
-        given["instructions"] = recipe.instructions
-        if any(given[part] for part in section.parts):
-            return ""
-        return f"the model reads only {' and '.join(section.parts)}; give any of them"
+        return unread_query(recipe, section.parts)
 
     def setup(self):
         bound = 1 / self.columns**0.5

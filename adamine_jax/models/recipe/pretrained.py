@@ -11,8 +11,8 @@ from flax.linen.initializers import truncated_normal
 from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
-from adamine_jax.interop.checkpoints import exported_section, open_checkpoint
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share, subset_of
+from adamine_jax.interop.huggingface import exported_section, open_checkpoint
 from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.segments import pad_segments, unread_share
@@ -20,7 +20,7 @@ from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, en
 from adamine_jax.models.recipe.text_weights import read_text, section_fields
 from adamine_jax.models.transformer import ACTIVATIONS, Layers, Transformer
 from adamine_jax.recipes import tokens
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText, unread_query
 
 _LAYERS = ("width", "depth", "heads", "mlp", "activation", "eps", "post_norm")
 _FORM = ("words", "positions", "embedding_norm", "final_norm", "causal", "pool", "projection", "projection_bias")
@@ -62,10 +62,7 @@ class PretrainedText(RecipeTower):
             ("post_norm", "embedding_norm", "final_norm", "causal", "projection_bias", "pad"),
             BOOLEAN,
         ),
-        "parts": (
-            f"a tuple of {', '.join(tokens.PARTS)}",
-            lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(tokens.PARTS),
-        ),
+        "parts": subset_of(*PARTS),
         "fusion": one_of("mean", "transformer"),
         "dropout": share(0.99),
         "activation": one_of(*ACTIVATIONS),
@@ -78,7 +75,7 @@ class PretrainedText(RecipeTower):
         tower = Section()
         tower.weights = ""  # folder of a pretrained model with its tokenizer.json
         tower.vocabulary = ""  # tokenizer.json; '' = that of the model, stored in the workdir
-        tower.parts = tokens.PARTS  # what the tower reads
+        tower.parts = PARTS  # what the tower reads
         tower.max_tokens = 512  # maximum number of tokens of a recipe
         tower.segment_tokens = 0  # maximum number of tokens of a segment; 0 = as many as the model reads
         tower.prefix = ""  # text before each segment, such as 'passage: ' for E5
@@ -119,7 +116,7 @@ class PretrainedText(RecipeTower):
         if not section.weights:
             raise UserError(
                 "config.model.recipe.name = 'pretrained': set config.model.recipe.weights to the folder of a model, "
-                "or use the tower 'transformer', which is trained from nothing"
+                "or use the tower 'transformer', which is trained from scratch"
             )
         cls.complete(section.copy_and_resolve_references())
 
@@ -153,13 +150,13 @@ class PretrainedText(RecipeTower):
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:
         """Makes the fields that `segments.pad_segments` describes."""
-        parts = [tokens.PARTS.index(part) for part in section.parts]
+        parts = [PARTS.index(part) for part in section.parts]
         rows = tokens_of(cls.tokenizer(section), recipes)
         return pad_segments(rows, parts, section.max_tokens, _slots(section))
 
     @classmethod
     def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
-        parts = [tokens.PARTS.index(part) for part in section.parts]
+        parts = [PARTS.index(part) for part in section.parts]
         rows = tokens_of(cls.tokenizer(section), list(recipes))
         return unread_share(rows, parts, [(section.max_tokens, _slots(section))])
 
@@ -172,7 +169,7 @@ class PretrainedText(RecipeTower):
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
-        return tokens.unread_query(recipe, section.parts)
+        return unread_query(recipe, section.parts)
 
     def setup(self):
         self.encoder = TextTransformer(self.form, self.slots, self.remat, self.dtype, self.param_dtype)
@@ -181,7 +178,7 @@ class PretrainedText(RecipeTower):
             layers = Layers(width, depth=2, heads=max(width // 64, 1), mlp=4 * width)
             self.fusion_layers = Transformer(layers, self.remat, self.dtype, self.param_dtype)
             self.part_vectors = self.param(
-                "part_vectors", truncated_normal(0.02), (len(tokens.PARTS) + 1, width), self.param_dtype
+                "part_vectors", truncated_normal(0.02), (len(PARTS) + 1, width), self.param_dtype
             )
         if self.embedding_dim:
             self.fc = Linear(self.embedding_dim, self.param_dtype)
@@ -222,13 +219,13 @@ def fused_mean(vectors: jax.Array, parts: jax.Array) -> jax.Array:
     """
     squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
     units = vectors * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
-    masks = [parts == number for number in range(1, len(tokens.PARTS) + 1)]
+    masks = [parts == number for number in range(1, len(PARTS) + 1)]
     means = jnp.stack([masked_mean(units, mask) for mask in masks], axis=1)
     return masked_mean(means, jnp.stack([mask.any(axis=1) for mask in masks], axis=1))
 
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Averages x (B, S, F) over the places where mask (B, S) is True; zeros if there is none."""
+    """Averages x (B, S, F) over the segments where mask (B, S) is True; a row without any is zero."""
     return jnp.sum(x * mask[..., None], axis=1) / jnp.maximum(jnp.sum(mask, axis=1), 1)[:, None]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.interop.checkpoints import OPEN_CLIP, Checkpoint, TensorReader
+from adamine_jax.interop.huggingface import OPEN_CLIP, Checkpoint, TensorReader
 from adamine_jax.models import transformer_weights as names
 from adamine_jax.models.recipe.text_transformer import Form
 from adamine_jax.models.transformer_weights import activation_of, read_layers

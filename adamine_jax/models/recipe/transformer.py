@@ -1,4 +1,4 @@
-"""Hierarchical transformers over title, ingredients and instructions, trained from nothing.
+"""Hierarchical transformers over title, ingredients and instructions, trained from scratch.
 
 Salvador et al., *Revamping Cross-Modal Recipe Retrieval with Hierarchical Transformers and Self-supervised Learning*
 (CVPR 2021), section 3.1.
@@ -15,7 +15,7 @@ from flax.linen.initializers import truncated_normal
 from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import Rule, integer, share
+from adamine_jax.base.rules import Rule, integer, share, subset_of
 from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.pretrained import masked_mean
@@ -23,7 +23,7 @@ from adamine_jax.models.recipe.segments import pad_segments, unread_share
 from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, encode_rows
 from adamine_jax.models.transformer import Layers, Transformer
 from adamine_jax.recipes import tokens
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText, unread_query
 
 
 class HierarchicalTransformer(RecipeTower):
@@ -57,10 +57,7 @@ class HierarchicalTransformer(RecipeTower):
     reads_vocabulary: ClassVar[bool] = False
     rules: ClassVar[Mapping[str, Rule]] = {
         **{name: integer(1) for name in ("words", "width", "depth", "heads", "line_tokens", "max_lines", "max_tokens")},
-        "parts": (
-            f"a tuple of {', '.join(tokens.PARTS)}",
-            lambda v: isinstance(v, tuple | list) and len(v) > 0 and set(v) <= set(tokens.PARTS),
-        ),
+        "parts": subset_of(*PARTS),
         "word_dropout": share(0.99),
         "dropout": share(0.99),
     }
@@ -68,7 +65,7 @@ class HierarchicalTransformer(RecipeTower):
     @classmethod
     def defaults(cls) -> Section:
         tower = Section()
-        tower.parts = tokens.PARTS  # what the tower reads
+        tower.parts = PARTS  # what the tower reads
         tower.words = 16_000  # maximum number of tokens of the vocabulary
         tower.width = 512  # length of a token's vector
         tower.depth = 2  # layers of each encoder
@@ -108,19 +105,19 @@ class HierarchicalTransformer(RecipeTower):
         rows = tokens_of(cls.tokenizer(section), recipes)
         batch = {}
         for part in section.parts:
-            fields = pad_segments(rows, [tokens.PARTS.index(part)], *_limits(section, part))
+            fields = pad_segments(rows, [PARTS.index(part)], *_limits(section, part))
             batch |= {f"{part}_{name}": field for name, field in fields.items()}
         return batch
 
     @classmethod
     def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
         rows = tokens_of(cls.tokenizer(section), list(recipes))
-        numbers = [tokens.PARTS.index(part) for part in section.parts]
+        numbers = [PARTS.index(part) for part in section.parts]
         return unread_share(rows, numbers, [_limits(section, part) for part in section.parts])
 
     @classmethod
     def check_query(cls, section: Section, recipe: RecipeText) -> str:
-        return tokens.unread_query(recipe, section.parts)
+        return unread_query(recipe, section.parts)
 
     def setup(self):
         common = {"remat": self.remat, "dtype": self.dtype, "param_dtype": self.param_dtype}

@@ -128,7 +128,7 @@ class TensorReader:
         return np.ndim(self._tensors.get(self._prefix + name, 0))
 
     def length(self, name: str, axis: int) -> int:
-        """Returns the length of an axis of a tensor; 0 if there is none."""
+        """Returns the length of an axis of a tensor; 0 if the tensor or the axis is missing."""
         shape = np.shape(self._tensors.get(self._prefix + name, 0))
         return shape[axis] if axis < len(shape) else 0
 
