@@ -46,7 +46,8 @@ def main() -> None:
     lines = [
         "# Queries with a part of a recipe",
         "",
-        f"`python -m benchmarks.missing_parts` on the test pairs of `make quickstart` whose recipes have both parts. "
+        "`python -m benchmarks.missing_parts` on the test pairs of `make quickstart` whose recipes have ingredients "
+        "and instructions. "
         f"{describe_machine()}",
         "",
         "The models were trained on complete recipes only, in the same steps and batches. In `lstm` a missing part is "

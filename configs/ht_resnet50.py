@@ -1,6 +1,6 @@
 """H-T (Salvador et al., CVPR 2021): hierarchical transformers trained from scratch, a ResNet-50, and AdaMine's loss.
 
-    python -m adamine_jax.import_weights resnet50.pth --out resnet50.safetensors
+    python -m adamine_jax.import_weights --from torchvision --file resnet50.pth --out resnet50.safetensors
     python -m adamine_jax.main --config configs/ht_resnet50.py --workdir runs/ht --config.data.dir=data \
         --config.model.image.weights=resnet50.safetensors
 

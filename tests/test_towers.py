@@ -31,7 +31,7 @@ SMALL = {
     "transformer": {"words": 100, "width": 16, "depth": 1, "heads": 2, "line_tokens": 16, "max_lines": 6},
     "pretrained": {"max_tokens": 64, "dropout": 0.1},
 }
-# Image tower and recipe tower, each with the family of its pretrained model; the head.
+# (image tower, family), (recipe tower, family), head. The family is that of a pretrained model; "" = from scratch.
 ALL = [
     (("resnet", ""), ("lstm", ""), "tanh"),
     (("features", ""), ("bag", ""), "linear"),

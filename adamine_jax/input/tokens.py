@@ -27,10 +27,10 @@ class SplitTokens:
     """The tokens of a split's recipes.
 
     Attributes:
-        ids: (n,) ids of all recipes, memory-mapped.
-        first_id: (s + 1,) int64, first id of each segment, and n.
-        parts: (s,) uint8, part of each segment.
-        first_segment: (N + 1,) int64, first segment of each record, and s.
+        ids: (n,) uint16 or int32 token ids of all recipes, memory-mapped.
+        first_id: (s + 1,) int64, index in `ids` of the first id of each segment, followed by n.
+        parts: (s,) uint8, part of each segment, an index of `texts.PARTS`.
+        first_segment: (N + 1,) int64, index of the first segment of each record, followed by s.
     """
 
     ids: np.ndarray
@@ -57,7 +57,8 @@ def split_tokens(index: RecordIndex, tokenizer: Tokenizer) -> SplitTokens | None
     """Opens the cached tokens of a split, or makes and caches them.
 
     Returns:
-        The tokens; None if the folder cannot be written, so that each batch makes its own.
+        The tokens; None if the split is empty or the cache cannot be written or read. Recipes are then tokenized for
+        each batch. A damaged record has no tokens.
     """
     if not len(index):
         return None

@@ -86,7 +86,18 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def exported_section(path: str | Path, modality: str) -> dict[str, Any] | None:
-    """Returns the config section of a tower of a file that `export_weights` wrote; None for any other file."""
+    """Returns the config section of a tower from a file that `export_weights` wrote.
+
+    Args:
+        path: The `.safetensors` file, or the folder of a pretrained model.
+        modality: 'image' or 'recipe'.
+
+    Returns:
+        The fields of `config.model.<modality>`; None if the path is a folder, missing, or a file of another program.
+
+    Raises:
+        UserError: The file is not a readable `.safetensors` file.
+    """
     if not Path(path).is_file():
         return None
     metadata = read_metadata(Path(path))
@@ -99,8 +110,10 @@ class TensorReader:
     Args:
         tensors: Arrays by name.
         where: Name of the file, for errors.
-        prefixes: Optional prefixes of all names, such as 'bert.'; the first that occurs is removed.
-        ignored: Patterns of names that are not needed, such as those of heads for other tasks.
+        prefixes: Prefixes that the names may have, such as 'bert.'. The first one that occurs is added to every name
+            that is requested.
+        ignored: Regular expressions for tensors that are not needed, such as heads for other tasks; matched from the
+            start of the full name.
     """
 
     def __init__(
@@ -145,7 +158,14 @@ class TensorReader:
         return {"scale": self(f"{name}.weight", width), "bias": self(f"{name}.bias", width)}
 
     def finish(self, what: str) -> None:
-        """Raises a `UserError` if a tensor was missing, misshapen or not taken; `what` names the expected model."""
+        """Checks that all requested tensors are valid and that all others are ignored.
+
+        Args:
+            what: Description of the expected model, for the error.
+
+        Raises:
+            UserError: A tensor is missing, misshapen, not finite or unexpected.
+        """
         faults = [*self._faults, *(f"{name} is unexpected" for name in sorted(self._unused))]
         if faults:
             raise UserError(f"{self._where}: not the weights of {what}: {listed(faults)}")

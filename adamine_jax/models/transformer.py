@@ -80,9 +80,9 @@ class Transformer(nn.Module):
 
         Args:
             x: Vectors of the tokens.
-            mask: (B, T, T) bool, whether a token (first T) attends to another; None = all of them.
+            mask: (B, T, T) bool, True where the query token (axis 1) attends to the key token (axis 2); None = no mask.
         """
-        return run(self.stacked, x, mask, self.layers, remat=self.remat, dtype=self.dtype)
+        return apply_layers(self.stacked, x, mask, self.layers, remat=self.remat, dtype=self.dtype)
 
     def _dense(self, name: str, shape: tuple[int, int]) -> dict[str, jax.Array]:
         init, depth = nn.initializers.truncated_normal(0.02), self.layers.depth
@@ -97,7 +97,7 @@ class Transformer(nn.Module):
         return self.param(name, nn.initializers.constant(value), (self.layers.depth, length), self.param_dtype)
 
 
-def run(
+def apply_layers(
     stacked: Mapping[str, Any],
     x: jax.Array,
     mask: jax.Array | None,
@@ -106,7 +106,20 @@ def run(
     remat: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
-    """Runs a stack of layers, given its parameters; see `Transformer`."""
+    """Applies a stack of layers to tokens.
+
+    Args:
+        stacked: Parameters with a leading axis of L layers, nested: `qkv`, `out`, `up` and `down` have `kernel` and
+            `bias`, `norm1` and `norm2` have `scale` and `bias`; with `layer_scale` also `scale1` and `scale2`.
+        x: (B, T, D) vectors of tokens.
+        mask: (B, T, T) bool or None; see `Transformer.__call__`.
+        layers: Sizes and form.
+        remat: See `Transformer`.
+        dtype: See `Transformer`.
+
+    Returns:
+        (B, T, D) of `dtype`.
+    """
 
     def step(x: jax.Array, params: Mapping[str, Any]) -> tuple[jax.Array, None]:
         return _layer(params, x, mask, layers, dtype), None
@@ -130,12 +143,22 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, heads: int, mask: jax.Array
 
 
 def dense(x: jax.Array, params: Mapping[str, jax.Array]) -> jax.Array:
-    """Computes x · kernel + bias in the dtype of x."""
+    """Computes x · kernel + bias in the dtype of x; x is (…, I), kernel (I, O) and bias (O,)."""
     return x @ params["kernel"].astype(x.dtype) + params["bias"].astype(x.dtype)
 
 
 def mlp(x: jax.Array, up: Mapping[str, jax.Array], down: Mapping[str, jax.Array], activation: str) -> jax.Array:
-    """Computes the two layers of an MLP."""
+    """Applies an MLP with one hidden layer to x (…, D).
+
+    Args:
+        x: Inputs.
+        up: `kernel` (D, H) and `bias` (H,).
+        down: `kernel` (H, D) and `bias` (D,).
+        activation: A key of `ACTIVATIONS`.
+
+    Returns:
+        (…, D) of the dtype of x.
+    """
     return dense(ACTIVATIONS[activation](dense(x, up)), down)
 
 

@@ -12,12 +12,16 @@ from adamine_jax.models.transformer import Layers
 
 @dataclasses.dataclass(frozen=True)
 class LayerNames:
-    """Names of the tensors of layer `{}`, without `.weight` and `.bias`.
+    """Names of the tensors of one layer, without the layer's prefix and without `.weight` and `.bias`.
 
     Attributes:
-        qkv: Names of the projections to queries, keys and values; or of one tensor that holds all three.
-        scales: Names of the vectors of LayerScale.
-        is_in_proj: Whether `_weight` and `_bias` follow the name in `qkv`, as in PyTorch's MultiheadAttention.
+        norm1, norm2: LayerNorms of attention and of the MLP, before or after them.
+        qkv: Projections to queries, keys and values, or one packed projection to all three.
+        out: Output projection of the attention.
+        up, down: First and second layer of the MLP.
+        scales: LayerScale vectors of attention and MLP; empty without LayerScale.
+        is_in_proj: Whether `qkv` is packed and has the suffixes `_weight` and `_bias`, as in PyTorch's
+            MultiheadAttention.
     """
 
     norm1: str
@@ -61,8 +65,6 @@ BERT = LayerNames(
     "output.dense",
 )
 OPEN_CLIP = LayerNames("ln_1", ("attn.in_proj",), "attn.out_proj", "ln_2", "mlp.c_fc", "mlp.c_proj", is_in_proj=True)
-TIMM = LayerNames("norm1", ("attn.qkv",), "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-"""timm's vision transformers, which open_clip uses for SigLIP."""
 
 
 _ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}

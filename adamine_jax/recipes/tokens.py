@@ -48,14 +48,15 @@ class Tokenizer:
         max_length: Maximum number of tokens of a segment, with the special ones; longer text becomes several segments.
         by_line: Whether each ingredient and each instruction is a segment of its own; otherwise a part is one text.
         pad: Whether segments are padded to `max_length`, for models that read the padding, such as SigLIP.
-        prefix: Text before each segment, such as "passage: " for E5.
+        prefix: Text before each part or line, such as "passage: " for E5. If that is split into several segments, only
+            the first one contains the prefix.
 
     Attributes:
         size: Number of ids.
         digest: Identifies the tokens that the tokenizer makes.
 
     Raises:
-        UserError: The content is not a tokenizer.
+        UserError: The content is not a tokenizer, or `max_length` leaves no room for text.
     """
 
     def __init__(
@@ -72,6 +73,12 @@ class Tokenizer:
         self._max_length, self._by_line, self._prefix = max_length, by_line, prefix
         self._pad_id = _pad_id(json.loads(content)) if pad else None
         self._start, self._end = self._special_ids()
+        special = len(self._start) + len(self._end)
+        if max_length <= special:
+            raise UserError(
+                f"{where}: segments of {max_length} tokens have no room for text, because {special} tokens are special "
+                "ones; allow more tokens"
+            )
         settings = repr((content, max_length, by_line, pad, prefix))
         self.digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.encode = functools.lru_cache(maxsize=20_000)(self._encode)

@@ -16,9 +16,9 @@ from adamine_jax.training.optimizer import learning_rate, split_groups
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
+from benchmarks.hlo import Program
 from configs import adamine
 from tests import tiny
-from tests.benchmarks.collectives import collectives, total_bytes
 
 ROWS = len(tiny.WORDS) + 3
 
@@ -84,8 +84,8 @@ def compiled_step(devices, size, dim, frozen, **fields):
 
 def sent(compiled):
     """Returns the (gathered, reduced, other) bytes."""
-    found = collectives(compiled.as_text())
-    by_kind = {kind: total_bytes(found, kind) for kind in {each.kind for each in found}}
+    costs = Program(compiled.as_text()).costs()
+    by_kind = {kind: costs.sent(kind) for kind in {each.kind for each in costs.collectives}}
     return by_kind.pop("all-gather", 0), by_kind.pop("all-reduce", 0), sum(by_kind.values())
 
 
@@ -122,7 +122,7 @@ def test_communication_in_blocks(monkeypatch, kept):
     monkeypatch.setattr(triplet, "KEPT_BLOCK", 128 * 32)
     monkeypatch.setattr(triplet, "RECOMPUTED_BLOCK", 32)
     compiled = compiled_loss(8, 128, 24)
-    found = collectives(compiled.as_text())
+    found = Program(compiled.as_text()).costs().collectives
     assert {each.times for each in found} == {1, 4}
     gathered, reduced, _ = sent(compiled)
     assert gathered == scaling.gathered_bytes(128, 24)

@@ -111,3 +111,11 @@ def test_a_text_encoder_with_too_few_positions_is_refused(tmp_path):
     section.update({"weights": str(write_model(tmp_path, "bert")), "segment_tokens": 13})
     with pytest.raises(UserError, match=r"segment_tokens = 13: .* reads at most 12 tokens"):
         text.PretrainedText.complete(section)
+
+
+def test_segments_without_room_for_text_are_refused(tmp_path):
+    section = text.PretrainedText.defaults()
+    section.update({"weights": str(write_model(tmp_path, "bert")), "segment_tokens": 2})
+    text.PretrainedText.complete(section)
+    with pytest.raises(UserError, match=r"segments of 2 tokens have no room for text"):
+        text.PretrainedText.fit(section, [])

@@ -134,13 +134,15 @@ class ViT(nn.Module):
 
 
 def resized_positions(positions: np.ndarray, grid: int, kernel: str = "bicubic") -> np.ndarray:
-    """Interpolates the positions of a square grid of patches, (n · n, D), to (grid · grid, D).
+    """Interpolates the position embeddings of a square grid of patches, as `torch.nn.functional.interpolate` does.
 
     Args:
-        positions: Positions of the patches, row by row.
-        grid: Number of patches along each side.
-        kernel: 'bicubic', or 'antialiased bicubic' or 'antialiased bilinear', each as PyTorch's `interpolate` computes
-            it, which the models' own code calls.
+        positions: (n · n, D) position embeddings of the patches, row by row.
+        grid: G, number of patches along each side of the new grid.
+        kernel: 'bicubic', 'antialiased bicubic' or 'antialiased bilinear'; each model's own code uses one of them.
+
+    Returns:
+        (G · G, D) of the dtype of `positions`; `positions` itself if n = G.
     """
     before = round(len(positions) ** 0.5)
     if before == grid:

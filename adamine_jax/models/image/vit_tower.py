@@ -26,9 +26,10 @@ class VisionTransformer(ImageTower):
     """A vision transformer, `vit`, which is the backbone, and a linear layer, `fc`.
 
     Attributes:
-        embedding_dim: D; 0 = without the linear layer.
+        embedding_dim: D, length of the output; 0 = no linear layer, the output is the transformer's vector.
         form: Sizes and form of the transformer.
-        mean, std: Of the pixels that the transformer reads, from 0 to 1, for red, green and blue.
+        mean, std: Mean and standard deviation with which pixels are normalised, for red, green and blue in the range 0
+            to 1.
         remat, dtype, param_dtype: See `vit.ViT`.
     """
 
@@ -71,7 +72,7 @@ class VisionTransformer(ImageTower):
         tower.pre_norm = False  # True: a LayerNorm before the layers, as in CLIP
         tower.pool = "class"  # 'class', 'mean' or 'attention'
         tower.projection = 0  # length of the model's own projection; 0 = none
-        tower.mean = (0.5, 0.5, 0.5)  # of the pixels, from 0 to 1
+        tower.mean = (0.5, 0.5, 0.5)  # subtracted from pixels in 0..1
         tower.std = (0.5, 0.5, 0.5)
         tower.resample = "bilinear"  # how photos are resized: 'bilinear' or 'bicubic'
         tower.squash = False  # True: to a square, whatever the aspect ratio

@@ -14,15 +14,15 @@ from adamine_jax.models.transformer_weights import activation_of, read_layers, r
 Tree = dict[str, Any]
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+HALF_MEAN_STD = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 CLIP_MEAN_STD = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 
 _SIZES = {"width": 768, "depth": 12, "heads": 12, "mlp": 3072, "patch": 16}
 _CLIP = {"activation": "quick_gelu", "eps": 1e-5, "pre_norm": True, "patch_bias": False, "patch": 32}
 _CLIP |= {"resample": "bicubic", **CLIP_MEAN_STD}
 _SIGLIP = {"activation": "gelu_tanh", "eps": 1e-6, "class_tokens": 0, "pool": "attention", "squash": True}
-_SIGLIP |= {"resample": "bicubic", **HALF}
-_VIT = {"eps": 1e-12, "resample": "bilinear", "squash": True, **HALF}
+_SIGLIP |= {"resample": "bicubic", **HALF_MEAN_STD}
+_VIT = {"eps": 1e-12, "resample": "bilinear", "squash": True, **HALF_MEAN_STD}
 _DINOV2 = {"eps": 1e-6, "patch": 14, "layer_scale": True, "resample": "bicubic", **IMAGENET}
 
 FAMILIES: Mapping[str, Mapping[str, Any]] = {
@@ -56,7 +56,8 @@ def section_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the fields of the section of `VisionTransformer` that describe a pretrained model.
 
     Raises:
-        UserError: The model is of another family or form.
+        UserError: The `model_type`, the activation or the kind of MLP is not supported, open_clip's model is not a
+            plain vision transformer, or `preprocessor_config.json` is not readable.
     """
     family = checkpoint.family
     if family not in FAMILIES:

@@ -1,4 +1,4 @@
-"""A recipe tower on the words of title, ingredients and instructions, whose order it ignores."""
+"""Recipe towers on a bag of words of title, ingredients and instructions, and on precomputed vectors of recipes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,13 +22,13 @@ MAX_WORDS = 1024
 
 
 class BagOfWords(RecipeTower):
-    """A linear layer on TF-IDF weights, and on given vectors of the recipe if there are any.
+    """A linear layer on TF-IDF weights, plus one on precomputed vectors of the recipe if `recipe_dim` is not 0.
 
     Attributes:
         embedding_dim: D, length of the output.
-        columns: V, number of words; see `tfidf.TfIdf`.
-        recipe_dim: F, length of the given vectors; 0 = none.
-        dropout: Share of the words and of the given vectors' values that are dropped in training.
+        columns: V, number of TF-IDF columns: a word has one for each part; see `tfidf.TfIdf`.
+        recipe_dim: F, length of the precomputed vectors; 0 = none.
+        dropout: Share of the words and of the precomputed vectors' values that are dropped in training.
         param_dtype: Dtype of the parameters and the output.
     """
 

@@ -50,7 +50,10 @@ def own_words(section: Section, recipe: RecipeText) -> tuple[list[str], list[str
 
 
 def unread(section: Section, recipes: Iterable[EncodedRecipe]) -> str:
-    """Counts what exceeds the maximum numbers of sentences, words and ingredients; not given sentence vectors."""
+    """Describes the share of sentences, words, ingredients and title words that the tower does not read.
+
+    Precomputed sentence vectors are not counted. Returns '' if the tower reads everything.
+    """
     limits = []
     if instructions_of(section) == "words":
         limits += [f"{section.max_sentences} sentences of {section.max_words} words"]

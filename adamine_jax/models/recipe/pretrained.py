@@ -35,7 +35,7 @@ class PretrainedText(RecipeTower):
     Attributes:
         embedding_dim: D; 0 = without the linear layer.
         form: Sizes and form of the encoder.
-        slots: S, maximum number of segments of a recipe.
+        max_segments: S, maximum number of segments of a recipe.
         fusion: 'mean' (of the unit vectors of a part's segments, then of the parts) or 'transformer' (two layers over
             the segments, then their mean).
         dropout: Share of the fused vector's values that are dropped in training.
@@ -44,7 +44,7 @@ class PretrainedText(RecipeTower):
 
     embedding_dim: int
     form: Form
-    slots: int
+    max_segments: int
     fusion: str = "mean"
     dropout: float = 0.0
     remat: bool = False
@@ -77,8 +77,10 @@ class PretrainedText(RecipeTower):
         tower.vocabulary = ""  # tokenizer.json; '' = that of the model, stored in the workdir
         tower.parts = PARTS  # what the tower reads
         tower.max_tokens = 512  # maximum number of tokens of a recipe
-        tower.segment_tokens = 0  # maximum number of tokens of a segment; 0 = as many as the model reads
-        tower.prefix = ""  # text before each segment, such as 'passage: ' for E5
+        tower.segment_tokens = (
+            0  # maximum number of tokens of a segment, with the special ones; 0 = as many as the model reads
+        )
+        tower.prefix = ""  # text before each part, such as 'passage: ' for E5; not repeated if a part is split
         tower.fusion = "mean"  # of a recipe's segments: 'mean' or 'transformer'
         tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
         # The fields below are set from the pretrained model. The defaults are those of BERT-base.
@@ -123,7 +125,9 @@ class PretrainedText(RecipeTower):
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
         common = {"remat": shared.remat, "dtype": shared.dtype, "param_dtype": shared.param_dtype}
-        return cls(shared.embedding_dim, _form(section), _slots(section), section.fusion, section.dropout, **common)
+        return cls(
+            shared.embedding_dim, _form(section), _max_segments(section), section.fusion, section.dropout, **common
+        )
 
     @classmethod
     def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
@@ -135,7 +139,7 @@ class PretrainedText(RecipeTower):
         path = open_checkpoint(section.weights).folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{path.parent}: contains no tokenizer.json; copy that of the model to it")
-        tokenizer = tokens.load(path, section.positions)
+        tokenizer = tokens.load(path, _segment_tokens(section))
         if tokenizer.size > section.words:
             raise UserError(
                 f"{path}: has {tokenizer.size} tokens, the model knows {section.words}; give the tokenizer.json of "
@@ -152,13 +156,13 @@ class PretrainedText(RecipeTower):
         """Makes the fields that `segments.pad_segments` describes."""
         parts = [PARTS.index(part) for part in section.parts]
         rows = tokens_of(cls.tokenizer(section), recipes)
-        return pad_segments(rows, parts, section.max_tokens, _slots(section))
+        return pad_segments(rows, parts, section.max_tokens, _max_segments(section))
 
     @classmethod
     def unread(cls, section: Section, recipes: Iterable[EncodedRecipe]) -> str:
         parts = [PARTS.index(part) for part in section.parts]
         rows = tokens_of(cls.tokenizer(section), list(recipes))
-        return unread_share(rows, parts, [(section.max_tokens, _slots(section))])
+        return unread_share(rows, parts, [(section.max_tokens, _max_segments(section))])
 
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +176,7 @@ class PretrainedText(RecipeTower):
         return unread_query(recipe, section.parts)
 
     def setup(self):
-        self.encoder = TextTransformer(self.form, self.slots, self.remat, self.dtype, self.param_dtype)
+        self.encoder = TextTransformer(self.form, self.max_segments, self.remat, self.dtype, self.param_dtype)
         width = self.form.feature_dim
         if self.fusion == "transformer":
             layers = Layers(width, depth=2, heads=max(width // 64, 1), mlp=4 * width)
@@ -237,5 +241,5 @@ def _segment_tokens(section: Section) -> int:
     return min(section.segment_tokens or section.positions, section.max_tokens)
 
 
-def _slots(section: Section) -> int:
+def _max_segments(section: Section) -> int:
     return len(section.parts) + section.max_tokens // _segment_tokens(section)

@@ -50,12 +50,12 @@ class TextTransformer(nn.Module):
 
     Attributes:
         form: Sizes and form.
-        slots: S, maximum number of segments of a row.
+        max_segments: S, maximum number of segments of a row.
         remat, dtype, param_dtype: See `transformer.Transformer`.
     """
 
     form: Form
-    slots: int
+    max_segments: int
     remat: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
@@ -86,7 +86,7 @@ class TextTransformer(nn.Module):
         x = layers(x, attention_mask(segments, form.causal))
         if form.final_norm:
             x = self._normed("final_norm", x)
-        weights = pooling_weights(segments, self.slots, form.pool).astype(self.param_dtype)
+        weights = pooling_weights(segments, self.max_segments, form.pool).astype(self.param_dtype)
         pooled = jnp.einsum("bst,btd->bsd", weights, x.astype(self.param_dtype))
         return self._projected(pooled, weights) if form.projection else pooled
 

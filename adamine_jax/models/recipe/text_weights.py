@@ -44,7 +44,8 @@ def section_fields(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the fields of the section of `PretrainedText` that describe a pretrained model.
 
     Raises:
-        UserError: The model is of another family.
+        UserError: The `model_type` or the activation is not supported, open_clip's model has no text encoder of its
+            own, or `1_Pooling/config.json` is not readable.
     """
     family = checkpoint.family
     if family not in FAMILIES:

@@ -27,9 +27,10 @@ from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText, unread_q
 
 
 class HierarchicalTransformer(RecipeTower):
-    """For each part of a recipe an encoder over the tokens of a line and one over the lines; then a linear layer, `fc`.
+    """Hierarchical transformer encoders and a linear layer, `fc`.
 
-    A part that is missing gives the zero vector.
+    Each part has an encoder over the tokens of a line. Ingredients and instructions also have one over the lines. The
+    lines of a part are averaged and the parts are concatenated. A missing part gives the zero vector.
 
     Attributes:
         embedding_dim: D.
