@@ -78,13 +78,29 @@ def test_activations_that_do_not_fit_are_recomputed(monkeypatch, longest, revers
     """There is room for a quarter of the steps: short batches fit, long ones do not."""
     monkeypatch.setattr(recurrence, "KEPT_BYTES", 0)
     # 15 groups of 7 steps: a quarter of 105 is 26, rounded up to 28 by chunks of 4.
-    monkeypatch.setattr(groups, "GROUP_SIZE", {"cpu": 10})
-    monkeypatch.setattr(recurrence, "WEIGHT_GRADIENT_COLUMNS", 40)
+    monkeypatch.setattr(groups, "CPU", groups.Tiling(group=10, max_groups=None, columns=40))
     arguments = case(0, longest)
     steps = sum(np.sort(arguments[2])[::-1][::10])
     assert (steps <= 28) == (longest < STEPS)
     ours = compiled(functools.partial(recurrence.lstm_final_state, reverse=reverse))
     assert_same(ours(*arguments), PLAIN[reverse](*arguments))
+
+
+def test_the_groups_of_accelerators_give_the_same(monkeypatch):
+    """A few large groups, and products of several steps for the gradient of the kernels."""
+    monkeypatch.setattr(groups, "CPU", groups.Tiling(group=20, max_groups=2, columns=200))
+    arguments = case(2)
+    assert_same(compiled(recurrence.lstm_final_state)(*arguments), PLAIN[False](*arguments))
+
+
+def test_the_groups_are_those_of_the_platform_for_which_the_program_is_lowered():
+    inputs, kernels, lengths, _ = case(0)
+    traced = jax.jit(recurrence.lstm_final_state).trace(np.repeat(inputs, 4, axis=0), np.repeat(lengths, 4), *kernels)
+    texts = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda", "tpu")}
+    assert {name: f"tensor<{HIDDEN}x32xf32>" in text for name, text in texts.items()} == {
+        "cpu": True, "cuda": False, "tpu": False
+    }  # fmt: skip
+    assert all(f"tensor<{HIDDEN}x256xf32>" in texts[name] for name in ("cuda", "tpu"))
 
 
 def test_a_group_stops_at_its_longest_sequence(monkeypatch):
@@ -126,4 +142,5 @@ def test_the_gradient_of_the_inputs_is_skipped_if_unused(reverse):
 
     _, (_, kernel_gradients) = OURS[reverse, False](inputs, kernels, lengths, weights)
     assert_same(jax.jit(jax.grad(loss))(kernels), kernel_gradients)
-    assert scatters(jax.grad(loss)) == scatters(jax.grad(loss, argnums=(0, 1))) - 1
+    forms = 2  # that of CPUs and that of accelerators
+    assert scatters(jax.grad(loss)) == scatters(jax.grad(loss, argnums=(0, 1))) - forms

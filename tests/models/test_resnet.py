@@ -118,9 +118,34 @@ def test_max_pool_matches_reduce_window_and_its_gradient(size, ties):
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_max_pool_propagates_nan():
+@pytest.mark.parametrize("pool", [resnet.max_pool, resnet._max_of_windows])
+def test_max_pool_propagates_nan(pool):
     x = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0, 0].set(jnp.nan)
-    np.testing.assert_array_equal(np.isnan(resnet.max_pool(x))[0, :, :, 0], [[True, False], [False, False]])
+    np.testing.assert_array_equal(np.isnan(pool(x))[0, :, :, 0], [[True, False], [False, False]])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_product_and_a_convolution_of_size_one_are_the_same(stride):
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 7, 6, 5), (1, 1, 5, 4)))
+    results = []
+    for form in (resnet._product, resnet._convolve):
+        y, pull = jax.vjp(functools.partial(form, stride=stride), x, kernel)
+        results.append((y, pull(jnp.arange(y.size, dtype=jnp.float32).reshape(y.shape))))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-3), *results)
+
+
+def test_forms_are_those_of_the_platform_for_which_the_program_is_lowered():
+    model = resnet.ResNet(50, 4)
+    x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(x.shape), use_running_average=True))
+    traced = jax.jit(lambda variables, x: model.apply(variables, x, use_running_average=True)).trace(variables, x)
+    texts = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda", "tpu")}
+    # Of the 53 convolutions of a ResNet-50, 36 have the size 1.
+    assert {name: text.count("stablehlo.convolution") for name, text in texts.items()} == {
+        "cpu": 53 - 36, "cuda": 53, "tpu": 53
+    }  # fmt: skip
+    assert {name: text.count("reduce_window") for name, text in texts.items()} == {"cpu": 0, "cuda": 1, "tpu": 1}
 
 
 def test_bfloat16_batch_norm_keeps_float32_statistics():

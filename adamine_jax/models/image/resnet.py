@@ -42,9 +42,14 @@ def feature_dim(depth: int, width: int = 64) -> int:
 def max_pool(x: jax.Array) -> jax.Array:
     """Takes the maximum of 3×3 windows, stride 2, padding 1 (−inf): (B, H, W, C) to (B, ⌈H/2⌉, ⌈W/2⌉, C).
 
-    It compares shifted views, first rows and then columns, because the gradient of XLA's `reduce_window` is slow on
-    CPUs. The first of equal maxima in row order gets the gradient, and NaN is the maximum, as in PyTorch.
+    The first of equal maxima in row order gets the gradient, and NaN is the maximum, as in PyTorch. On a CPU the
+    gradient of XLA's `reduce_window` is slow; on a TPU shifted views access 5 % more memory in a step of a ResNet-101.
     """
+    return jax.lax.platform_dependent(x, cpu=_max_of_shifted_views, default=_max_of_windows)
+
+
+def _max_of_shifted_views(x: jax.Array) -> jax.Array:
+    """Compares shifted views, first rows and then columns."""
     for axis in (2, 1):
         size = -(-x.shape[axis] // 2)
         pad = [(0, 0)] * 4
@@ -55,10 +60,15 @@ def max_pool(x: jax.Array) -> jax.Array:
     return x
 
 
+def _max_of_windows(x: jax.Array) -> jax.Array:
+    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
 class Conv(nn.Module):
     """A k×k convolution without bias, padded by (k − 1)/2 on every side, initialised Kaiming-normal (fan-out).
 
-    A 1×1 convolution is computed as a matrix product over the channels, which trains twice as fast on CPUs.
+    On a CPU a 1×1 convolution is computed as a matrix product over the channels, which trains twice as fast. On a TPU
+    that form accesses 5 % more memory in a step of a ResNet-101.
 
     Attributes:
         features: Output channels.
@@ -81,20 +91,28 @@ class Conv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", init, shape, self.param_dtype).astype(self.dtype)
         x = x.astype(self.dtype)
-        if self.size == 1:
-            return _product(x[:, :: self.stride, :: self.stride], kernel[0, 0])
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=[((self.size - 1) // 2,) * 2] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        convolve = functools.partial(_convolve, stride=self.stride)
+        if self.size > 1:
+            return convolve(x, kernel)
+        return jax.lax.platform_dependent(
+            x, kernel, cpu=functools.partial(_product, stride=self.stride), default=convolve
         )
 
 
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes x·kernel with all positions on one axis, to avoid slow transposed copies in XLA:CPU's gradients."""
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[((len(kernel) - 1) // 2,) * 2] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Computes a 1×1 convolution with all positions on one axis, to avoid transposed copies in XLA:CPU's gradients."""
+    x = x[:, ::stride, ::stride]
+    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
 
 
 @jax.custom_jvp

@@ -5,10 +5,26 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-GROUP_SIZE = {"cpu": 32}
-ACCELERATOR_GROUP_SIZE, ACCELERATOR_GROUPS = 512, 24
-"""Sequences per group. Smaller groups make matrix products inefficient, larger ones contain more padding. The CPU value
-is measured. The values for accelerators, a minimum size and a maximum number of groups, are not."""
+
+class Tiling(NamedTuple):
+    """How the steps of an LSTM are grouped.
+
+    Attributes:
+        group: Minimum number of sequences of a group. Smaller groups make matrix products inefficient, larger ones
+            contain more padding.
+        max_groups: Maximum number of groups; None = any.
+        columns: Columns (steps × sequences) of a product of the weight gradient.
+    """
+
+    group: int
+    max_groups: int | None
+    columns: int
+
+
+CPU = Tiling(group=32, max_groups=None, columns=256)
+"""Measured."""
+ACCELERATOR = Tiling(group=256, max_groups=24, columns=2048)
+"""From programs compiled for TPU v5e: see `benchmarks/results/tpu.md`."""
 
 
 class Groups(NamedTuple):
@@ -29,10 +45,9 @@ class Groups(NamedTuple):
     total: jax.Array
 
     @classmethod
-    def by_length(cls, lengths: jax.Array) -> "Groups":
+    def by_length(cls, lengths: jax.Array, tiling: Tiling) -> "Groups":
         """Groups sequences of the lengths (B,)."""
-        size = GROUP_SIZE.get(jax.default_backend())
-        size = size or max(ACCELERATOR_GROUP_SIZE, -(-len(lengths) // ACCELERATOR_GROUPS))
+        size = max(tiling.group, -(-len(lengths) // (tiling.max_groups or len(lengths))))
         size = min(size, len(lengths))
         groups = -(-len(lengths) // size)
         order = jnp.argsort(-lengths)

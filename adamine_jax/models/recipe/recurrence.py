@@ -18,15 +18,14 @@ products with 32 rows.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from adamine_jax.models.recipe.groups import Groups
-
-WEIGHT_GRADIENT_COLUMNS = 256
-"""Columns (steps × sequences) per product of the weight gradient."""
+from adamine_jax.models.recipe import groups as tilings
+from adamine_jax.models.recipe.groups import Groups, Tiling
 
 KEPT_BYTES = 2**28
 """Maximum size of the activations kept for the gradient of all steps. Beyond it there is room for a quarter of the
@@ -65,7 +64,13 @@ def lstm_final_state(
     """
     inputs, lengths, bias = jnp.asarray(inputs), jnp.asarray(lengths), jnp.asarray(bias)
     kernels = _Kernels(*(jnp.asarray(kernel).astype(inputs.dtype) for kernel in (input_kernel, recurrent_kernel)))
-    return _final_state(inputs, lengths, kernels, bias, reverse, remat)
+
+    def tiled(tiling: Tiling) -> Callable[..., jax.Array]:
+        return lambda *arguments: _final_state(*arguments, reverse, remat, tiling)
+
+    return jax.lax.platform_dependent(
+        inputs, lengths, kernels, bias, cpu=tiled(tilings.CPU), default=tiled(tilings.ACCELERATOR)
+    )
 
 
 class _Kernels(NamedTuple):
@@ -83,7 +88,7 @@ class _Activations(NamedTuple):
     """Activations of K consecutive steps, kept for the gradient.
 
     Attributes:
-        operand: (C, D + H, k·n), x and h₋ of k steps per chunk, the operand of the weight gradient.
+        operand: (C, D + H, k·n), x and h₋ of k steps per chunk, the operand of a product of the weight gradient.
         gates: (K, 4H, n), i, f, g, o.
         cell: (K, H, n), c.
     """
@@ -93,20 +98,20 @@ class _Activations(NamedTuple):
     cell: jax.Array
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _final_state(inputs, lengths, kernels, bias, reverse, remat):
-    groups = Groups.by_length(lengths)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _final_state(inputs, lengths, kernels, bias, reverse, remat, tiling):
+    groups = Groups.by_length(lengths, tiling)
     states, _ = _run(groups, inputs, kernels.transposed(), bias, reverse, 0, groups.total, None)
     return groups.ungroup(states, len(inputs))
 
 
-def _forward(inputs, lengths, kernels, bias, reverse, remat):
+def _forward(inputs, lengths, kernels, bias, reverse, remat, tiling):
     # Whether the inputs need a gradient must be known when the backward pass is traced. The values of residuals are
     # traced, but their structure is static: () if the inputs do, None if they do not (precomputed sentence vectors).
     wanted = () if inputs.perturbed else None
     inputs, lengths, bias = (argument.value for argument in (inputs, lengths, bias))
     kernels = _Kernels(*(kernel.value for kernel in kernels))
-    groups, dtype = Groups.by_length(lengths), inputs.dtype
+    groups, dtype = Groups.by_length(lengths, tiling), inputs.dtype
     count, size = groups.order.shape
     steps, width, hidden = *inputs.shape[1:], len(bias) // 4
     room = count * steps
@@ -114,7 +119,7 @@ def _forward(inputs, lengths, kernels, bias, reverse, remat):
         room = steps
     elif room * size * (width + 6 * hidden) * dtype.itemsize > KEPT_BYTES:
         room = max(room // 4, steps)
-    chunk = _chunk(size)
+    chunk = max(tiling.columns // size, 1)
     room = -(-room // chunk) * chunk
     kept = _Activations(
         jax.lax.empty((room // chunk, width + hidden, chunk * size), dtype),
@@ -125,7 +130,7 @@ def _forward(inputs, lengths, kernels, bias, reverse, remat):
     return groups.ungroup(states, len(inputs)), (groups, kept, inputs, kernels, bias, wanted)
 
 
-def _backward(reverse, remat, residuals, cotangent):
+def _backward(reverse, remat, tiling, residuals, cotangent):
     groups, kept, inputs, kernels, bias, wanted = residuals
     transposed = kernels.transposed()
     cotangent = jnp.swapaxes(cotangent[groups.order], 1, 2)
@@ -167,7 +172,7 @@ def _run(groups, inputs, transposed, bias, reverse, first, last, kept):
         (G, H, n) final states of the groups that were run, and the activations.
     """
     dtype, size, hidden = inputs.dtype, groups.order.shape[1], len(bias) // 4
-    chunk = _chunk(size)
+    chunk = kept.operand.shape[2] // size if kept else 1
 
     def product(kernel, columns):
         return jnp.dot(kernel, columns, preferred_element_type=bias.dtype)
@@ -215,7 +220,7 @@ def _run_back(groups, kept, kernels, reverse, first, last, cotangent, gradients)
     """
     dtype, cell_dtype = kept.operand.dtype, kept.cell.dtype
     hidden, size = kept.cell.shape[1:]
-    chunk = _chunk(size)
+    chunk = kept.operand.shape[2] // size
     chunks = -(-(last - first) // chunk)
 
     def step(k, dh, dc):
@@ -268,8 +273,3 @@ def _run_back(groups, kept, kernels, reverse, first, last, cotangent, gradients)
     gate_gradient = jnp.zeros((4 * hidden, chunk * size), dtype)
     _, _, *gradients = jax.lax.fori_loop(0, chunks, backward_chunk, ((zeros, zeros), gate_gradient, *gradients))
     return tuple(gradients)
-
-
-def _chunk(size: int) -> int:
-    """Returns the number of steps per product of the weight gradient."""
-    return max(WEIGHT_GRADIENT_COLUMNS // size, 1)
