@@ -14,6 +14,10 @@ from collections.abc import Iterator
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "iota"}
 _FREE |= {"while", "conditional", "call", "async-start", "async-update"}
+_UPDATES = {"dynamic-update-slice": 1, "scatter": 2}
+"""Instructions that update their first operand in place, and the operand that they write to it."""
+_COPIES = {"copy", "transpose", "reshape", "pad", "slice", "concatenate"}
+_PASSES = {"highest": 6, "high": 3}
 _BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "token": 0, "opaque": 0}
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](?:\{[^{}]*\})?")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
@@ -62,6 +66,7 @@ class Collective:
         times: Number of executions per run of the program.
         overlaps: Whether something is computed while it runs.
         source: Name of the operation in the traced program.
+        channel: Identifies a collective that the compiler spreads over several computations; '' for all others.
     """
 
     kind: str
@@ -70,6 +75,7 @@ class Collective:
     times: int
     overlaps: bool
     source: str
+    channel: str = ""
 
 
 @dataclasses.dataclass
@@ -78,14 +84,19 @@ class Costs:
 
     Attributes:
         flops: Floating-point operations of matrix products and convolutions.
+        passes: The same, times the passes of bfloat16 that a TPU needs: six for the precision 'highest', three for
+            'high'.
         traffic: Bytes that instructions read from and write to the main memory.
+        copied: Bytes thereof that only change a layout or a place.
         steps: Iterations of all loops.
         unknown_loops: Number of loops of unknown length; their bodies count once.
         collectives: All collectives.
     """
 
     flops: float = 0
+    passes: float = 0
     traffic: float = 0
+    copied: float = 0
     steps: int = 0
     unknown_loops: int = 0
     collectives: tuple[Collective, ...] = ()
@@ -93,7 +104,9 @@ class Costs:
     def add(self, other: "Costs", times: int = 1) -> None:
         """Adds `times` the costs of a part."""
         self.flops += times * other.flops
+        self.passes += times * other.passes
         self.traffic += times * other.traffic
+        self.copied += times * other.copied
         self.steps += times * other.steps
         self.unknown_loops += other.unknown_loops
         self.collectives += tuple(dataclasses.replace(one, times=times * one.times) for one in other.collectives)
@@ -133,7 +146,14 @@ class Program:
         Raises:
             ValueError: A collective is in a loop without a known trip count.
         """
-        return self._costs(self.entry)
+        costs = self._costs(self.entry)
+        # A spread collective appears in each of its computations, in the bodies of loops, too, but runs once.
+        spread: dict[tuple[str, tuple[int, ...]], Collective] = {}
+        for one in costs.collectives:
+            if one.channel and one.times <= spread.get((one.channel, one.shape), one).times:
+                spread[one.channel, one.shape] = one
+        others = tuple(one for one in costs.collectives if not one.channel)
+        return dataclasses.replace(costs, collectives=others + tuple(spread.values()))
 
     def _costs(self, name: str) -> Costs:
         if name in self._known:
@@ -141,12 +161,23 @@ class Program:
         total, body = Costs(), self.computations[name]
         for place, one in enumerate(body):
             self._add_called(total, one)
-            if one.op not in _FREE and not one.op.endswith("-done"):
-                total.traffic += self._traffic(one)
+            is_free = (
+                one.op in _FREE or one.op.endswith("-done") or 'custom_call_target="ConcatBitcast' in one.attributes
+            )
+            if not is_free:
+                traffic = self._traffic(one)
+                total.traffic += traffic
+                total.copied += traffic if one.op in _COPIES else 0
             if one.op in ("dot", "convolution"):
-                total.flops += self._flops(one)
+                flops = self._flops(one)
+                total.flops += flops
+                total.passes += flops * _passes(one)
             if one.op.removesuffix("-start") in COLLECTIVES:
-                total.collectives += tuple(self._collectives(one, body[place + 1 :]))
+                found = self._collectives(one, body[place + 1 :])
+                if name.startswith("async_collective_fusion"):
+                    channel = _attribute("channel_id", one.attributes)
+                    found = (dataclasses.replace(array, overlaps=True, channel=channel) for array in found)
+                total.collectives += tuple(found)
         self._known[name] = total
         return total
 
@@ -155,7 +186,7 @@ class Program:
         if one.op == "while":
             times = self._trip_count(one)
             inside = self._costs(one.called("body")[0])
-            if times is None and inside.collectives:
+            if times is None and not all(one.channel for one in inside.collectives):
                 raise ValueError(f"{one.name}: a collective is in a loop without a known trip count")
             total.add(inside, times or 1)
             total.steps += times or 1
@@ -167,7 +198,7 @@ class Program:
             total.add(max(costs, key=lambda cost: (cost.flops, cost.traffic)))
         elif one.op == "fusion":
             inside = self._costs(one.called("calls")[0])
-            total.add(dataclasses.replace(inside, traffic=0))
+            total.add(dataclasses.replace(inside, traffic=0, copied=0))
         elif one.op in ("call", "async-start"):
             total.add(self._costs((one.called("calls") or one.called("to_apply"))[0]))
 
@@ -194,8 +225,8 @@ class Program:
             written = self._written(body, one)
         elif one.op in ("dynamic-slice", "slice", "gather"):
             read[0] = min(read[0], written)
-        elif one.op == "dynamic-update-slice":
-            written, read[0] = read[1], 0
+        elif one.op in _UPDATES:
+            written, read[0] = read[_UPDATES[one.op]], 0
         return sum(read) + written
 
     def _read(self, body: list[Instruction], number: int) -> float:
@@ -215,7 +246,7 @@ class Program:
             elif one.op == "fusion":
                 inside = self.computations[one.called("calls")[0]]
                 total += sum(self._read(inside, number) for number, user in enumerate(one.operands) if user == name)
-            elif one.op != "dynamic-update-slice" or one.operands[0] != name:
+            elif one.op not in _UPDATES or one.operands[0] != name:
                 return math.inf
         return total
 
@@ -229,8 +260,8 @@ class Program:
         for one, array in zip(roots, fusion.arrays, strict=True):
             while one.op == "bitcast":
                 one = self.by_name[one.operands[0]]
-            if one.op == "dynamic-update-slice" and not array.is_near:
-                total += sum(update.size for update in self.by_name[one.operands[1]].arrays)
+            if one.op in _UPDATES and not array.is_near:
+                total += sum(update.size for update in self.by_name[one.operands[_UPDATES[one.op]]].arrays)
             else:
                 total += _far((array,))
         return total
@@ -277,6 +308,12 @@ def _instruction(root: str | None, name: str, shape: str, op: str, rest: str) ->
     attributes = rest if op in ("parameter", "constant") else rest[end + 1 :]
     arrays = tuple(_array(match) for match in _ARRAY.finditer(shape))
     return Instruction(name, arrays, op, operands, attributes, bool(root))
+
+
+def _passes(one: Instruction) -> int:
+    """Returns how often a TPU multiplies for a product of this precision."""
+    found = re.search(r"operand_precision=\{(\w+)", one.attributes)
+    return _PASSES.get(found.group(1), 1) if found else 1
 
 
 def _array(match: re.Match[str]) -> Array:

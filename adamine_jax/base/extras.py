@@ -17,6 +17,7 @@ EXTRAS = {
     "apache_beam": "beam",
     "lmdb": "lmdb",
     "tokenizers": "text",
+    "libtpu": "aot",
     "torch": "torch",
     "pytorch_metric_learning": "bench",
     "grimp": "dev",

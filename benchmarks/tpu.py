@@ -1,0 +1,252 @@
+"""Compiles the steps for TPU topologies, without a TPU, and tabulates their memory, work and communication.
+
+    pip install -e '.[aot]'
+    python -m benchmarks.tpu
+
+Nothing is run: the numbers are those of the compiled programs (`benchmarks.hlo`), and the times are lower bounds, from
+the published rates of the chips. Compiling takes minutes of CPU and up to 12 GB for each program; results are kept in
+`--cache`, so that an interrupted command resumes.
+"""
+
+import dataclasses
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.files import atomic_write
+from adamine_jax.models.recipe.groups import ACCELERATOR
+from benchmarks import hlo, tpu_programs
+from benchmarks.harness import describe_machine, results_parser, write_page
+from benchmarks.tpu_programs import Program
+from benchmarks.workload import recipes, text_flops
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """Published rates of a chip.
+
+    Attributes:
+        flops: FLOP/s in bfloat16.
+        memory: GiB.
+        bandwidth: Bytes/s of the memory.
+        links: Bytes/s that the chip sends over its interconnect, all links together.
+    """
+
+    flops: float
+    memory: int
+    bandwidth: float
+    links: float
+
+
+CHIPS = {
+    "v5e": Chip(197e12, 16, 819e9, 200e9),
+    "v5p": Chip(459e12, 95, 2765e9, 600e9),
+    "v6e": Chip(918e12, 32, 1640e9, 448e9),
+}
+ADAMINE = ("v5e:2x2", "v5e:2x4", "v5e:8x8", "v5e:16x16", "v5p:2x2x1", "v5p:4x4x4", "v6e:2x4", "v6e:16x16")
+OTHERS = ("clip_vitb16", "ht_resnet50", "siglip2_base", "dinov2_minilm")
+PROGRAMS = (
+    *(Program("train", "adamine", topology, 64) for topology in ADAMINE),
+    Program("frozen", "adamine", "v5e:2x4", 64),
+    Program("evaluate", "adamine", "v5e:2x4", 64),
+    Program("loss", "adamine", "v5e:8x8", 1024),
+    *(Program("train", name, "v5e:2x4", 128) for name in OTHERS),
+    *(Program("train", name, "v5e:16x16", 128) for name in OTHERS[:2]),
+    Program("plain ViT", "", "v5e:2x4", 128),
+    Program("plain ResNet", "", "v5e:2x4", 100),
+    Program("our ResNet", "", "v5e:2x4", 100),
+)
+
+Row = dict[str, Any]
+
+
+@one_line_errors
+def main() -> None:
+    """Compiles the programs that are not in the cache, and writes the page."""
+    parser = results_parser("tpu", __doc__)
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/tpu.json"), help="compiled results; default: %(default)s"
+    )
+    parser.add_argument("--only", default="", help="regular expression: compile these programs only")
+    parser.add_argument("--against", type=Path, help="the --cache of another version, for a comparison")
+    flags = parser.parse_args()
+    tpu_programs.describe_tpus()
+    cache: dict[str, Row] = json.loads(flags.cache.read_text()) if flags.cache.exists() else {}
+    for program in PROGRAMS:
+        if program.name not in cache and re.search(flags.only, program.name):
+            cache[program.name] = measured(program)
+            flags.cache.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(flags.cache) as path:
+                path.write_text(json.dumps(cache, indent=1))
+            print(table([(program, cache[program.name])])[-1], flush=True)
+    rows = [(program, cache[program.name]) for program in PROGRAMS if program.name in cache]
+    others = json.loads(flags.against.read_text()) if flags.against else {}
+    write_page(flags.page, page(rows, others))
+
+
+def measured(program: Program) -> Row:
+    """Compiles a program; returns its numbers, of one chip."""
+    start = time.time()
+    compiled = program.lower().compile()
+    seconds, memory, text = time.time() - start, compiled.memory_analysis(), compiled.as_text()
+    costs, counted = hlo.Program(text).costs(), compiled.cost_analysis()
+    kinds = {
+        kind: {
+            "count": sum(one.times for one in costs.collectives if one.kind == kind),
+            "bytes": costs.sent(kind),
+            "overlapping": sum(one.bytes * one.times for one in costs.collectives if one.kind == kind and one.overlaps),
+        }
+        for kind in sorted({one.kind for one in costs.collectives})
+    }
+    return {
+        "seconds": seconds,
+        "peak": memory.peak_memory_in_bytes,
+        "state": memory.argument_size_in_bytes,
+        "flops": costs.flops,
+        "passes": costs.passes,
+        "traffic": costs.traffic,
+        "copied": costs.copied,
+        "steps": costs.steps,
+        "unknown_loops": costs.unknown_loops,
+        "collectives": kinds,
+        "xla_flops": counted["flops"],
+        "xla_bytes": counted["bytes accessed"],
+    }
+
+
+def page(rows: list[tuple[Program, Row]], others: dict[str, Row]) -> list[str]:
+    """Returns the lines of the page."""
+    lines = ["# Programs compiled for TPUs", "", f"`python -m benchmarks.tpu`. {describe_machine()}", ""]
+    lines += ["Nothing was run. All numbers are of one chip, in bfloat16 arithmetic:", ""]
+    lines += ["* **memory**: the peak; **fits**: rows of a chip that would fit, extrapolated from it linearly."]
+    lines += ["* **TFLOP**: matrix products and convolutions; float32 products count six times, for their passes."]
+    lines += ["* **traffic**: bytes that instructions read from and write to the main memory; **copies** thereof."]
+    lines += ["* **loop steps**: sequential iterations; those of the LSTMs and their products at Recipe1M's lengths."]
+    lines += ["* **bounds**: time of the products at the peak rate, of the traffic, and of the collectives, which send"]
+    lines += ["  (N - 1)/N of the gathered and twice that of the reduced bytes at the bandwidth of all links."]
+    lines += ["", *table(rows), "", "## Collectives", "", *collectives(rows)]
+    lines += [
+        "",
+        "## XLA's own count",
+        "",
+        "Bodies of loops count once, accesses to the on-chip memory count, too.",
+        "",
+    ]
+    lines += [*xla_table(rows)]
+    if others:
+        lines += ["", "## Compared with another version", "", *comparison(rows, others)]
+    return lines
+
+
+def table(rows: list[tuple[Program, Row]]) -> list[str]:
+    """Returns the table of memory, work and time."""
+    columns = ["memory, GiB", "fits", "TFLOP", "traffic, GB", "copies, GB", "loop steps", "products, ms", "memory, ms"]
+    columns += ["links, ms", "compiled in, s"]
+    lines = ["| program | topology | rows | " + " | ".join(columns) + " |", "|---|---|---:|" + "---:|" * len(columns)]
+    for program, row in rows:
+        chip, size = CHIPS[program.topology.split(":")[0]], chips(program)
+        steps, flops = text_work(program)
+        lines.append(
+            f"| {title(program)} | {program.topology} | {program.rows} | {row['peak'] / 2**30:.2f} of {chip.memory} "
+            f"| {fitting(program, row, chip)} | {(row['passes'] + flops) / 1e12:.2f} | {row['traffic'] / 1e9:.1f} "
+            f"| {row['copied'] / 1e9:.1f} | {row['steps'] + steps} | {1e3 * (row['passes'] + flops) / chip.flops:.1f} "
+            f"| {1e3 * row['traffic'] / chip.bandwidth:.1f} | {1e3 * sent(row, size) / chip.links:.1f} "
+            f"| {row['seconds']:.0f} |"
+        )
+    return lines
+
+
+def title(program: Program) -> str:
+    """Returns a program's name in the tables."""
+    return f"`{program.preset}`, {program.kind}" if program.preset else program.kind
+
+
+def chips(program: Program) -> int:
+    """Returns the number of chips of a program's topology."""
+    return int(np.prod([int(side) for side in program.topology.split(":")[1].split("x")]))
+
+
+def fitting(program: Program, row: Row, chip: Chip) -> str:
+    """Estimates how many rows a chip can hold; memory beyond parameters and gradients grows with the rows."""
+    fixed = row["state"] * (1.25 if program.kind in ("train", "frozen") else 1)  # 16 bytes a parameter, and 4
+    room = 0.95 * chip.memory * 2**30 - fixed
+    return f"{int(room / max(row['peak'] - fixed, 1) * program.rows):,}" if program.kind != "loss" else ""
+
+
+def text_work(program: Program) -> tuple[int, float]:
+    """Returns the sequential steps and the FLOP of the LSTMs for one chip's rows at Recipe1M's lengths.
+
+    Their loops have dynamic lengths, so that the compiled program does not say how often they run.
+    """
+    if program.preset != "adamine" or program.kind == "loss":
+        return 0, 0.0
+    batch = recipes(program.rows)
+    config = tpu_programs.config_of(program.preset, program.rows).model
+    words, ingredients = (np.count_nonzero(batch[field], axis=-1) for field in ("words", "ingredients"))
+    steps = sum(
+        int(np.sort(lengths.ravel())[::-1][:: group_size(lengths.size)].sum())
+        for lengths in (words, batch["num_sentences"], ingredients, ingredients)
+    )
+    backward = program.kind != "evaluate"
+    return steps * (1 + backward), text_flops(config, batch) / (1 if backward else 3)
+
+
+def group_size(sequences: int) -> int:
+    """Returns the sequences of a group of an LSTM on an accelerator."""
+    return min(max(ACCELERATOR.group, -(-sequences // (ACCELERATOR.max_groups or sequences))), sequences)
+
+
+def sent(row: Row, size: int) -> float:
+    """Returns the bytes that a chip sends in rings of `size` chips."""
+    weights = {"all-reduce": 2.0, "collective-permute": size / (size - 1)}
+    return sum(weights.get(kind, 1) * of["bytes"] for kind, of in row["collectives"].items()) * (size - 1) / size
+
+
+def collectives(rows: list[tuple[Program, Row]]) -> list[str]:
+    """Returns the table of collectives."""
+    lines = [
+        "| program | topology | kind | number | MB | of which during a computation |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for program, row in rows:
+        for kind, of in row["collectives"].items():
+            lines.append(
+                f"| {title(program)} | {program.topology} | {kind} | {of['count']:.0f} | {of['bytes'] / 1e6:,.1f} "
+                f"| {of['overlapping'] / max(of['bytes'], 1):.0%} |"
+            )
+    return lines
+
+
+def xla_table(rows: list[tuple[Program, Row]]) -> list[str]:
+    """Returns the table of `cost_analysis`."""
+    lines = ["| program | topology | TFLOP | bytes accessed, GB |", "|---|---|---:|---:|"]
+    for program, row in rows:
+        numbers = f"{row['xla_flops'] / 1e12:.2f} | {row['xla_bytes'] / 1e9:.1f}"
+        lines.append(f"| {title(program)} | {program.topology} | {numbers} |")
+    return lines
+
+
+def comparison(rows: list[tuple[Program, Row]], others: dict[str, Row]) -> list[str]:
+    """Returns the table of this version beside another."""
+    fields = {
+        "peak": "memory",
+        "traffic": "traffic",
+        "copied": "copies",
+        "xla_bytes": "XLA's bytes",
+        "xla_flops": "FLOP",
+    }
+    lines = ["| program | topology | " + " | ".join(fields.values()) + " |", "|---|---|" + "---:|" * len(fields)]
+    for program, row in rows:
+        if other := others.get(program.name):
+            ratios = " | ".join(f"{row[field] / max(other[field], 1):.2f}" for field in fields)
+            lines.append(f"| {title(program)} | {program.topology} | {ratios} |")
+    return [*lines, "", "Each number is that of this version divided by that of the other."]
+
+
+if __name__ == "__main__":
+    main()
