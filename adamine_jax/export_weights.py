@@ -1,6 +1,7 @@
-"""Writes a trained model as one .safetensors file.
+"""Writes a trained model as one .safetensors file, or as StableHLO programs.
 
 python -m adamine_jax.export_weights --workdir runs/a --out model.safetensors
+python -m adamine_jax.export_weights --workdir runs/a --out model --format stablehlo
 """
 
 import argparse
@@ -18,6 +19,7 @@ from adamine_jax.base.flags import given_path
 from adamine_jax.config import stored as configuration
 from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
 from adamine_jax.models.base import ImageTower
+from adamine_jax.queries.programs import export_programs
 from adamine_jax.runs import workdir
 
 
@@ -53,7 +55,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m adamine_jax.export_weights", description=__doc__.split("\n")[0])
     parser.add_argument("--workdir", type=given_path, required=True, help="workdir of the training run")
-    parser.add_argument("--out", type=given_path, required=True, help=".safetensors file to write")
+    parser.add_argument("--out", type=given_path, required=True, help=".safetensors file or folder to write")
+    parser.add_argument(
+        "--format",
+        choices=("safetensors", "stablehlo"),
+        default="safetensors",
+        help="all tensors (default), or programs with their parameters, which need jax alone",
+    )
+    parser.add_argument("--batch-size", type=int, default=16, help="rows of the programs' batches")
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),
@@ -61,11 +70,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="best by validation score (default), or last",
     )
     args = parser.parse_args(argv)
-    if args.out.suffix != ".safetensors":
+    if args.format == "safetensors" and args.out.suffix != ".safetensors":
         raise UserError(f"--out {args.out}: the name must end in .safetensors")
     if not args.out.parent.is_dir():
         raise UserError(f"--out {args.out}: the folder {args.out.parent} does not exist; create it first")
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: must be at least 1")
     trained = workdir.load(args.workdir, checkpoint=args.checkpoint)
+    if args.format == "stablehlo":
+        for name, inputs in export_programs(trained, args.out, args.batch_size).items():
+            fields = {"a batch": inputs} if "shape" in inputs else inputs
+            shapes = (f"{field} {of['dtype']} {tuple(of['shape'])}" for field, of in fields.items())
+            print(f"{args.out}/{name}.stablehlo: maps {', '.join(shapes)} to embeddings")
+        return
     parameters = export_weights(trained, args.out)
     print(f"{args.out}: model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:

@@ -51,7 +51,7 @@ def train(
     Args:
         config: Configuration of the run; see `configs/adamine.py`.
         directory: Workdir, on a file system that all processes share; the README lists its files.
-        mesh: Mesh with the single axis 'data'; by default all devices of all processes.
+        mesh: Mesh of `make_mesh`; by default all devices of all processes.
         profile: Whether to write a trace of a few steps to the workdir.
 
     Returns:
@@ -68,7 +68,7 @@ def train(
         def lock() -> None:
             stack.enter_context(workdir.locked(directory))
 
-        run = _Run(resolved(config), directory, mesh or devices.make_mesh(), profile, lock)
+        run = _Run(resolved(config), directory, mesh, profile, lock)
         run_on_first(lambda: workdir.claim(directory, run.config, run.dataset, run.splits["train"]))
         run.finish()
         return run_test(directory, run.damage)
@@ -89,9 +89,15 @@ class _Run:
     """One process's view of a training run."""
 
     def __init__(
-        self, config: ml_collections.ConfigDict, directory: Path, mesh: Mesh, profile: bool, lock: Callable[[], None]
+        self,
+        config: ml_collections.ConfigDict,
+        directory: Path,
+        mesh: Mesh | None,
+        profile: bool,
+        lock: Callable[[], None],
     ):
         check(config)
+        mesh = mesh or devices.make_mesh(fsdp=config.mesh.fsdp)
         devices.check_batch_size(config.batch_size, mesh)
         self.dataset = open_dataset(config.data.dir, config.data.name)
         self.config = config = preflight.with_dims(config, self.dataset)

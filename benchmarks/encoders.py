@@ -214,7 +214,11 @@ def bert_rows(torch: Any, t: Any, folder: Path, recipes: int) -> list[tuple[str,
     segments, tokens = jnp.asarray(batch["segments"]), jnp.asarray(batch["tokens"])
     model = t.BertModel(t.BertConfig(), add_pooling_layer=False).eval()
     texts = [ids for recipe in drawn for ids in np.split(recipe.ids, np.cumsum(recipe.lengths)[:-1])]
-    infer = jax.jit(lambda params: encode_rows(encoder.bind({"params": params}), segments, tokens))
+
+    def encode(params: Any) -> jax.Array:
+        return encode_rows(encoder.bind({"params": params}), segments, tokens)
+
+    infer, train = jax.jit(encode), jax.jit(jax.value_and_grad(lambda params: jnp.square(encode(params)).sum()))
     rate, rows = product_rate(4096), []
     count = sum(map(len, texts))
     flops = count * 12 * 24 * 768**2 + sum(12 * 4 * len(ids) ** 2 * 768 for ids in texts)
@@ -226,8 +230,15 @@ def bert_rows(torch: Any, t: Any, folder: Path, recipes: int) -> list[tuple[str,
                 for ids, mask in batches:
                     model(ids, attention_mask=mask)
 
+        def torch_train(batches=batches) -> None:
+            model.zero_grad()
+            for ids, mask in batches:
+                model(ids, attention_mask=mask).last_hidden_state.square().sum().backward()
+
         name = f"BERT-base, inference, PyTorch {order}"
         rows.append(compared(name, lambda: jax.block_until_ready(infer(params)), torch_infer, flops, rate))
+        name = f"BERT-base, loss and gradients, PyTorch {order}"
+        rows.append(compared(name, lambda: jax.block_until_ready(train(params)), torch_train, 3 * flops, rate))
     return rows
 
 

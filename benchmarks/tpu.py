@@ -57,6 +57,7 @@ PROGRAMS = (
     Program("loss", "adamine", "v5e:8x8", 1024),
     *(Program("train", name, "v5e:2x4", 128) for name in OTHERS),
     *(Program("train", name, "v5e:16x16", 128) for name in OTHERS[:2]),
+    Program("train", tpu_programs.LARGE, "v5e:2x4", 256, fsdp=8),
     Program("plain ViT", "", "v5e:2x4", 128),
     Program("plain ResNet", "", "v5e:2x4", 100),
     Program("our ResNet", "", "v5e:2x4", 100),
@@ -163,7 +164,8 @@ def table(rows: list[tuple[Program, Row]]) -> list[str]:
 
 def title(program: Program) -> str:
     """Returns a program's name in the tables."""
-    return f"`{program.preset}`, {program.kind}" if program.preset else program.kind
+    shared = f", fsdp {program.fsdp}" if program.fsdp > 1 else ""
+    return f"{program.preset}, {program.kind}{shared}" if program.preset else program.kind
 
 
 def chips(program: Program) -> int:
@@ -173,7 +175,9 @@ def chips(program: Program) -> int:
 
 def fitting(program: Program, row: Row, chip: Chip) -> str:
     """Estimates how many rows a chip can hold; memory beyond parameters and gradients grows with the rows."""
-    fixed = row["state"] * (1.25 if program.kind in ("train", "frozen") else 1)  # 16 bytes a parameter, and 4
+    fixed = row["state"] * (
+        1.25 if program.kind in ("train", "frozen") else 1
+    )  # 12 bytes a parameter, and its gradient
     room = 0.95 * chip.memory * 2**30 - fixed
     return f"{int(room / max(row['peak'] - fixed, 1) * program.rows):,}" if program.kind != "loss" else ""
 

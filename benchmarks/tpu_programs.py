@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from adamine_jax import losses
 from adamine_jax.base.extras import require
 from adamine_jax.config import preset
-from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.distributed.mesh import by_rows, make_mesh, replicated, state_shardings
 from adamine_jax.input.damage import Damage
 from adamine_jax.losses import registry as loss_registry
 from adamine_jax.models import registry
@@ -37,13 +37,16 @@ from benchmarks.peers.flax_resnet import PlainResNet
 from benchmarks.peers.flax_vit import PlainViT
 from benchmarks.workload import TABLE_ROWS
 
-MINILM = {"width": 384, "depth": 6, "mlp": 1536}
-PRETRAINED: Mapping[str, tuple[str, str, dict[str, Any]]] = {
-    "clip_vitb16": ("clip", "clip", {}),
-    "siglip2_base": ("siglip2", "siglip2", {"words": 256_000}),
-    "dinov2_minilm": ("dinov2", "bert", MINILM),
+LARGE = "ViT-L/14 and BERT-large"
+_B16, _L14 = {"patch": 16}, {"patch": 14, "width": 1024, "depth": 24, "heads": 16, "mlp": 4096}
+_MINILM, _BERT_LARGE = ({"width": 384, "depth": 6, "mlp": 1536}, {"width": 1024, "depth": 24, "heads": 16, "mlp": 4096})
+PRETRAINED: Mapping[str, tuple[str, dict[str, int], str, dict[str, int]]] = {
+    "clip_vitb16": ("clip", _B16, "clip", {}),
+    "siglip2_base": ("siglip2", _B16, "siglip2", {"words": 256_000}),
+    "dinov2_minilm": ("dinov2", {}, "bert", _MINILM),
+    LARGE: ("clip", _L14, "bert", _BERT_LARGE),
 }
-"""For presets with pretrained models the families of both, and the sizes of the text encoder that differ."""
+"""For presets with pretrained models the family and the sizes of the vision transformer and of the text encoder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,24 +56,27 @@ class Program:
     Attributes:
         kind: 'train', 'frozen' (the image backbone is), 'evaluate', 'loss', or a peer: 'plain ViT', 'plain ResNet' and
             'our ResNet', whose loss is a sum of squares.
-        preset: Name of the preset; '' for a peer.
+        preset: Name of the preset, or `LARGE`, which is `clip_vitb16` with larger models; '' for a peer.
         topology: Name of the TPU topology, such as 'v5e:2x4'.
         rows: Rows of the batch on each chip.
+        fsdp: Number of chips that share a copy of the state.
     """
 
     kind: str
     preset: str
     topology: str
     rows: int
+    fsdp: int = 1
 
     @property
     def name(self) -> str:
         """Identifies the program."""
-        return f"{self.preset or 'peer'} {self.kind} {self.topology} {self.rows}"
+        shared = f" fsdp {self.fsdp}" if self.fsdp > 1 else ""
+        return f"{self.preset or 'peer'} {self.kind} {self.topology} {self.rows}{shared}"
 
     def lower(self) -> Any:
         """Lowers the program for its topology; `compile()` compiles it."""
-        mesh = make_mesh(topologies.get_topology_desc(topology_name=self.topology, platform="tpu").devices)
+        mesh = make_mesh(topologies.get_topology_desc(topology_name=self.topology, platform="tpu").devices, self.fsdp)
         rows = self.rows * mesh.size
         if self.kind == "loss":
             return _loss(mesh, rows)
@@ -98,24 +104,19 @@ def _abstract(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
-def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
-    """Returns the shardings of parameters and of batches."""
-    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
-
-
 def _step(kind: str, name: str, mesh: Mesh, rows: int) -> Any:
     """Lowers a training or an evaluation step of a preset, with bfloat16 arithmetic."""
-    replicated, split = _shardings(mesh)
     config = config_of(name, rows)
     model, loss = build_model(config.model, table_rows=TABLE_ROWS), loss_registry.build(config.loss)
     cpu = make_mesh(jax.devices("cpu")[:1])
     size = config.data.image_size
     create = functools.partial(init_variables, model, jax.random.key(0), config.model, image_size=size)
-    state = _abstract(jax.eval_shape(lambda: create_state(model, loss, create(), cpu)), replicated)
-    batch = _abstract(_batch(config, rows), split)
+    state = jax.eval_shape(lambda: create_state(model, loss, create(), cpu))
+    state = jax.tree.map(_abstract, state, state_shardings(state, mesh))
+    batch = _abstract(_batch(config, rows), by_rows(mesh))
     if kind == "evaluate":
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        batch["readable"] = jax.ShapeDtypeStruct((rows,), jnp.bool_, sharding=split)
+        batch["readable"] = jax.ShapeDtypeStruct((rows,), jnp.bool_, sharding=by_rows(mesh))
         return Embedder(model, config, mesh, Damage(0))._step.lower(variables, batch)
     step = make_train_step(model, loss, config, mesh, learning_rate(config, 1000))
     return step.lower(state, batch, frozen=kind == "frozen")
@@ -123,15 +124,14 @@ def _step(kind: str, name: str, mesh: Mesh, rows: int) -> Any:
 
 def config_of(name: str, rows: int) -> Any:
     """Returns a preset with the sizes of its pretrained models."""
-    config = preset(name)
+    config = preset("clip_vitb16" if name == LARGE else name)
     config.batch_size = rows
     config.model.dtype = "bfloat16"
     if name in PRETRAINED:
-        photos, text, sizes = PRETRAINED[name]
-        patch = config.model.image.patch
+        photos, photo_sizes, text, text_sizes = PRETRAINED[name]
         for section, fields in (
-            (config.model.image, PHOTO_FAMILIES[photos] | {"patch": patch}),
-            (config.model.recipe, TEXT_FAMILIES[text] | sizes),
+            (config.model.image, PHOTO_FAMILIES[photos] | photo_sizes),
+            (config.model.recipe, TEXT_FAMILIES[text] | text_sizes),
         ):
             section.update({field: value for field, value in fields.items() if field in section})
     if "vocabulary" in config.model.recipe:
@@ -152,13 +152,13 @@ def _batch(config: Any, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
 
 def _loss(mesh: Mesh, rows: int) -> Any:
     """Lowers the loss of `configs/adamine.py` and the gradients of the embeddings, sharded like the batch."""
-    replicated, split = _shardings(mesh)
+    split = by_rows(mesh)
     config, dim = preset("adamine").loss, preset("adamine").model.embedding_dim
 
     def loss(image, recipe, class_id, image_class_id, match):
         return losses.total_loss(config, image, recipe, class_id, match, image_class_id=image_class_id)[0]
 
-    step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), out_shardings=(replicated, (split, split)))
+    step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), out_shardings=(replicated(mesh), (split, split)))
     embeddings = jax.ShapeDtypeStruct((rows, dim), jnp.float32, sharding=split)
     numbers = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=split)
     return step.lower(embeddings, embeddings, numbers, numbers, numbers)
@@ -166,16 +166,15 @@ def _loss(mesh: Mesh, rows: int) -> Any:
 
 def _peer(kind: str, mesh: Mesh, rows: int) -> Any:
     """Lowers the gradients of an image encoder."""
-    replicated, split = _shardings(mesh)
     if kind == "plain ViT":
         model: Any = PlainViT()
         inputs: dict[str, Any] = {}
     else:
         model = PlainResNet() if kind == "plain ResNet" else ResNet(101, dtype=jnp.bfloat16)
         inputs = {"use_running_average": False}
-    images = jax.ShapeDtypeStruct((rows, 224, 224, 3), jnp.uint8, sharding=split)
+    images = jax.ShapeDtypeStruct((rows, 224, 224, 3), jnp.uint8, sharding=by_rows(mesh))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 224, 224, 3)), **inputs))
-    variables = _abstract(shapes, replicated)
+    variables = _abstract(shapes, replicated(mesh))
 
     def loss(params: Any, others: Any, images: jax.Array) -> tuple[jax.Array, Any]:
         features, updated = model.apply({"params": params, **others}, images / 128 - 1, mutable=True, **inputs)

@@ -23,6 +23,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.freeze_batch_stats = False  # True: BatchNorm keeps its stored statistics while the backbone is frozen
     config.cache_frozen_features = 0  # crops per photo whose features are cached while the backbone is frozen; 0 = none
 
+    config.mesh = ml_collections.ConfigDict()
+    config.mesh.fsdp = 1  # devices that share one copy of the parameters and the optimizer state; 1 = a copy each
+
     config.data = ml_collections.ConfigDict()
     config.data.name = "recipe1m"  # name of the TFDS data set
     config.data.dir = "data"  # the --out of `python -m data_builders.recipe1m`

@@ -1,6 +1,8 @@
 """Export of a workdir's model as one file, and loading its ResNet into another model."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -8,12 +10,15 @@ import pytest
 import safetensors
 import safetensors.numpy
 
+import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import stored as configuration
 from adamine_jax.config.defaults import flatten
 from adamine_jax.export_weights import main
 from adamine_jax.import_weights import main as import_main
+from adamine_jax.models import registry
 from adamine_jax.models.image.weights import load_image_weights, read_image_weights
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import workdir
 from tests.interop.published_code import STATES
 
@@ -101,3 +106,45 @@ def test_errors_are_one_line(run, tmp_path, workdir_name, out, message, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+LOADER = """
+import sys
+from pathlib import Path
+import jax.export, numpy as np
+inputs = dict(np.load(sys.argv[2]))
+program = jax.export.deserialize(bytearray(Path(sys.argv[1]).read_bytes()))
+assert program.platforms == ("cpu", "cuda", "tpu")
+np.save(sys.argv[3], program.call(inputs.get("photos", inputs)))
+assert not {"adamine_jax", "flax"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.parametrize("tower", ["image", "recipe"])
+def test_a_program_needs_jax_alone_and_embeds_like_the_model(kitchen, tmp_path, tower, capsys):
+    run, size = kitchen / "run", 3
+    command = ["--workdir", str(run), "--out", str(tmp_path / "model"), "--format", "stablehlo", "--batch-size", "3"]
+    assert main(command) == 0
+    model = adamine_jax.load(run, batch_sizes=(8,))
+    rng, trained = np.random.default_rng(0), model.trained
+    if tower == "image":
+        side = trained.config.data.image_size
+        arrays = {"photos": rng.integers(0, 256, (size, side, side, 3), dtype=np.uint8)}
+        padded = np.concatenate([arrays["photos"], np.zeros((5, side, side, 3), np.uint8)])
+        expected = model._embed_images(trained.variables, padded)[:size]
+    else:
+        texts = [RecipeText(instructions=("Mix salt and rice.",)), RecipeText(ingredients=("salt",)), RecipeText()]
+        encoded = [model.texts.encode(text) for text in texts]
+        arrays = registry.recipe_fields(trained.config.model)(encoded)
+        expected = model.embed_recipes(texts[:2])
+    np.savez(tmp_path / "inputs.npz", **arrays)
+    files = [tmp_path / "model" / f"{tower}.stablehlo", tmp_path / "inputs.npz", tmp_path / "out.npy"]
+    subprocess.run([sys.executable, "-c", LOADER, *map(str, files)], check=True, cwd=tmp_path)
+    found = np.load(tmp_path / "out.npy")
+    np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-5)
+    described = json.loads((tmp_path / "model" / "inputs.json").read_text())[tower]
+    shapes = {
+        name: tuple(of["shape"]) for name, of in ({"photos": described} if tower == "image" else described).items()
+    }
+    assert shapes == {name: array.shape for name, array in arrays.items()}
+    assert f"model/{tower}.stablehlo: maps " in capsys.readouterr().out

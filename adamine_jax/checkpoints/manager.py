@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import Mesh
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import NO_ROOM, UserError
@@ -23,6 +24,7 @@ from adamine_jax.checkpoints import folders, manifest
 from adamine_jax.checkpoints.manifest import DamagedCheckpoint
 from adamine_jax.checkpoints.orbax_trees import restore_trees, save_trees
 from adamine_jax.distributed.broadcast import run_on_first
+from adamine_jax.distributed.mesh import replicated, state_shardings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -109,11 +111,11 @@ class Checkpoints:
         if jax.process_index() == 0:
             kept = self._kept(self._scores | {step: score})
             superseded = [self._folder / str(old) for old in self._scores if old not in kept]
-            host = jax.device_get(vars(state))
+            host = jax.tree.map(_of_this_process, vars(state))
             self._written = self._writer.submit(self._write, step, host, scores, superseded)
 
     def restore(self, step: int, like: T, mesh: Mesh) -> T:
-        """Restores a whole state, replicated over a mesh.
+        """Restores a whole state, sharded for a mesh; see `mesh.state_shardings`.
 
         Args:
             step: Step of a checkpoint.
@@ -123,15 +125,16 @@ class Checkpoints:
         Raises:
             UserError: The checkpoint is damaged, or of another model.
         """
-        restored = self._restore(step, _split(vars(_abstract(like, mesh))))
+        restored = self._restore(step, _split(vars(_abstract(like, state_shardings(like, mesh)))))
         return dataclasses.replace(like, **restored["model"], **restored["training"])
 
     def restore_model(self, step: int, like: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
-        """Restores {'params', 'batch_stats'} alone, including parameters outside the towers that `like` lacks.
+        """Restores {'params', 'batch_stats'} alone, replicated, including parameters that only the checkpoint has.
 
         See `restore`.
         """
-        return self._restore(step, {"model": _abstract(like, mesh)}, allow_extra=True)["model"]
+        target = _abstract(like, jax.tree.map(lambda _: replicated(mesh), like))
+        return self._restore(step, {"model": target}, allow_extra=True)["model"]
 
     def model_digest(self, step: int) -> str:
         """Returns the SHA-256 digest of what `restore_model` reads, computed from the checksums in the manifest.
@@ -248,6 +251,15 @@ def _split(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"model": model, "training": {name: field for name, field in fields.items() if name not in MODEL_FIELDS}}
 
 
-def _abstract(tree: Any, mesh: Mesh) -> Any:
-    replicated = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), tree)
+def _of_this_process(array: jax.Array) -> np.ndarray:
+    """Copies an array of which this process has all parts; with several processes, each has a copy."""
+    if array.is_fully_replicated or array.is_fully_addressable:
+        return jax.device_get(array)
+    whole = np.empty(array.shape, array.dtype)
+    for shard in array.addressable_shards:
+        whole[shard.index] = shard.data
+    return whole
+
+
+def _abstract(tree: Any, shardings: Any) -> Any:
+    return jax.tree.map(lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree, shardings)

@@ -110,6 +110,7 @@ RULES: dict[str, rules.Rule] = {
     "optim.decay": rules.one_of("linear", "cosine"),
     "optim.clip_norm": number("above 0"),
     "checkpoint.every_steps": integer(0),
+    "mesh.fsdp": integer(1),
     "checkpoint.keep": integer(1),
     "train.log_every_steps": integer(1),
     "train.nonfinite_streak": integer(1),

@@ -16,6 +16,7 @@ MAY_CHANGE = (
     "data.recipe_features",
     "data.max_damaged",
     "checkpoint.",
+    "mesh.",
     "train.log_every_steps",
     "train.nonfinite_streak",
     "eval.",
@@ -65,7 +66,7 @@ def from_dict(stored: dict[str, Any]) -> ml_collections.ConfigDict:
             section: Any = config
             *path, name = field.split(".")
             for part in path:
-                section = section[part]
+                section = section.setdefault(part, ml_collections.ConfigDict())
             section[name] = _with_tuples(value)
     return config
 

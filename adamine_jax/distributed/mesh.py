@@ -1,22 +1,72 @@
-"""The devices of a program as a mesh with the single axis 'data'."""
+"""The devices of a program as a mesh with the axes 'data' and 'fsdp', and the shardings over it.
+
+Batches are sharded over both axes. Parameters and the optimizer state are sharded over 'fsdp' ("fully sharded data
+parallel") and replicated over 'data'; with `fsdp=1` they are replicated over all devices.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from adamine_jax.base.errors import UserError
 
+SMALLEST_SHARDED = 2**14
+"""Smallest number of values of an array that is sharded over 'fsdp'."""
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+
+def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
     """Returns a mesh over the given devices, by default all devices of all processes.
 
     The devices of a process are contiguous, which `local_rows` relies on; `jax.make_mesh` may order those of a pod
     differently.
+
+    Args:
+        devices: Devices.
+        fsdp: Number of devices that share one copy of the state, all of them in one process.
+
+    Raises:
+        UserError: `fsdp` does not divide the number of devices of a process.
     """
     devices = sorted(jax.devices() if devices is None else devices, key=mesh_order)
-    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    of_process = sum(device.process_index == devices[0].process_index for device in devices)
+    if of_process % fsdp:
+        raise UserError(
+            f"config.mesh.fsdp = {fsdp}: must divide the {of_process} devices of a process; those that share a copy of "
+            "the state belong to one process"
+        )
+    return Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Returns the sharding of an array of which each device has a copy."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def by_rows(mesh: Mesh) -> NamedSharding:
+    """Returns the sharding of a batch: its rows, over all devices."""
+    return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+
+def state_shardings(tree: Any, mesh: Mesh) -> Any:
+    """Returns the sharding of each array of a state: the longest axis that can be, over 'fsdp'.
+
+    Args:
+        tree: Parameters or an optimizer state: arrays or `jax.ShapeDtypeStruct`.
+        mesh: A mesh of `make_mesh`.
+    """
+    count = mesh.shape["fsdp"]
+
+    def sharding(leaf: Any) -> NamedSharding:
+        axes = [axis for axis, size in enumerate(leaf.shape) if size % count == 0]
+        if count == 1 or leaf.size < SMALLEST_SHARDED or not axes:
+            return replicated(mesh)
+        longest = max(axes, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * longest, "fsdp"))
+
+    return jax.tree.map(sharding, tree)
 
 
 def mesh_order(device: jax.Device) -> tuple[int, int]:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
+from adamine_jax.distributed.mesh import by_rows
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.features import Vectors
@@ -193,13 +193,13 @@ def to_devices(
 
     Args:
         batches: This process's rows of each global batch.
-        mesh: A mesh with the axis 'data'.
+        mesh: A mesh of `make_mesh`.
         ahead: Number of batches to transfer ahead.
 
     Yields:
-        Global arrays sharded over 'data'.
+        Global arrays, their rows sharded over all devices.
     """
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    sharding = by_rows(mesh)
     pending = collections.deque()
     for batch in batches:
         pending.append({name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()})

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, PartitionSpec
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.distributed.mesh import by_rows
 from adamine_jax.models import registry
 from adamine_jax.models.base import COMMON_FIELDS, ImageTower, Parts, RecipeTower, Shared
 from adamine_jax.recipes.texts import EncodedRecipe
@@ -145,13 +146,13 @@ def recipes_with_parts(
     Args:
         model: The model.
         params: The model's parameters, replicated.
-        batch: The fields of the recipe tower, sharded over 'data'. Other fields are ignored.
-        mesh: A mesh with the axis 'data'.
+        batch: The fields of the recipe tower, their rows sharded over all devices. Other fields are ignored.
+        mesh: A mesh of `make_mesh`.
         train: Whether the tower runs in training mode.
         keys: (B,) PRNG keys, for towers with `needs_keys`.
 
     Returns:
-        The fields of `AdaMine.recipes_with_parts`, sharded over 'data'.
+        The fields of `AdaMine.recipes_with_parts`, sharded like the batch.
     """
     fields = {name: field for name, field in batch.items() if name not in COMMON_FIELDS}
     fields |= model.recipe_tower.global_fields(batch)
@@ -166,7 +167,7 @@ def recipes_with_parts(
 
     if mesh.size == 1:  # shard_map would copy all gradients
         return embed(params["recipe_tower"], fields)
-    rows = PartitionSpec("data")
+    rows = by_rows(mesh).spec
     embed = jax.shard_map(embed, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows, check_vma=False)
     return embed(params["recipe_tower"], fields)
 

@@ -124,7 +124,9 @@ def apply_layers(
     def step(x: jax.Array, params: Mapping[str, Any]) -> tuple[jax.Array, None]:
         return _layer(params, x, mask, layers, dtype), None
 
-    return jax.lax.scan(jax.checkpoint(step) if remat else step, x.astype(dtype), stacked)[0]
+    # Attention and element-wise operations are always recomputed: they cost less than storing their results.
+    policy = None if remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    return jax.lax.scan(jax.checkpoint(step, policy=policy), x.astype(dtype), stacked)[0]
 
 
 def layer_norm(x: jax.Array, params: Mapping[str, jax.Array], eps: float) -> jax.Array:

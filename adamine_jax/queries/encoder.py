@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
@@ -56,8 +55,7 @@ class Encoder:
         mesh, model = trained.mesh, trained.model
         self.sizes = sorted({devices.round_up(size, mesh) for size in batch_sizes})
         # jit itself moves host arrays to the devices, which is faster than `device_put` for a single query.
-        rows = NamedSharding(mesh, PartitionSpec("data"))
-        replicated = NamedSharding(mesh, PartitionSpec())
+        rows, replicated = devices.by_rows(mesh), devices.replicated(mesh)
         data = trained.config.data
         self._crops = center_crops(data.resize, data.image_size, registry.resizing(trained.config.model))
         self._embed_images = jax.jit(

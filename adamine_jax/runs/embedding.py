@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
@@ -82,10 +82,11 @@ class Embedder:
         self._config, self._mesh, self._damage = config, mesh, damage
 
         def step(variables, batch):
+            variables = jax.lax.with_sharding_constraint(variables, devices.replicated(mesh))
             image = model.apply(variables, batch["image"], train=False, method="embed_images")
             return image, embed_recipes(model, variables["params"], batch, mesh), batch["readable"]
 
-        self._step = jax.jit(step, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        self._step = jax.jit(step, out_shardings=devices.replicated(mesh))
 
     def embed_batches(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
@@ -38,7 +38,7 @@ _SAVE_EVERY = 16
 class FrozenBackbone:
     """Image backbone whose features are cached in the workdir; the features of a damaged photo are NaN.
 
-    `variables` are {'params', 'batch_stats'}, replicated over `mesh`.
+    `variables` are {'params', 'batch_stats'}, on `mesh`.
     """
 
     workdir: Path
@@ -143,8 +143,9 @@ class FrozenBackbone:
     def _features(self, batches: Iterator[pipeline.Batch]) -> Iterator[np.ndarray]:
         """Yields the (B, F) features of each batch of photos."""
 
-        @functools.partial(jax.jit, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        @functools.partial(jax.jit, out_shardings=devices.replicated(self.mesh))
         def embed(variables, batch):
+            variables = jax.lax.with_sharding_constraint(variables, devices.replicated(self.mesh))
             features: Any = self.model.apply(variables, batch["image"], method="image_features")
             return jnp.where(batch["readable"][:, None], features, jnp.nan)
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from adamine_jax.distributed.mesh import replicated, state_shardings
 from adamine_jax.losses.base import Loss, metrics_of
 from adamine_jax.models.adamine import TOWERS, AdaMine, init_variables
 from adamine_jax.training.optimizer import ADAM, split_groups
@@ -19,7 +20,7 @@ Tree = Any
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """State of a training run, a pytree replicated over the mesh.
+    """State of a training run, a pytree sharded as `mesh.state_shardings` says.
 
     Attributes:
         params: Parameters of the towers and of the loss.
@@ -70,24 +71,29 @@ def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: M
 
     The backbone's Adam state exists from the start but does not change before `unfreeze_epoch`.
     """
-    replicated = NamedSharding(mesh, PartitionSpec())
     # Copied, because the first step donates its state.
-    variables = jax.device_put(variables, replicated, may_alias=False)
+    variables = jax.device_put(variables, state_shardings(variables, mesh), may_alias=False)
     groups = split_groups(variables["params"], model)
-    init = jax.jit(ADAM.init, out_shardings=replicated)
+
+    def init(group: Tree) -> Tree:
+        return jax.jit(ADAM.init, out_shardings=state_shardings(jax.eval_shape(ADAM.init, group), mesh))(group)
+
+    def zero() -> jax.Array:
+        return jnp.zeros((), jnp.int32, device=replicated(mesh))
+
     return TrainState(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         opt_state={name: init(group) for name, group in groups.items()},
-        step=jnp.zeros((), jnp.int32, device=replicated),
-        skipped=jnp.zeros((), jnp.int32, device=replicated),
-        streak=jnp.zeros((), jnp.int32, device=replicated),
+        step=zero(),
+        skipped=zero(),
+        streak=zero(),
         sums=zero_sums(model, loss, variables["params"], mesh),
     )
 
 
 def zero_sums(model: AdaMine, loss: Loss, params: Tree, mesh: Mesh) -> dict[str, jax.Array]:
     """Returns sums of metrics that are 0, each in its own buffer, because all of them are donated."""
-    dtype, replicated = jax.tree.leaves(params)[0].dtype, NamedSharding(mesh, PartitionSpec())
+    dtype = jax.tree.leaves(params)[0].dtype
     names = metrics_of(loss, loss_params(params), model.image_tower.embedding_dim, model.parts)
-    return {name: jnp.zeros((), dtype, device=replicated) for name in ("steps", *names, "grad_norm")}
+    return {name: jnp.zeros((), dtype, device=replicated(mesh)) for name in ("steps", *names, "grad_norm")}

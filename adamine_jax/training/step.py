@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from adamine_jax.distributed.mesh import replicated, state_shardings
 from adamine_jax.losses.base import Loss, Metrics
 from adamine_jax.models.adamine import AdaMine, recipes_with_parts
 from adamine_jax.training import optimizer
@@ -34,10 +35,10 @@ def train_step(
         model: Both towers.
         loss: Loss of the run.
         config: Configuration of the run.
-        mesh: Mesh with the axis 'data'.
+        mesh: Mesh of `make_mesh`.
         rate: Learning rate at each step; see `optimizer.learning_rate`.
         state: State before the step.
-        batch: Global batch, sharded over 'data'.
+        batch: Global batch, its rows sharded over all devices.
         frozen: Whether the backbone is frozen.
 
     Returns:
@@ -48,13 +49,15 @@ def train_step(
     trained = {name: group for name, group in groups.items() if not (frozen and name == "backbone")}
 
     def loss_of(trained: dict[str, Tree]) -> tuple[jax.Array, tuple[Metrics, Tree]]:
-        params = optimizer.merge_groups(groups | trained)
+        # Each device computes on its rows with whole parameters: gather them, and not the activations.
+        params = jax.lax.with_sharding_constraint(optimizer.merge_groups(groups | trained), replicated(mesh))
         embeddings, batch_stats = _embed(model, config, mesh, state, params, batch, frozen)
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         value, metrics = loss(loss_params(params), embeddings, batch, key=key)
         return value, ({"loss": value} | metrics, batch_stats)
 
     (value, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    gradients = jax.lax.with_sharding_constraint(gradients, state_shardings(gradients, mesh))
     optim = config.optim
     params, opt_state, norm = optimizer.update(
         model, state.params, gradients, state.opt_state, rate(state.step), optim.clip_norm, optim.weight_decay
@@ -112,10 +115,10 @@ def make_train_step(
     Returns:
         step(state, batch, frozen) -> state. `state` is donated, and `frozen` is static.
     """
-    replicated = NamedSharding(mesh, PartitionSpec())
 
-    @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0, out_shardings=replicated)
+    @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0)
     def step(state: TrainState, batch: Batch, frozen: bool) -> TrainState:
-        return train_step(model, loss, config, mesh, rate, state, batch, frozen)
+        state = train_step(model, loss, config, mesh, rate, state, batch, frozen)
+        return jax.lax.with_sharding_constraint(state, state_shardings(state, mesh))
 
     return step

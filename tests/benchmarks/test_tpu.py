@@ -46,7 +46,7 @@ def test_programs_are_compiled_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tpu, "measured", compile_nothing)
     tpu.main()
     assert page.read_text() == text
-    assert text.count("| `quickstart`, train | v5e:2x2 | 8 |") == 1
+    assert text.count("| quickstart, train | v5e:2x2 | 8 |") == 1
 
 
 def test_rows_of_the_page():
