@@ -38,10 +38,14 @@ def check_finished(ended):
         assert status == 0, errors
 
 
-def test_two_processes_compute_what_one_computes(tiny_data, tmp_path):
+SHARDED = {"mesh__fsdp": 2, "model__recipe__sentence_hidden": 64}  # large enough to be sharded
+
+
+@pytest.mark.parametrize("fields", [{}, pytest.param(SHARDED, marks=pytest.mark.slow)])
+def test_two_processes_compute_what_one_computes(tiny_data, tmp_path, fields):
     # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
     features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}
-    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, **features), tmp_path / "run", 2, steps=6)
+    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, **features, **fields), tmp_path / "run", 2, steps=6)
 
 
 @pytest.mark.slow
