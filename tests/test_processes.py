@@ -38,14 +38,29 @@ def check_finished(ended):
         assert status == 0, errors
 
 
-SHARDED = {"mesh__fsdp": 2, "model__recipe__sentence_hidden": 64}  # large enough to be sharded
+def sharded(fsdp):
+    """Fields of a run whose recipe tower is large enough to be sharded."""
+    return pytest.param({"mesh__fsdp": fsdp, "model__recipe__sentence_hidden": 64}, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fields", [{}, pytest.param(SHARDED, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fields", [{}, sharded(2), sharded(4)])
 def test_two_processes_compute_what_one_computes(tiny_data, tmp_path, fields):
     # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
     features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}
     assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, **features, **fields), tmp_path / "run", 2, steps=6)
+
+
+@pytest.mark.slow
+def test_a_state_sharded_over_processes_resumes(tiny_data, tmp_path):
+    fields = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}
+    fields |= {"mesh__fsdp": 4, "model__recipe__sentence_hidden": 64}
+    config, alone = run_alone(tiny_data, tmp_path, epochs=2, **fields)
+    first = several.write_config(
+        tmp_path / "first.py", tiny_data, model__dtype="float64", train__log_every_steps=1, epochs=1, **fields
+    )
+    command = several.main_command(first, tmp_path / "run")
+    check_finished(several.finish(several.start([command] * 2, 2, JAX_ENABLE_X64="1")))
+    assert_same_run(config, alone, tmp_path / "run", 2, steps=12, runs=2)
 
 
 @pytest.mark.slow
@@ -54,7 +69,7 @@ def test_thirty_steps_are_those_of_one_process(thirty_steps, tmp_path, count):
     assert_same_run(*thirty_steps, tmp_path / "run", count, steps=30)
 
 
-def assert_same_run(config, alone, directory, count, steps):
+def assert_same_run(config, alone, directory, count, steps, runs=1):
     """Repeats a run in `count` processes with four devices in total and compares losses, scores and files."""
     ended = several.finish(
         several.start([several.main_command(config, directory)] * count, 4 // count, JAX_ENABLE_X64="1")
@@ -74,7 +89,7 @@ def assert_same_run(config, alone, directory, count, steps):
     names = ({path.name for path in folder.iterdir()} - {".lock"} for folder in (directory, alone))
     ours, expected = ({name for name in found if not name.startswith("events.")} for found in names)
     assert ours == expected
-    assert len(list(directory.glob("events.*"))) == 1
+    assert len(list(directory.glob("events.*"))) == runs
 
 
 @pytest.mark.parametrize("failing", [0, 1])

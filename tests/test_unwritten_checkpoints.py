@@ -64,7 +64,7 @@ def test_another_error_of_a_write_is_one_line_and_loses_nothing(tmp_path, monkey
     folder = saved(tmp_path, {1: 5.0, 2: 1.0})
     before = everything(folder)
 
-    def refuse(unfinished, trees):
+    def refuse(unfinished, *_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(unfinished))
 
     monkeypatch.setattr("adamine_jax.checkpoints.manager.save_trees", refuse)

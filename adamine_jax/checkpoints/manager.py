@@ -42,8 +42,9 @@ class Checkpoints:
     Opened for training, it renames damaged checkpoints; see `folders.prepare_to_resume`. Opened read-only, it changes
     nothing on disk, so a training run may be in progress; a checkpoint is verified when it is restored.
 
-    With several processes, all of them must open, save and restore at the same points. Process 0 alone verifies and
-    writes, since it has the whole state; all processes read, so the workdir must be on a shared file system.
+    With several processes, all of them must open, save and restore at the same points. Process 0 alone verifies; it
+    also writes, in the background, if its devices have the whole state. If the state is sharded over processes, each
+    writes its own parts. All processes read, so the workdir must be on a shared file system.
 
     Args:
         workdir: Workdir of the run.
@@ -108,9 +109,11 @@ class Checkpoints:
                 self._scores[step] = score
             return
         self._saving = step, score
-        if jax.process_index() == 0:
-            kept = self._kept(self._scores | {step: score})
-            superseded = [self._folder / str(old) for old in self._scores if old not in kept]
+        kept = self._kept(self._scores | {step: score})
+        superseded = [self._folder / str(old) for old in self._scores if old not in kept]
+        if not all(_is_whole_here(leaf) for leaf in jax.tree.leaves(state)):
+            self._write(step, vars(state), scores, superseded, together=True)
+        elif jax.process_index() == 0:
             host = jax.tree.map(_of_this_process, vars(state))
             self._written = self._writer.submit(self._write, step, host, scores, superseded)
 
@@ -165,21 +168,31 @@ class Checkpoints:
     def _kept(self, scores: folders.Scores) -> set[int | None]:
         return {*sorted(scores)[-self._keep :], folders.best(scores)}
 
-    def _write(self, step: int, state: dict[str, Any], scores: dict[str, float], superseded: list[Path]) -> None:
-        """Writes a checkpoint, then deletes the superseded ones."""
+    def _write(
+        self, step: int, state: dict[str, Any], scores: dict[str, float], superseded: list[Path], together: bool = False
+    ) -> None:
+        """Writes a checkpoint, then deletes the superseded ones; with `together`, all processes call this at once."""
         folder = self._folder / str(step)
         unfinished = folder.with_name(folder.name + folders.UNFINISHED)
-        try:
-            save_trees(unfinished, _split(state))
+
+        def finish() -> None:
             with files.named_errors(unfinished):
                 manifest.write(unfinished, step, scores)
             unfinished.rename(folder)
             files.sync(self._folder)
+
+        try:
+            save_trees(unfinished, _split(state), together)
+            if together:
+                run_on_first(finish)
+            else:
+                finish()
         except BaseException:
             folders.remove_unfinished(self._folder, step)
             raise
-        for old in superseded:
-            folders.remove(old)
+        if not together or jax.process_index() == 0:
+            for old in superseded:
+                folders.remove(old)
 
     def _commit(self, run: Callable[[Callable[[], None]], None]) -> None:
         """Waits for the checkpoint that is being saved and records it.
@@ -251,8 +264,18 @@ def _split(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"model": model, "training": {name: field for name, field in fields.items() if name not in MODEL_FIELDS}}
 
 
+def _is_whole_here(array: jax.Array) -> bool:
+    """Whether the devices of this process have all parts of an array."""
+    shards = array.addressable_shards
+    return array.is_fully_addressable or len({str(shard.index) for shard in shards}) == _parts(array)
+
+
+def _parts(array: jax.Array) -> int:
+    return len({str(index) for index in array.sharding.devices_indices_map(array.shape).values()})
+
+
 def _of_this_process(array: jax.Array) -> np.ndarray:
-    """Copies an array of which this process has all parts; with several processes, each has a copy."""
+    """Copies an array that is whole here."""
     if array.is_fully_replicated or array.is_fully_addressable:
         return jax.device_get(array)
     whole = np.empty(array.shape, array.dtype)

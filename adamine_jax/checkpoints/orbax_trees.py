@@ -1,4 +1,4 @@
-"""Trees of arrays on disk in Orbax's format, each written and read by a single process."""
+"""Trees of arrays on disk in Orbax's format, written by one process or by all, and read by each process alone."""
 
 import errno
 import os
@@ -11,25 +11,33 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from adamine_jax.distributed.broadcast import run_on_first
+
 TREES = ("model", "training")
 """Names of the trees of a checkpoint."""
 _OVERHEAD = 2**18
 """Upper bound of the bytes that Orbax's some thirty files take in addition to the arrays (64 KiB were measured)."""
 
 
-def save_trees(folder: Path, trees: dict[str, Any]) -> None:
-    """Writes trees of NumPy arrays to a new folder, each to `<folder>/<name>`.
+def save_trees(folder: Path, trees: dict[str, Any], together: bool = False) -> None:
+    """Writes trees of arrays to a new folder, each to `<folder>/<name>`.
 
     Args:
         folder: Folder to create.
         trees: Tree by name, for all names of `TREES`.
+        together: Whether all processes call this at once with arrays that are sharded over them, and each writes its
+            parts. Otherwise this process alone writes NumPy arrays.
 
     Raises:
         OSError: The disk is full, for example; raised before anything is written if the uncompressed arrays do not fit.
     """
     try:
-        _check_space(folder.parent, sum(leaf.nbytes for leaf in jax.tree.leaves(trees)) + _OVERHEAD)
-        with _checkpointer() as orbax:
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(trees)) + _OVERHEAD
+        if together:
+            run_on_first(lambda: _check_space(folder.parent, size))
+        else:
+            _check_space(folder.parent, size)
+        with _checkpointer(together) as orbax:
             items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
             orbax.save(folder.absolute(), args=ocp.args.Composite(**items))
     except (OSError, ValueError) as error:
@@ -73,14 +81,18 @@ def restore_trees(folder: Path, targets: dict[str, Any], allow_extra: bool = Fal
         return dict(orbax.restore(folder.absolute(), args=ocp.args.Composite(**items)).items())
 
 
-def _checkpointer() -> ocp.Checkpointer:
-    """A checkpointer of `TREES` that neither waits for other processes nor shares the work with them."""
+def _checkpointer(together: bool = False) -> ocp.Checkpointer:
+    """A checkpointer of `TREES`; alone, it neither waits for other processes nor shares the work with them."""
     process = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
-    handlers: dict[str, Any] = {name: ocp.StandardCheckpointHandler(multiprocessing_options=alone) for name in TREES}
-    options = ocp.CompositeOptions(multiprocessing_options=alone)
+    processes = ocp.options.MultiprocessingOptions()
+    if not together:
+        processes = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
+    handlers: dict[str, Any] = {
+        name: ocp.StandardCheckpointHandler(multiprocessing_options=processes) for name in TREES
+    }
+    options = ocp.CompositeOptions(multiprocessing_options=processes)
     return ocp.Checkpointer(
-        ocp.CompositeCheckpointHandler(composite_options=options, **handlers), multiprocessing_options=alone
+        ocp.CompositeCheckpointHandler(composite_options=options, **handlers), multiprocessing_options=processes
     )
 
 

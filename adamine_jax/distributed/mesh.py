@@ -25,17 +25,16 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mes
 
     Args:
         devices: Devices.
-        fsdp: Number of devices that share one copy of the state, all of them in one process.
+        fsdp: Number of devices that share one copy of the state.
 
     Raises:
-        UserError: `fsdp` does not divide the number of devices of a process.
+        UserError: `fsdp` does not divide the number of devices.
     """
     devices = sorted(jax.devices() if devices is None else devices, key=mesh_order)
-    of_process = sum(device.process_index == devices[0].process_index for device in devices)
-    if of_process % fsdp:
+    if len(devices) % fsdp:
+        divisors = [str(count) for count in range(1, len(devices) + 1) if len(devices) % count == 0]
         raise UserError(
-            f"config.mesh.fsdp = {fsdp}: must divide the {of_process} devices of a process; those that share a copy of "
-            "the state belong to one process"
+            f"config.mesh.fsdp = {fsdp}: does not divide the {len(devices)} devices; use {', '.join(divisors)}"
         )
     return Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 
