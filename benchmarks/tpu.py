@@ -57,8 +57,9 @@ PROGRAMS = (
     Program("loss", "adamine", "v5e:8x8", 1024),
     *(Program("train", name, "v5e:2x4", 128) for name in OTHERS),
     *(Program("train", name, "v5e:16x16", 128) for name in OTHERS[:2]),
-    Program("train", tpu_programs.LARGE, "v5e:2x4", 256, fsdp=8),
+    Program("train", tpu_programs.LARGE, "v5e:2x4", 128, fsdp=8),
     Program("plain ViT", "", "v5e:2x4", 128),
+    Program("our ViT", "", "v5e:2x4", 128),
     Program("plain ResNet", "", "v5e:2x4", 100),
     Program("our ResNet", "", "v5e:2x4", 100),
 )

@@ -25,8 +25,10 @@ from adamine_jax.losses import registry as loss_registry
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.image.resnet import ResNet
+from adamine_jax.models.image.vit import Form, ViT
 from adamine_jax.models.image.vit_weights import FAMILIES as PHOTO_FAMILIES
 from adamine_jax.models.recipe.text_weights import FAMILIES as TEXT_FAMILIES
+from adamine_jax.models.transformer import Layers
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import train_tokenizer
 from adamine_jax.runs.embedding import Embedder
@@ -54,8 +56,7 @@ class Program:
     """A program to compile.
 
     Attributes:
-        kind: 'train', 'frozen' (the image backbone is), 'evaluate', 'loss', or a peer: 'plain ViT', 'plain ResNet' and
-            'our ResNet', whose loss is a sum of squares.
+        kind: 'train', 'frozen' (the image backbone is), 'evaluate', 'loss', or a name of `ENCODERS`.
         preset: Name of the preset, or `LARGE`, which is `clip_vitb16` with larger models; '' for a peer.
         topology: Name of the TPU topology, such as 'v5e:2x4'.
         rows: Rows of the batch on each chip.
@@ -81,7 +82,7 @@ class Program:
         if self.kind == "loss":
             return _loss(mesh, rows)
         if not self.preset:
-            return _peer(self.kind, mesh, rows)
+            return _encoder(self.kind, mesh, rows)
         return _step(self.kind, self.preset, mesh, rows)
 
 
@@ -164,14 +165,18 @@ def _loss(mesh: Mesh, rows: int) -> Any:
     return step.lower(embeddings, embeddings, numbers, numbers, numbers)
 
 
-def _peer(kind: str, mesh: Mesh, rows: int) -> Any:
+ENCODERS: Mapping[str, tuple[Any, dict[str, Any]]] = {
+    "plain ViT": (PlainViT(), {}),
+    "our ViT": (ViT(Form(Layers(768, 12, 12, 3072), 16), remat=True, dtype=jnp.bfloat16), {}),
+    "plain ResNet": (PlainResNet(), {"use_running_average": False}),
+    "our ResNet": (ResNet(101, dtype=jnp.bfloat16), {"use_running_average": False}),
+}
+"""Image encoders, ours and of Flax's own layers, and their arguments in training; the loss is a sum of squares."""
+
+
+def _encoder(kind: str, mesh: Mesh, rows: int) -> Any:
     """Lowers the gradients of an image encoder."""
-    if kind == "plain ViT":
-        model: Any = PlainViT()
-        inputs: dict[str, Any] = {}
-    else:
-        model = PlainResNet() if kind == "plain ResNet" else ResNet(101, dtype=jnp.bfloat16)
-        inputs = {"use_running_average": False}
+    model, inputs = ENCODERS[kind]
     images = jax.ShapeDtypeStruct((rows, 224, 224, 3), jnp.uint8, sharding=by_rows(mesh))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 224, 224, 3)), **inputs))
     variables = _abstract(shapes, replicated(mesh))
