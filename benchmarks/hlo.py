@@ -1,23 +1,10 @@
-"""Costs of a compiled program, from the text of its HLO: products, memory traffic, loop steps and collectives.
-
-XLA's `cost_analysis` counts the body of a loop once, and the layers of a transformer are a loop. Here a body counts as
-often as it runs. Of the branches of a conditional, the most expensive one counts: a `switch` over padded lengths is
-counted at the greatest length.
-"""
+"""The optimised HLO of a compiled program: its computations, their instructions, and the FLOP of products."""
 
 import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator
 
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "iota"}
-_FREE |= {"while", "conditional", "call", "async-start", "async-update"}
-_UPDATES = {"dynamic-update-slice": 1, "scatter": 2}
-"""Instructions that update their first operand in place, and the operand that they write to it."""
-_COPIES = {"copy", "transpose", "reshape", "pad", "slice", "concatenate"}
-_PASSES = {"highest": 6, "high": 3}
 _BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "token": 0, "opaque": 0}
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](?:\{[^{}]*\})?")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
@@ -55,68 +42,7 @@ class Instruction:
         return re.findall(r"%([\w.\-]+)", found.group(1) or found.group(2)) if found else []
 
 
-@dataclasses.dataclass(frozen=True)
-class Collective:
-    """An array that a program gathers, reduces or sends.
-
-    Attributes:
-        kind: One of `COLLECTIVES`.
-        shape: Shape of the result on each device.
-        bytes: Size of the result on each device.
-        times: Number of executions per run of the program.
-        overlaps: Whether something is computed while it runs.
-        source: Name of the operation in the traced program.
-        channel: Identifies a collective that the compiler spreads over several computations; '' for all others.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    bytes: float
-    times: int
-    overlaps: bool
-    source: str
-    channel: str = ""
-
-
-@dataclasses.dataclass
-class Costs:
-    """Costs of a program on one chip.
-
-    Attributes:
-        flops: Floating-point operations of matrix products and convolutions.
-        passes: The same, times the passes of bfloat16 that a TPU needs: six for the precision 'highest', three for
-            'high'.
-        traffic: Bytes that instructions read from and write to the main memory.
-        copied: Bytes thereof that only change a layout or a place.
-        steps: Iterations of all loops.
-        unknown_loops: Number of loops of unknown length; their bodies count once.
-        collectives: All collectives.
-    """
-
-    flops: float = 0
-    passes: float = 0
-    traffic: float = 0
-    copied: float = 0
-    steps: int = 0
-    unknown_loops: int = 0
-    collectives: tuple[Collective, ...] = ()
-
-    def add(self, other: "Costs", times: int = 1) -> None:
-        """Adds `times` the costs of a part."""
-        self.flops += times * other.flops
-        self.passes += times * other.passes
-        self.traffic += times * other.traffic
-        self.copied += times * other.copied
-        self.steps += times * other.steps
-        self.unknown_loops += other.unknown_loops
-        self.collectives += tuple(dataclasses.replace(one, times=times * one.times) for one in other.collectives)
-
-    def sent(self, kind: str) -> float:
-        """Returns the bytes of all collectives of a kind, counted per execution."""
-        return sum(one.bytes * one.times for one in self.collectives if one.kind == kind)
-
-
-class Program:
+class Module:
     """The computations of a compiled program.
 
     Args:
@@ -137,168 +63,21 @@ class Program:
                 body.append(_instruction(*found.groups()))
         if not self.entry:
             raise ValueError("the text has no ENTRY; pass the optimised HLO of a compiled program")
-        self._known: dict[str, Costs] = {}
         self.by_name = {one.name: one for body in self.computations.values() for one in body}
 
-    def costs(self) -> Costs:
-        """Returns the costs of the whole program.
 
-        Raises:
-            ValueError: A collective is in a loop without a known trip count.
-        """
-        costs = self._costs(self.entry)
-        # A spread collective appears in each of its computations, in the bodies of loops, too, but runs once.
-        spread: dict[tuple[str, tuple[int, ...]], Collective] = {}
-        for one in costs.collectives:
-            if one.channel and one.times <= spread.get((one.channel, one.shape), one).times:
-                spread[one.channel, one.shape] = one
-        others = tuple(one for one in costs.collectives if not one.channel)
-        return dataclasses.replace(costs, collectives=others + tuple(spread.values()))
-
-    def _costs(self, name: str) -> Costs:
-        if name in self._known:
-            return self._known[name]
-        total, body = Costs(), self.computations[name]
-        for place, one in enumerate(body):
-            self._add_called(total, one)
-            is_free = (
-                one.op in _FREE or one.op.endswith("-done") or 'custom_call_target="ConcatBitcast' in one.attributes
-            )
-            if not is_free:
-                traffic = self._traffic(one)
-                total.traffic += traffic
-                total.copied += traffic if one.op in _COPIES else 0
-            if one.op in ("dot", "convolution"):
-                flops = self._flops(one)
-                total.flops += flops
-                total.passes += flops * _passes(one)
-            if one.op.removesuffix("-start") in COLLECTIVES:
-                found = self._collectives(one, body[place + 1 :])
-                if name.startswith("async_collective_fusion"):
-                    channel = _attribute("channel_id", one.attributes)
-                    found = (dataclasses.replace(array, overlaps=True, channel=channel) for array in found)
-                total.collectives += tuple(found)
-        self._known[name] = total
-        return total
-
-    def _add_called(self, total: Costs, one: Instruction) -> None:
-        """Adds the costs of the computations that an instruction calls."""
-        if one.op == "while":
-            times = self._trip_count(one)
-            inside = self._costs(one.called("body")[0])
-            if times is None and not all(one.channel for one in inside.collectives):
-                raise ValueError(f"{one.name}: a collective is in a loop without a known trip count")
-            total.add(inside, times or 1)
-            total.steps += times or 1
-            total.unknown_loops += times is None
-        elif one.op == "conditional":
-            branches = one.called("branch_computations") or one.called("true_computation")
-            branches += one.called("false_computation")
-            costs = [self._costs(branch) for branch in branches]
-            total.add(max(costs, key=lambda cost: (cost.flops, cost.traffic)))
-        elif one.op == "fusion":
-            inside = self._costs(one.called("calls")[0])
-            total.add(dataclasses.replace(inside, traffic=0, copied=0))
-        elif one.op in ("call", "async-start"):
-            total.add(self._costs((one.called("calls") or one.called("to_apply"))[0]))
-
-    def _trip_count(self, loop: Instruction) -> int | None:
-        """Returns the iterations of a loop that counts from 0 to a constant, as `scan` and `map` do; else None."""
-        if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes):
-            return int(known.group(1))
-        root = next(one for one in self.computations[loop.called("condition")[0]] if one.is_root)
-        if root.op != "compare" or "direction=LT" not in root.attributes:
-            return None
-        limit = self.by_name[root.operands[1]]
-        return int(limit.attributes.split(")")[0]) if limit.op == "constant" else None
-
-    def _traffic(self, one: Instruction) -> float:
-        """Bytes of the main memory that an instruction reads and writes."""
-        operands = [self.by_name[name] for name in one.operands if name in self.by_name]
-        read = [_far(operand.arrays) for operand in operands]
-        written = _far(one.arrays)
-        if one.op in ("copy-start", "slice-start"):  # the result: source and copy, in either order, and a context
-            return min(array.size for array in one.arrays[:2]) * sum(not array.is_near for array in one.arrays[:2])
-        if one.op == "fusion":
-            body = self.computations[one.called("calls")[0]]
-            read = [min(size, self._read(body, number)) for number, size in enumerate(read)]
-            written = self._written(body, one)
-        elif one.op in ("dynamic-slice", "slice", "gather"):
-            read[0] = min(read[0], written)
-        elif one.op in _UPDATES:
-            written, read[0] = read[_UPDATES[one.op]], 0
-        return sum(read) + written
-
-    def _read(self, body: list[Instruction], number: int) -> float:
-        """Bytes that a fused computation reads of an operand: of a slice only its own."""
-        name = next(one.name for one in body if one.op == "parameter" and one.attributes.startswith(f"{number})"))
-        return self._read_by_users(body, name)
-
-    def _read_by_users(self, body: list[Instruction], name: str) -> float:
-        total = 0.0
-        for one in body:
-            if name not in one.operands:
-                continue
-            if one.op == "bitcast":
-                total += self._read_by_users(body, one.name)
-            elif one.op in ("dynamic-slice", "slice", "gather") and one.operands[0] == name:
-                total += sum(array.size for array in one.arrays)
-            elif one.op == "fusion":
-                inside = self.computations[one.called("calls")[0]]
-                total += sum(self._read(inside, number) for number, user in enumerate(one.operands) if user == name)
-            elif one.op not in _UPDATES or one.operands[0] != name:
-                return math.inf
-        return total
-
-    def _written(self, body: list[Instruction], fusion: Instruction) -> float:
-        """Bytes that a fusion writes: of an array that it updates in place only the update."""
-        root = next(one for one in body if one.is_root)
-        roots = [self.by_name[name] for name in root.operands] if root.op == "tuple" else [root]
-        if len(roots) != len(fusion.arrays):
-            return _far(fusion.arrays)
-        total = 0.0
-        for one, array in zip(roots, fusion.arrays, strict=True):
-            while one.op == "bitcast":
-                one = self.by_name[one.operands[0]]
-            if one.op in _UPDATES and not array.is_near:
-                total += sum(update.size for update in self.by_name[one.operands[_UPDATES[one.op]]].arrays)
-            else:
-                total += _far((array,))
-        return total
-
-    def _flops(self, one: Instruction) -> float:
-        output = math.prod(one.arrays[0].dims)
-        left, right = (self.by_name[name].arrays[0].dims for name in one.operands[:2])
-        if one.op == "dot":
-            return 2 * output * math.prod(left[axis] for axis in _numbers("lhs_contracting_dims", one.attributes))
-        lhs, rhs, out = re.split("_|->", _attribute("dim_labels", one.attributes))
-        taps = 1
-        for axis in sorted(set(rhs) - {"i", "o"}):
-            sizes = (left[lhs.index(axis)], right[rhs.index(axis)], one.arrays[0].dims[out.index(axis)])
-            # Of all pairs of an output and a kernel position, those that meet an element of the input.
-            taps *= _taps(_window(one.attributes, int(axis)), *sizes) / sizes[2]
-        return 2 * output * right[rhs.index("i")] * taps
-
-    def _collectives(self, one: Instruction, later: list[Instruction]) -> Iterator[Collective]:
-        """Yields the arrays of a collective; `later` are the instructions scheduled after it."""
-        kind, is_async = one.op.removesuffix("-start"), one.op.endswith("-start")
-        arrays = one.arrays
-        if is_async and kind != "all-reduce":  # the result: operands, results and contexts
-            arrays = arrays[len(one.operands) : 2 * len(one.operands)]
-        source = re.search(r'op_name="([^"]*)"', one.attributes)
-        overlaps = is_async and _is_used_late(one.name, later)
-        for array in arrays:
-            yield Collective(kind, array.dims, array.size, 1, overlaps, source.group(1) if source else "")
-
-
-def _is_used_late(name: str, later: list[Instruction]) -> bool:
-    """Whether something is computed before an asynchronous operation is done."""
-    for one in later:
-        if name in one.operands:
-            return False
-        if one.op in ("fusion", "convolution", "dot", "while", "custom-call"):
-            return True
-    return False
+def product_flops(one: Instruction, left: tuple[int, ...], right: tuple[int, ...]) -> float:
+    """Returns the FLOP of a matrix product or a convolution of arrays of two shapes."""
+    output = math.prod(one.arrays[0].dims)
+    if one.op == "dot":
+        return 2 * output * math.prod(left[axis] for axis in _numbers("lhs_contracting_dims", one.attributes))
+    lhs, rhs, out = re.split("_|->", attribute("dim_labels", one.attributes))
+    taps = 1.0
+    for axis in sorted(set(rhs) - {"i", "o"}):
+        sizes = (left[lhs.index(axis)], right[rhs.index(axis)], one.arrays[0].dims[out.index(axis)])
+        # Of all pairs of an output and a kernel position, those that meet an element of the input.
+        taps *= _taps(_window(one.attributes, int(axis)), *sizes) / sizes[2]
+    return 2 * output * right[rhs.index("i")] * taps
 
 
 def _instruction(root: str | None, name: str, shape: str, op: str, rest: str) -> Instruction:
@@ -310,12 +89,6 @@ def _instruction(root: str | None, name: str, shape: str, op: str, rest: str) ->
     return Instruction(name, arrays, op, operands, attributes, bool(root))
 
 
-def _passes(one: Instruction) -> int:
-    """Returns how often a TPU multiplies for a product of this precision."""
-    found = re.search(r"operand_precision=\{(\w+)", one.attributes)
-    return _PASSES.get(found.group(1), 1) if found else 1
-
-
 def _array(match: re.Match[str]) -> Array:
     kind, shape = match.group(1), match.group(2)
     dims = tuple(int(size) for size in shape.split(",") if size)
@@ -324,12 +97,8 @@ def _array(match: re.Match[str]) -> Array:
     return Array(width * math.prod(dims), dims, "S(1)" in match.group())
 
 
-def _far(arrays: tuple[Array, ...]) -> float:
-    """Bytes of the arrays in the main memory."""
-    return sum(array.size for array in arrays if not array.is_near)
-
-
-def _attribute(key: str, attributes: str) -> str:
+def attribute(key: str, attributes: str) -> str:
+    """Returns the value of an attribute that is one word; '' if it is missing."""
     found = re.search(rf"\b{key}=(\S+?)(?:,|$|\s|\}})", attributes)
     return found.group(1) if found else ""
 

@@ -3,9 +3,9 @@
     pip install -e '.[aot]'
     python -m benchmarks.tpu
 
-Nothing is run: the numbers are those of the compiled programs (`benchmarks.hlo`), and the times are lower bounds, from
-the published rates of the chips. Compiling takes minutes of CPU and up to 12 GB for each program; results are kept in
-`--cache`, so that an interrupted command resumes.
+Nothing is run: the numbers are those of the compiled programs (`benchmarks.hlo_costs`), and the times are lower bounds,
+from the published rates of the chips. Compiling takes minutes of CPU and up to 12 GB for each program; results are kept
+in `--cache`, so that an interrupted command resumes.
 """
 
 import dataclasses
@@ -20,8 +20,9 @@ import numpy as np
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.files import atomic_write
 from adamine_jax.models.recipe.groups import ACCELERATOR
-from benchmarks import hlo, tpu_programs
+from benchmarks import tpu_programs
 from benchmarks.harness import describe_machine, results_parser, write_page
+from benchmarks.hlo_costs import Program as CompiledProgram
 from benchmarks.tpu_programs import Program
 from benchmarks.workload import recipes, text_flops
 
@@ -96,7 +97,7 @@ def measured(program: Program) -> Row:
     start = time.time()
     compiled = program.lower().compile()
     seconds, memory, text = time.time() - start, compiled.memory_analysis(), compiled.as_text()
-    costs, counted = hlo.Program(text).costs(), compiled.cost_analysis()
+    costs, counted = CompiledProgram(text).costs(), compiled.cost_analysis()
     kinds = {
         kind: {
             "count": sum(one.times for one in costs.collectives if one.kind == kind),

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.distributed.mesh import make_mesh
-from benchmarks.hlo import Collective, Program
+from benchmarks.hlo_costs import Collective, Program
 
 HLO = """\
 HloModule jit_f, entry_computation_layout={(f32[2,3]{1,0})->f32[2,3]{1,0}}

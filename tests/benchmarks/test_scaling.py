@@ -16,7 +16,7 @@ from adamine_jax.training.optimizer import learning_rate, split_groups
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
-from benchmarks.hlo import Program
+from benchmarks.hlo_costs import Program
 from configs import adamine
 from tests import tiny
 
