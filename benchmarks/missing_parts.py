@@ -7,7 +7,9 @@ The same steps with other recipe towers, before it:
 
     python -m adamine_jax.main --config configs/quickstart.py:recipe=bag --workdir runs/bag \
         --config.data.dir=quickstart/data
-    ... :recipe=transformer --workdir runs/transformer ... --config.model.recipe.width=64
+    ... --workdir runs/bag_without_title --config.model.recipe.parts="('ingredients','instructions')"
+    ... :recipe=transformer --workdir runs/transformer --config.model.recipe.width=64 \
+        --config.model.recipe.line_tokens=32 --config.model.recipe.max_lines=12 --config.model.recipe.max_tokens=192
     python -m adamine_jax.main --config configs/quickstart.py --workdir runs/lstm_title \
         --config.data.dir=quickstart/data --config.model.recipe.title=True
 
@@ -50,7 +52,8 @@ def main() -> None:
         "and instructions. "
         f"{describe_machine()}",
         "",
-        "The models were trained on complete recipes only, in the same steps and batches. In `lstm` a missing part is "
+        "The models were trained on complete recipes only, in the same steps and batches, with one seed each. "
+        "`transformer` is small, and the steps of the quickstart are few for it. In `lstm` a missing part is "
         "a zero vector; a title is searched for ingredient names and serves as the only instruction.",
     ]
     write_page(flags.page, lines + tables)
