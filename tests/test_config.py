@@ -117,6 +117,7 @@ def test_an_older_configuration_is_converted():
     expected = {"name": "features", "feature_dim": 20, "standardize": False, "dropout": 0.0}
     assert stored.from_dict(older).model.image.to_dict() == expected
     assert stored.from_dict(older).optim.weight_decay == 0  # fields that the older version did not have
+    assert stored.from_dict(older).mesh.fsdp == 1
 
 
 def test_a_variant_replaces_whole_sections():

@@ -66,7 +66,9 @@ def from_dict(stored: dict[str, Any]) -> ml_collections.ConfigDict:
             section: Any = config
             *path, name = field.split(".")
             for part in path:
-                section = section.setdefault(part, ml_collections.ConfigDict())
+                if part not in section:
+                    section[part] = ml_collections.ConfigDict()
+                section = section[part]
             section[name] = _with_tuples(value)
     return config
 
