@@ -31,8 +31,9 @@ part() {
         fi
     done
     [ "$rehearse" = 1 ] && seconds=600
-    local start=$SECONDS status=0
-    timeout "$seconds" "$python" -m "benchmarks.${name%%:*}" "${flags[@]}" --out "$out/${name/:/_}_gpu.md" \
+    local start=$SECONDS status=0 page=--out
+    [ "$name" = search ] && page=--results
+    timeout "$seconds" "$python" -m "benchmarks.${name%%:*}" "${flags[@]}" "$page" "$out/${name/:/_}_gpu.md" \
         > "$out/${name/:/_}_gpu.log" 2>&1 || status=$?
     echo "${name}: $((SECONDS - start)) s, status $status"
 }
@@ -40,7 +41,7 @@ part() {
 if [ "$rehearse" = 1 ]; then
     export JAX_PLATFORMS=cpu CUDA_VISIBLE_DEVICES=
 fi
-part 130 towers --parts training --batches 256 -- --parts training --batches 2 --depth 50 --repeats 1
+part 130 towers --parts training --batches 256 -- --parts training --batches 8 --depth 50 --repeats 1
 part 110 clip_step --batch 256 -- --batch 2 --repeats 1
 part 70 losses --batches 4096,65536 --large 0 --repeats 5 -- --batches 64 --large 0 --repeats 1
 part 60 retrieval --published 0 --pairs 10000 --repeats 3 -- --published 0 --pairs 500 --full 1000 --repeats 1

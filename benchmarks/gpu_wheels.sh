@@ -12,5 +12,6 @@ for minor in 34 31 28 27 24 17; do
 done
 "${PYTHON:-python3}" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
     "${glibc[@]}" --platform manylinux2014_x86_64 --dest "$folder" \
-    ml-collections==1.1.0 simplejpeg==1.9.0 google-crc32c==1.9.0 tensorboardX==2.6.5 faiss-cpu==1.15.1
+    ml-collections==1.1.0 simplejpeg==1.9.0 google-crc32c==1.9.0 tensorboardX==2.6.5 faiss-cpu==1.15.1 \
+    pytorch-metric-learning==2.9.0
 ls -l "$folder"
