@@ -19,7 +19,7 @@ COMMANDS = {
     "figures": ("adamine_jax.figures", "draw a run's figures"),
     "compare": ("adamine_jax.compare", "compare runs"),
     "import-weights": ("adamine_jax.import_weights", "import weights from other projects"),
-    "export-weights": ("adamine_jax.export_weights", "export a model as one .safetensors file"),
+    "export-weights": ("adamine_jax.export_weights", "export a model as one .safetensors file, or as programs"),
     "convert": ("data_builders.recipe1m", "convert a download to TFRecords; also check, vectors"),
     "import": ("data_builders.recipe1m", "import your own recipes, for convert"),
 }
