@@ -46,4 +46,4 @@ part 110 clip_step --batch 256 -- --batch 2 --repeats 1
 part 70 losses --batches 4096,65536 --large 0 --repeats 5 -- --batches 64 --large 0 --repeats 1
 part 60 retrieval --published 0 --pairs 10000 --repeats 3 -- --published 0 --pairs 500 --full 1000 --repeats 1
 part 60 towers:text --parts text --text-batch 256 --padded-batch 64 --repeats 3 -- --parts text --text-batch 4 --padded-batch 4 --repeats 1
-part 50 search --items 500000 --scratch "${TMPDIR:-/tmp}/search" -- --items 3000 --scratch "$out/search"
+part 50 search --items 500000 --scratch "${TMPDIR:-/tmp}/search" -- --items 12000 --scratch "$out/search"
