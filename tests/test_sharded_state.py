@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed import mesh as meshes
@@ -75,6 +75,13 @@ def test_the_longest_axis_that_can_be_is_sharded():
         "small": PartitionSpec(),
         "prime": PartitionSpec(),
     }
+
+
+def test_a_mesh_of_one_axis_has_whole_states():
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    shardings = state_shardings({"matrix": jax.ShapeDtypeStruct((512, 64), np.float32)}, mesh)
+    assert shardings["matrix"].is_fully_replicated
+    assert by_rows(mesh).spec == PartitionSpec(("data",))
 
 
 def trained(config, directory, **fields):

@@ -56,7 +56,7 @@ def state_shardings(tree: Any, mesh: Mesh) -> Any:
         tree: Parameters or an optimizer state: arrays or `jax.ShapeDtypeStruct`.
         mesh: A mesh of `make_mesh`.
     """
-    count = mesh.shape["fsdp"]
+    count = mesh.shape.get("fsdp", 1)
 
     def sharding(leaf: Any) -> NamedSharding:
         axes = [axis for axis, size in enumerate(leaf.shape) if size % count == 0]
