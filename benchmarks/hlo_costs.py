@@ -82,7 +82,7 @@ class Costs:
         return sum(one.bytes * one.times for one in self.collectives if one.kind == kind)
 
 
-class Program(Module):
+class CompiledProgram(Module):
     """A compiled program whose costs are counted; see `hlo.Module`."""
 
     def __init__(self, text: str) -> None:

@@ -22,7 +22,7 @@ from adamine_jax.base.files import atomic_write
 from adamine_jax.models.recipe.groups import ACCELERATOR
 from benchmarks import tpu_programs
 from benchmarks.harness import describe_machine, results_parser, write_page
-from benchmarks.hlo_costs import Program as CompiledProgram
+from benchmarks.hlo_costs import CompiledProgram
 from benchmarks.tpu_programs import Program
 from benchmarks.workload import recipes, text_flops
 
@@ -128,7 +128,10 @@ def page(rows: list[tuple[Program, Row]], others: dict[str, Row]) -> list[str]:
     lines += ["Nothing was run. All numbers are of one chip, in bfloat16 arithmetic:", ""]
     lines += ["* **memory**: the peak; **fits**: rows of a chip that would fit, extrapolated from it linearly."]
     lines += ["* **TFLOP**: matrix products and convolutions; float32 products count six times, for their passes."]
-    lines += ["* **traffic**: bytes that instructions read from and write to the main memory; **copies** thereof."]
+    lines += [
+        "* **traffic**: bytes that instructions read from and write to the main memory; **copies** thereof. Of a loop"
+    ]
+    lines += ["  of dynamic length, those of the LSTMs, one step counts."]
     lines += ["* **loop steps**: sequential iterations; those of the LSTMs and their products at Recipe1M's lengths."]
     lines += ["* **bounds**: time of the products at the peak rate, of the traffic, and of the collectives, which send"]
     lines += ["  (N - 1)/N of the gathered and twice that of the reduced bytes at the bandwidth of all links."]

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from adamine_jax.distributed.mesh import make_mesh
-from benchmarks.hlo_costs import Collective, Program
+from benchmarks.hlo_costs import Collective, CompiledProgram
 
 HLO = """\
 HloModule jit_f, entry_computation_layout={(f32[2,3]{1,0})->f32[2,3]{1,0}}
@@ -53,7 +53,7 @@ ENTRY %main_spmd (param: f32[9,3]) -> f32[1,3] {
 
 
 def test_collectives_in_loops_and_branches():
-    costs = Program(HLO).costs()
+    costs = CompiledProgram(HLO).costs()
     assert set(costs.collectives) == {
         Collective("all-gather", (4, 3), 48, 5, False, "jit(f)/gather"),
         Collective("reduce-scatter", (4,), 8, 15, False, ""),
@@ -70,17 +70,17 @@ def test_collectives_in_loops_and_branches():
 
 def test_traffic_is_that_of_the_main_memory_and_of_slices_only():
     without = HLO.replace("  %all-reduce.1", "  %other").replace(" all-reduce(", " bitcast(")
-    near = Program(without).costs().traffic
-    assert Program(without.replace("S(1)} copy", "} copy")).costs().traffic - near == 9 * 3 * 4
+    near = CompiledProgram(without).costs().traffic
+    assert CompiledProgram(without.replace("S(1)} copy", "} copy")).costs().traffic - near == 9 * 3 * 4
     whole = without.replace("dynamic-slice(%p.1, %i, %i)", "reduce(%p.1)")
-    assert Program(whole).costs().traffic - near == (9 - 1) * 3 * 4
+    assert CompiledProgram(whole).costs().traffic - near == (9 - 1) * 3 * 4
 
 
 def test_a_collective_overlaps_with_what_is_scheduled_before_its_end():
     text = HLO.replace(
         "%near = f32[9,3]{1,0:T(8,128)S(1)} copy(%param)", "%near = f32[1,3] fusion(%param), calls=%fused"
     )
-    assert [one.overlaps for one in Program(text).costs().collectives if one.shape == (8, 3)] == [True]
+    assert [one.overlaps for one in CompiledProgram(text).costs().collectives if one.shape == (8, 3)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_a_collective_overlaps_with_what_is_scheduled_before_its_end():
 )
 def test_what_cannot_be_counted_raises(old, new):
     with pytest.raises(ValueError, match=r"trip count|ENTRY"):
-        Program(HLO.replace(old, new)).costs()
+        CompiledProgram(HLO.replace(old, new)).costs()
 
 
 def test_a_loop_of_unknown_length_without_collectives_counts_once():
     text = HLO.replace('"known_trip_count":{"n":"3"}', "").replace("reduce-scatter(", "copy(")
-    costs = Program(text).costs()
+    costs = CompiledProgram(text).costs()
     assert costs.sent("all-gather") == 5 * 48 + 96
     assert (costs.steps, costs.unknown_loops) == (5 + 5, 1)
 
@@ -110,7 +110,7 @@ def test_a_sum_over_devices_in_a_loop():
         return jax.lax.scan(step, jnp.zeros(()), jnp.arange(7.0))[1]
 
     compute = jax.jit(repeated, in_shardings=rows, out_shardings=all_rows)
-    costs = Program(compute.lower(jnp.ones((8, 3)), jnp.ones((8, 5))).compile().as_text()).costs()
+    costs = CompiledProgram(compute.lower(jnp.ones((8, 3)), jnp.ones((8, 5))).compile().as_text()).costs()
     assert [(each.kind, each.shape, each.bytes * each.times) for each in costs.collectives] == [
         ("all-reduce", (3, 5), 7 * 3 * 5 * 4)
     ]
@@ -128,5 +128,5 @@ def test_products_of_convolutions_are_those_that_xla_counts(size, stride):
     x, kernel = jnp.ones((4, 20, 18, 8)), jnp.ones((size, size, 8, 6))
     weights = jnp.ones((4, -(-20 // stride), -(-18 // stride), 6))
     compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(kernel, x).compile()
-    counted = Program(compiled.as_text()).costs().flops
+    counted = CompiledProgram(compiled.as_text()).costs().flops
     assert counted == pytest.approx(compiled.cost_analysis()["flops"], rel=0.01)

@@ -16,7 +16,7 @@ from adamine_jax.training.optimizer import learning_rate, split_groups
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
-from benchmarks.hlo_costs import Program
+from benchmarks.hlo_costs import CompiledProgram
 from configs import adamine
 from tests import tiny
 
@@ -84,7 +84,7 @@ def compiled_step(devices, size, dim, frozen, **fields):
 
 def sent(compiled):
     """Returns the (gathered, reduced, other) bytes."""
-    costs = Program(compiled.as_text()).costs()
+    costs = CompiledProgram(compiled.as_text()).costs()
     by_kind = {kind: costs.sent(kind) for kind in {each.kind for each in costs.collectives}}
     return by_kind.pop("all-gather", 0), by_kind.pop("all-reduce", 0), sum(by_kind.values())
 
@@ -122,7 +122,7 @@ def test_communication_in_blocks(monkeypatch, kept):
     monkeypatch.setattr(triplet, "KEPT_BLOCK", 128 * 32)
     monkeypatch.setattr(triplet, "RECOMPUTED_BLOCK", 32)
     compiled = compiled_loss(8, 128, 24)
-    found = Program(compiled.as_text()).costs().collectives
+    found = CompiledProgram(compiled.as_text()).costs().collectives
     assert {each.times for each in found} == {1, 4}
     gathered, reduced, _ = sent(compiled)
     assert gathered == scaling.gathered_bytes(128, 24)

@@ -24,7 +24,8 @@ class Tiling(NamedTuple):
 CPU = Tiling(group=32, max_groups=None, columns=256)
 """Measured."""
 ACCELERATOR = Tiling(group=256, max_groups=24, columns=2048)
-"""From programs compiled for TPU v5e: see `benchmarks/results/tpu.md`."""
+"""Compiled for TPU v5e, forward and backward, 2,000 sentences of real lengths up to 48 words take about 0.6 TFLOP and
+0.64 GiB; with groups of 512, 0.9 TFLOP; in a masked `lax.scan`, 3.1 TFLOP and 4.58 GiB."""
 
 
 class Groups(NamedTuple):
