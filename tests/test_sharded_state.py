@@ -101,5 +101,5 @@ def test_a_run_resumes_on_the_same_and_on_another_mesh(tiny_data, tmp_path):
 
 
 def test_devices_that_cannot_be_divided_are_refused():
-    with pytest.raises(UserError, match=r"config.mesh.fsdp = 3: does not divide the number of devices, 8; use 1, 2, 4, 8"):
+    with pytest.raises(UserError, match=r"fsdp = 3: does not divide the number of devices, 8; use 1, 2, 4, 8"):
         make_mesh(fsdp=3)

@@ -34,7 +34,8 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mes
     if len(devices) % fsdp:
         divisors = [str(count) for count in range(1, len(devices) + 1) if len(devices) % count == 0]
         raise UserError(
-            f"config.mesh.fsdp = {fsdp}: does not divide the number of devices, {len(devices)}; use {', '.join(divisors)}"
+            f"config.mesh.fsdp = {fsdp}: does not divide the number of devices, {len(devices)}; use "
+            f"{', '.join(divisors)}"
         )
     return Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 
