@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.retrieval.protocols import DIRECTIONS
 from adamine_jax.retrieval.text_tables import columns
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in run.missing:
             print(line, file=sys.stderr)
     if options.out:
-        print(draw_comparison(runs, options.out))
+        print(shown(draw_comparison(runs, options.out)))
     else:
         print("to draw the curves in one figure, add --out comparison.png (or .svg)")
     return 0

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from adamine_jax.base.cores import available_cores
-from adamine_jax.base.errors import one_line_errors
+from adamine_jax.base.errors import one_line_errors, shown
 from adamine_jax.base.extras import require
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import building, index, split_building
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _embed(flags, workdir.load_from_flags(flags))
     except KeyboardInterrupt:
-        print(f"{flags.out}: incomplete; rerun the same command to resume", file=sys.stderr)
+        print(f"{shown(flags.out)}: incomplete; rerun the same command to resume", file=sys.stderr)
         raise
     if flags.index:
         gallery = Gallery(flags.out)
@@ -72,13 +72,13 @@ def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
     if flags.photos:
         items, left_out = building.build_photos(Encoder(trained, sizes), flags.photos, flags.out, flags.workers)
         note = f"; {left_out} unusable photos left out" if left_out else ""
-        print(f"{flags.out}: {items} photos (image.npy, items.jsonl, photos/){note}")
+        print(f"{shown(flags.out)}: {items} photos (image.npy, items.jsonl, photos/){note}")
     elif flags.recipes:
         items = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
-        print(f"{flags.out}: {items} recipes (recipe.npy, items.jsonl)")
+        print(f"{shown(flags.out)}: {items} recipes (recipe.npy, items.jsonl)")
     else:
         items = split_building.build_split(trained, flags.split, flags.out, damage)
-        print(f"{flags.out}: {items} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+        print(f"{shown(flags.out)}: {items} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
     if damage.count:
         print(damage.summary())
 

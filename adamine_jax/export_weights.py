@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.files import atomic_write
 from adamine_jax.base.flags import given_path
 from adamine_jax.config import stored as configuration
@@ -81,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, inputs in export_programs(trained, args.out, args.batch_size).items():
             fields = {"a batch": inputs} if "shape" in inputs else inputs
             shapes = (f"{field} {of['dtype']} {tuple(of['shape'])}" for field, of in fields.items())
-            print(f"{args.out}/{name}.stablehlo: maps {', '.join(shapes)} to embeddings")
+            print(f"{shown(args.out)}/{name}.stablehlo: maps {', '.join(shapes)} to embeddings")
         return
     parameters = export_weights(trained, args.out)
-    print(f"{args.out}: model of {args.workdir} at step {trained.step}, {parameters:,} parameters")
+    print(f"{shown(args.out)}: model of {shown(args.workdir)} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:
         section, tower = trained.config.model.image, type(trained.model.image_tower)
         reads_sizes = tower.complete.__func__ is not ImageTower.complete.__func__  # from the file

@@ -14,7 +14,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.queries.encoder import load
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UserError as problem:
             problems.setdefault(str(problem), []).append(name)
     for path in written:
-        print(path)
+        print(shown(path))
     lines = [f"not drawn: {', '.join(names)}: {problem}" for problem, names in problems.items()]
     if not written:
         raise UserError("; ".join(lines))

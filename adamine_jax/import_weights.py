@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.models.image import torchvision
@@ -63,7 +63,7 @@ def _import_resnet(file: Path, out: Path) -> None:
     weights = torchvision.read_torchvision(file)
     write_image_weights(out, weights)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(weights.variables["params"]))
-    print(f"{out}: ResNet-{weights.depth} of width {weights.width}, {parameters:,} parameters")
+    print(f"{shown(out)}: ResNet-{weights.depth} of width {weights.width}, {parameters:,} parameters")
     if weights.dropped:
         print(f"left out: {', '.join(weights.dropped)} (the ImageNet classifier)")
     print(

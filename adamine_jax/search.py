@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.base.terminal_text import fitted
 from adamine_jax.gallery import index
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         query = f"photo {flags.image}" if recipe is None else _summary(recipe)
         within = f" of class {flags.class_name}" if flags.class_name is not None else ""
-        print(f"{query} → {among} of {gallery.folder} ({searched:,}){within}\n")
+        print(f"{query} → {among} of {shown(gallery.folder)} ({searched:,}){within}\n")
         print("\n".join(_line(hit, former_places, among) for hit in hits))
 
 

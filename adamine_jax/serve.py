@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from adamine_jax.base.errors import UserError, one_line_errors
+from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.flags import given_path
 from adamine_jax.gallery import index
@@ -60,7 +60,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     gallery.check_model(encoder.digest)
     gallery.check()
     sizes = ", ".join(map(str, encoder.sizes))
-    print(f"{gallery.folder}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
+    print(f"{shown(gallery.folder)}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     local = ("localhost", "127.0.0.1", "[::1]") if flags.host in ("localhost", "127.0.0.1", "::1") else ()
     app = create_app(engine, flags.allow_origin, flags.allowed_host or local)

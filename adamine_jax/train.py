@@ -11,8 +11,8 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax.base import extras, files, processes
-from adamine_jax.base.errors import UserError
+from adamine_jax.base import extras, files, processes, storage
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.base.progress import Progress
 from adamine_jax.checkpoints.folders import full_disk_errors
 from adamine_jax.checkpoints.manager import Checkpoints
@@ -62,7 +62,7 @@ def train(
         SystemExit: The run stopped on request after saving its state (`preemption.RUN_AGAIN`).
         DiskFull: The disk is full; rerun the same command to resume.
     """
-    directory = Path(directory)
+    directory = storage.local(directory)
     with contextlib.ExitStack() as stack, full_disk_errors(directory):
 
         def lock() -> None:
@@ -83,6 +83,12 @@ class _Outputs:
     progress: Progress
     request: StopRequest
     trace: Trace
+
+    def save(self, state: TrainState, scores: dict[str, float] | None = None) -> None:
+        """Saves a checkpoint; see `Checkpoints.save`."""
+        if self.log:
+            self.log.publish()
+        self.checkpoints.save(state, scores)
 
 
 class _Run:
@@ -145,7 +151,11 @@ class _Run:
             StopRequest() as request,
             Progress("training", last_step, "step", initial=min(done, last_step)) as progress,
             Trace(self.directory / "profile" if self.profile and processes.is_first() else None) as trace,
+            contextlib.ExitStack() as closing,
         ):
+            for closed in (self.feed, checkpoints, log)[::-1]:  # one after the other, whatever fails
+                if closed:
+                    closing.callback(closed.close)
             outputs = _Outputs(log, checkpoints, progress, request, trace)
             try:
                 if needs_validation:
@@ -155,11 +165,6 @@ class _Run:
                     state = self.train_epoch(epoch, state, outputs)
             except Stopped as stop:
                 stopped = stop
-            finally:
-                self.feed.close()
-                checkpoints.close()
-                if log:
-                    log.close()
         if stopped:
             request.leave(stopped.step)
 
@@ -185,7 +190,7 @@ class _Run:
             is_due = config.checkpoint.every_steps and step % config.checkpoint.every_steps == 0
             stop_requested = not is_last and outputs.request.made()
             if (is_due and not is_last) or stop_requested:
-                outputs.checkpoints.save(state)
+                outputs.save(state)
             if stop_requested:
                 raise Stopped(step)
         pairs, seconds = (last_step - first_step) * config.batch_size, clock.seconds()
@@ -204,7 +209,7 @@ class _Run:
         try:
             scores = self.validation.scores(state, f"validating epoch {epoch + 1}", outputs.request)
         except Stopped:
-            outputs.checkpoints.save(state)
+            outputs.save(state)
             raise
         if scores and outputs.log:
             outputs.log.write(int(state.step), epoch, "val", scores)
@@ -214,7 +219,7 @@ class _Run:
             line += f"; validation R@1 {scores['r1']:.1f} %, R@10 {r10:.1f} %, MedR {medr:.1f}"
         outputs.progress.print(line)
         best_by = self.config.checkpoint.best_by
-        outputs.checkpoints.save(state, {best_by: scores[best_by]} if scores else None)
+        outputs.save(state, {best_by: scores[best_by]} if scores else None)
 
     def log_train(
         self, epoch: int, state: TrainState, log: MetricsLog | None, seconds: dict[str, float]
@@ -260,7 +265,8 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
             if not (reason := extras.missing(error)):
                 raise
             print(
-                f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {directory}", flush=True
+                f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {shown(directory)}",
+                flush=True,
             )
     if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
@@ -273,7 +279,7 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
         embedded = evaluated.numbers, evaluated.image, evaluated.recipe
         write_split(trained, evaluated.index, "test", *embedded, directory / "gallery" / "test", damage)
         for path in figures.draw_top5(directory, queries=4, seed=0) if figures else ():
-            print(path)
+            print(shown(path))
     if damage.count:
         print(damage.summary())
     return evaluated.results

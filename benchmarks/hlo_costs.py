@@ -19,6 +19,8 @@ _UPDATES = {"dynamic-update-slice": 1, "scatter": 2}
 """Instructions that update their first operand in place, and the operand that they write to it."""
 _COPIES = {"copy", "transpose", "reshape", "pad", "slice", "concatenate"}
 _PASSES = {"highest": 6, "high": 3}
+_SPREAD = "async_collective_fusion"
+"""Start of the names of computations that carry out a part of a collective."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,8 @@ class CompiledProgram(Module):
             if one.channel and one.times <= spread.get((one.channel, one.shape), one).times:
                 spread[one.channel, one.shape] = one
         others = tuple(one for one in costs.collectives if not one.channel)
-        return dataclasses.replace(costs, collectives=others + tuple(spread.values()))
+        traffic = costs.traffic + sum(one.bytes for one in spread.values())
+        return dataclasses.replace(costs, traffic=traffic, collectives=others + tuple(spread.values()))
 
     def _costs(self, name: str) -> Costs:
         if name in self._known:
@@ -123,7 +126,7 @@ class CompiledProgram(Module):
                 total.passes += flops * _passes(one)
             if one.op.removesuffix("-start") in COLLECTIVES:
                 found = self._collectives(one, body[place + 1 :])
-                if name.startswith("async_collective_fusion"):
+                if name.startswith(_SPREAD):
                     channel = attribute("channel_id", one.attributes)
                     found = (dataclasses.replace(array, overlaps=True, channel=channel) for array in found)
                 total.collectives += tuple(found)
@@ -169,9 +172,15 @@ class CompiledProgram(Module):
         if one.op in ("copy-start", "slice-start"):  # the result: source and copy, in either order, and a context
             return min(array.size for array in one.arrays[:2]) * sum(not array.is_near for array in one.arrays[:2])
         if one.op == "fusion":
-            body = self.computations[one.called("calls")[0]]
+            name = one.called("calls")[0]
+            body = self.computations[name]
             read = [min(size, self._read(body, number)) for number, size in enumerate(read)]
             written = self._written(body, one)
+            if name.startswith(_SPREAD):
+                # The arrays of the collective are handed on in place; `costs` counts them once.
+                for number, operand in _aliases(one.attributes):
+                    written -= _far(one.arrays[number : number + 1])
+                    read[operand] = 0
         elif one.op in ("dynamic-slice", "slice", "gather"):
             read[0] = min(read[0], written)
         elif one.op in _UPDATES:
@@ -235,6 +244,13 @@ def _is_used_late(name: str, later: list[Instruction]) -> bool:
         if one.op in ("fusion", "convolution", "dot", "while", "custom-call"):
             return True
     return False
+
+
+def _aliases(attributes: str) -> list[tuple[int, int]]:
+    """Returns (output, operand) of the outputs of a fusion that it makes in place of an operand."""
+    found = re.search(r"output_to_operand_aliasing=\{(.*?)\}, calls", attributes)
+    pairs = re.findall(r"\{(\d+)\}: \((\d+), \{\}\)", found[1] if found else "")
+    return [(int(output), int(operand)) for output, operand in pairs]
 
 
 def _passes(one: Instruction) -> int:

@@ -44,6 +44,7 @@ RECIPES, CLASSES = 238_408, 1_047  # of Recipe1M's train split
 CONFIG = adamine.get_config()
 CONFIG.data.flip = True
 
+LATENCY = 0.05  # seconds
 OURS, TOKENS, BARE, RECORDS = "ours", "ours, subword tokens", "decoding alone", "PyTorch, the same records"
 
 
@@ -75,6 +76,23 @@ def with_tokens(index) -> Callable[[], None]:
     tower = registry.recipe_tower(config.model)
     Path(section.vocabulary).write_text(tower.fit(section, (recipe.text for recipe in texts)))
     return ours(index, config, open_inputs(config, index))
+
+
+def from_a_store(index) -> Callable[[], None]:
+    """Reads the same batches from an object store that takes `LATENCY` seconds for each request."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    read = MemoryFileSystem.cat_file
+    fsspec.filesystem("memory").put(str(index.shards[0].parent), "/data", recursive=True)
+    data = open_dataset("memory://data").index("train")
+
+    def delayed(*arguments, **options) -> bytes:
+        time.sleep(LATENCY)
+        return read(*arguments, **options)
+
+    MemoryFileSystem.cat_file = delayed
+    return ours(data)
 
 
 def torch_loader(index, photos: Path | None, is_normalised: bool) -> Callable[[], None]:
@@ -147,6 +165,7 @@ def write_photos(index, folder: Path) -> None:
 CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
     OURS: lambda index, photos: ours(index),
     TOKENS: lambda index, photos: with_tokens(index),
+    f"ours, from an object store at {1000 * LATENCY:.0f} ms a read": lambda index, photos: from_a_store(index),
     RECORDS: lambda index, photos: torch_loader(index, None, False),
     "PyTorch, photos as files, recipes in memory": lambda index, photos: torch_loader(index, photos, False),
     "PyTorch, the same records, normalised float32": lambda index, photos: torch_loader(index, None, True),

@@ -19,6 +19,22 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """`OSError.errno` of a full disk, an exhausted quota or a file that reached its size limit."""
 
 
+_names: dict[str, str] = {}
+
+
+def show_as(path: Path, name: str) -> None:
+    """Lets messages call a path, and paths within it, by another name."""
+    _names[str(path)] = name
+
+
+def shown(text: object) -> str:
+    """Returns a text for the user, with the names of `show_as`."""
+    text = str(text)
+    for path, name in _names.items():
+        text = text.replace(path, name)
+    return text
+
+
 class UserError(Exception):
     """An input of the user cannot be used.
 
@@ -109,7 +125,7 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
 
 
 def _report(error: UserError) -> int:
-    message = " ".join(str(error).split())
+    message = " ".join(shown(error).split())
     print(f"error: {processes.prefix()}{message}", file=sys.stderr, flush=True)
     processes.leave(error.status, message)
     return error.status

@@ -17,6 +17,7 @@ EXTRAS = {
     "apache_beam": "beam",
     "lmdb": "lmdb",
     "tokenizers": "text",
+    "fsspec": "cloud",
     "libtpu": "aot",
     "torch": "torch",
     "pytorch_metric_learning": "bench",

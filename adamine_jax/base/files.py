@@ -1,4 +1,4 @@
-"""Atomic and durable writes, whose errors name the file."""
+"""Atomic and durable writes, whose errors name the file. What they complete is uploaded; see `storage`."""
 
 import os
 import secrets
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from adamine_jax.base import storage
 
 
 @contextmanager
@@ -20,6 +22,7 @@ def atomic_write(path: Path) -> Generator[Path]:
             yield temporary
             sync(temporary)
             os.replace(temporary, path)
+            storage.publish(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -64,6 +67,13 @@ def append(file: BinaryIO, content: bytes) -> None:
     while remaining:
         remaining = remaining[file.write(remaining) :]
     os.fsync(file.fileno())
+
+
+def rename(source: Path, target: Path) -> None:
+    """Renames a complete file or folder, durably; the target must not be a folder that has files."""
+    os.rename(source, target)
+    sync(target.absolute().parent)
+    storage.publish(target)
 
 
 def sync(path: Path) -> None:

@@ -3,13 +3,18 @@
 import argparse
 from pathlib import Path
 
+from adamine_jax.base import storage
+
 
 def given_path(text: str) -> Path:
-    """Converts an argument to a path; rejects '', often an unset variable, which would mean the current folder.
+    """Converts an argument to a path, a URL to that of its copy (see `storage.local`).
+
+    Rejects '', often an unset variable, which would mean the current folder.
 
     Raises:
         ArgumentTypeError: The argument is empty.
+        StoreError: The store of a URL cannot be read.
     """
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path")
-    return Path(text)
+    return storage.local(text)

@@ -19,8 +19,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adamine_jax.base import files
-from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
+from adamine_jax.base import files, storage
+from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError, shown
 from adamine_jax.checkpoints import manifest
 from adamine_jax.checkpoints.manifest import DamagedCheckpoint
 
@@ -50,6 +50,7 @@ def best(scores: Scores) -> int | None:
 
 def read_scores(folder: Path, best_by: str) -> tuple[Scores, dict[int, str]]:
     """Reads all manifests: the scores by step, and the errors of damaged manifests by step."""
+    storage.fetch(folder, f"*/{manifest.NAME}")
     scores, errors = {}, {}
     for step in steps_of(folder):
         try:
@@ -74,6 +75,7 @@ def prepare_to_resume(folder: Path, best_by: str) -> Scores:
         UserError: There are several checkpoints and all of them are damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    storage.withdraw_incomplete(folder)
     for leftover in (*folder.glob(f"*{UNFINISHED}*"), *folder.glob(f"*{SUPERSEDED}")):
         shutil.rmtree(leftover)
     scores, errors = read_scores(folder, best_by)
@@ -98,7 +100,7 @@ def prepare_to_resume(folder: Path, best_by: str) -> Scores:
         _rename_damaged(folder / str(step))
         resume = f"resuming from step {latest(scores)}" if scores else "restarting from the beginning"
         line = f"{folder}/{step}/{error}; renamed the checkpoint to {step}{DAMAGED}, {resume}"
-        print(line, file=sys.stderr, flush=True)
+        print(shown(line), file=sys.stderr, flush=True)
     return scores
 
 
@@ -107,6 +109,7 @@ def remove(checkpoint: Path) -> None:
     superseded = checkpoint.with_name(checkpoint.name + SUPERSEDED)
     os.rename(checkpoint, superseded)
     shutil.rmtree(superseded)
+    storage.withdraw(checkpoint)
 
 
 def remove_unfinished(folder: Path, step: int) -> None:
@@ -143,5 +146,5 @@ def _rename_damaged(checkpoint: Path) -> None:
     damaged = checkpoint.with_name(checkpoint.name + DAMAGED)
     if damaged.exists():
         remove(damaged)
-    os.rename(checkpoint, damaged)
-    files.sync(checkpoint.parent)
+    files.rename(checkpoint, damaged)
+    storage.withdraw(checkpoint)

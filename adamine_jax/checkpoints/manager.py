@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.errors import NO_ROOM, UserError
 from adamine_jax.checkpoints import folders, manifest
 from adamine_jax.checkpoints.manifest import DamagedCheckpoint
@@ -178,8 +178,7 @@ class Checkpoints:
         def finish() -> None:
             with files.named_errors(unfinished):
                 manifest.write(unfinished, step, scores)
-            unfinished.rename(folder)
-            files.sync(self._folder)
+            files.rename(unfinished, folder)
 
         try:
             save_trees(unfinished, _split(state), together)
@@ -230,6 +229,7 @@ class Checkpoints:
         if step not in self._verified:
             run_on_first(lambda: self._verify(step))
             self._verified.add(step)
+        storage.fetch(folder)  # in all processes, of which the first one has verified
         try:
             return restore_trees(folder, targets, allow_extra)
         except (ValueError, KeyError, OSError) as error:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 
 NAME = "manifest.jsonl"
 _THREADS = 4
@@ -102,6 +102,7 @@ def verify(folder: Path, step: int) -> None:
     Raises:
         DamagedCheckpoint: A file is missing or damaged; names the first such file.
     """
+    storage.fetch(folder)
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(functools.partial(_verify_file, folder), read(folder, step).files))
 

@@ -2,12 +2,11 @@
 
 import difflib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import ml_collections
 
-from adamine_jax.base import rules
+from adamine_jax.base import rules, storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import integer, number, share
 from adamine_jax.config.defaults import flatten, known_fields
@@ -58,7 +57,7 @@ def _check_names(config: ml_collections.ConfigDict) -> None:
 def _check_start(config: ml_collections.ConfigDict) -> None:
     """Raises a `UserError` for conflicting sources of weights, and for cached features without a frozen backbone."""
     source = config.train.init_from
-    if source and not Path(source).is_dir():
+    if source and not storage.local(source).is_dir():
         raise UserError(f"config.train.init_from = {source}: no such folder; give the workdir of a run")
     for modality in towers.TOWERS:
         if source and config.model[modality].get("weights"):

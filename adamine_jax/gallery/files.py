@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import check_regular
 
@@ -100,6 +101,7 @@ def parse_item(line: bytes, folder: Path, where: str) -> Item:
 
 def read_photo(path: Path) -> bytes:
     """Reads a photo of a gallery, or raises an `OSError`, also if it is a pipe, a device or too large."""
+    storage.fetch(path)
     if not path.is_file():
         raise OSError("missing, or not a regular file")
     if path.stat().st_size > MAX_PHOTO_BYTES:
@@ -110,6 +112,7 @@ def read_photo(path: Path) -> bytes:
 def read_about(folder: Path) -> dict[str, Any]:
     """Reads `gallery.json`, or raises a `UserError` if it is missing or malformed."""
     path = folder / "gallery.json"
+    storage.fetch(folder, depth=1)
     if not path.exists():
         problem = "gallery.json is missing" if folder.is_dir() else "no such folder"
         raise UserError(

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from adamine_jax.base import files
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 from adamine_jax.gallery.files import KINDS
@@ -175,7 +175,7 @@ def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
     projected = np.concatenate(
         [components.apply(np.ascontiguousarray(embeddings[chosen[rows]])) for rows in _blocks(len(chosen))]
     )
-    print(f"{folder}: training {cells:,} cells on {len(chosen):,} of {count:,} items", flush=True)
+    print(f"{shown(folder)}: training {cells:,} cells on {len(chosen):,} of {count:,} items", flush=True)
     inverted = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(kept), kept, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2, False
     )

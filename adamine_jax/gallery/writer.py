@@ -197,6 +197,5 @@ def _replace(folder: Path, finished: Path) -> None:
     shutil.rmtree(superseded, ignore_errors=True)
     if folder.exists():
         os.rename(folder, superseded)
-    os.rename(finished, folder)
-    files.sync(folder.absolute().parent)
+    files.rename(finished, folder)
     shutil.rmtree(superseded, ignore_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import check_regular
 from adamine_jax.input.damage import Damage
@@ -51,7 +52,7 @@ class Dataset:
         Raises:
             UserError: Files are missing, according to the names of the others (`-00000-of-00002`) or to TFDS's list.
         """
-        files = {path.name: path for path in self.folder.glob(f"*-{split}.tfrecord-*") if path.is_file()}
+        files = {path.name: path for path in storage.glob(self.folder, f"*-{split}.tfrecord-*")}
         expected = set(_listed_shards(self.folder, split))
         for stem, count in {(match[1], int(match[2])) for match in map(_SHARD.fullmatch, files) if match}:
             expected |= {f"{stem}-{number:05d}-of-{count:05d}" for number in range(count)}
@@ -99,13 +100,14 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
     """Opens the data set in a directory.
 
     Args:
-        directory: The `--out` of the converter, or the folder of the shards.
+        directory: The `--out` of the converter, or the folder of the shards; a path or a URL.
         name: Name of the TFDS data set.
 
     Raises:
         UserError: The directory contains no data set, several, or a damaged one.
     """
-    directory = Path(directory)
+    directory = storage.local(directory)
+    storage.fetch(directory, depth=4)  # <name>/<config>/<version>/ of TFDS
     if not directory.is_dir():
         raise UserError(f"data.dir = {directory}: no such folder; give the --out of `python -m data_builders.recipe1m`")
     patterns = ("metadata.json", f"{name}/*/metadata.json", f"{name}/*/*/metadata.json")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
@@ -202,12 +203,12 @@ def read_matrix(field: str, path: str | Path) -> Matrix:
     Raises:
         UserError: One of the two files is missing or damaged, or their lengths differ.
     """
-    path = Path(path)
-    where = f"config.{field} = {path}"
+    where, path = f"config.{field} = {path}", storage.local(path)
     if path.suffix not in SUFFIXES:
         raise UserError(f"{where}: must be a {' or '.join(SUFFIXES)} file")
     ids_file = path.with_suffix(".txt")
     for file in (path, ids_file):
+        storage.fetch(file)
         if not file.is_file():
             raise UserError(
                 f"{where}: {file} is missing; the ids of the rows, one per line, must be in {ids_file.name}"

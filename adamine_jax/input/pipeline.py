@@ -1,6 +1,7 @@
 """Makes batches of images and recipes from the records of a split and puts them on the devices of a mesh."""
 
 import collections
+import functools
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,8 +58,11 @@ def train_batches(
     reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
     draws = Draws(index, config.seed, data)
 
+    def rows_of(place: int) -> Rows:
+        return draws(first_step + place, plan[place].astype(np.int64)).take(rows)
+
     def read(place: int) -> Batch:
-        drawn = draws(first_step + place, plan[place].astype(np.int64)).take(rows)
+        drawn = rows_of(place)
         batch, batch["has_image"] = reader(drawn)
         # With shuffled photos, pairs count as matched: the control experiment trains on wrong pairs.
         photo_records = drawn.photo_records if data.mismatch else drawn.numbers
@@ -67,7 +71,7 @@ def train_batches(
         batch["image_class_id"] = np.where(is_own, batch["class_id"], index.class_id[photo_records]).astype(np.int32)
         return batch
 
-    return _in_order(read, len(plan), reader)
+    return _in_order(rows_of, read, len(plan), reader)
 
 
 def evaluation_batches(
@@ -105,12 +109,15 @@ def evaluation_batches(
     batches = _split(numbers.astype(np.int64), batch_size)[:, rows]
     zeros = np.zeros(batches.shape[1], np.int64)
 
-    def read(place: int) -> Batch:
+    def rows_of(place: int) -> Rows:
         records = batches[place % len(batches)]
-        batch, batch["readable"] = reader(Rows(records, records, zeros, np.zeros((len(zeros), 3), np.float32)))
+        return Rows(records, records, zeros, np.zeros((len(zeros), 3), np.float32))
+
+    def read(place: int) -> Batch:
+        batch, batch["readable"] = reader(rows_of(place))
         return batch
 
-    return _in_order(read, times * len(batches), reader)
+    return _in_order(rows_of, read, times * len(batches), reader)
 
 
 def photo_batches(
@@ -147,12 +154,15 @@ def photo_batches(
     chosen = photos - index.first_photo[numbers]
     uniform = np.zeros((len(photos), 3), np.float32) if draws is None else draws
 
-    def read(place: int) -> Batch:
+    def rows_of(place: int) -> Rows:
         items = batches[place]
-        batch, readable = reader(Rows(numbers[items], numbers[items], chosen[items], uniform[items]))
+        return Rows(numbers[items], numbers[items], chosen[items], uniform[items])
+
+    def read(place: int) -> Batch:
+        batch, readable = reader(rows_of(place))
         return {"image": batch["image"], "readable": readable}
 
-    return _in_order(read, len(batches), reader)
+    return _in_order(rows_of, read, len(batches), reader)
 
 
 def _random_crops(config) -> images.Crops:
@@ -170,12 +180,18 @@ def _split(numbers: np.ndarray, batch_size: int) -> np.ndarray:
     return np.pad(numbers, (0, batches * batch_size - len(numbers)), mode="edge").reshape(batches, batch_size)
 
 
-def _in_order(read: Callable[[int], Batch], count: int, reader: BatchReader) -> Generator[Batch, None, None]:
-    """Yields `read(0)`, `read(1)`, …, computed ahead in threads, and closes the reader at the end."""
+def _in_order(
+    rows_of: Callable[[int], Rows], read: Callable[[int], Batch], count: int, reader: BatchReader
+) -> Generator[Batch, None, None]:
+    """Yields `read(0)`, `read(1)`, …, computed ahead in threads, and closes the reader at the end.
+
+    `rows_of` returns the rows of each batch, whose records an object store sends ahead of `read`.
+    """
     pending = collections.deque()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="input")
     try:
         for place in range(count):
+            reader.read_ahead(functools.partial(rows_of, place))
             pending.append(pool.submit(read, place))
             if len(pending) > READ_AHEAD:
                 yield pending.popleft().result()

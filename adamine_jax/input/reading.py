@@ -25,6 +25,8 @@ row is damaged; `match` (B,) int32, +1, or −1 if the photo is another recipe's
 class of the photo. In evaluation `readable` (B,) bool, False if the row is damaged."""
 
 _NO_PHOTO = "has no photo"
+_READ_AHEAD = 256
+"""Number of single records that are requested ahead, if they are in an object store."""
 
 RecipeFields = Callable[[Sequence[EncodedRecipe]], Batch]
 """Makes the fields of the recipe tower; see `models.registry.recipe_fields`."""
@@ -107,6 +109,12 @@ class BatchReader:
             batch["image"], has_features = self._photo_features(rows)
             readable &= has_features
         return batch, readable
+
+    def read_ahead(self, rows: Callable[[], Rows]) -> None:
+        """Requests the records of these rows from the object store that they are in, if they are in one."""
+        if self._records.is_remote:
+            batch = rows()
+            self._records.read_ahead(np.concatenate([batch.numbers, batch.photo_records]))
 
     def close(self) -> None:
         """Closes the shards."""
@@ -209,8 +217,10 @@ def read_encoded(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Ite
 def _read_all(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[Mapping[str, Any] | None]:
     reader = RecordReader(index)
     try:
-        for number in numbers:
-            yield _read_fields(reader, index, number, damage)
+        for first in range(0, len(numbers), _READ_AHEAD):
+            reader.read_ahead(numbers[first + _READ_AHEAD * (first > 0) : first + 2 * _READ_AHEAD])
+            for number in numbers[first : first + _READ_AHEAD]:
+                yield _read_fields(reader, index, number, damage)
     finally:
         reader.close()
 

@@ -5,16 +5,15 @@ can then visit the records in the order of its plan at the speed of a sequential
 """
 
 import dataclasses
-import os
 import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.shards import (
@@ -177,7 +176,7 @@ def _map_shards(function: Callable[[int], T], count: int, title: str) -> list[T]
 
 def _stamp(shards: Sequence[Path]) -> np.ndarray:
     """(S,) name, size and modification time of each shard."""
-    return np.array([f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in shards])
+    return np.array([" ".join(map(str, (path.name, *storage.version(path)))) for path in shards])
 
 
 def _may_be_damaged(old: np.ndarray, new: np.ndarray) -> bool:
@@ -221,11 +220,22 @@ class RecordReader:
 
     Args:
         index: Record index of the split.
+
+    Attributes:
+        is_remote: Whether records are read from an object store.
     """
 
     def __init__(self, index: RecordIndex):
         self._index = index
-        self._files = [os.open(path, os.O_RDONLY) for path in index.shards]
+        self._files = [storage.Ranges(path) for path in index.shards]
+        self.is_remote = any(file.is_remote for file in self._files)
+        self._ahead: dict[int, Future[bytes]] = {}
+
+    def read_ahead(self, numbers: np.ndarray) -> None:
+        """Requests records that are in an object store, all at once, which `read` will return; nothing otherwise."""
+        for number in np.unique(numbers).tolist() if self.is_remote else ():
+            file, offset, length = self._place(number)
+            self._ahead[number] = file.start_reading(offset, length)
 
     def read(self, number: int) -> bytes:
         """Returns the payload of a record.
@@ -233,24 +243,32 @@ class RecordReader:
         Raises:
             DamagedRecord: The record is unreadable, truncated or has a wrong checksum.
         """
-        index = self._index
-        shard, offset, length = index.shard[number], int(index.offset[number]), int(index.length[number])
+        file, offset, length = self._place(number)
         try:
-            record = os.pread(self._files[shard], length + FOOTER_BYTES, offset)
+            requested = self._ahead.pop(int(number), None)
+            record = requested.result() if requested else file.read(offset, length)
+        except storage.StoreError:  # not damage: the store is not available
+            raise
         except OSError as error:  # a bad sector
-            raise index.damaged(number, f"cannot be read ({error.strerror})") from None
-        payload = record[:length]
-        if reason := fault(payload, record[length:], length):
-            raise index.damaged(number, reason)
+            raise self._index.damaged(number, f"cannot be read ({error.strerror})") from None
+        payload, footer = record[:-FOOTER_BYTES], record[-FOOTER_BYTES:]
+        if reason := fault(payload, footer, length - FOOTER_BYTES):
+            raise self._index.damaged(number, reason)
         return payload
+
+    def _place(self, number: int) -> tuple[storage.Ranges, int, int]:
+        """Returns the file of a record, and the first byte and the length of its payload and footer."""
+        index = self._index
+        length = int(index.length[number]) + FOOTER_BYTES
+        return self._files[index.shard[number]], int(index.offset[number]), length
 
     def has_header(self, number: int) -> bool:
         """Whether the header of a record is where the index expects it."""
         file, offset = self._files[self._index.shard[number]], int(self._index.offset[number])
-        return payload_length(os.pread(file, HEADER_BYTES, offset - HEADER_BYTES)) == self._index.length[number]
+        return payload_length(file.read(offset - HEADER_BYTES, HEADER_BYTES)) == self._index.length[number]
 
     def close(self) -> None:
         """Closes the shards."""
         for file in self._files:
-            os.close(file)
+            file.close()
         self._files = []

@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError as DecodeError
 from google.protobuf.message import Message
 
+from adamine_jax.base import storage
 from adamine_jax.input.damage import DamagedRecord
 
 HEADER_BYTES = 12
@@ -65,7 +66,7 @@ def scan(path: Path) -> Scanned:
         DamagedRecord: A header is damaged or the file is truncated, which hides the positions of all records after it.
     """
     scanned, start = Scanned(), 0
-    with open(path, "rb") as file:
+    with storage.open_binary(path) as file:
         while header := file.read(HEADER_BYTES):
             length = payload_length(header)
             if length is None:

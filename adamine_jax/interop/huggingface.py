@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.interop.state_dicts import FORMAT, listed, read_metadata, read_safetensors, tensor_fault
 
@@ -66,7 +67,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         UserError: The weights or their `config.json` are missing or malformed.
     """
-    path = Path(path)
+    path = storage.local(path)
     if path.is_dir():
         found = next((path / name for name in (*_FILES, _INDEX) if (path / name).is_file()), None)
         if found is None:
@@ -77,6 +78,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"{found}: no such file; give the folder of a Hugging Face model")
     config_name = _FILES.get(found.name, "config.json")
     config = found.parent / config_name
+    storage.fetch(config)
     if not config.is_file():
         raise UserError(f"{found.parent}: {config_name} is missing; copy it beside {found.name}, it states the sizes")
     content = _read_json(config)
@@ -98,9 +100,9 @@ def exported_section(path: str | Path, modality: str) -> dict[str, Any] | None:
     Raises:
         UserError: The file is not a readable `.safetensors` file.
     """
-    if not Path(path).is_file():
+    if not (path := storage.local(path)).is_file():
         return None
-    metadata = read_metadata(Path(path))
+    metadata = read_metadata(path)
     return json.loads(metadata["config"])["model"][modality] if metadata.get("format") == FORMAT else None
 
 

@@ -1,7 +1,6 @@
 """The protocols of towers, the entries of `registry.IMAGE_TOWERS` and `registry.RECIPE_TOWERS`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule
 from adamine_jax.interop.state_dicts import read_safetensors
@@ -121,7 +121,7 @@ class Tower(nn.Module):
         Raises:
             UserError: The file cannot be read, or a tensor is missing or has another shape.
         """
-        tensors, _ = read_safetensors(Path(section.weights))
+        tensors, _ = read_safetensors(storage.local(section.weights))
 
         def loaded(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
             collection, *names = (entry.key for entry in path)

@@ -21,13 +21,16 @@ class EventFile:
     Args:
         folder: Log directory of TensorBoard.
         first_step: Step from which TensorBoard ignores the events of older files.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, folder: Path, first_step: int):
         # TensorBoard reads files in the order of their names; two runs may start within the same second.
         now = time.time_ns()
-        self._path = folder / f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now}"
-        self._writer = RecordWriter(str(self._path))
+        self.path = folder / f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now}"
+        self._writer = RecordWriter(str(self.path))
         start = SessionLog(status=SessionLog.START)
         self._append(Event(file_version="brain.Event:2"), Event(step=first_step, session_log=start))
 
@@ -37,11 +40,11 @@ class EventFile:
 
     def close(self) -> None:
         """Closes the file."""
-        with files.named_errors(self._path):
+        with files.named_errors(self.path):
             self._writer.close()
 
     def _append(self, *events: Event) -> None:
-        with files.named_errors(self._path):
+        with files.named_errors(self.path):
             for event in events:
                 event.wall_time = time.time()
                 self._writer.write(event.SerializeToString())

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.errors import UserError
 
 
@@ -49,10 +49,16 @@ class MetricsLog:
             files.append(self._file, line.encode())
         self._events.write(step, {f"{split}/{name}": value for name, value in metrics.items()})
 
+    def publish(self) -> None:
+        """Uploads the files, if the workdir is in an object store; called before a checkpoint is saved there."""
+        storage.publish(self._path)
+        storage.publish(self._events.path)
+
     def close(self) -> None:
         """Closes the files."""
         self._file.close()
         self._events.close()
+        self.publish()
 
 
 def read_metrics(path: Path) -> list[dict]:

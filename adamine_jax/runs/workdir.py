@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.flags import given_path
 from adamine_jax.base.registry import Registry
@@ -255,6 +255,7 @@ def _other_vocabulary(dataset: Dataset, expected: str) -> UserError:
 
 
 def _read_json(path: Path) -> dict:
+    storage.fetch(path)
     try:
         files.check_regular(path)
         if not isinstance(content := json.loads(path.read_text(encoding="utf-8")), dict):

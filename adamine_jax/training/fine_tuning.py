@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.input.dataset import Dataset
 from adamine_jax.models.adamine import FIRST_WORD_ROW, TOWERS, AdaMine
 from adamine_jax.runs import workdir
@@ -59,7 +59,7 @@ def init_from(directory: Path, model: AdaMine, variables: Tree, dataset: Dataset
         summary.append("classifier not copied")
 
     merged = _copy_towers({**new, "params": params}, old, {f"params/recipe_tower/{name}" for name in tables}, directory)
-    print(f"initialised from {directory}, step {trained.step}: {', '.join(summary)}", flush=True)
+    print(f"initialised from {shown(directory)}, step {trained.step}: {', '.join(summary)}", flush=True)
     return merged
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.errors import NO_ROOM, DiskFull, UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.distributed import mesh as devices
@@ -71,6 +71,7 @@ class FrozenBackbone:
     def _stored(self, split: str, index: RecordIndex, photos: np.ndarray, draws: np.ndarray | None) -> Path:
         """Returns the file with the (N, F) features of these photos' crops, computing it if it is missing."""
         path = self.workdir / FOLDER / self._digest() / f"{split}.npy"
+        storage.fetch(path)
         if run_on_first(path.exists):
             return path
         shape = (len(photos), type(self.model.image_tower).feature_dim(self.config.model.image))
@@ -84,7 +85,7 @@ class FrozenBackbone:
             features = _open(unfinished, shape, is_new=not done)
 
         def finish() -> None:
-            unfinished.rename(path)
+            files.rename(unfinished, path)
             count_file.unlink(missing_ok=True)
 
         try:
@@ -101,6 +102,7 @@ class FrozenBackbone:
                 "config.cache_frozen_features (0 = none) in another workdir"
             )
             raise DiskFull(error, remedy=remedy) from None
+        storage.fetch(path)  # in the other processes
         return path
 
     def _compute(

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.config.defaults import preset
 from adamine_jax.distributed.mesh import make_mesh
@@ -76,7 +76,7 @@ def import_model(source: str, file: Path, data: Path, directory: Path, sentence_
         checkpoints.close()
 
     parameters, dim = sum(leaf.size for leaf in jax.tree.leaves(params)), config.model.embedding_dim
-    print(f"{directory}: a model of {names.title}, {parameters:,} parameters, {dim}-dimensional embeddings")
+    print(f"{shown(directory)}: a model of {names.title}, {parameters:,} parameters, {dim}-dimensional embeddings")
     for line in describe(config.model, file_rows, dataset.table_rows):
         print(f"  {line}")
     if "classifier" in params:
@@ -86,7 +86,7 @@ def import_model(source: str, file: Path, data: Path, directory: Path, sentence_
     if sentence_vectors is None:
         print("the model reads sentence vectors: pass their file to evaluate and embed as --sentence-vectors FILE")
     split = next((split for split in ("test", "val", "train") if dataset.shards(split)), "test")
-    print(f"next: python -m adamine_jax.evaluate --workdir {directory} --split {split}")
+    print(f"next: python -m adamine_jax.evaluate --workdir {shown(directory)} --split {split}")
 
 
 def _padded(table: np.ndarray, file: Path, dataset: Dataset) -> np.ndarray:

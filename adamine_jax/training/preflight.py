@@ -7,8 +7,8 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from adamine_jax.base import files
-from adamine_jax.base.errors import UserError
+from adamine_jax.base import files, storage
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.config.defaults import flatten
 from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input.damage import Damage
@@ -76,7 +76,7 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
         if (directory / "config.json").exists() and path.exists():
             return
         if section.vocabulary:
-            content = _read_text(Path(section.vocabulary))
+            content = _read_text(storage.local(section.vocabulary))
         else:
             recipes = read_recipes(train, train.sorted_by_id(), damage)
             texts = (recipe.text for recipe in recipes if recipe is not None)
@@ -84,6 +84,7 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
         files.write_text(path, content)
 
     run_on_first(make)
+    storage.fetch(path)  # in the other processes
     section.vocabulary = str(path)
 
 
@@ -95,7 +96,7 @@ def report_unread(config: ml_collections.ConfigDict, dataset: Dataset, train: Re
         recipes = read_encoded(train, numbers, damage)
         if line := registry.recipe_tower(config.model).unread(config.model.recipe, recipes):
             sampled = f" (a sample of {len(train):,})" if len(numbers) < len(train) else ""
-            print(f"{dataset.folder}: {line}{sampled}", flush=True)
+            print(f"{shown(dataset.folder)}: {line}{sampled}", flush=True)
 
     run_on_first(report)
 
@@ -136,9 +137,12 @@ def check_splits(
             flush=True,
         )
     elif loss.uses_class_pairs and not singles:
-        print(f"{dataset.folder}: too few recipes without a class; batches contain only same-class pairs", flush=True)
+        print(
+            f"{shown(dataset.folder)}: too few recipes without a class; batches contain only same-class pairs",
+            flush=True,
+        )
     if not len(splits["val"]):
-        print(f"{dataset.folder}: no val split; the last checkpoint is used as the best", flush=True)
+        print(f"{shown(dataset.folder)}: no val split; the last checkpoint is used as the best", flush=True)
 
 
 def digest(config: ml_collections.ConfigDict, dataset: Dataset, splits: dict[str, RecordIndex]) -> bytes:

@@ -10,7 +10,8 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from adamine_jax.base import processes
+from adamine_jax.base import processes, storage
+from adamine_jax.base.errors import shown
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.input.dataset import Dataset
 from adamine_jax.losses.base import Loss
@@ -39,7 +40,7 @@ def first_state(
     """
     classes = len(dataset.class_names)
     if (step := checkpoints.latest_step()) is not None:
-        print(f"resuming from step {step} of {directory}", flush=True)
+        print(f"resuming from step {step} of {shown(directory)}", flush=True)
         abstract_state = jax.eval_shape(
             lambda: create_state(model, loss, initial_variables(config, model, loss, num_classes=classes), mesh)
         )
@@ -49,7 +50,7 @@ def first_state(
         word_vectors = config.model.recipe.get("word_norm", 1.0) * dataset.word_vectors()
     variables = initial_variables(config, model, loss, num_classes=classes, word_vectors=word_vectors)
     if config.train.init_from:
-        variables = init_from(Path(config.train.init_from), model, variables, dataset)
+        variables = init_from(storage.local(config.train.init_from), model, variables, dataset)
     else:
         variables = load_weights(config.model, variables)
         own = variables["batch_stats"].get("image_tower", {})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.input import records
 from adamine_jax.input.damage import Damage, DamagedRecord
@@ -85,7 +86,7 @@ def test_a_read_error_is_a_damaged_record(shards, monkeypatch):
     def pread(file, length, offset):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(records.os, "pread", pread)
+    monkeypatch.setattr(storage.os, "pread", pread)
     with pytest.raises(DamagedRecord, match=r"recipe \w+: cannot be read \(Input/output error\)"):
         reader.read(3)
     reader.close()

@@ -1,13 +1,13 @@
 """The published image tower: a ResNet and a linear layer."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, integer, one_of
 from adamine_jax.models.base import ImageTower, Section, Shared
@@ -46,7 +46,7 @@ class ResNetTower(ImageTower):
 
     @classmethod
     def check(cls, section: Section, config: Section) -> None:
-        if section.weights and not Path(section.weights).is_file():
+        if section.weights and not storage.local(section.weights).is_file():
             raise UserError(
                 f"config.model.image.weights = {section.weights}: no such file; python -m adamine_jax.import_weights "
                 "writes one"

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import atomic_write
 from adamine_jax.interop import state_dicts
@@ -53,7 +54,7 @@ def read_image_weights(path: str | Path) -> ResNetWeights:
     Raises:
         UserError: The file cannot be read or contains no ResNet.
     """
-    path = Path(path)
+    path = storage.local(path)
     if path.suffix in state_dicts.TORCH_SUFFIXES:
         return torchvision.read_torchvision(path)
     tensors, metadata = state_dicts.read_safetensors(path)

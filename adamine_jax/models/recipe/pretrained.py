@@ -10,6 +10,7 @@ import numpy as np
 from flax.linen.initializers import truncated_normal
 from jax.typing import DTypeLike
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share, subset_of
 from adamine_jax.interop.huggingface import exported_section, open_checkpoint
@@ -137,6 +138,7 @@ class PretrainedText(RecipeTower):
                 "vocabulary.json of its workdir as well"
             )
         path = open_checkpoint(section.weights).folder / "tokenizer.json"
+        storage.fetch(path)
         if not path.is_file():
             raise UserError(f"{path.parent}: contains no tokenizer.json; copy that of the model to it")
         tokenizer = tokens.load(path, _segment_tokens(section))

@@ -1,0 +1,282 @@
+"""Object stores, such as gs://bucket/folder: commands work on local copies, which this module keeps up to date.
+
+Renames, locks and memory maps do not exist in an object store. Therefore a URL becomes a local folder or file
+(`local`), whose content is downloaded when it is needed (`fetch`), and what is written there completely is uploaded
+(`publish`). Shards of TFRecords are not copied but read in byte ranges (`Ranges`).
+
+An object appears whole or not at all, but the objects of a folder appear one by one. The one that makes a folder
+complete, the manifest of a checkpoint or `gallery.json`, is uploaded last and deleted first.
+"""
+
+import atexit
+import fnmatch
+import functools
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from adamine_jax.base.errors import UserError, show_as
+from adamine_jax.base.progress import Progress
+
+COMPLETING = ("manifest.jsonl", "gallery.json")
+"""Names of the files that make a folder complete."""
+_NOT_COPIED = ".tfrecord-"
+_READS, _TRANSFERS = 256, 16
+"""Numbers of concurrent requests: for ranges, which are short and wait for the store, and for whole objects."""
+_VERSION_FIELDS = ("ETag", "etag", "md5Hash", "LastModified", "updated", "created")
+
+_copies: dict[str, Path] = {}
+"""Local copy of each folder that contains something that was asked for, by URL."""
+_seen: set[str] = set()
+"""URLs that were asked for."""
+_remote: dict[Path, dict[str, Any]] = {}
+"""Description of each object that is not copied, by the path that its copy would have."""
+
+
+class StoreError(UserError, OSError):
+    """An object store cannot be read or written."""
+
+
+def is_url(location: str | Path) -> bool:
+    """Returns whether a location is in an object store."""
+    return "://" in str(location)
+
+
+def local(location: str | Path) -> Path:
+    """Returns the path of a location, of its local copy if it is a URL.
+
+    Of a folder, the files are downloaded at the first call, without those in subfolders; see `fetch`. Copies are
+    deleted when the program ends.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    if not is_url(location):
+        return Path(location)
+    url = str(location).rstrip("/")
+    folder, name = url.rsplit("/", 1)
+    if folder not in _copies:
+        _copies[folder] = Path(tempfile.mkdtemp(dir=_root()))
+        show_as(_copies[folder], folder)
+    if url not in _seen:
+        fetch(_copies[folder] / name, depth=1)
+        _seen.add(url)
+    return _copies[folder] / name
+
+
+def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
+    """Downloads a file, or the files of a folder that are missing in its copy; does nothing outside of copies.
+
+    Args:
+        path: A path within a copy.
+        pattern: Of the files to download, relative to the folder.
+        depth: Number of levels of folders; None = all.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    if (url := _url(path)) is None:
+        return
+    with _errors(url, "read"):
+        files, key = _open(url)
+        missing = []
+        for name, info in _objects(files, key, depth).items():
+            target = path / name if name else path
+            if _NOT_COPIED in target.name:
+                _remote[target] = info
+            elif not target.exists() and fnmatch.fnmatch(name, pattern):
+                missing.append((info["name"], target))
+
+        def download(key: str, target: Path) -> None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{secrets.token_hex(4)}")
+            files.get_file(key, str(temporary))
+            temporary.replace(target)
+
+        _transfer(f"downloading {url}", download, missing)
+
+
+def publish(path: Path) -> None:
+    """Uploads a file or a folder that is complete and deletes what the folder no longer has; see `fetch`.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    if (url := _url(path)) is None:
+        return
+    with _errors(url, "written"):
+        files, key = _open(url)
+        if not path.is_dir():
+            files.put_file(str(path), key)
+            return
+        names = [found.relative_to(path).as_posix() for found in sorted(path.rglob("*")) if found.is_file()]
+        old = _objects(files, key)
+        _delete(files, [info["name"] for name, info in old.items() if name in COMPLETING])
+        contents = [(str(path / name), f"{key}/{name}") for name in names if name not in COMPLETING]
+        _transfer(f"uploading {url}", files.put_file, contents)
+        for name in set(names) & set(COMPLETING):
+            files.put_file(str(path / name), f"{key}/{name}")
+        _delete(files, [info["name"] for name, info in old.items() if name not in names])
+
+
+def withdraw(path: Path) -> None:
+    """Deletes a file or a folder in the store; see `fetch`.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    if (url := _url(path)) is None:
+        return
+    with _errors(url, "written"):
+        files, key = _open(url)
+        objects = _objects(files, key)
+        _delete(files, [info["name"] for name, info in objects.items() if name in COMPLETING])
+        _delete(files, [info["name"] for name, info in objects.items() if name not in COMPLETING])
+
+
+def withdraw_incomplete(folder: Path) -> None:
+    """Deletes those subfolders in the store that lack the file that completes them; see `fetch`.
+
+    Raises:
+        StoreError: The store cannot be read or written.
+    """
+    if (url := _url(folder)) is None:
+        return
+    with _errors(url, "read"):
+        names = _objects(*_open(url))
+    complete = {name.split("/")[0] for name in names if name.rsplit("/", 1)[-1] in COMPLETING}
+    for name in {name.split("/")[0] for name in names if "/" in name} - complete:
+        withdraw(folder / name)
+
+
+def glob(folder: Path, pattern: str) -> list[Path]:
+    """Returns the sorted files of a folder that match a pattern, including those that are not copied."""
+    copied = [path for path in folder.glob(pattern) if path.is_file()]
+    return sorted({*copied, *(path for path in _remote if path.parent == folder and path.match(pattern))})
+
+
+def version(path: Path) -> tuple[int, str]:
+    """Returns the size of a file in bytes, and its time of modification or another mark of its content."""
+    if (info := _remote.get(path)) is None:
+        return path.stat().st_size, str(path.stat().st_mtime_ns)
+    mark = next((str(info[field]) for field in _VERSION_FIELDS if field in info), "")
+    return info["size"], "_".join(mark.split())
+
+
+@contextmanager
+def open_binary(path: Path) -> Generator[BinaryIO]:
+    """Opens a file for sequential reading, whether it is copied or not."""
+    if path not in _remote:
+        with path.open("rb") as file:
+            yield file
+        return
+    with _errors(_url(path), "read"):
+        files, key = _open(_url(path))
+        with files.open(key, "rb", block_size=2**24, cache_type="readahead") as file:
+            yield file
+
+
+class Ranges:
+    """Reads byte ranges of a file, whether it is copied or not. Thread-safe.
+
+    Attributes:
+        is_remote: Whether each range is a request to the store.
+    """
+
+    def __init__(self, path: Path):
+        self.is_remote = path in _remote
+        if self.is_remote:
+            self._url = _url(path)
+            self._files, self._key = _open(self._url)
+        else:
+            self._file = os.open(path, os.O_RDONLY)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Returns up to `length` bytes, fewer at the end of the file.
+
+        Raises:
+            OSError: The file or the store cannot be read.
+        """
+        if not self.is_remote:
+            return os.pread(self._file, length, offset)
+        with _errors(self._url, "read"):
+            return self._files.cat_file(self._key, start=offset, end=offset + length)
+
+    def start_reading(self, offset: int, length: int) -> Future[bytes]:
+        """Starts to `read` in a thread."""
+        return _pool().submit(self.read, offset, length)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if not self.is_remote:
+            os.close(self._file)
+
+
+def _url(path: Path) -> str | None:
+    """Returns the URL of a path; None outside of all copies, and in hidden folders, whose files are unfinished."""
+    for url, copy in _copies.items():
+        if path.is_relative_to(copy):
+            name = path.relative_to(copy)
+            return None if any(part.startswith(".") for part in name.parent.parts) else f"{url}/{name.as_posix()}"
+    return None
+
+
+def _open(url: str | None) -> tuple[Any, str]:
+    """Returns the fsspec file system of a URL, and the name there."""
+    from fsspec.core import url_to_fs  # an extra
+
+    # S3's library opens 10 connections otherwise.
+    options = {"config_kwargs": {"max_pool_connections": _READS}} if str(url).startswith("s3:") else {}
+    return url_to_fs(url, use_listings_cache=False, **options)
+
+
+def _objects(files: Any, key: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
+    """Returns the descriptions of the objects of a folder by relative name, or of one object by ''."""
+    found = files.find(key, maxdepth=depth, detail=True)
+    return {name[len(key) :].strip("/"): info for name, info in found.items() if info["type"] == "file"}
+
+
+def _transfer(title: str, function: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
+    """Calls a function with each tuple of arguments, in threads, and shows the progress."""
+    if not arguments:
+        return
+    with Progress(title, len(arguments), "file") as progress, ThreadPoolExecutor(_TRANSFERS) as pool:
+        for _ in pool.map(lambda each: function(*each), arguments):
+            progress.update()
+
+
+def _delete(files: Any, keys: Iterable[str]) -> None:
+    if keys := list(keys):
+        files.rm(keys)
+
+
+@contextmanager
+def _errors(url: str | None, what: str) -> Generator[None]:
+    """Makes the errors of a store's library, which may be of any kind, a `StoreError`."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except ImportError as error:
+        raise StoreError(f"{url}: this needs a package ({error}): pip install 'adamine-jax[cloud]'") from None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise StoreError(f"{url}: cannot be {what} ({reason}); check the address and your credentials") from error
+
+
+@functools.cache
+def _root() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="adamine-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READS, thread_name_prefix="ranges")
