@@ -105,6 +105,12 @@ class _Run:
         check(config)
         mesh = mesh or devices.make_mesh(fsdp=config.mesh.fsdp)
         devices.check_batch_size(config.batch_size, mesh)
+        if config.mesh.fsdp > jax.local_device_count() and storage.is_copy(directory):
+            raise UserError(
+                f"--workdir {directory}: a state that is sharded over processes (config.mesh.fsdp = "
+                f"{config.mesh.fsdp}) cannot be saved in an object store; use a file system that all processes share, "
+                "such as the mounted bucket"
+            )
         self.dataset = open_dataset(config.data.dir, config.data.name)
         self.config = config = preflight.with_dims(config, self.dataset)
         self.directory, self.mesh, self.profile = directory, mesh, profile

@@ -1,12 +1,14 @@
 """Runs whose data set, workdir and galleries are in object stores, compared with runs on a disk, and killed."""
 
 import itertools
+import logging
 import re
 from pathlib import Path
 
 import fsspec
 import jax
 import moto.server
+import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -14,8 +16,9 @@ from adamine_jax import embed, evaluate, search
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.checkpoints.manager import Checkpoints
+from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
-from tests import tiny
+from tests import several, tiny
 from tests.faults import runs
 from tests.test_checkpoints import ONE_DEVICE, assert_is, state_of
 
@@ -63,6 +66,7 @@ def names(url: str) -> list[str]:
 @pytest.fixture(scope="module")
 def s3():
     """A server of S3's protocol on this machine, with an empty bucket."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = moto.server.ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -97,6 +101,28 @@ def test_a_run_in_a_store_equals_one_on_a_disk(protocol, tiny_data, on_disk, new
     # The index is stored beside the shards, and the shards are not copied.
     assert ".recipe1m-train.index.npz" in {name.rsplit("/")[-1] for name in names(data)}
     assert not [path for path in copy.parents[1].rglob("*") if ".tfrecord-" in path.name and path.suffix != ".npz"]
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_workdir_in_a_store(tiny_data, on_disk, s3, new_process, tmp_path):
+    data = upload(tiny_data, f"{s3}/data")
+    config = several.write_config(tmp_path / "config.py", data, checkpoint__every_steps=4)
+    for kill in (("adamine_jax.checkpoints.manager:Checkpoints.save", 3, "after"), None):
+        command = several.main_command(config, f"{s3}/runs/two", kill=kill)
+        ended = several.finish(several.start([command] * 2))
+        assert all((status == 0) == (kill is None) for status, _, _ in ended), ended
+    assert "resuming from step 6 of s3://bucket/runs/two" in ended[0][1]
+    lines, expected = (
+        [line["loss"] for line in read_metrics(path / "metrics.jsonl") if line["split"] == "train"]
+        for path in (storage.local(f"{s3}/runs/two"), on_disk)
+    )
+    np.testing.assert_allclose(lines, expected, rtol=1e-4)
+
+
+def test_a_state_sharded_over_processes_is_refused(tiny_data, new_process, monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"config.mesh.fsdp = 2\) cannot be saved in an object store"):
+        train(tiny.small_config(tiny_data, mesh__fsdp=2), "memory://bucket/run")
 
 
 class Killed(BaseException):

@@ -70,6 +70,11 @@ def local(location: str | Path) -> Path:
     return _copies[folder] / name
 
 
+def is_copy(path: Path) -> bool:
+    """Returns whether a path is in a copy."""
+    return _url(path) is not None
+
+
 def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
     """Downloads a file, or the files of a folder that are missing in its copy; does nothing outside of copies.
 
@@ -81,7 +86,7 @@ def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
     Raises:
         StoreError: The store cannot be read.
     """
-    if (url := _url(path)) is None:
+    if path.is_file() or (url := _url(path)) is None:
         return
     with _errors(url, "read"):
         files, key = _open(url)

@@ -83,6 +83,13 @@ def test_a_collective_overlaps_with_what_is_scheduled_before_its_end():
     assert [one.overlaps for one in CompiledProgram(text).costs().collectives if one.shape == (8, 3)] == [True]
 
 
+def test_the_arrays_of_a_spread_collective_are_not_traffic_of_the_computations_that_carry_it():
+    text = HLO.replace("%fused", "%async_collective_fusion.1").replace("dynamic-slice(%p.1, %i, %i)", "negate(%p.1)")
+    alias = text.replace("calls=%async", "output_to_operand_aliasing={{0}: (0, {})}, calls=%async")
+    difference = CompiledProgram(text).costs().traffic - CompiledProgram(alias).costs().traffic
+    assert difference == 9 * 3 * 4 + 1 * 3 * 4  # the operand and the result
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [('"known_trip_count":{"n":"3"}', ""), ("direction=LT", "direction=NE"), ("ENTRY %main_spmd", "%main_spmd")],
