@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from benchmarks.hlo import Array, Instruction, Module, attribute, product_flops
 
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "send")
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "iota"}
 _FREE |= {"while", "conditional", "call", "async-start", "async-update"}
 _UPDATES = {"dynamic-update-slice": 1, "scatter": 2}
@@ -228,6 +228,8 @@ class CompiledProgram(Module):
         """Yields the arrays of a collective; `later` are the instructions scheduled after it."""
         kind, is_async = one.op.removesuffix("-start"), one.op.endswith("-start")
         arrays = one.arrays
+        if kind == "send":  # to other slices; the result: the array and contexts
+            arrays = arrays[:1]
         if is_async and kind != "all-reduce":  # the result: operands, results and contexts
             arrays = arrays[len(one.operands) : 2 * len(one.operands)]
         source = re.search(r'op_name="([^"]*)"', one.attributes)

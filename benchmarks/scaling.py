@@ -17,6 +17,8 @@ from adamine_jax.training.optimizer import split_groups
 from benchmarks.workload import TABLE_ROWS, recipes, resnet_flops, text_flops
 from configs import adamine
 
+DIM = 1024
+"""D of the paper's model."""
 NEGLIGIBLE = 0.05
 """Share of a step below which the loss counts as negligible."""
 
@@ -103,7 +105,7 @@ def paper_model() -> tuple[dict[str, int], int, dict[str, float]]:
     return params, channels, {"full": 3 * image + recipe, "frozen": image + recipe, "cached": recipe}
 
 
-def step_seconds(machine: Machine, batch: int, dim: int = 1024) -> dict[str, float]:
+def step_seconds(machine: Machine, batch: int, dim: int = DIM) -> dict[str, float]:
     """Returns the predicted seconds of the parts of a step with nothing frozen, which run in sequence.
 
     A ring sends (N − 1)/N of the gathered bytes, and twice that of the reduced bytes.
@@ -121,7 +123,7 @@ def step_seconds(machine: Machine, batch: int, dim: int = 1024) -> dict[str, flo
     }
 
 
-def limits(machine: Machine, phase: str, dim: int = 1024) -> tuple[float, float]:
+def limits(machine: Machine, phase: str, dim: int = DIM) -> tuple[float, float]:
     """Returns the limits above which the computation and the communication of the loss are not negligible.
 
     Returns:

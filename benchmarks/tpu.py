@@ -20,7 +20,7 @@ import numpy as np
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.files import atomic_write
 from adamine_jax.models.recipe.groups import ACCELERATOR
-from benchmarks import tpu_programs
+from benchmarks import scaling, tpu_programs
 from benchmarks.harness import describe_machine, results_parser, write_page
 from benchmarks.hlo_costs import CompiledProgram
 from benchmarks.tpu_programs import Program
@@ -136,6 +136,7 @@ def page(rows: list[tuple[Program, Row]], others: dict[str, Row]) -> list[str]:
     lines += ["* **bounds**: time of the products at the peak rate, of the traffic, and of the collectives, which send"]
     lines += ["  (N - 1)/N of the gathered and twice that of the reduced bytes at the bandwidth of all links."]
     lines += ["", *table(rows), "", "## Collectives", "", *collectives(rows)]
+    lines += ["", "## Formulas", "", *formulas(rows)]
     lines += [
         "",
         "## XLA's own count",
@@ -228,6 +229,32 @@ def collectives(rows: list[tuple[Program, Row]]) -> list[str]:
                 f"| {title(program)} | {program.topology} | {kind} | {of['count']:.0f} | {of['bytes'] / 1e6:,.1f} "
                 f"| {of['overlapping'] / max(of['bytes'], 1):.0%} |"
             )
+    return lines
+
+
+def formulas(rows: list[tuple[Program, Row]]) -> list[str]:
+    """Returns the table of the communication by the formulas of docs/scaling.md, beside that of the programs."""
+    lines = [
+        "Communication by the formulas of [docs/scaling.md](../../docs/scaling.md): the gathered bytes and twice the "
+        "reduced ones. The gradients of the ResNet, computed in bfloat16, are reduced in bfloat16.",
+        "",
+        "| program | topology | formula, MB | program, MB | ratio |",
+        "|---|---|---:|---:|---:|",
+    ]
+    params, channels, _ = scaling.paper_model()
+    for program, row in rows:
+        if program.preset != "adamine" or program.kind not in ("train", "loss"):
+            continue
+        batch, dim, size = program.rows * chips(program), scaling.DIM, chips(program)
+        reduced = scaling.reduced_bytes(batch, dim, 0, 0)
+        if program.kind == "train":
+            reduced += 4 * (params["new"] + 3 * channels) + 2 * params["backbone"]
+        expected = scaling.gathered_bytes(batch, dim) + 2 * reduced
+        found = sent(row, size) * size / (size - 1)
+        lines.append(
+            f"| {title(program)} | {program.topology} | {expected / 1e6:,.0f} | {found / 1e6:,.0f} "
+            f"| {found / expected:.2f} |"
+        )
     return lines
 
 

@@ -61,6 +61,7 @@ class Program:
         topology: Name of the TPU topology, such as 'v5e:2x4'.
         rows: Rows of the batch on each chip.
         fsdp: Number of chips that share a copy of the state.
+        slices: Number of slices of this topology, connected by a data-center network.
     """
 
     kind: str
@@ -68,16 +69,19 @@ class Program:
     topology: str
     rows: int
     fsdp: int = 1
+    slices: int = 1
 
     @property
     def name(self) -> str:
         """Identifies the program."""
-        shared = f" fsdp {self.fsdp}" if self.fsdp > 1 else ""
-        return f"{self.preset or 'peer'} {self.kind} {self.topology} {self.rows}{shared}"
+        more = f" fsdp {self.fsdp}" if self.fsdp > 1 else ""
+        more += f" slices {self.slices}" if self.slices > 1 else ""
+        return f"{self.preset or 'peer'} {self.kind} {self.topology} {self.rows}{more}"
 
     def lower(self) -> Any:
         """Lowers the program for its topology; `compile()` compiles it."""
-        mesh = make_mesh(topologies.get_topology_desc(topology_name=self.topology, platform="tpu").devices, self.fsdp)
+        topology = topologies.get_topology_desc(self.topology, platform="tpu", num_slices=self.slices)
+        mesh = make_mesh(topology.devices, self.fsdp)
         rows = self.rows * mesh.size
         if self.kind == "loss":
             return _loss(mesh, rows)

@@ -2,6 +2,9 @@
 
 Batches are sharded over both axes. Parameters and the optimizer state are sharded over 'fsdp' ("fully sharded data
 parallel") and replicated over 'data'; with `fsdp=1` they are replicated over all devices.
+
+TPU slices that are connected by a data-center network need no axis of their own: the compiler splits a reduction over
+all devices into one within each slice, one of a part per device between the slices, and a gather within each slice.
 """
 
 from collections.abc import Sequence
@@ -28,14 +31,15 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mes
         fsdp: Number of devices that share one copy of the state.
 
     Raises:
-        UserError: `fsdp` does not divide the number of devices.
+        UserError: `fsdp` does not divide the number of devices of a slice.
     """
     devices = sorted(jax.devices() if devices is None else devices, key=mesh_order)
-    if len(devices) % fsdp:
-        divisors = [str(count) for count in range(1, len(devices) + 1) if len(devices) % count == 0]
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if (size := len(devices) // slices) % fsdp:
+        divisors = [str(count) for count in range(1, size + 1) if size % count == 0]
         raise UserError(
-            f"config.mesh.fsdp = {fsdp}: does not divide the number of devices, {len(devices)}; use "
-            f"{', '.join(divisors)}"
+            f"config.mesh.fsdp = {fsdp}: does not divide the number of devices{' of a slice' if slices > 1 else ''}, "
+            f"{size}; use {', '.join(divisors)}"
         )
     return Mesh(np.array(devices).reshape(-1, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 

@@ -5,8 +5,10 @@ import json
 import jax
 import pytest
 
+from adamine_jax.base.errors import UserError
 from adamine_jax.config import preset
 from benchmarks import tpu, tpu_programs
+from benchmarks.hlo_costs import CompiledProgram
 from benchmarks.tpu_programs import Program
 
 SMALL = (Program("train", "quickstart", "v5e:2x2", 8), Program("loss", "adamine", "v5e:2x2", 32))
@@ -47,6 +49,26 @@ def test_programs_are_compiled_once(tmp_path, monkeypatch):
     tpu.main()
     assert page.read_text() == text
     assert text.count("| quickstart, train | v5e:2x2 | 8 |") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_compilation_cache")
+def test_gradients_are_reduced_within_slices_first(monkeypatch):
+    pytest.importorskip("libtpu")
+    monkeypatch.setattr(tpu_programs, "preset", small_preset)
+    monkeypatch.setattr(tpu_programs, "TABLE_ROWS", 64)
+    tpu_programs.describe_tpus()
+    one, two = (
+        CompiledProgram(Program("train", "quickstart", "v5e:2x2", 8, slices=count).lower().compile().as_text()).costs()
+        for count in (1, 2)
+    )
+    # Each of the four chips of a slice sends its quarter of the gradients to the other slice.
+    assert one.sent("send") == 0
+    # Arrays that four chips cannot share evenly are padded or sent whole.
+    quarter = one.sent("all-reduce") / 4
+    assert quarter < two.sent("send") < 2 * quarter
+    with pytest.raises(UserError, match=r"number of devices of a slice, 4; use 1, 2, 4"):
+        Program("train", "quickstart", "v5e:2x2", 8, fsdp=8, slices=2).lower()
 
 
 def test_rows_of_the_page():
