@@ -11,7 +11,7 @@ import functools
 
 import jax
 
-from adamine_jax.losses.triplet import LARGEST_KEPT
+from adamine_jax.losses.blocks import LARGEST_KEPT
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.training.optimizer import split_groups
 from benchmarks.workload import TABLE_ROWS, recipes, resnet_flops, text_flops

@@ -55,7 +55,7 @@ def train_batches(
     """
     data = config.data
     crop = _random_crops(config)
-    reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage)
+    reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage, with_groups=True)
     draws = Draws(index, config.seed, data)
 
     def rows_of(place: int) -> Rows:

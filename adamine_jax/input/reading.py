@@ -5,6 +5,7 @@ A damaged row of a batch is reported, marked as unreadable, and filled with zero
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 Batch = dict[str, np.ndarray]
 """`image` (B, S, S, 3) uint8, or (B, F) float32 features of photos; `class_id` (B,) int32; `record` (B,) int64, the
 record numbers; and the fields of the recipe tower's `make_batch`. In training also `has_image` (B,) bool, False if the
-row is damaged; `match` (B,) int32, +1, or −1 if the photo is another recipe's; and `image_class_id` (B,) int32, the
-class of the photo. In evaluation `readable` (B,) bool, False if the row is damaged."""
+row is damaged; `match` (B,) int32, +1, or −1 if the photo is another recipe's; `image_class_id` (B,) int32, the class
+of the photo; and `group` (B,) int32, a digest ≥ 0 of the recipe's text, −1 if the row is damaged. In evaluation
+`readable` (B,) bool, False if the row is damaged."""
 
 _NO_PHOTO = "has no photo"
 _READ_AHEAD = 256
@@ -61,6 +63,7 @@ class BatchReader:
         recipe_fields: Makes the fields of the recipe tower; None reads photos only.
         vectors: Precomputed vectors of the split.
         damage: Counts the damaged records.
+        with_groups: Whether batches have the field `group`.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class BatchReader:
         recipe_fields: RecipeFields | None = None,
         vectors: Vectors | None = None,
         damage: Damage | None = None,
+        with_groups: bool = False,
     ):
+        self._with_groups = with_groups
         self._index, self._crop, self._recipe_fields = index, crop, recipe_fields
         self._vectors = Vectors() if vectors is None else vectors
         self._damage = Damage() if damage is None else damage
@@ -87,6 +92,7 @@ class BatchReader:
         """
         recipes, readable = [EncodedRecipe()] * len(rows.numbers), np.zeros(len(rows.numbers), bool)
         class_id = np.zeros(len(recipes), np.int32)
+        group = np.full(len(recipes), -1, np.int32)
         size = self._crop.size if self._vectors.photos is None else 0
         crops = np.zeros((len(recipes), size, size, 3), np.uint8)
 
@@ -97,12 +103,15 @@ class BatchReader:
                 fields = self._read(number)
                 if fields is not None:
                     recipes[row], class_id[row] = self._recipe(fields, number)
+                    group[row] = _text_digest(fields) if self._with_groups else -1
                 photo_fields = fields if photo_record == number or not size else self._read(photo_record)
                 if fields is not None and photo_fields is not None:
                     readable[row] = not size or self._cut(rows, row, photo_fields, crops[row])
 
         map_chunks(read, len(recipes))
         batch = {"record": rows.numbers, "class_id": class_id, "image": crops}
+        if self._with_groups:
+            batch["group"] = group
         if self._recipe_fields is not None:
             batch |= self._recipe_fields(recipes)
         if self._vectors.photos is not None:
@@ -173,6 +182,12 @@ def _read_fields(records: RecordReader, index: RecordIndex, number: int, damage:
         damaged = index.damaged(number, NOT_A_RECIPE)
     damage.report(damaged)
     return None
+
+
+def _text_digest(fields: Mapping[str, Any]) -> int:
+    """A checksum below 2³¹ of the title, the ingredients and the instructions."""
+    lines = (line for name in ("title", "ingredients", "instructions") for line in fields[name].bytes_list.value)
+    return zlib.crc32(b"\n".join(lines).lower()) >> 1
 
 
 def _is_recipe(fields: Mapping[str, Any]) -> bool:

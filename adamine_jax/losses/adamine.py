@@ -177,7 +177,7 @@ class TripletLoss(RetrievalLoss):
             return "config.loss.strategies has semantic strategies"
         return super().classes_needed_by
 
-    def retrieval(self, embeddings, batch, key):
+    def retrieval(self, params, embeddings, batch, key):
         options = {name: self.config[name] for name in TripletLoss.rules if name not in RetrievalLoss.rules}
         return adamine_loss(
             embeddings["image"],

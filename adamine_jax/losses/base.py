@@ -70,7 +70,8 @@ class Loss(abc.ABC):
                 image and its row of `image` must be ignored; and, if a tower returns parts, `image_parts` or
                 `recipe_parts` (B, P, D), unit rows, with `image_parts_mask` or `recipe_parts_mask` (B, P) bool.
             batch: `class_id` (B,) int32, 0 = background; `match` (B,) int32, +1, or −1 if the image is of another
-                recipe; `image_class_id` (B,) int32, the class of the image.
+                recipe; `image_class_id` (B,) int32, the class of the image; `group` (B,) int32 ≥ 0, the same in rows
+                whose recipes have the same text.
             key: A PRNG key, different at each step.
 
         Returns:
@@ -94,7 +95,9 @@ def metrics_of(loss: Loss, params: Params, embedding_dim: int, parts: Mapping[st
     for modality, count in parts.items():
         embeddings[f"{modality}_parts"] = jax.ShapeDtypeStruct((rows, count, embedding_dim), dtype)
         embeddings[f"{modality}_parts_mask"] = jax.ShapeDtypeStruct((rows, count), jnp.bool_)
-    batch = {name: jax.ShapeDtypeStruct((rows,), jnp.int32) for name in ("class_id", "match", "image_class_id")}
+    batch = {
+        name: jax.ShapeDtypeStruct((rows,), jnp.int32) for name in ("class_id", "match", "image_class_id", "group")
+    }
     key = jax.eval_shape(lambda: jax.random.key(0))
     _, metrics = jax.eval_shape(lambda *arguments, key: loss(*arguments, key=key), params, embeddings, batch, key=key)
     return ("loss", *(name for name in metrics if name != "loss"))

@@ -33,19 +33,8 @@ import jax
 import jax.numpy as jnp
 
 from adamine_jax.losses.anchors import Anchors, Candidates
+from adamine_jax.losses.blocks import Blocks, from_blocks, in_blocks
 from adamine_jax.losses.distances import similarities
-
-
-class Blocks(NamedTuple):
-    """How the columns are split into blocks.
-
-    Attributes:
-        size: Columns per block.
-        keep: Whether to keep the similarities, B² in all, for the backward pass.
-    """
-
-    size: int
-    keep: bool
 
 
 class Triplets(NamedTuple):
@@ -63,36 +52,6 @@ class Triplets(NamedTuple):
     ceiling: jax.Array | None
     anchors: Anchors
     candidates: Candidates
-
-
-def in_blocks(size: int, tree: Any) -> tuple[Any, jax.Array]:
-    """Splits arrays of B rows into blocks of at most `size` rows.
-
-    Block k contains the rows k, k + n, k + 2n, …, where n is the number of blocks. If the rows are sharded over the
-    devices of a mesh, so is each block: all devices work on every block, and no device needs all rows at once.
-
-    Args:
-        size: Maximum number of rows per block.
-        tree: Arrays (B, …).
-
-    Returns:
-        The arrays as (n, ⌈B/n⌉, …), padded with zeros, and the batch index (n, ⌈B/n⌉) int32 of each row. Padding rows
-        have an index of B or more.
-    """
-    count = len(jax.tree.leaves(tree)[0])
-    number = -(-count // size)
-    size = -(-count // number)
-
-    def split(array: jax.Array) -> jax.Array:
-        padded = jnp.pad(array, [(0, size * number - count), *[(0, 0)] * (array.ndim - 1)])
-        return padded.reshape(size, number, *array.shape[1:]).swapaxes(0, 1)
-
-    return jax.tree.map(split, tree), jnp.arange(size * number, dtype=jnp.int32).reshape(size, number).T
-
-
-def from_blocks(blocks: Any, count: int) -> Any:
-    """Inverts `in_blocks`: arrays (n, size, …) to (count, …)."""
-    return jax.tree.map(lambda array: array.swapaxes(0, 1).reshape(-1, *array.shape[2:])[:count], blocks)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

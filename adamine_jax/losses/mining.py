@@ -6,8 +6,9 @@ Mining selects the indices; costs and gradients are then computed for these alon
 import jax
 import jax.numpy as jnp
 
+from adamine_jax.losses.blocks import in_blocks
 from adamine_jax.losses.distances import row_similarities, similarities
-from adamine_jax.losses.hinge import Triplets, in_blocks
+from adamine_jax.losses.hinge import Triplets
 
 
 def mine(

@@ -71,7 +71,7 @@ class PairwiseLoss(RetrievalLoss):
         """Returns the positive and the negative margin, in cosine distance."""
         return 0.0, 1 - self.config.margin
 
-    def retrieval(self, embeddings, batch, key):
+    def retrieval(self, params, embeddings, batch, key):
         dtype = jnp.result_type(embeddings["image"], embeddings["recipe"])
         image, recipe = (normalize(jnp.asarray(embeddings[name]).astype(dtype)) for name in ("image", "recipe"))
         positive, negative = self.margins()

@@ -13,6 +13,8 @@ LOSSES = Registry(
         "pairwise": "adamine_jax.losses.pairwise:PairwiseLoss",
         "pairwise_plus": "adamine_jax.losses.pairwise:PairwisePlusLoss",
         "infonce": "adamine_jax.losses.infonce:InfoNCELoss",
+        "siglip": "adamine_jax.losses.siglip:SigLIPLoss",
+        "circle": "adamine_jax.losses.circle:CircleLoss",
         "weighted_sum": "adamine_jax.losses.weighted_sum:WeightedSum",
     },
 )

@@ -11,7 +11,7 @@ import optax
 
 from adamine_jax.base.rules import BOOLEAN, Rule, share
 from adamine_jax.losses.anchors import BACKGROUND
-from adamine_jax.losses.base import Loss, Metrics
+from adamine_jax.losses.base import Loss, Metrics, Params
 
 
 class RetrievalLoss(Loss):
@@ -55,10 +55,11 @@ class RetrievalLoss(Loss):
         if self.config.classifier_weight:
             kernel, bias = params["classifier"]["kernel"], params["classifier"]["bias"]
             logits = {modality: embeddings[modality] @ kernel + bias for modality in ("image", "recipe")}
-        return self.with_logits(embeddings, batch, key, logits)
+        return self.with_logits(params, embeddings, batch, key, logits)
 
     def with_logits(
         self,
+        params: Params,
         embeddings: Mapping[str, jax.Array],
         batch: Mapping[str, jax.Array],
         key: jax.Array | None,
@@ -71,7 +72,7 @@ class RetrievalLoss(Loss):
         Raises:
             ValueError: `classifier_weight` is not 0 and `logits` is empty.
         """
-        loss, metrics = self.retrieval(embeddings, batch, key)
+        loss, metrics = self.retrieval(params, embeddings, batch, key)
         weight, keep = self.config.classifier_weight, self.config.keep_background
         if not weight:
             return loss, metrics
@@ -85,9 +86,16 @@ class RetrievalLoss(Loss):
 
     @abc.abstractmethod
     def retrieval(
-        self, embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], key: jax.Array | None
+        self,
+        params: Params,
+        embeddings: Mapping[str, jax.Array],
+        batch: Mapping[str, jax.Array],
+        key: jax.Array | None,
     ) -> tuple[jax.Array, Metrics]:
-        """Computes the retrieval loss and its metrics, including `loss`; see `with_logits`."""
+        """Computes the retrieval loss and its metrics, including `loss`; see `with_logits`.
+
+        `params` are those that `init` drew.
+        """
 
 
 def classification_loss(

@@ -46,9 +46,9 @@ def total_loss(
     batch = {"class_id": class_id, "match": match}
     batch["image_class_id"] = class_id if image_class_id is None else jnp.asarray(image_class_id)
     if image_logits is not None and recipe_logits is not None and isinstance(loss, RetrievalLoss):
-        return loss.with_logits(embeddings, batch, key, {"image": image_logits, "recipe": recipe_logits})
+        return loss.with_logits(params or {}, embeddings, batch, key, {"image": image_logits, "recipe": recipe_logits})
     if isinstance(loss, RetrievalLoss) and not params:
-        return loss.with_logits(embeddings, batch, key, {})
+        return loss.with_logits(params or {}, embeddings, batch, key, {})
     value, metrics = loss(params or {}, embeddings, batch, key=jax.random.key(0) if key is None else key)
     return value, {"loss": value} | metrics
 

@@ -13,19 +13,15 @@ import jax
 import jax.numpy as jnp
 
 from adamine_jax.losses import anchors
+from adamine_jax.losses.blocks import blocks_of
 from adamine_jax.losses.distances import row_similarities
-from adamine_jax.losses.hinge import Blocks, Triplets, hinge
+from adamine_jax.losses.hinge import Triplets, hinge
 from adamine_jax.losses.mining import mine, mined_costs
 
 INSTANCE_STRATEGIES = ("IRR", "RII", "IRI", "RIR")
 SEMANTIC_STRATEGIES = ("SIRR", "SRII", "SIII", "SRRR")
 AGGREGATIONS = ("mean", "valid")
 SAMPLINGS = ("hardest", "semi_hard", "random")
-
-LARGEST_KEPT = 8192
-"""Largest batch whose similarities are kept for the backward pass: 256 MiB."""
-KEPT_BLOCK = 2**21  # entries per block: 8 MiB, which fit in a processor's cache
-RECOMPUTED_BLOCK = 1024  # columns per block
 
 ROUNDING = 1e-6
 """Minimum distance between a semi-hard negative and the positive. It excludes a second copy of the same photo."""
@@ -125,7 +121,7 @@ def _costs(config: Options, strategies: list[str], pairs: Pairs, nth, key) -> di
         sharing = [strategy for strategy in strategies if {strategy[-3], strategy[-1]} == {x, y}]
         if sharing:
             results = hinge(
-                _blocks(config, len(pairs.matched)),
+                blocks_of(len(pairs.matched), config.block),
                 tuple(strategy[-3] == x for strategy in sharing),
                 pairs.embeddings[x],
                 pairs.embeddings[y],
@@ -158,7 +154,7 @@ def _triplets(config: Options, strategy: str, pairs: Pairs, nth) -> Triplets:
 def _mined(config: Options, strategy: str, triplets: Triplets, pairs: Pairs, key) -> Costs:
     """Computes the costs of the k hardest or k random negatives of each anchor."""
     embeddings = pairs.embeddings[strategy[-3]], pairs.embeddings[strategy[-1]]
-    size = _blocks(config, len(pairs.matched)).size
+    size = blocks_of(len(pairs.matched), config.block).size
     kept = len(pairs.matched) if config.num_negatives is None else config.num_negatives
     index, is_selected = mine(*embeddings, triplets, kept, size, key)
     sums, counts = mined_costs(*embeddings, triplets.threshold, index, is_selected)
@@ -178,15 +174,6 @@ def _strategy_key(config: Options, strategy: str, key: jax.Array | None) -> jax.
     if key is None:
         raise ValueError("loss.sampling = 'random' requires a key")
     return jax.random.fold_in(key, (INSTANCE_STRATEGIES + SEMANTIC_STRATEGIES).index(strategy))
-
-
-def _blocks(config: Options, batch: int) -> Blocks:
-    """Returns the blocks of `loss.block`, or a default for the batch size."""
-    if config.block:
-        return Blocks(min(config.block, batch), keep=config.block >= batch)
-    if batch <= LARGEST_KEPT:
-        return Blocks(min(KEPT_BLOCK // batch, batch), keep=True)
-    return Blocks(RECOMPUTED_BLOCK, keep=False)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from adamine_jax import losses
 from adamine_jax.config import set_tower
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.losses import registry, triplet
+from adamine_jax.losses import blocks, registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.training.optimizer import learning_rate, split_groups
 from adamine_jax.training.state import create_state
@@ -117,10 +117,10 @@ def test_communication_of_a_step_on_images(depth, dtype, frozen):
 @pytest.mark.parametrize("kept", [True, False])
 def test_communication_in_blocks(monkeypatch, kept):
     """The blocks form a loop, in which the similarities are kept or recomputed."""
-    for module in (triplet, scaling):
+    for module in (blocks, scaling):
         monkeypatch.setattr(module, "LARGEST_KEPT", 128 if kept else 100)
-    monkeypatch.setattr(triplet, "KEPT_BLOCK", 128 * 32)
-    monkeypatch.setattr(triplet, "RECOMPUTED_BLOCK", 32)
+    monkeypatch.setattr(blocks, "KEPT_BLOCK", 128 * 32)
+    monkeypatch.setattr(blocks, "RECOMPUTED_BLOCK", 32)
     compiled = compiled_loss(8, 128, 24)
     found = CompiledProgram(compiled.as_text()).costs().collectives
     assert {each.times for each in found} == {1, 4}

@@ -160,6 +160,24 @@ def test_without_mismatch_all_pairs_match(index):
         np.testing.assert_array_equal(batch["image_class_id"], batch["class_id"])
 
 
+def test_recipes_of_the_same_text_are_a_group(index, examples, tmp_path):
+    groups = {}
+    for batch in train_batches(index, epoch_plan(index.class_id, 0, 0, 8)):
+        groups |= dict(zip(batch["record"].tolist(), batch["group"].tolist(), strict=True))
+    assert min(groups.values()) >= 0
+    assert len(set(groups.values())) == len(groups)  # all texts differ
+    fields = {name: [b"Tea", b"1 cup of TEA"] for name in ("title", "ingredients", "instructions")}
+    digests = {_text_digest(recipe({**fields, "title": [title]})) for title in (b"Tea", b"tea", b"Tea ")}
+    assert len(digests) == 2
+
+
+def recipe(fields):
+    example = tf.train.Example()
+    for name, values in fields.items():
+        example.features.feature[name].bytes_list.value.extend(values)
+    return example.features.feature
+
+
 @pytest.mark.parametrize("count", [1, 8])
 def test_global_batches_keep_the_row_order(index, count):
     mesh = make_mesh(jax.devices()[:count])

@@ -24,8 +24,11 @@ LOSSES = {
     "all positives": {"semantic_positives": "all", "semantic_negatives": "all"},
     "lifted": {"strategies": ("LIFT",), "weights": (1.0,)},
     "pairwise_plus": {"name": "pairwise_plus"},
+    "infonce": {"name": "infonce", "temperature": 0.5, "exclude": "class", "label_smoothing": 0.1},
+    "infonce, in blocks": {"name": "infonce", "temperature": 0.5, "block": 16},
+    "circle, in blocks": {"name": "circle", "block": 16},
 }
-IN_TWO_PROCESSES = ("adamine", "in blocks", "three hardest, in blocks")
+IN_TWO_PROCESSES = ("adamine", "in blocks", "three hardest, in blocks", "infonce, in blocks")
 
 
 def batch():

@@ -12,6 +12,9 @@ CASES = {
     "lifted": ("triplet", {"strategies": ("LIFT",), "weights": (1.0,)}),
     "pairwise": ("pairwise", {}),
     "pairwise_plus": ("pairwise_plus", {}),
+    "infonce": ("infonce", {"learned_temperature": True, "label_smoothing": 0.1}),
+    "siglip": ("siglip", {"exclude": "class"}),
+    "circle": ("circle", {}),
     "classifier": ("triplet", {"strategies": ("IRR",), "weights": (1.0,), "classifier_weight": 0.2}),
 }
 
