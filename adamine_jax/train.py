@@ -36,7 +36,6 @@ from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
 from adamine_jax.training import preflight
 from adamine_jax.training.feed import Feed
 from adamine_jax.training.monitoring import InputClock, Trace, peak_memory
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.start import first_state
 from adamine_jax.training.state import TrainState, zero_sums
 from adamine_jax.training.step import make_train_step
@@ -125,8 +124,7 @@ class _Run:
         self.model = build_model(config.model, table_rows=self.dataset.table_rows)
         self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
-        rate = learning_rate(config, self.steps_per_epoch)
-        self.train_step = make_train_step(self.model, self.loss, config, mesh, rate)
+        self.train_step = make_train_step(self.model, self.loss, config, mesh, self.steps_per_epoch)
         embedder = Embedder(self.model, config, mesh, self.damage)
         metrics = evaluators.build(config)
         self.validation = Validation(embedder, self.splits["val"], self.feed.val_batches, metrics)

@@ -22,7 +22,6 @@ from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.recipe.segments import pad_segments
 from adamine_jax.recipes.tokens import Tokens
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks.harness import describe_machine, in_turns, results_parser, write_page
@@ -82,7 +81,7 @@ def our_step(images: np.ndarray, recipes: list[Tokens]) -> Callable[[], None]:
         registry.build(config.loss),
     )
     state = create_state(model, loss, init_variables(model, jax.random.key(0), config.model, image_size=224), mesh)
-    step = make_train_step(model, loss, config, mesh, learning_rate(config, 100))
+    step = make_train_step(model, loss, config, mesh, 100)
     labels = {name: np.zeros(rows, np.int32) for name in ("class_id", "image_class_id")} | {
         "match": np.ones(rows, np.int32)
     }

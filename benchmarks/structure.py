@@ -60,7 +60,7 @@ def on_batch_path(data: Path) -> set[str]:
     from adamine_jax.input.plan import epoch_plan
     from adamine_jax.losses import registry as losses
     from adamine_jax.models.adamine import build_model
-    from adamine_jax.training import optimizer, state, step
+    from adamine_jax.training import state, step
 
     dataset, config, mesh = open_dataset(data), preset("quickstart"), make_mesh()
     config.model.recipe.word_dim = int(dataset.word_vectors().shape[1])
@@ -86,7 +86,7 @@ def on_batch_path(data: Path) -> set[str]:
             rows=slice(None),
         )
         batch = next(pipeline.to_devices(batches, mesh))
-        train_step = step.make_train_step(model, loss, config, mesh, optimizer.learning_rate(config, 10))
+        train_step = step.make_train_step(model, loss, config, mesh, 10)
         train_step.lower(initial, batch, frozen=False)
     finally:
         sys.setprofile(None)

@@ -23,7 +23,6 @@ from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.models.image.resnet import feature_dim
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks.harness import serve
@@ -78,7 +77,7 @@ def our_step(
     model, config, variables = model_of(depth, instructions)
     mesh = make_mesh(jax.devices()[:1])
     loss = registry.build(config.loss)
-    step = make_train_step(model, loss, config, mesh, learning_rate(config, 100))
+    step = make_train_step(model, loss, config, mesh, 100)
     batch = jax.tree.map(jnp.asarray, pairs(size))
     if instructions == "vectors":
         batch["sentence_vectors"] = jax.random.normal(jax.random.key(1), (size, 20, config.model.recipe.sentence_dim))

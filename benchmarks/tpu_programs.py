@@ -32,7 +32,6 @@ from adamine_jax.models.transformer import Layers
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import train_tokenizer
 from adamine_jax.runs.embedding import Embedder
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks.peers.flax_resnet import PlainResNet
@@ -123,7 +122,7 @@ def _step(kind: str, name: str, mesh: Mesh, rows: int) -> Any:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         batch["readable"] = jax.ShapeDtypeStruct((rows,), jnp.bool_, sharding=by_rows(mesh))
         return Embedder(model, config, mesh, Damage(0))._step.lower(variables, batch)
-    step = make_train_step(model, loss, config, mesh, learning_rate(config, 1000))
+    step = make_train_step(model, loss, config, mesh, 1000)
     return step.lower(state, batch, frozen=kind == "frozen")
 
 

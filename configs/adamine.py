@@ -57,9 +57,15 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 1e-4  # learning rate of both Adam groups
+    config.optim.rates = ()  # (pattern, factor of lr[, first epoch]), such as ("image_tower/vit/*", 0.1); 0 = frozen
+    config.optim.layer_decay = 1.0  # factor of lr from each layer of a backbone's transformer to the one below it
+    config.optim.b2 = 0.999  # Adam's decay of the second moments
+    config.optim.average = 0.0  # decay of an exponential moving average of the weights, which is evaluated; 0 = none
     config.optim.weight_decay = 0.0  # decoupled weight decay of matrices, as in AdamW; 0 = Adam
     config.optim.warmup_epochs = 0.0  # first epochs over which lr rises linearly from 0; may be a fraction
+    config.optim.warmup_steps = 0  # the same in steps, instead
     config.optim.decay_epochs = 0  # final epochs over which lr decays to 0; 0 = constant, as published
+    config.optim.decay_steps = 0  # the same in steps, instead
     config.optim.decay = "linear"  # form of the decay: 'linear' or 'cosine'
     config.optim.clip_norm = 8.0  # maximum global norm of the gradient of all trained parameters
 

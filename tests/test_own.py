@@ -27,6 +27,7 @@ from adamine_jax.models.recipe.bag import BagOfWords
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 from adamine_jax.training import optimizer
+from adamine_jax.training.rates import rates
 from tests import tiny
 from tests.servers import serving
 
@@ -241,12 +242,14 @@ def test_the_optimiser_is_optax_adamw_on_matrices(folder):
     params = jax.device_get(trained.variables["params"])
     gradients = jax.tree.map(lambda leaf: np.full_like(leaf, 0.01) * np.sign(leaf + 0.1), params)
     groups = optimizer.split_groups(params, trained.model)
-    states = {name: optimizer.ADAM.init(group) for name, group in groups.items()}
+    states = {name: optimizer.adam().init(group) for name, group in groups.items()}
     ours = params
     reference = optax.adamw(3e-3, weight_decay=0.5, mask=lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 1, tree))
     expected, state = params, reference.init(params)
+    optim = tiny.small_config("unused", optim__weight_decay=0.5, optim__clip_norm=1e9).optim
     for _ in range(3):
-        ours, states, _ = optimizer.update(trained.model, ours, {"new": gradients}, states, 3e-3, 1e9, 0.5)
+        arguments = trained.model, ours, {"new": gradients}, states, optim, 3e-3
+        ours, states, _ = optimizer.update(*arguments, rates(trained.model, ours, optim, 1), 0)
         updates, state = reference.update(gradients, state, expected)
         expected = optax.apply_updates(expected, updates)
     assert_same(ours, expected, rtol=1e-5, atol=1e-7)

@@ -12,7 +12,6 @@ from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.train import train
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from tests import tiny
@@ -36,7 +35,7 @@ def losses_of(fsdp, steps):
         variables = init_variables(model, jax.random.key(0), config.model, image_size=32)
         variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
         state = create_state(model, loss, variables, mesh)
-        step = make_train_step(model, loss, config, mesh, learning_rate(config, steps))
+        step = make_train_step(model, loss, config, mesh, steps)
         losses, total = [], 0.0
         for number in range(steps):
             state = step(state, jax.device_put(batch(number % 3), by_rows(mesh)), frozen=False)

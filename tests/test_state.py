@@ -21,7 +21,7 @@ def run():
     mesh = make_mesh(jax.devices()[:1])
     model = build_model(config.model, table_rows=ROWS)
     variables = init_variables(model, jax.random.key(0), config.model, image_size=32)
-    step = make_train_step(model, registry.build(config.loss), config, mesh, learning_rate(config, 10))
+    step = make_train_step(model, registry.build(config.loss), config, mesh, 10)
     return config, mesh, model, variables, step
 
 
@@ -127,7 +127,7 @@ def test_a_frozen_resnet_keeps_its_parameters_but_not_its_statistics(run):
     assert all(jax.tree.leaves(changed))
 
     with_frozen = tiny.small_config("unused", freeze_batch_stats=True)
-    state = make_train_step(model, registry.build(config.loss), with_frozen, mesh, learning_rate(with_frozen, 10))(
+    state = make_train_step(model, registry.build(config.loss), with_frozen, mesh, 10)(
         create_state(model, registry.build(config.loss), variables, mesh), batch(0), frozen=True
     )
     for new, old in zip(jax.tree.leaves(state.batch_stats), jax.tree.leaves(variables["batch_stats"]), strict=True):

@@ -11,7 +11,6 @@ from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import registry
 from adamine_jax.models.adamine import build_model
 from adamine_jax.models.image import torchvision
-from adamine_jax.training.optimizer import learning_rate
 from adamine_jax.training.state import create_state, zero_sums
 from adamine_jax.training.step import make_train_step
 from configs import adamine
@@ -54,7 +53,7 @@ def trajectory(case, weights, batches, dtype):
         variables = jax.tree.map(lambda array: np.asarray(array, dtype), variables_of(weights))
         model, loss = build_model(config.model, table_rows=case.table_rows), registry.build(config.loss)
         state = create_state(model, loss, variables, mesh)
-        step = make_train_step(model, loss, config, mesh, learning_rate(config, case.steps))
+        step = make_train_step(model, loss, config, mesh, case.steps)
         losses, norms = [], []
         for number, batch in enumerate(batches):
             state = dataclasses.replace(state, sums=zero_sums(model, loss, state.params, mesh))

@@ -129,7 +129,7 @@ class Checkpoints:
             UserError: The checkpoint is damaged, or of another model.
         """
         restored = self._restore(step, _split(vars(_abstract(like, state_shardings(like, mesh)))))
-        return dataclasses.replace(like, **restored["model"], **restored["training"])
+        return dataclasses.replace(like, **_joined(restored["model"], restored["training"]))
 
     def restore_model(self, step: int, like: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
         """Restores {'params', 'batch_stats'} alone, replicated, including parameters that only the checkpoint has.
@@ -259,9 +259,23 @@ class Checkpoints:
 
 
 def _split(fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Splits the fields of a state into {'model', 'training'}."""
+    """Splits the fields of a state into {'model', 'training'}.
+
+    If there is an average of the parameters, it is the model's parameters, and the trained ones belong to the training.
+    """
+    fields = dict(fields)
+    if average := fields.pop("average", None):
+        fields |= {"params": average, "trained": fields["params"]}
     model = {name: fields[name] for name in MODEL_FIELDS}
     return {"model": model, "training": {name: field for name, field in fields.items() if name not in MODEL_FIELDS}}
+
+
+def _joined(model: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+    """Inverts `_split`."""
+    if "trained" in training:
+        training = dict(training)
+        model = {**model, "average": model["params"], "params": training.pop("trained")}
+    return model | training
 
 
 def _is_whole_here(array: jax.Array) -> bool:

@@ -8,7 +8,7 @@ import ml_collections
 
 from adamine_jax.base import rules, storage
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import integer, number, share
+from adamine_jax.base.rules import integer, is_number, number, share
 from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import MOVED
 from adamine_jax.losses import registry as losses
@@ -64,6 +64,9 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
             raise UserError(
                 f"config.train.init_from and config.model.{modality}.weights both set the weights; give only one"
             )
+    for name in ("warmup", "decay"):
+        if config.optim[f"{name}_steps"] and config.optim[f"{name}_epochs"]:
+            raise UserError(f"config.optim.{name}_steps and config.optim.{name}_epochs: give only one")
     backbone = towers.image_tower(config.model).backbone
     if config.cache_frozen_features and not (backbone and config.unfreeze_epoch):
         reason = "the image tower is never frozen with config.unfreeze_epoch = 0"
@@ -82,6 +85,13 @@ def unknown_field(field: str, known: Iterable[str]) -> str:
     )
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"config.{field}: no such field{hint} (configs/adamine.py, its towers and its loss list all fields)"
+
+
+def _is_rate(entry: Any) -> bool:
+    """Whether an entry of `optim.rates` has a pattern, a factor from 0, and perhaps an epoch from 0."""
+    if not isinstance(entry, tuple | list) or len(entry) not in (2, 3) or not isinstance(entry[0], str):
+        return False
+    return all(is_number(value) and value >= 0 for value in entry[1:])
 
 
 def _is_protocol(value: Any) -> bool:
@@ -105,7 +115,13 @@ RULES: dict[str, rules.Rule] = {
     "optim.lr": number("above 0"),
     "optim.weight_decay": number("from 0"),
     "optim.warmup_epochs": number("from 0"),
+    "optim.warmup_steps": integer(0),
     "optim.decay_epochs": integer(0),
+    "optim.decay_steps": integer(0),
+    "optim.rates": ("a tuple of (pattern, factor) or (pattern, factor, first epoch)", lambda v: all(map(_is_rate, v))),
+    "optim.layer_decay": ("a number above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1),
+    "optim.b2": share(0.999999),
+    "optim.average": share(0.999999),
     "optim.decay": rules.one_of("linear", "cosine"),
     "optim.clip_norm": number("above 0"),
     "checkpoint.every_steps": integer(0),

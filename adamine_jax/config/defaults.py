@@ -54,8 +54,12 @@ def flatten(config: Config) -> dict[str, Any]:
         if isinstance(value, Config):
             flat |= {f"{key}.{name}": inner for name, inner in flatten(value).items()}
         else:
-            flat[key] = list(value) if isinstance(value, tuple) else value
+            flat[key] = _as_lists(value)
     return flat
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def set_tower(config: Config, modality: str, name: str) -> None:

@@ -17,6 +17,7 @@ from adamine_jax.input.dataset import Dataset
 from adamine_jax.losses.base import Loss
 from adamine_jax.models.adamine import AdaMine, load_weights
 from adamine_jax.training.fine_tuning import init_from
+from adamine_jax.training.rates import rates
 from adamine_jax.training.state import TrainState, create_state, initial_variables
 
 
@@ -38,13 +39,15 @@ def first_state(
     Raises:
         UserError: A checkpoint, a file of weights or another run's weights cannot be used.
     """
-    classes = len(dataset.class_names)
+    classes, has_average = len(dataset.class_names), config.optim.average > 0
     if (step := checkpoints.latest_step()) is not None:
         print(f"resuming from step {step} of {shown(directory)}", flush=True)
-        abstract_state = jax.eval_shape(
-            lambda: create_state(model, loss, initial_variables(config, model, loss, num_classes=classes), mesh)
-        )
-        return checkpoints.restore(step, abstract_state, mesh)
+
+        def created() -> TrainState:
+            variables = initial_variables(config, model, loss, num_classes=classes)
+            return create_state(model, loss, variables, mesh, has_average)
+
+        return checkpoints.restore(step, jax.eval_shape(created), mesh)
     word_vectors = None
     if model.recipe_tower.word_tables:
         word_vectors = config.model.recipe.get("word_norm", 1.0) * dataset.word_vectors()
@@ -58,7 +61,8 @@ def first_state(
             mean, std = (jnp.asarray(value, own["std"].dtype) for value in feature_statistics())
             variables["batch_stats"] = {"image_tower": {**own, "mean": mean, "std": std}}
         _warn_about_random_backbones(config, model)
-    return create_state(model, loss, variables, mesh)
+    rates(model, variables["params"], config.optim, 1)  # checks the patterns before the first step is compiled
+    return create_state(model, loss, variables, mesh, has_average)
 
 
 def _warn_about_random_backbones(config: ml_collections.ConfigDict, model: AdaMine) -> None:

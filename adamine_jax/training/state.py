@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from adamine_jax.distributed.mesh import replicated, state_shardings
 from adamine_jax.losses.base import Loss, metrics_of
 from adamine_jax.models.adamine import TOWERS, AdaMine, init_variables
-from adamine_jax.training.optimizer import ADAM, split_groups
+from adamine_jax.training.optimizer import adam, split_groups
 
 Tree = Any
 
@@ -30,6 +30,7 @@ class TrainState:
         skipped: () int32, number of steps without an update because the loss or the gradient was not finite.
         streak: () int32, number of consecutive skipped steps up to this one.
         sums: {metric: ()}, sums over the steps since the last line of metrics; `steps` counts those not skipped.
+        average: Exponential moving average of `params`, which is evaluated and saved as the model; {} without one.
     """
 
     params: Tree
@@ -39,6 +40,12 @@ class TrainState:
     skipped: jax.Array
     streak: jax.Array
     sums: dict[str, jax.Array]
+    average: Tree = dataclasses.field(default_factory=dict)
+
+    @property
+    def model(self) -> dict[str, Tree]:
+        """The variables to evaluate: {'params', 'batch_stats'}."""
+        return {"params": self.average or self.params, "batch_stats": self.batch_stats}
 
 
 def loss_params(params: Tree) -> Tree:
@@ -66,7 +73,9 @@ def initial_variables(
     return {**variables, "params": {**variables["params"], **params}}
 
 
-def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: Mesh) -> TrainState:
+def create_state(
+    model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: Mesh, has_average: bool = False
+) -> TrainState:
     """Creates the state before the first step.
 
     The backbone's Adam state exists from the start but does not change before `unfreeze_epoch`.
@@ -75,8 +84,10 @@ def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: M
     variables = jax.device_put(variables, state_shardings(variables, mesh), may_alias=False)
     groups = split_groups(variables["params"], model)
 
+    start = adam().init
+
     def init(group: Tree) -> Tree:
-        return jax.jit(ADAM.init, out_shardings=state_shardings(jax.eval_shape(ADAM.init, group), mesh))(group)
+        return jax.jit(start, out_shardings=state_shardings(jax.eval_shape(start, group), mesh))(group)
 
     def zero() -> jax.Array:
         return jnp.zeros((), jnp.int32, device=replicated(mesh))
@@ -89,6 +100,7 @@ def create_state(model: AdaMine, loss: Loss, variables: dict[str, Tree], mesh: M
         skipped=zero(),
         streak=zero(),
         sums=zero_sums(model, loss, variables["params"], mesh),
+        average=jax.tree.map(jnp.copy, variables["params"]) if has_average else {},
     )
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from adamine_jax.distributed.mesh import replicated, state_shardings
 from adamine_jax.losses.base import Loss, Metrics
 from adamine_jax.models.adamine import AdaMine, recipes_with_parts
 from adamine_jax.training import optimizer
+from adamine_jax.training.rates import rates
 from adamine_jax.training.state import TrainState, loss_params
 
 Tree = Any
@@ -24,7 +24,7 @@ def train_step(
     loss: Loss,
     config: Any,
     mesh: Mesh,
-    rate: optax.Schedule,
+    steps_per_epoch: int,
     state: TrainState,
     batch: Batch,
     frozen: bool,
@@ -36,7 +36,7 @@ def train_step(
         loss: Loss of the run.
         config: Configuration of the run.
         mesh: Mesh of `make_mesh`.
-        rate: Learning rate at each step; see `optimizer.learning_rate`.
+        steps_per_epoch: Number of steps of an epoch.
         state: State before the step.
         batch: Global batch, its rows sharded over all devices.
         frozen: Whether the backbone is frozen.
@@ -60,8 +60,16 @@ def train_step(
     gradients = jax.lax.with_sharding_constraint(gradients, state_shardings(gradients, mesh))
     optim = config.optim
     params, opt_state, norm = optimizer.update(
-        model, state.params, gradients, state.opt_state, rate(state.step), optim.clip_norm, optim.weight_decay
+        model,
+        state.params,
+        gradients,
+        state.opt_state,
+        optim,
+        optimizer.learning_rate(config, steps_per_epoch)(state.step),
+        rates(model, state.params, optim, steps_per_epoch),
+        state.step,
     )
+    average = optimizer.averaged(state.average, params, optim.average, state.step) if optim.average else {}
 
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     metrics = metrics | {"grad_norm": norm}
@@ -78,6 +86,7 @@ def train_step(
         skipped=state.skipped + ~finite,
         streak=jnp.where(finite, 0, state.streak + 1),
         sums=keep(sums, state.sums),
+        average=keep(average, state.average),
     )
 
 
@@ -108,7 +117,7 @@ def _row_keys(seed: int, step: jax.Array, purpose: int, rows: int) -> jax.Array:
 
 
 def make_train_step(
-    model: AdaMine, loss: Loss, config: Any, mesh: Mesh, rate: optax.Schedule
+    model: AdaMine, loss: Loss, config: Any, mesh: Mesh, steps_per_epoch: int
 ) -> Callable[..., TrainState]:
     """Compiles `train_step` for a mesh.
 
@@ -118,7 +127,7 @@ def make_train_step(
 
     @functools.partial(jax.jit, static_argnames="frozen", donate_argnums=0)
     def step(state: TrainState, batch: Batch, frozen: bool) -> TrainState:
-        state = train_step(model, loss, config, mesh, rate, state, batch, frozen)
+        state = train_step(model, loss, config, mesh, steps_per_epoch, state, batch, frozen)
         return jax.lax.with_sharding_constraint(state, state_shardings(state, mesh))
 
     return step

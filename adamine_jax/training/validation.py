@@ -39,6 +39,5 @@ class Validation:
                     raise Stopped(step)
                 yield batch
 
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        image, recipe, numbers = self.embedder.embed_split(variables, index, description, batches())
+        image, recipe, numbers = self.embedder.embed_split(state.model, index, description, batches())
         return measure(self.evaluators, split_embeddings(index, numbers, image, recipe))

@@ -12,7 +12,7 @@ from adamine_jax.config import set_tower
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.losses import blocks, registry
 from adamine_jax.models.adamine import build_model, init_variables
-from adamine_jax.training.optimizer import learning_rate, split_groups
+from adamine_jax.training.optimizer import split_groups
 from adamine_jax.training.state import create_state
 from adamine_jax.training.step import make_train_step
 from benchmarks import scaling
@@ -76,7 +76,7 @@ def compiled_step(devices, size, dim, frozen, **fields):
         image_class_id=numbers,
         match=numbers,
     )
-    step = make_train_step(model, loss, config, mesh, learning_rate(config, 10))
+    step = make_train_step(model, loss, config, mesh, 10)
     trained = split_groups(state.params, model)["new"] if frozen else state.params
     params, channels = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (trained, state.batch_stats))
     return step.lower(state, batch, frozen=frozen).compile(), params, channels // 2

@@ -13,6 +13,7 @@ from PIL import Image
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.plan import epoch_plan
+from adamine_jax.input.reading import _text_digest
 from adamine_jax.models.image.resnet_tower import ResNetTower
 from adamine_jax.recipes.crops import Resizing, center_crops, random_crops
 from tests.input.batches import MAX_SENTENCES, MAX_WORDS, batch_config, train_batches
