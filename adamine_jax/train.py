@@ -103,7 +103,7 @@ class _Run:
     ):
         check(config)
         mesh = mesh or devices.make_mesh(fsdp=config.mesh.fsdp)
-        devices.check_batch_size(config.batch_size, mesh)
+        devices.check_batch_size(config.batch_size, mesh, config.accumulate)
         if config.mesh.fsdp > jax.local_device_count() and storage.is_copy(directory):
             raise UserError(
                 f"--workdir {directory}: a state that is sharded over processes (config.mesh.fsdp = "

@@ -55,6 +55,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     # Each loss has its own fields, too; `:loss=NAME` selects another loss, `:loss=NAME+0.5*NAME` a weighted sum.
     set_loss(config, "triplet")  # adamine_jax/losses/adamine.py: margin, strategies, weights, aggregation, …
 
+    config.loss_schedules = ()  # (field of loss, start, change per epoch, end): ("margin", 0.05, 0.005, 0.3)
+    config.accumulate = 1  # parts in which a batch is embedded, one after the other, for the memory of one of them
+
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 1e-4  # learning rate of both Adam groups
     config.optim.rates = ()  # (pattern, factor of lr[, first epoch]), such as ("image_tower/vit/*", 0.1); 0 = frozen

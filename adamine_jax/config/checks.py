@@ -12,6 +12,7 @@ from adamine_jax.base.rules import integer, is_number, number, share
 from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import MOVED
 from adamine_jax.losses import registry as losses
+from adamine_jax.losses.schedules import check_schedules
 from adamine_jax.models import registry as towers
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import parse_protocols
@@ -31,7 +32,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.data.mismatch == 1:
         raise UserError("config.data.mismatch = 1: leaves no matched pairs to learn from; must be below 1")
     towers.check(config)
-    losses.check(losses.build(config.loss), config, "loss")
+    loss = losses.build(config.loss)
+    losses.check(loss, config, "loss")
+    check_schedules(loss, config.loss_schedules)
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]
     if config.checkpoint.best_by not in names:
@@ -106,6 +109,14 @@ RULES: dict[str, rules.Rule] = {
     "seed": integer(0, 2**63 - 1),
     "batch_size": integer(2),
     "epochs": integer(0),
+    "accumulate": integer(1),
+    "loss_schedules": (
+        "a tuple of (field, start, change per epoch, end)",
+        lambda v: all(
+            isinstance(s, tuple | list) and len(s) == 4 and isinstance(s[0], str) and all(map(is_number, s[1:]))
+            for s in v
+        ),
+    ),
     "unfreeze_epoch": integer(0),
     "cache_frozen_features": integer(0),
     "data.resize": integer(1, 8192),

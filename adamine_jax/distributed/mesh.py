@@ -78,16 +78,19 @@ def mesh_order(device: jax.Device) -> tuple[int, int]:
     return device.process_index, device.id
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Checks that a global batch can be split evenly over the devices.
+def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Checks that a global batch can be split evenly over the devices, and each device's rows into parts.
 
     Raises:
         UserError: It cannot; the message names the nearest batch sizes that can.
     """
-    if remainder := batch_size % mesh.size:
-        below, above = batch_size - remainder, batch_size - remainder + mesh.size
+    if remainder := batch_size % (mesh.size * parts):
+        below, above = batch_size - remainder, batch_size - remainder + mesh.size * parts
         nearest = f"{below} or {above}" if below else f"{above}"
-        raise UserError(f"config.batch_size = {batch_size}: not divisible by the {mesh.size} devices; use {nearest}")
+        times = f" times config.accumulate = {parts}" if parts > 1 else ""
+        raise UserError(
+            f"config.batch_size = {batch_size}: not divisible by the {mesh.size} devices{times}; use {nearest}"
+        )
 
 
 def round_up(batch_size: int, mesh: Mesh) -> int:

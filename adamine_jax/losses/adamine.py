@@ -168,6 +168,10 @@ class TripletLoss(RetrievalLoss):
             )
 
     @property
+    def schedulable(self) -> tuple[str, ...]:
+        return ("margin",)
+
+    @property
     def uses_class_pairs(self) -> bool:
         return bool(set(self.config.strategies) & set(SEMANTIC_STRATEGIES))
 

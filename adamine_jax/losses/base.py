@@ -30,6 +30,11 @@ class Loss(abc.ABC):
     def __init__(self, config: ml_collections.ConfigDict):
         self.config = config
 
+    @property
+    def schedulable(self) -> tuple[str, ...]:
+        """Fields that may be traced numbers, so that `config.loss_schedules` can change them."""
+        return ()
+
     @classmethod
     def defaults(cls) -> ml_collections.ConfigDict:
         """Returns the fields of the section, without its `name`."""

@@ -51,8 +51,9 @@ def in_blocks(size: int, tree: Any) -> tuple[Any, jax.Array]:
     size = -(-count // number)
 
     def split(array: jax.Array) -> jax.Array:
-        padded = jnp.pad(array, [(0, size * number - count), *[(0, 0)] * (array.ndim - 1)])
-        return padded.reshape(size, number, *array.shape[1:]).swapaxes(0, 1)
+        if size * number > count:
+            array = jnp.pad(array, [(0, size * number - count), *[(0, 0)] * (array.ndim - 1)])
+        return array.reshape(size, number, *array.shape[1:]).swapaxes(0, 1)
 
     return jax.tree.map(split, tree), jnp.arange(size * number, dtype=jnp.int32).reshape(size, number).T
 

@@ -80,6 +80,10 @@ class InfoNCELoss(RetrievalLoss):
         loss.update(super().defaults())
         return loss
 
+    @property
+    def schedulable(self) -> tuple[str, ...]:
+        return () if self.config.learned_temperature else ("temperature",)
+
     def init(self, key, *, embedding_dim, num_classes):
         params = super().init(key, embedding_dim=embedding_dim, num_classes=num_classes)
         if self.config.learned_temperature:

@@ -33,6 +33,11 @@ class WeightedSum(Loss):
             registry.check(term, config, f"loss.terms.{name}")
 
     @property
+    def schedulable(self) -> tuple[str, ...]:
+        own = (f"weights.{name}" for name in self._terms)
+        return (*own, *(f"terms.{name}.{field}" for name, term in self._terms.items() for field in term.schedulable))
+
+    @property
     def classes_needed_by(self) -> str:
         return next((needs for term in self._terms.values() if (needs := term.classes_needed_by)), "")
 

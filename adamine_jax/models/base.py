@@ -22,7 +22,7 @@ Tree = Any
 Section = ml_collections.ConfigDict
 
 
-COMMON_FIELDS = ("image", "has_image", "record", "class_id", "image_class_id", "match", "readable")
+COMMON_FIELDS = ("image", "has_image", "record", "class_id", "image_class_id", "match", "group", "readable")
 """Fields that any batch may have. All other fields belong to the recipe tower."""
 
 

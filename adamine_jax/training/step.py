@@ -10,6 +10,8 @@ from jax.sharding import Mesh
 
 from adamine_jax.distributed.mesh import replicated, state_shardings
 from adamine_jax.losses.base import Loss, Metrics
+from adamine_jax.losses.blocks import from_blocks, in_blocks
+from adamine_jax.losses.schedules import scheduled
 from adamine_jax.models.adamine import AdaMine, recipes_with_parts
 from adamine_jax.training import optimizer
 from adamine_jax.training.rates import rates
@@ -53,7 +55,8 @@ def train_step(
         params = jax.lax.with_sharding_constraint(optimizer.merge_groups(groups | trained), replicated(mesh))
         embeddings, batch_stats = _embed(model, config, mesh, state, params, batch, frozen)
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        value, metrics = loss(loss_params(params), embeddings, batch, key=key)
+        current = scheduled(loss, config.loss_schedules, state.step // steps_per_epoch)
+        value, metrics = current(loss_params(params), embeddings, batch, key=key)
         return value, ({"loss": value} | metrics, batch_stats)
 
     (value, (metrics, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
@@ -93,21 +96,42 @@ def train_step(
 def _embed(
     model: AdaMine, config: Any, mesh: Mesh, state: TrainState, params: Tree, batch: Batch, frozen: bool
 ) -> tuple[dict[str, jax.Array], Tree]:
-    """Returns the embeddings of a training batch, the inputs of the loss, and the updated batch statistics."""
+    """Returns the embeddings of a training batch, the inputs of the loss, and the updated batch statistics.
+
+    With `config.accumulate` = n, the batch is embedded in n parts, one after the other, and each part again for its
+    gradient (GradCache; Gao et al., *Scaling deep contrastive learning batch size*, 2021). The embeddings of all parts
+    enter the loss, so it is that of the whole batch, but the towers need the memory of one part.
+    """
     rows = len(batch["class_id"])
-    images, updated = model.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        batch["image"],
-        train=True,
-        use_running_average=frozen and config.freeze_batch_stats,
-        keys=_row_keys(config.seed, state.step, 0, rows) if model.image_tower.needs_keys else None,
-        mutable=["batch_stats"],
-        method="images_with_parts",
-    )
-    keys = _row_keys(config.seed, state.step, 1, rows) if model.recipe_tower.needs_keys else None
-    recipes = recipes_with_parts(model, params, batch, mesh, train=True, keys=keys)
-    has_image = batch["has_image"] if "has_image" in batch else jnp.ones(rows, bool)
-    return {**images, **recipes, "has_image": has_image}, updated.get("batch_stats", state.batch_stats)
+    inputs: dict[str, Any] = {"batch": batch}
+    for purpose, (name, tower) in enumerate((("image", model.image_tower), ("recipe", model.recipe_tower))):
+        if tower.needs_keys:
+            inputs[f"{name}_keys"] = _row_keys(config.seed, state.step, purpose, rows)
+
+    def embed(batch_stats: Tree, inputs: Mapping[str, Any]) -> tuple[Tree, dict[str, jax.Array]]:
+        batch = inputs["batch"]
+        images, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch["image"],
+            train=True,
+            use_running_average=frozen and config.freeze_batch_stats,
+            keys=inputs.get("image_keys"),
+            mutable=["batch_stats"],
+            method="images_with_parts",
+        )
+        recipes = recipes_with_parts(model, params, batch, mesh, train=True, keys=inputs.get("recipe_keys"))
+        has_image = batch["has_image"] if "has_image" in batch else jnp.ones(len(batch["class_id"]), bool)
+        return updated.get("batch_stats", batch_stats), {**images, **recipes, "has_image": has_image}
+
+    if config.accumulate == 1:
+        batch_stats, embeddings = embed(state.batch_stats, inputs)
+    else:
+        # A part contains rows of all devices. Of what it computes, only the embeddings are kept for the gradient.
+        parts, _ = in_blocks(rows // config.accumulate, inputs)
+        step = jax.checkpoint(embed, prevent_cse=False)  # a loop needs no barrier against common subexpressions
+        batch_stats, embeddings = jax.lax.scan(step, state.batch_stats, parts)
+        embeddings = from_blocks(embeddings, rows)
+    return embeddings, batch_stats
 
 
 def _row_keys(seed: int, step: jax.Array, purpose: int, rows: int) -> jax.Array:
