@@ -1,4 +1,4 @@
-"""Measures the AdaMine loss and its gradients, compared with the matrix products alone and two PyTorch criteria.
+"""Measures the losses over all pairs and their gradients, compared with the matrix products alone and with PyTorch.
 
     pip install -e '.[bench]'
     python -m benchmarks.losses                       # two cores; writes benchmarks/results/losses.md
@@ -18,9 +18,8 @@ import numpy as np
 
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.extras import require
-from adamine_jax.losses import total_loss
+from adamine_jax.losses import registry, total_loss
 from benchmarks.harness import describe_machine, in_turns, memory_bytes, own_process, results_parser, write_page
-from configs import adamine
 
 DIM = 1024
 PRODUCTS, SIMILARITIES = "three matrix products (the limit)", "the first of them"
@@ -54,17 +53,18 @@ def products(size: int) -> tuple[Callable[[], object], Callable[[], object]]:
     )
 
 
-def ours(size: int, *, backward: bool = True, **fields) -> Callable[[], float]:
-    """Returns a run of this project's loss, with both gradients or without, that returns the loss."""
-    config = adamine.get_config().loss
+def ours(size: int, *, name: str = "triplet", backward: bool = True, **fields) -> Callable[[], float]:
+    """Returns a run of a loss of this project, with both gradients or without, that returns the loss."""
+    config = registry.section(name)
     config.update(fields)
+    params = registry.build(config).init(jax.random.key(0), embedding_dim=DIM, num_classes=1048)
     image, recipe, class_id = map(jnp.asarray, batch(size))
     match = jnp.ones(size)
 
     @jax.jit
     def compute(image, recipe, class_id, match):
         def loss(image, recipe):
-            return total_loss(config, image, recipe, class_id, match)[0]
+            return total_loss(config, image, recipe, class_id, match, params=params)[0]
 
         return jax.value_and_grad(loss, argnums=(0, 1))(image, recipe) if backward else (loss(image, recipe),)
 
@@ -91,13 +91,19 @@ def compare(size: int, repeats: int) -> list[str]:
     """Returns a section: milliseconds, also relative to the products."""
     import torch
 
-    from benchmarks.peers import metric_learning, torch_criterion
+    from benchmarks.peers import metric_learning, torch_contrastive, torch_criterion
 
     blockwise = f"ours, blockwise (`loss.block={size // 4}`)"
     runs = dict(zip((PRODUCTS, SIMILARITIES), products(size), strict=True))
     # The forward pass keeps B² entries for the backward pass; for larger batches, `ours` is blockwise by default.
     runs |= {OURS: ours(size), FORWARD: ours(size, backward=False), blockwise: ours(size, block=size // 4)}
     np.testing.assert_allclose(runs[blockwise](), runs[OURS](), rtol=1e-4)
+    for name, peer in (("infonce", torch_contrastive.infonce), ("siglip", torch_contrastive.siglip)):
+        runs[f"`{name}`"] = ours(size, name=name)
+        runs[f"`{name}`, blockwise"] = ours(size, name=name, block=size // 4)
+        runs[f"`{name}` in PyTorch"] = torch_loss(size, peer)
+        np.testing.assert_allclose(runs[f"`{name}`, blockwise"](), runs[f"`{name}`"](), rtol=1e-4)
+        np.testing.assert_allclose(runs[f"`{name}` in PyTorch"](), runs[f"`{name}`"](), rtol=1e-4)
     if size <= 8192:
         published = "published steps in PyTorch (sort, masked selection)"
         theirs, ours_instance = "pytorch-metric-learning, instance part", "ours, instance part"
@@ -134,6 +140,8 @@ def large(size: int, reference: int = 4096) -> list[str]:
     """Returns a section on the blockwise form for a batch whose similarities do not fit in memory."""
     seconds = in_turns({f"B = {size}": ours(size)}, 3)[f"B = {size}"]
     peak = memory_bytes("VmHWM") / 2**30
+    contrastive = in_turns({name: ours(size, name=name) for name in ("infonce", "siglip")}, 1)
+    peak_of_all = memory_bytes("VmHWM") / 2**30
     small = in_turns({f"B = {reference}": ours(reference, block=1024)}, 5)[f"B = {reference}"]
     ratio = seconds / size**2 / (small / reference**2)
     return [
@@ -143,6 +151,9 @@ def large(size: int, reference: int = 4096) -> list[str]:
         f"blockwise form with B = {reference:,} in the same process. The peak memory of the process is {peak:.2f} GiB, "
         f"of which the embeddings, their normalised copies and their gradients take {6 * size * DIM * 4 / 2**30:.2f} "
         f"GiB; the matrix of similarities would take {size**2 * 4 / 2**30:.0f} GiB.",
+        "",
+        f"`infonce` takes {contrastive['infonce']:.1f} s, `siglip` {contrastive['siglip']:.1f} s, in one run each; the "
+        f"peak memory of the process is {peak_of_all:.2f} GiB after them.",
         "",
     ]
 
@@ -165,7 +176,7 @@ def main() -> None:
         own_process("losses", "--part", size, "--large", flags.large, "--repeats", flags.repeats) for size in sizes
     ]
     lines = [
-        "# The AdaMine loss, forward and backward",
+        "# Losses over all pairs, forward and backward",
         "",
         f"{describe_machine()} float32, D = {DIM}; half of the pairs share their class with another pair, and matches "
         "are closer than other pairs. `python -m benchmarks.losses`.",

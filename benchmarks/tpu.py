@@ -55,10 +55,11 @@ PROGRAMS = (
     *(Program("train", "adamine", topology, 64) for topology in ADAMINE),
     Program("frozen", "adamine", "v5e:2x4", 64),
     Program("evaluate", "adamine", "v5e:2x4", 64),
-    Program("loss", "adamine", "v5e:8x8", 1024),
+    *(Program("loss", name, "v5e:8x8", 1024) for name in ("adamine", "infonce", "siglip")),
     *(Program("train", name, "v5e:2x4", 128) for name in OTHERS),
     *(Program("train", name, "v5e:16x16", 128) for name in OTHERS[:2]),
-    Program("train", tpu_programs.LARGE, "v5e:2x4", 128, fsdp=8),
+    Program("train", tpu_programs.LARGE, "v5e:2x4", 256, fsdp=8, parts=8),
+    Program("train", "clip_vitb16", "v5e:2x4", 512, parts=16),
     Program("plain ViT", "", "v5e:2x4", 128),
     Program("our ViT", "", "v5e:2x4", 128),
     Program("plain ResNet", "", "v5e:2x4", 100),
@@ -170,8 +171,9 @@ def table(rows: list[tuple[Program, Row]]) -> list[str]:
 
 def title(program: Program) -> str:
     """Returns a program's name in the tables."""
-    shared = f", fsdp {program.fsdp}" if program.fsdp > 1 else ""
-    return f"{program.preset}, {program.kind}{shared}" if program.preset else program.kind
+    more = f", fsdp {program.fsdp}" if program.fsdp > 1 else ""
+    more += f", {program.parts} parts" if program.parts > 1 else ""
+    return f"{program.preset}, {program.kind}{more}" if program.preset else program.kind
 
 
 def chips(program: Program) -> int:

@@ -61,6 +61,7 @@ class Program:
         rows: Rows of the batch on each chip.
         fsdp: Number of chips that share a copy of the state.
         slices: Number of slices of this topology, connected by a data-center network.
+        parts: Number of parts in which the batch is embedded.
     """
 
     kind: str
@@ -69,12 +70,14 @@ class Program:
     rows: int
     fsdp: int = 1
     slices: int = 1
+    parts: int = 1
 
     @property
     def name(self) -> str:
         """Identifies the program."""
         more = f" fsdp {self.fsdp}" if self.fsdp > 1 else ""
         more += f" slices {self.slices}" if self.slices > 1 else ""
+        more += f" parts {self.parts}" if self.parts > 1 else ""
         return f"{self.preset or 'peer'} {self.kind} {self.topology} {self.rows}{more}"
 
     def lower(self) -> Any:
@@ -83,10 +86,10 @@ class Program:
         mesh = make_mesh(topology.devices, self.fsdp)
         rows = self.rows * mesh.size
         if self.kind == "loss":
-            return _loss(mesh, rows)
+            return _loss(mesh, rows, self.preset)
         if not self.preset:
             return _encoder(self.kind, mesh, rows)
-        return _step(self.kind, self.preset, mesh, rows)
+        return _step(self.kind, self.preset, mesh, rows, self.parts)
 
 
 def describe_tpus() -> None:
@@ -108,9 +111,10 @@ def _abstract(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
-def _step(kind: str, name: str, mesh: Mesh, rows: int) -> Any:
+def _step(kind: str, name: str, mesh: Mesh, rows: int, parts: int = 1) -> Any:
     """Lowers a training or an evaluation step of a preset, with bfloat16 arithmetic."""
     config = config_of(name, rows)
+    config.accumulate = parts
     model, loss = build_model(config.model, table_rows=TABLE_ROWS), loss_registry.build(config.loss)
     cpu = make_mesh(jax.devices("cpu")[:1])
     size = config.data.image_size
@@ -154,13 +158,16 @@ def _batch(config: Any, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
     return {field: jax.ShapeDtypeStruct((rows, *shape), dtype) for field, (shape, dtype) in shapes.items()}
 
 
-def _loss(mesh: Mesh, rows: int) -> Any:
-    """Lowers the loss of `configs/adamine.py` and the gradients of the embeddings, sharded like the batch."""
-    split = by_rows(mesh)
-    config, dim = preset("adamine").loss, preset("adamine").model.embedding_dim
+def _loss(mesh: Mesh, rows: int, name: str) -> Any:
+    """Lowers the loss of `configs/adamine.py`, or one by name, and its gradients; embeddings are sharded by rows."""
+    split, dim = by_rows(mesh), preset("adamine").model.embedding_dim
+    config = preset(name).loss if name == "adamine" else loss_registry.section(name)
+    params = loss_registry.build(config).init(jax.random.key(0), embedding_dim=dim, num_classes=1048)
 
     def loss(image, recipe, class_id, image_class_id, match):
-        return losses.total_loss(config, image, recipe, class_id, match, image_class_id=image_class_id)[0]
+        return losses.total_loss(config, image, recipe, class_id, match, image_class_id=image_class_id, params=params)[
+            0
+        ]
 
     step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), out_shardings=(replicated(mesh), (split, split)))
     embeddings = jax.ShapeDtypeStruct((rows, dim), jnp.float32, sharding=split)
