@@ -32,6 +32,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.data.resize = 256  # pixels of the photo's shorter side before the crop
     config.data.image_size = 224  # pixels of the crop: random in training, central in evaluation
     config.data.flip = False  # mirror half of the training photos (not published)
+    config.data.crop_area = 1.0  # below 1: train on windows of at least this share of a photo, resized to image_size
+    config.data.jitter = 0.0  # brightness, contrast and saturation of training photos change by up to this share
+    config.data.erase = 0.0  # probability with which a rectangle of a training photo is erased
+    config.data.drop_part = 0.0  # probability with which a training recipe lacks title, ingredients or instructions
+    config.data.drop_ingredients = 0.0  # probability with which each ingredient of a training recipe is left out
+    config.data.drop_sentences = 0.0  # the same for each sentence of the instructions
+    config.data.shuffle_ingredients = False  # read the ingredients of a training recipe in a random order
     config.data.mismatch = 0.0  # share of training pairs with another recipe's photo, for the pairwise losses
     config.data.image_features = ""  # matrix of photo features of another encoder, for the tower 'features'
     config.data.sentence_vectors = ""  # matrix of sentence vectors, for model.recipe.instructions = 'vectors'

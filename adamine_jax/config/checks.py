@@ -70,6 +70,12 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
     for name in ("warmup", "decay"):
         if config.optim[f"{name}_steps"] and config.optim[f"{name}_epochs"]:
             raise UserError(f"config.optim.{name}_steps and config.optim.{name}_epochs: give only one")
+    has_photos = towers.image_tower(config.model).reads_photos
+    plain = {"jitter": 0, "erase": 0, "crop_area": 1}
+    changed = [name for name, value in plain.items() if config.data[name] != value]
+    if changed and (config.cache_frozen_features or not has_photos):
+        reason = "with config.cache_frozen_features" if has_photos else f"with the tower {config.model.image.name!r}"
+        raise UserError(f"config.data.{changed[0]}: {reason}, no photos are changed; must be {plain[changed[0]]}")
     backbone = towers.image_tower(config.model).backbone
     if config.cache_frozen_features and not (backbone and config.unfreeze_epoch):
         reason = "the image tower is never frozen with config.unfreeze_epoch = 0"
@@ -121,6 +127,13 @@ RULES: dict[str, rules.Rule] = {
     "cache_frozen_features": integer(0),
     "data.resize": integer(1, 8192),
     "data.image_size": integer(32, 8192),
+    "data.crop_area": ("a number above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1),
+    "data.jitter": share(1),
+    "data.erase": share(1),
+    "data.drop_part": share(1),
+    "data.drop_ingredients": share(1),
+    "data.drop_sentences": share(1),
+    "data.shuffle_ingredients": rules.BOOLEAN,
     "data.max_damaged": integer(0),
     "data.mismatch": share(1),
     "optim.lr": number("above 0"),

@@ -39,7 +39,9 @@ class Draws:
         photos = (self._index.first_photo[photo_records + 1] - self._index.first_photo[photo_records]).astype(
             np.float32
         )
-        return Rows(numbers, photo_records, (uniform[:, 0] * photos).astype(np.int64), uniform[:, 1:])
+        uniform = np.concatenate([uniform, _uniform(self._seed, step, 3, (size, 2))], axis=1)
+        seeds = _raw(self._seed, step, 4, size)
+        return Rows(numbers, photo_records, (uniform[:, 0] * photos).astype(np.int64), uniform[:, 1:], seeds)
 
 
 def _raw(seed: int, step: int, purpose: int, count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Makes batches of images and recipes from the records of a split and puts them on the devices of a mesh."""
 
 import collections
+import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from adamine_jax.input.reading import Batch, BatchReader, Rows
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.augmentation import TextAugmentation
 
 THREADS = 2
 """Number of batches read concurrently. Their rows are read by a pool with one thread per core."""
@@ -55,7 +57,9 @@ def train_batches(
     """
     data = config.data
     crop = _random_crops(config)
-    reader = BatchReader(index, crop, registry.recipe_fields(config.model), vectors, damage, with_groups=True)
+    change = TextAugmentation(**{field.name: data[field.name] for field in dataclasses.fields(TextAugmentation)})
+    fields = registry.recipe_fields(config.model)
+    reader = BatchReader(index, crop, fields, vectors, damage, with_groups=True, change_text=change or None)
     draws = Draws(index, config.seed, data)
 
     def rows_of(place: int) -> Rows:
@@ -167,7 +171,7 @@ def photo_batches(
 
 def _random_crops(config) -> images.Crops:
     data = config.data
-    return images.random_crops(data.resize, data.image_size, data.flip, registry.resizing(config.model))
+    return images.random_crops(data.resize, data.image_size, data.flip, registry.resizing(config.model), data.crop_area)
 
 
 def _center_crops(config) -> images.Crops:

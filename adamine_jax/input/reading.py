@@ -41,17 +41,21 @@ class Rows(NamedTuple):
         numbers: (B,) int64 record numbers.
         photo_records: (B,) int64, the records whose photos are used.
         photos: (B,) int64, which photo of the record.
-        uniform: (B, 3) float32 from [0, 1), the random numbers of the crop.
+        uniform: (B, 5) float32 from [0, 1), the random numbers of the crop, of which `images.random_crops` needs the
+            first three unless it draws areas.
+        seeds: (B,) uint64, seeds of the changes of the text; None = no changes.
     """
 
     numbers: np.ndarray
     photo_records: np.ndarray
     photos: np.ndarray
     uniform: np.ndarray
+    seeds: np.ndarray | None = None
 
     def take(self, rows: slice) -> "Rows":
         """Returns some of the rows."""
-        return Rows(*(values[rows] for values in self))
+        seeds = None if self.seeds is None else self.seeds[rows]
+        return Rows(self.numbers[rows], self.photo_records[rows], self.photos[rows], self.uniform[rows], seeds)
 
 
 class BatchReader:
@@ -64,6 +68,7 @@ class BatchReader:
         vectors: Precomputed vectors of the split.
         damage: Counts the damaged records.
         with_groups: Whether batches have the field `group`.
+        change_text: Changes recipes, given those of the record and the row's seed; None = no changes.
     """
 
     def __init__(
@@ -74,7 +79,9 @@ class BatchReader:
         vectors: Vectors | None = None,
         damage: Damage | None = None,
         with_groups: bool = False,
+        change_text: Callable[[EncodedRecipe, int], EncodedRecipe] | None = None,
     ):
+        self._change_text = change_text
         self._with_groups = with_groups
         self._index, self._crop, self._recipe_fields = index, crop, recipe_fields
         self._vectors = Vectors() if vectors is None else vectors
@@ -103,6 +110,8 @@ class BatchReader:
                 fields = self._read(number)
                 if fields is not None:
                     recipes[row], class_id[row] = self._recipe(fields, number)
+                    if self._change_text is not None and rows.seeds is not None:
+                        recipes[row] = self._change_text(recipes[row], int(rows.seeds[row]))
                     group[row] = _text_digest(fields) if self._with_groups else -1
                 photo_fields = fields if photo_record == number or not size else self._read(photo_record)
                 if fields is not None and photo_fields is not None:

@@ -52,6 +52,8 @@ class Crops:
         is_random: Whether the position is random; otherwise the crop is central.
         flip: Whether random crops are mirrored with probability 1/2.
         resizing: Filter, and whether both sides become `resize` pixels long.
+        area: If below 1, random crops are windows of at least this share of the photo, of an aspect ratio from 3/4 to
+            4/3, which are then resized to S × S.
     """
 
     resize: int
@@ -59,13 +61,15 @@ class Crops:
     is_random: bool
     flip: bool = False
     resizing: Resizing = BILINEAR
+    area: float = 1.0
 
     def __call__(self, jpegs: Sequence[bytes], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crops a batch of photos on all cores.
 
         Args:
             jpegs: B JPEG files.
-            draws: (B, 3) float32, uniform in [0, 1), for row, column and mirroring.
+            draws: (B, 3) float32, uniform in [0, 1), for row, column and mirroring; (B, 5) with `area`, for the area
+                and the aspect ratio.
 
         Returns:
             (B, S, S, 3) uint8 crops, and (B,) bool, False for a truncated or damaged JPEG, whose crop is zeros.
@@ -83,12 +87,32 @@ class Crops:
         """Writes the crop of one photo into `crop`, (S, S, 3) uint8, for a (3,) draw; see `__call__`."""
         full = _shape(jpeg)
         window = None
-        if all(full):
+        if all(full) and self.is_random and self.area < 1:
+            window = self._resized_window(jpeg, full, draw.tolist())
+        elif all(full):
             resized = self._resized(full)
             corner, is_mirrored = self._position(resized, draw)
             window = _window(jpeg, full, resized, corner, self.size, is_mirrored, _FILTERS[self.resizing.resample])
         np.copyto(crop.reshape(self.size, -1), 0 if window is None else window)
         return window is not None
+
+    def _resized_window(self, jpeg: bytes, full: Sequence[int], draw: list[float]) -> np.ndarray | None:
+        """Returns a random window, resized to (S, 3 S) uint8; None if the JPEG is truncated or damaged."""
+        row, column, mirror, area, ratio = draw
+        pixels, ratio = (self.area + (1 - self.area) * area) * full[0] * full[1], (3 / 4) ** (1 - 2 * ratio)
+        height, width = min((pixels / ratio) ** 0.5, full[0]), min((pixels * ratio) ** 0.5, full[1])
+        top, left = row * (full[0] - height), column * (full[1] - width)
+        reduced = next(factor for factor in DECODE_RATIOS if factor == 1 or min(height, width) // factor >= self.size)
+        is_mirrored = self.flip and mirror >= 0.5
+        decoded = _decoded(jpeg, full, reduced, "BGR" if is_mirrored else "RGB")
+        if decoded is None:
+            return None
+        right, bottom = min((left + width) / reduced, decoded.shape[1]), min((top + height) / reduced, decoded.shape[0])
+        resized = Image.fromarray(decoded).resize(
+            (self.size, self.size), _FILTERS[self.resizing.resample], (left / reduced, top / reduced, right, bottom)
+        )
+        window = np.asarray(resized).reshape(self.size, -1)
+        return window[:, ::-1] if is_mirrored else window
 
     def _resized(self, full: Sequence[int]) -> list[int]:
         """Returns height and width of the resized photo."""
@@ -102,14 +126,17 @@ class Crops:
         slack = [side - self.size for side in resized]
         if not self.is_random:
             return [pixels // 2 for pixels in slack], False
-        row, column, mirror = draw.tolist()
+        row, column, mirror = draw[:3].tolist()
         corner = [min(int(share * (pixels + 1)), pixels) for share, pixels in zip((row, column), slack, strict=True)]
         return corner, self.flip and mirror >= 0.5
 
 
-def random_crops(resize: int, size: int, flip: bool, resizing: Resizing = BILINEAR) -> Crops:
-    """Resizes the shorter side to `resize`, then crops at random, like torchvision's Resize and RandomCrop."""
-    return Crops(resize, size, is_random=True, flip=flip, resizing=resizing)
+def random_crops(resize: int, size: int, flip: bool, resizing: Resizing = BILINEAR, area: float = 1.0) -> Crops:
+    """Resizes the shorter side to `resize`, then crops at random, like torchvision's Resize and RandomCrop.
+
+    With an `area` below 1 it resizes a random window instead, like RandomResizedCrop.
+    """
+    return Crops(resize, size, is_random=True, flip=flip, resizing=resizing, area=area)
 
 
 def center_crops(resize: int, size: int, resizing: Resizing = BILINEAR) -> Crops:

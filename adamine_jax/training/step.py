@@ -14,6 +14,7 @@ from adamine_jax.losses.blocks import from_blocks, in_blocks
 from adamine_jax.losses.schedules import scheduled
 from adamine_jax.models.adamine import AdaMine, recipes_with_parts
 from adamine_jax.training import optimizer
+from adamine_jax.training.augmentation import augment
 from adamine_jax.training.rates import rates
 from adamine_jax.training.state import TrainState, loss_params
 
@@ -107,12 +108,17 @@ def _embed(
     for purpose, (name, tower) in enumerate((("image", model.image_tower), ("recipe", model.recipe_tower))):
         if tower.needs_keys:
             inputs[f"{name}_keys"] = _row_keys(config.seed, state.step, purpose, rows)
+    if config.data.jitter or config.data.erase:
+        inputs["colour_keys"] = _row_keys(config.seed, state.step, 2, rows)
 
     def embed(batch_stats: Tree, inputs: Mapping[str, Any]) -> tuple[Tree, dict[str, jax.Array]]:
-        batch = inputs["batch"]
+        batch, data = inputs["batch"], config.data
+        images = batch["image"]
+        if "colour_keys" in inputs:
+            images = augment(images, inputs["colour_keys"], jitter=data.jitter, erase=data.erase)
         images, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
-            batch["image"],
+            images,
             train=True,
             use_running_average=frozen and config.freeze_batch_stats,
             keys=inputs.get("image_keys"),
