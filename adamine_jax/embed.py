@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     workdir.add_flags(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    source.add_argument("--split", choices=("train", "val", "test", "text"), default="test", help="default: test")
     source.add_argument("--photos", type=given_path, metavar="DIR", help="folder of photos, searched recursively")
     source.add_argument(
         "--recipes", type=given_path, metavar="FILE", help="file with one JSON object per line: title, ingredients, …"
@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     flags = parser.parse_args(arguments)
 
     # Everything that may be wrong with the flags is checked before the model is loaded.
-    check_replaceable(flags.out, ("image",) if flags.photos else ("recipe",) if flags.recipes else MODALITIES)
+    has_text_only = flags.recipes or flags.split == "text"
+    check_replaceable(flags.out, ("image",) if flags.photos else ("recipe",) if has_text_only else MODALITIES)
     if flags.index:
         require("faiss")
     if flags.photos:
@@ -75,6 +76,9 @@ def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
         print(f"{shown(flags.out)}: {items} photos (image.npy, items.jsonl, photos/){note}")
     elif flags.recipes:
         items = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
+        print(f"{shown(flags.out)}: {items} recipes (recipe.npy, items.jsonl)")
+    elif flags.split == "text":
+        items = split_building.build_text(Encoder(trained, sizes), flags.out, damage)
         print(f"{shown(flags.out)}: {items} recipes (recipe.npy, items.jsonl)")
     else:
         items = split_building.build_split(trained, flags.split, flags.out, damage)

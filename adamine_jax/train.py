@@ -34,7 +34,7 @@ from adamine_jax.runs.embedding import Embedder
 from adamine_jax.runs.evaluation import evaluate_split
 from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
 from adamine_jax.training import preflight
-from adamine_jax.training.feed import Feed
+from adamine_jax.training.feed import Feed, text_rows
 from adamine_jax.training.monitoring import InputClock, Trace, peak_memory
 from adamine_jax.training.start import first_state
 from adamine_jax.training.state import TrainState, zero_sums
@@ -115,7 +115,8 @@ class _Run:
         self.directory, self.mesh, self.profile = directory, mesh, profile
         self.loss = build(config.loss)
         self.damage = Damage(config.data.max_damaged)
-        self.splits = {split: self.dataset.index(split, self.damage) for split in ("train", "val", "test")}
+        splits = ("train", "val", "test", *(["text"] if text_rows(config) else []))
+        self.splits = {split: self.dataset.index(split, self.damage) for split in splits}
         preflight.check_splits(config, self.loss, self.dataset, self.splits)
         check_same("configuration or data set", preflight.digest(config, self.dataset, self.splits))
         run_on_first(lock)

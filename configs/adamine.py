@@ -45,6 +45,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.data.recipe_features = (
         ""  # matrices of recipe vectors, separated by commas, for the towers 'features' and 'bag'
     )
+    config.data.text_share = 0.0  # share of a batch's rows that are recipes without photos, of the split 'text'
     config.data.max_damaged = 100  # maximum number of skipped damaged records; 0 = stop at the first
     config.data.shuffle_photos = False  # control experiment: train on photos of other recipes; must score at chance
 

@@ -63,17 +63,24 @@ def write_dataset(
             name = f"recipe1m-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
             with tf.io.TFRecordWriter(str(version / name)) as writer:
                 for number in range(shard, count, shards):
-                    writer.write(example(rng, f"{split}{number}", number, classes, photo_size, len(words)))
+                    given = rng, f"{split}{number}", number, classes, photo_size, len(words)
+                    writer.write(example(*given, has_photos=split != "text"))
     return folder
 
 
 def example(
-    rng: np.random.Generator, name: str, number: int, classes: int | None, photo_size: tuple[int, int], num_words: int
+    rng: np.random.Generator,
+    name: str,
+    number: int,
+    classes: int | None,
+    photo_size: tuple[int, int],
+    num_words: int,
+    has_photos: bool = True,
 ) -> bytes:
     """Returns a recipe as a serialised tf.Example."""
     sentences = [rng.integers(2, num_words + 3, rng.integers(0, 7)) for _ in range(rng.integers(1, 5))]
     ingredients = [*rng.choice(num_words, rng.integers(1, 6), replace=False) + 2, 1]
-    photos = [jpeg(rng, photo_size) for _ in range(rng.integers(1, 4))]
+    photos = [jpeg(rng, photo_size) for _ in range(rng.integers(1, 4) if has_photos else 0)]
     identifier = hashlib.sha256(name.encode()).hexdigest()[:10]
     texts = {
         "id": [identifier],

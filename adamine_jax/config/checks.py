@@ -35,6 +35,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     loss = losses.build(config.loss)
     losses.check(loss, config, "loss")
     check_schedules(loss, config.loss_schedules)
+    if 0 < config.data.text_share * config.batch_size < 1:
+        raise UserError(
+            f"config.data.text_share = {config.data.text_share}: not one row of config.batch_size = {config.batch_size}"
+        )
+    if config.data.text_share and not loss.learns_from_text:
+        raise UserError(
+            f"config.data.text_share = {config.data.text_share}: the loss {config.loss.name!r} learns nothing from "
+            "recipes without photos; add the loss 'parts', for example loss=infonce+0.5*parts"
+        )
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]
     if config.checkpoint.best_by not in names:
@@ -127,6 +136,7 @@ RULES: dict[str, rules.Rule] = {
     "cache_frozen_features": integer(0),
     "data.resize": integer(1, 8192),
     "data.image_size": integer(32, 8192),
+    "data.text_share": share(0.9),
     "data.crop_area": ("a number above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1),
     "data.jitter": share(1),
     "data.erase": share(1),

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.progress import Progress
 from adamine_jax.gallery.building import BLOCK, description, lines_digest
 from adamine_jax.gallery.files import MODALITIES, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.reading import read_recipes
+from adamine_jax.input.reading import StoredRecipe, read_recipes
 from adamine_jax.input.records import RecordIndex
+from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import embedding, workdir
 
 
@@ -35,6 +38,31 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
                 _write_block(writer, trained, index, block, damage)
         if not len(writer):
             raise embedding.none_readable(index)
+        return writer.finish()
+
+
+def build_text(encoder: Encoder, folder: Path, damage: Damage) -> int:
+    """Embeds the recipes without photos, writes their gallery, and returns the number of recipes in it.
+
+    Raises:
+        UserError: The data set has none, too many are damaged, or the folder cannot be written.
+    """
+    trained = encoder.trained
+    index = trained.open_dataset().index("text", damage)
+    if not len(index):
+        raise UserError(
+            f"{trained.config.data.dir}: no recipes without photos; convert the download with --without-photos"
+        )
+    order = index.sorted_by_id()
+    with (
+        GalleryWriter(folder, _about_split(trained, index, "text"), ("recipe",), encoder.dim) as writer,
+        Progress("embedding text", len(order), "recipe", initial=writer.taken) as progress,
+    ):
+        while len(numbers := order[writer.taken : writer.taken + BLOCK]):
+            found = list(read_recipes(index, numbers, damage))
+            texts = [RecipeText() if recipe is None else recipe.text for recipe in found]
+            writer.write({"recipe": encoder.embed_recipes(texts)}, [_item(trained, recipe) for recipe in found])
+            progress.update(len(numbers))
         return writer.finish()
 
 
@@ -74,16 +102,23 @@ def _write_block(
     items: list[Item | None] = [None] * len(block.numbers)
     recipes = read_recipes(index, block.numbers[block.readable], damage)
     for row, found in zip(np.flatnonzero(block.readable), recipes, strict=True):
-        if found is not None:
-            items[row] = Item(
-                id=found.text.id,
-                title=found.text.title,
-                class_name=trained.class_names[found.class_id],
-                ingredients=found.text.ingredients,
-                instructions=found.text.instructions,
-                photo=found.photo,
-            )
+        items[row] = _item(trained, found)
     writer.write({"image": block.image, "recipe": block.recipe}, items)
+
+
+def _item(trained: workdir.Trained, found: StoredRecipe | None) -> Item | None:
+    """Returns the item of a recipe; None for a damaged record."""
+    if found is None:
+        return None
+    text = found.text
+    return Item(
+        id=text.id,
+        title=text.title,
+        class_name=trained.class_names[found.class_id],
+        ingredients=text.ingredients,
+        instructions=text.instructions,
+        photo=found.photo,
+    )
 
 
 def _joined(batches: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:

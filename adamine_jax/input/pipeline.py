@@ -34,11 +34,13 @@ def train_batches(
     rows: slice,
     vectors: Vectors | None = None,
     damage: Damage | None = None,
+    with_photo: int | None = None,
 ) -> Iterator[Batch]:
     """Yields this process's rows of the planned batches, with a random crop of a random photo of each recipe.
 
     Random choices depend only on (seed, step, row of the global batch), not on the number of processes or on where a
-    run was interrupted. A row with a damaged record has `has_image` False and the background as class.
+    run was interrupted. A row with a damaged record has `has_image` False and the background as class; a row of a
+    recipe without photos has `has_image` False.
 
     Args:
         index: Record index of the train split.
@@ -48,6 +50,7 @@ def train_batches(
         rows: This process's rows of the global batch.
         vectors: Precomputed vectors of the split.
         damage: Counts the damaged records.
+        with_photo: Number of leading records that must have a photo; None = all.
 
     Yields:
         Batches of host arrays; see `Batch`.
@@ -59,7 +62,9 @@ def train_batches(
     crop = _random_crops(config)
     change = TextAugmentation(**{field.name: data[field.name] for field in dataclasses.fields(TextAugmentation)})
     fields = registry.recipe_fields(config.model)
-    reader = BatchReader(index, crop, fields, vectors, damage, with_groups=True, change_text=change or None)
+    reader = BatchReader(
+        index, crop, fields, vectors, damage, with_groups=True, change_text=change or None, with_photo=with_photo
+    )
     draws = Draws(index, config.seed, data)
 
     def rows_of(place: int) -> Rows:

@@ -82,6 +82,31 @@ def epoch_plan(labels: np.ndarray, seed: int, epoch: int, batch_size: int) -> np
     )
 
 
+def with_text(plan: np.ndarray, first: int, end: int, seed: int, epoch: int, count: int) -> np.ndarray:
+    """Appends recipes without photos to each batch of an epoch.
+
+    All of them are used before one is repeated.
+
+    Args:
+        plan: (steps, B) record numbers.
+        first: Number of the first recipe without photos.
+        end: Number after the last one.
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        count: Rows to append to a batch.
+
+    Returns:
+        (steps, B + count) record numbers.
+    """
+    needed, available = len(plan) * count, end - first
+    # One sequence of permutations for all epochs, of which each takes the next part.
+    used = epoch * needed
+    rounds = range(used // available, -(-(used + needed) // available))
+    order = np.concatenate([np.random.default_rng([seed, number, 1]).permutation(available) for number in rounds])
+    start = used - rounds.start * available
+    return np.concatenate([plan, first + order[start : start + needed].reshape(len(plan), count)], axis=1)
+
+
 def _pairs(shuffled: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(P, 2) record numbers, pairs of neighbours of one class. A class of odd size leaves one record out."""
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

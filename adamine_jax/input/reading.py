@@ -69,6 +69,7 @@ class BatchReader:
         damage: Counts the damaged records.
         with_groups: Whether batches have the field `group`.
         change_text: Changes recipes, given those of the record and the row's seed; None = no changes.
+        with_photo: Number of leading records that must have a photo; None = all.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class BatchReader:
         damage: Damage | None = None,
         with_groups: bool = False,
         change_text: Callable[[EncodedRecipe, int], EncodedRecipe] | None = None,
+        with_photo: int | None = None,
     ):
+        self._with_photo = len(index) if with_photo is None else with_photo
         self._change_text = change_text
         self._with_groups = with_groups
         self._index, self._crop, self._recipe_fields = index, crop, recipe_fields
@@ -114,7 +117,7 @@ class BatchReader:
                         recipes[row] = self._change_text(recipes[row], int(rows.seeds[row]))
                     group[row] = _text_digest(fields) if self._with_groups else -1
                 photo_fields = fields if photo_record == number or not size else self._read(photo_record)
-                if fields is not None and photo_fields is not None:
+                if fields is not None and photo_fields is not None and number < self._with_photo:
                     readable[row] = not size or self._cut(rows, row, photo_fields, crops[row])
 
         map_chunks(read, len(recipes))
@@ -173,6 +176,8 @@ class BatchReader:
         is_missing = np.isnan(features).all(axis=1)
         undecoded = f"a photo has no features in {photos.source}, because it could not be decoded"
         for number, has_any in zip(rows.photo_records[is_missing], has_photo[is_missing], strict=True):
+            if number >= self._with_photo:
+                continue
             self._damage.report(self._index.damaged(number, undecoded if has_any else _NO_PHOTO))
         features[is_missing] = 0
         return features, np.asarray(~is_missing)

@@ -66,12 +66,26 @@ class RecordIndex:
         """(N,) int64 record numbers sorted by recipe id, the order of every evaluation."""
         return np.argsort(self.ids, kind="stable")
 
+    def joined(self, other: "RecordIndex") -> "RecordIndex":
+        """Returns the index of both; the records of the other get the numbers after those of this one."""
+        photos = self.first_photo[-1]
+        arrays = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _PER_RECORD}
+        return RecordIndex(
+            **arrays,
+            shards=self.shards + other.shards,
+            shard=np.concatenate([self.shard, other.shard + np.int32(len(self.shards))]),
+            first_photo=np.concatenate([self.first_photo[:-1], other.first_photo + photos]),
+            has_classes=self.has_classes,
+            left_out=self.left_out,
+        )
+
     def damaged(self, number: int, reason: str) -> DamagedRecord:
         """Returns the error for a damaged record."""
         byte = int(self.offset[number]) - HEADER_BYTES
         return DamagedRecord(self.shards[self.shard[number]], byte, bytes(self.ids[number]), reason)
 
 
+_PER_RECORD = ("offset", "length", "ids", "class_id", "photo_ids")
 ARRAYS = tuple(field.name for field in dataclasses.fields(RecordIndex) if field.name != "shards")
 
 

@@ -44,6 +44,11 @@ class Loss(abc.ABC):
         """Raises a `UserError` if the section contradicts itself or the rest of the run's `config`."""
 
     @property
+    def learns_from_text(self) -> bool:
+        """Whether the loss, or a part of it, has a gradient for recipes without photos."""
+        return False
+
+    @property
     def classes_needed_by(self) -> str:
         """The setting that requires records with classes, for error messages; empty if none does."""
         return ""

@@ -64,10 +64,14 @@ def pair_batch(embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Arra
     """
     dtype = jnp.result_type(embeddings["image"], embeddings["recipe"])
     image, recipe = (normalize(jnp.asarray(embeddings[name]).astype(dtype)) for name in ("image", "recipe"))
-    groups = {
-        "none": lambda: [jnp.full(len(image), -1, jnp.int32)] * 2,
-        # The background, 0, is no class.
-        "class": lambda: [jnp.asarray(batch[name], jnp.int32) - 1 for name in ("image_class_id", "class_id")],
-        "duplicates": lambda: [batch["group"]] * 2,
-    }
-    return PairBatch(image, recipe, jnp.asarray(batch["match"]) > 0, *groups[exclude]())
+    groups = groups_of(batch, exclude)
+    return PairBatch(image, recipe, jnp.asarray(batch["match"]) > 0, groups["image"], groups["recipe"])
+
+
+def groups_of(batch: Mapping[str, jax.Array], exclude: str) -> dict[str, jax.Array]:
+    """Returns the (B,) int32 groups of the images and the recipes of a batch; −1 = no group. See `pair_batch`."""
+    if exclude == "class":  # the background, 0, is no class
+        names = {"image": "image_class_id", "recipe": "class_id"}
+        return {side: jnp.asarray(batch[name], jnp.int32) - 1 for side, name in names.items()}
+    none = jnp.full(len(batch["match"]), -1, jnp.int32)
+    return dict.fromkeys(("image", "recipe"), jnp.asarray(batch["group"]) if exclude == "duplicates" else none)

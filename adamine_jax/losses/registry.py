@@ -15,6 +15,7 @@ LOSSES = Registry(
         "infonce": "adamine_jax.losses.infonce:InfoNCELoss",
         "siglip": "adamine_jax.losses.siglip:SigLIPLoss",
         "circle": "adamine_jax.losses.circle:CircleLoss",
+        "parts": "adamine_jax.losses.parts:PartsLoss",
         "weighted_sum": "adamine_jax.losses.weighted_sum:WeightedSum",
     },
 )

@@ -38,6 +38,10 @@ class WeightedSum(Loss):
         return (*own, *(f"terms.{name}.{field}" for name, term in self._terms.items() for field in term.schedulable))
 
     @property
+    def learns_from_text(self) -> bool:
+        return any(term.learns_from_text for term in self._terms.values())
+
+    @property
     def classes_needed_by(self) -> str:
         return next((needs for term in self._terms.values() if (needs := term.classes_needed_by)), "")
 

@@ -81,8 +81,10 @@ class Tower(nn.Module):
     ends_alone: ClassVar[bool] = False
     """Whether the tower can end without its linear layer, as `config.model.head = 'none'` asks for."""
 
-    parts: ClassVar[int] = 0
-    """Number of parts P of an embedding; 0 = none. See `Parts`."""
+    @property
+    def parts(self) -> int:
+        """Number of parts P of an embedding; 0 = none. See `Parts`."""
+        return 0
 
     @classmethod
     def defaults(cls) -> Section:

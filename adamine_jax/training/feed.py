@@ -13,7 +13,7 @@ from adamine_jax.distributed import mesh as devices
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.plan import epoch_plan
+from adamine_jax.input.plan import epoch_plan, with_text
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine
@@ -39,9 +39,12 @@ class Feed:
         mesh: Mesh,
         damage: Damage,
     ):
-        self._config, self._directory, self._splits = config, directory, splits
+        self._config, self._directory, self._splits = config, directory, dict(splits)
+        self._pairs = splits["train"]
+        if text_rows(config):
+            self._splits["train"] = self._pairs.joined(splits["text"])
         self._model, self._mesh, self._damage = model, mesh, damage
-        self._vectors = {split: open_inputs(config, splits[split]) for split in ("train", "val")}
+        self._vectors = {split: open_inputs(config, self._splits[split]) for split in ("train", "val")}
         self._epochs = range(0)  # covered by the two iterators below
         self._train: Batches = _empty()
         self._val: Batches = _empty()
@@ -55,9 +58,15 @@ class Feed:
         return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
 
     def plan(self, epoch: int) -> np.ndarray:
-        """Returns the (steps, B) record numbers of an epoch; every epoch has the same number of steps."""
-        config = self._config
-        return epoch_plan(self._splits["train"].class_id, config.seed, epoch, config.batch_size)
+        """Returns the (steps, B) record numbers of an epoch; every epoch has the same number of steps.
+
+        Recipes without photos, the last rows of each batch, follow the train split's in their numbers.
+        """
+        config, count = self._config, text_rows(self._config)
+        plan = epoch_plan(self._pairs.class_id, config.seed, epoch, config.batch_size - count)
+        if not count:
+            return plan
+        return with_text(plan, len(self._pairs), len(self._splits["train"]), config.seed, epoch, count)
 
     def is_frozen(self, epoch: int) -> bool:
         """Whether the towers' backbone is frozen in `epoch`."""
@@ -96,6 +105,7 @@ class Feed:
             rows=devices.local_rows(config.batch_size),
             vectors=vectors["train"],
             damage=self._damage,
+            with_photo=len(self._pairs),
         )
         self._train = pipeline.to_devices(batches, self._mesh)
         if len(val):
@@ -111,6 +121,11 @@ class Feed:
             if len(self._splits[split]):
                 frozen[split] = dataclasses.replace(frozen[split], photos=features(self._splits[split]))
         return frozen
+
+
+def text_rows(config) -> int:
+    """Returns the number of rows of a batch that are recipes without photos."""
+    return round(config.data.text_share * config.batch_size)
 
 
 def _empty() -> Batches:

@@ -118,6 +118,10 @@ def check_splits(
     """
     labels = splits["train"].class_id
     pairs, singles = batch_shares(labels, config.batch_size)
+    if "text" in splits and not len(splits["text"]):
+        raise UserError(
+            f"config.data.text_share: {dataset.folder} has no split 'text'; convert the download with --without-photos"
+        )
     needs = loss.classes_needed_by
     if needs and not splits["train"].has_classes:
         raise UserError(

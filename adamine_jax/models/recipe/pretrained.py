@@ -14,7 +14,7 @@ from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share, subset_of
 from adamine_jax.interop.huggingface import exported_section, open_checkpoint
-from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
+from adamine_jax.models.base import Parts, RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.segments import pad_segments, unread_share
 from adamine_jax.models.recipe.text_transformer import Form, TextTransformer, encode_rows
@@ -40,6 +40,8 @@ class PretrainedText(RecipeTower):
         fusion: 'mean' (of the unit vectors of a part's segments, then of the parts) or 'transformer' (two layers over
             the segments, then their mean).
         dropout: Share of the fused vector's values that are dropped in training.
+        read_parts: Which parts are read.
+        part_embeddings: Whether the output has the embeddings of the parts as well; only with 'mean'.
         remat, dtype, param_dtype: See `transformer.Transformer`.
     """
 
@@ -48,6 +50,8 @@ class PretrainedText(RecipeTower):
     max_segments: int
     fusion: str = "mean"
     dropout: float = 0.0
+    read_parts: tuple[str, ...] = PARTS
+    part_embeddings: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
@@ -65,6 +69,7 @@ class PretrainedText(RecipeTower):
         ),
         "parts": subset_of(*PARTS),
         "fusion": one_of("mean", "transformer"),
+        "part_embeddings": BOOLEAN,
         "dropout": share(0.99),
         "activation": one_of(*ACTIVATIONS),
         "eps": number("above 0"),
@@ -84,6 +89,7 @@ class PretrainedText(RecipeTower):
         tower.prefix = ""  # text before each part, such as 'passage: ' for E5; not repeated if a part is split
         tower.fusion = "mean"  # of a recipe's segments: 'mean' or 'transformer'
         tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
+        tower.part_embeddings = False  # True: also embed the parts, for loss=parts
         # The fields below are set from the pretrained model. The defaults are those of BERT-base.
         tower.words = 30522  # number of tokens of the vocabulary
         tower.width = 768  # length of a token's vector
@@ -121,13 +127,22 @@ class PretrainedText(RecipeTower):
                 "config.model.recipe.name = 'pretrained': set config.model.recipe.weights to the folder of a model, "
                 "or use the tower 'transformer', which is trained from scratch"
             )
+        if section.part_embeddings and section.fusion != "mean":
+            raise UserError("config.model.recipe.part_embeddings: needs config.model.recipe.fusion = 'mean'")
         cls.complete(section.copy_and_resolve_references())
 
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
         common = {"remat": shared.remat, "dtype": shared.dtype, "param_dtype": shared.param_dtype}
         return cls(
-            shared.embedding_dim, _form(section), _max_segments(section), section.fusion, section.dropout, **common
+            shared.embedding_dim,
+            _form(section),
+            _max_segments(section),
+            section.fusion,
+            section.dropout,
+            tuple(section.parts),
+            section.part_embeddings,
+            **common,
         )
 
     @classmethod
@@ -189,7 +204,7 @@ class PretrainedText(RecipeTower):
         if self.embedding_dim:
             self.fc = Linear(self.embedding_dim, self.param_dtype)
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array | Parts:
         """Embeds B recipes, before the head.
 
         Args:
@@ -204,7 +219,18 @@ class PretrainedText(RecipeTower):
         fused = fused_mean(vectors, batch["parts"]) if self.fusion == "mean" else self._fused(vectors, batch["parts"])
         if train and self.dropout:
             fused = dropout(fused, self.dropout, keys)
-        return self.fc(fused) if self.embedding_dim else fused
+        whole = self.fc(fused) if self.embedding_dim else fused
+        if not self.part_embeddings:
+            return whole
+        means, mask = part_means(vectors, batch["parts"])
+        read = jnp.array([PARTS.index(part) for part in PARTS if part in self.read_parts])
+        means, mask = means[:, read], mask[:, read]
+        return Parts(whole, self.fc(means) if self.embedding_dim else means, mask)
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of an embedding; see `Parts`."""
+        return len(self.read_parts) if self.part_embeddings else 0
 
     def _fused(self, vectors: jax.Array, parts: jax.Array) -> jax.Array:
         is_real = parts > 0
@@ -223,11 +249,20 @@ def fused_mean(vectors: jax.Array, parts: jax.Array) -> jax.Array:
     Returns:
         (B, F); zeros for a recipe without segments.
     """
+    return masked_mean(*part_means(vectors, parts))
+
+
+def part_means(vectors: jax.Array, parts: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Averages the unit vectors of each part's segments; see `fused_mean`.
+
+    Returns:
+        (B, 3, F) means, zeros for a part that is missing, and (B, 3) bool, which parts are there.
+    """
     squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
     units = vectors * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
     masks = [parts == number for number in range(1, len(PARTS) + 1)]
     means = jnp.stack([masked_mean(units, mask) for mask in masks], axis=1)
-    return masked_mean(means, jnp.stack([mask.any(axis=1) for mask in masks], axis=1))
+    return means, jnp.stack([mask.any(axis=1) for mask in masks], axis=1)
 
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:

@@ -15,8 +15,8 @@ from flax.linen.initializers import truncated_normal
 from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.rules import Rule, integer, share, subset_of
-from adamine_jax.models.base import RecipeTower, Section, Shared, tokens_of
+from adamine_jax.base.rules import BOOLEAN, Rule, integer, share, subset_of
+from adamine_jax.models.base import Parts, RecipeTower, Section, Shared, tokens_of
 from adamine_jax.models.layers import Linear, dropout
 from adamine_jax.models.recipe.pretrained import masked_mean
 from adamine_jax.models.recipe.segments import pad_segments, unread_share
@@ -40,6 +40,7 @@ class HierarchicalTransformer(RecipeTower):
         lines: Maximum number of lines of each part that the tower reads, by part.
         word_dropout: Share of the tokens whose vectors are zeros in training.
         dropout: Share of the values before the last layer that are dropped in training.
+        part_embeddings: Whether the output has the embeddings of the parts as well, each by a linear layer of its own.
         remat, dtype, param_dtype: See `transformer.Transformer`.
     """
 
@@ -50,6 +51,7 @@ class HierarchicalTransformer(RecipeTower):
     lines: Mapping[str, int]
     word_dropout: float = 0.0
     dropout: float = 0.0
+    part_embeddings: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
@@ -61,6 +63,7 @@ class HierarchicalTransformer(RecipeTower):
         "parts": subset_of(*PARTS),
         "word_dropout": share(0.99),
         "dropout": share(0.99),
+        "part_embeddings": BOOLEAN,
     }
 
     @classmethod
@@ -76,6 +79,7 @@ class HierarchicalTransformer(RecipeTower):
         tower.max_tokens = 512  # maximum number of tokens of a part
         tower.word_dropout = 0.0  # share of the tokens that are dropped in training, for small data
         tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
+        tower.part_embeddings = False  # True: also embed the parts, for loss=parts
         tower.vocabulary = ""  # tokenizer.json; '' = learned from the train split and stored in the workdir
         return tower
 
@@ -90,6 +94,7 @@ class HierarchicalTransformer(RecipeTower):
         lines = {part: _limits(section, part)[1] for part in section.parts}
         words, drop = cls.tokenizer(section).size, (section.word_dropout, section.dropout)
         common = {"remat": shared.remat, "dtype": shared.dtype, "param_dtype": shared.param_dtype}
+        drop = (*drop, section.part_embeddings)
         return cls(shared.embedding_dim, layers, words, section.line_tokens, lines, *drop, **common)
 
     @classmethod
@@ -131,8 +136,15 @@ class HierarchicalTransformer(RecipeTower):
             for part, lines in listed.items()
         }
         self.fc = Linear(self.embedding_dim, self.param_dtype)
+        if self.part_embeddings:
+            self.fc_of = {part: Linear(self.embedding_dim, self.param_dtype) for part in self.lines}
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+    @property
+    def parts(self) -> int:
+        """Number of parts of an embedding; see `Parts`."""
+        return len(self.lines) if self.part_embeddings else 0
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array | Parts:
         """Embeds B recipes, before the head.
 
         Args:
@@ -144,10 +156,17 @@ class HierarchicalTransformer(RecipeTower):
             (B, embedding_dim) of `param_dtype`.
         """
         keys = keys if train else None
-        joined = jnp.concatenate([self._part(part, batch, keys, n) for n, part in enumerate(self.lines)], axis=-1)
+        vectors = {part: self._part(part, batch, keys, number) for number, part in enumerate(self.lines)}
+        joined = jnp.concatenate(list(vectors.values()), axis=-1)
         if keys is not None and self.dropout:
             joined = dropout(joined, self.dropout, keys)
-        return self.fc(joined)
+        whole = self.fc(joined)
+        if not self.part_embeddings:
+            return whole
+        # In the order of `PARTS`; Flax sorts the names of dictionaries of submodules.
+        names = [part for part in PARTS if part in vectors]
+        parts = jnp.stack([self.fc_of[part](vectors[part]) for part in names], axis=1)
+        return Parts(whole, parts, jnp.stack([jnp.any(batch[f"{part}_parts"] > 0, axis=1) for part in names], axis=1))
 
     def _part(self, part: str, batch: Mapping[str, jax.Array], keys: jax.Array | None, number: int) -> jax.Array:
         """Returns the (B, width) vectors of a part of the recipes."""

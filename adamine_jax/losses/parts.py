@@ -1,0 +1,76 @@
+"""Parts of one recipe find each other: title, ingredients and instructions; recipes need no photos for it."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.base.rules import Rule, integer, number, one_of
+from adamine_jax.losses.base import Loss
+from adamine_jax.losses.distances import normalize
+from adamine_jax.losses.infonce import infonce_loss
+from adamine_jax.losses.pair_batch import EXCLUDED, PairBatch, groups_of
+
+
+class PartsLoss(Loss):
+    """The mean of InfoNCE over all ordered pairs of different parts, with a linear map for each.
+
+    The loss between the parts of a recipe of Salvador et al. (*Revamping cross-modal recipe retrieval with hierarchical
+    Transformers*, CVPR 2021), with InfoNCE instead of triplets. Row i's part a, mapped by the matrix of (a, b), must
+    find part b of row i among those of the batch, and reverse. Rows without one of the two parts do not count for the
+    pair. It needs a recipe tower with `part_embeddings`.
+    """
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "temperature": number("above 0"),
+        "exclude": one_of(*EXCLUDED),
+        "block": integer(0),
+    }
+
+    @classmethod
+    def defaults(cls) -> ml_collections.ConfigDict:
+        loss = ml_collections.ConfigDict()
+        loss.temperature = 0.05  # divisor of the cosine similarities
+        loss.exclude = "duplicates"  # recipes that are no negatives: 'class', of one class; 'duplicates'; 'none'
+        loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
+        return loss
+
+    @property
+    def learns_from_text(self) -> bool:
+        return True
+
+    def check(self, config: ml_collections.ConfigDict) -> None:
+        if not config.model.recipe.get("part_embeddings") or len(config.model.recipe.parts) < 2:
+            raise UserError(
+                "the loss 'parts' needs config.model.recipe.part_embeddings=True and two parts or more; the recipe "
+                "towers 'transformer' and 'pretrained' have this field"
+            )
+
+    def init(self, key, *, embedding_dim, num_classes):
+        """Draws a map (D, D) for each ordered pair of three parts from U(±1/√D)."""
+        bound = 1 / math.sqrt(embedding_dim)
+        shape = (len(_pairs(3)), embedding_dim, embedding_dim)
+        return {"part_maps": jax.random.uniform(key, shape, minval=-bound, maxval=bound)}
+
+    def __call__(self, params, embeddings, batch, *, key):
+        parts, mask = embeddings["recipe_parts"], embeddings["recipe_parts_mask"]
+        groups = groups_of(batch, self.config.exclude)["recipe"]
+        total, correct, pairs = 0.0, 0.0, _pairs(parts.shape[1])
+        for place, (one, other) in enumerate(pairs):
+            matrix = params["part_maps"][place].astype(parts.dtype)
+            mapped = normalize(jnp.matmul(normalize(parts[:, one]), matrix, precision="highest"))
+            both = mask[:, one] & mask[:, other]
+            mapped, target = (jnp.where(both[:, None], side, 0) for side in (mapped, normalize(parts[:, other])))
+            rows = PairBatch(mapped, target, both, groups, groups)
+            loss, accuracy = infonce_loss(rows, 1 / self.config.temperature, block=self.config.block)
+            total, correct = total + loss / len(pairs), correct + accuracy / len(pairs)
+        return total, {"loss": total, "accuracy": correct}
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    return list(itertools.permutations(range(count), 2))
