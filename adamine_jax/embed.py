@@ -14,7 +14,7 @@ import sys
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors, shown
 from adamine_jax.base.extras import require
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.gallery import building, index, split_building
 from adamine_jax.gallery.files import MODALITIES
 from adamine_jax.gallery.store import Gallery
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     workdir.add_flags(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--split", choices=("train", "val", "test", "text"), default="test", help="default: test")
-    source.add_argument("--photos", type=given_path, metavar="DIR", help="folder of photos, searched recursively")
+    source.add_argument("--photos", type=local_path, metavar="DIR", help="folder of photos, searched recursively")
     source.add_argument(
         "--recipes", type=given_path, metavar="FILE", help="file with one JSON object per line: title, ingredients, …"
     )

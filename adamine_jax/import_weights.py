@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from adamine_jax.base.errors import UserError, one_line_errors, shown
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.models.image import torchvision
 from adamine_jax.models.image.weights import write_image_weights
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--file", type=given_path, required=True, help="state dict or checkpoint, .safetensors or .pth")
     parser.add_argument("--out", type=given_path, help=f"torchvision only: {_MEANING['--out']}")
-    parser.add_argument("--workdir", type=given_path, help=f"whole models only: {_MEANING['--workdir']}")
-    parser.add_argument("--data", type=given_path, help=f"whole models only: {_MEANING['--data']}")
-    parser.add_argument("--sentence-vectors", type=given_path, help="whole models only: config.data.sentence_vectors")
+    parser.add_argument("--workdir", type=local_path, help=f"whole models only: {_MEANING['--workdir']}")
+    parser.add_argument("--data", type=local_path, help=f"whole models only: {_MEANING['--data']}")
+    parser.add_argument("--sentence-vectors", type=local_path, help="whole models only: config.data.sentence_vectors")
     args = parser.parse_args(argv)
     _check_flags(args)
     if args.source == "torchvision":

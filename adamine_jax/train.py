@@ -69,6 +69,8 @@ def train(
 
         run = _Run(resolved(config), directory, mesh, profile, lock)
         run_on_first(lambda: workdir.claim(directory, run.config, run.dataset, run.splits["train"]))
+        for name in ("config.json", "dataset.json"):
+            storage.refetch(directory / name)
         run.finish()
         return run_test(directory, run.damage)
 
@@ -243,7 +245,7 @@ class _Run:
         if streak >= self.config.train.nonfinite_streak:
             path = self.directory / "nonfinite_batches.jsonl"
             if processes.is_first():
-                ids = self.splits["train"].ids
+                ids = self.feed.ids
                 lines = []
                 for done in range(step - streak, step):
                     numbers = self.feed.plan(done // self.steps_per_epoch)[done % self.steps_per_epoch]

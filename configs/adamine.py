@@ -64,7 +64,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     set_loss(config, "triplet")  # adamine_jax/losses/adamine.py: margin, strategies, weights, aggregation, …
 
     config.loss_schedules = ()  # (field of loss, start, change per epoch, end): ("margin", 0.05, 0.005, 0.3)
-    config.accumulate = 1  # parts in which a batch is embedded, one after the other, for the memory of one of them
+    config.accumulate = 1  # number of parts in which a batch is embedded; the towers then need the memory of one part
 
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 1e-4  # learning rate of both Adam groups

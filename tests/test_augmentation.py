@@ -13,9 +13,9 @@ from PIL import Image, ImageEnhance
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import checks
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.recipes.augmentation import TextAugmentation
+from adamine_jax.recipes.augmentation import LINE_OPTIONS, TextAugmentation
 from adamine_jax.recipes.crops import random_crops
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
@@ -70,6 +70,7 @@ def test_random_windows_are_those_of_pillow(size):
         crop = np.empty((size, size, 3), np.uint8)
         assert crops.cut(file.getvalue(), draw, crop)
         area, ratio = (0.3 + 0.7 * draw[3]) * 120 * 160, (4 / 3) ** (2 * draw[4] - 1)
+        ratio = np.clip(ratio, area / 120**2, 160**2 / area)  # within the photo
         height, width = min((area / ratio) ** 0.5, 120), min((area * ratio) ** 0.5, 160)
         top, left = draw[0] * (120 - height), draw[1] * (160 - width)
         box = (left, top, left + width, top + height)
@@ -110,7 +111,7 @@ def recipe(ingredients, sentences, title="Tea"):
     shuffle=st.booleans(),
 )
 def test_what_is_left_is_a_part_of_the_recipe(ingredients, sentences, title, seed, chances, shuffle):
-    options, given_recipe = TextAugmentation(*chances, shuffle), recipe(ingredients, sentences, title)
+    options, given_recipe = TextAugmentation(PARTS, *chances, shuffle), recipe(ingredients, sentences, title)
     changed = options(given_recipe, seed)
     text = changed.text()
     kept = [int(line[1:]) for line in text.ingredients], [int(line[1:]) for line in text.instructions]
@@ -125,10 +126,9 @@ def test_what_is_left_is_a_part_of_the_recipe(ingredients, sentences, title, see
         assert kept[0] == sorted(kept[0])
     tokens = [int(token) for token in changed.tokens.ids]
     assert tokens == [5] * left[0] + [100 + n for n in kept[0]] + [200 + n for n in kept[1]]
-    if title and ingredients and sentences:  # otherwise another part may be chosen, because word ids have no title
-        assert [n - 100 for n in changed.ingredient_ids if n != 1] == kept[0]
-        assert [int(value) for value in changed.sentence_vectors[:, 0]] == kept[1]
-        assert changed.word_ids.tolist() == [200 + n for n in kept[1] for _ in range(1 + n % 3)]
+    assert [n - 100 for n in changed.ingredient_ids if n != 1] == kept[0]
+    assert [int(value) for value in changed.sentence_vectors[:, 0]] == kept[1]
+    assert changed.word_ids.tolist() == [200 + n for n in kept[1] for _ in range(1 + n % 3)]
     assert changed.sentence_lengths.sum() == len(changed.word_ids)
     again = options(given_recipe, seed)
     assert again.word_ids.tolist() == changed.word_ids.tolist()
@@ -137,7 +137,15 @@ def test_what_is_left_is_a_part_of_the_recipe(ingredients, sentences, title, see
 
 def test_without_options_nothing_changes():
     assert not TextAugmentation()
-    assert all(TextAugmentation(**{field.name: 1}) for field in dataclasses.fields(TextAugmentation))
+    assert all(TextAugmentation(**{name: 1}) for name in ("drop_part", *LINE_OPTIONS))
+
+
+def test_the_only_part_that_a_tower_reads_is_kept():
+    options = TextAugmentation(("ingredients",), drop_part=1.0)
+    changed = [options(recipe(3, 2), seed) for seed in range(20)]
+    assert all(len(each.ingredient_ids) == 4 for each in changed)
+    vectors = dataclasses.replace(recipe(3, 2), sentence_vectors=np.ones((8, 1), np.float32))
+    assert len(TextAugmentation(drop_ingredients=0.5)(vectors, 0).sentence_vectors) == 8
 
 
 def test_a_run_does_not_depend_on_the_number_of_devices(tiny_data, tmp_path):
@@ -158,6 +166,6 @@ def test_a_run_does_not_depend_on_the_number_of_devices(tiny_data, tmp_path):
 def test_changes_of_photos_that_are_not_read_are_refused(tiny_data):
     config = tiny.small_config(tiny_data)
     config.cache_frozen_features, config.data.jitter = 2, 0.3
-    message = r"config\.data\.jitter: with config\.cache_frozen_features, no photos are changed; must be 0"
+    message = r"config\.data\.jitter = 0\.3: has no effect with config\.cache_frozen_features; set it to 0"
     with pytest.raises(UserError, match=message):
         checks.check(config)

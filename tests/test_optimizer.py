@@ -27,8 +27,8 @@ def adamw(name, start, gradients, optim, factor, first):
     value, m, v, after = start.astype(float), 0.0, 0.0, []
     for step, gradient in enumerate(gradients):
         gradient = gradient * (factor != 0) * (step >= first)
-        m, v = 0.9 * m + 0.1 * gradient, optim.b2 * v + (1 - optim.b2) * gradient**2
-        update = count * m / (1 - 0.9 ** (step + 1)) / (np.sqrt(v / (1 - optim.b2 ** (step + 1))) + 1e-8)
+        m, v, own = 0.9 * m + 0.1 * gradient, optim.b2 * v + (1 - optim.b2) * gradient**2, max(step - first, 0) + 1
+        update = count * m / (1 - 0.9**own) / (np.sqrt(v / (1 - optim.b2**own)) + 1e-8)
         if start.ndim > 1 and not name.endswith(("bias", "scale")):
             update = update + optim.weight_decay * value
         if step >= first:
@@ -45,7 +45,7 @@ def test_twenty_steps_are_those_of_adamw_with_the_same_groups():
         params = init_variables(model, jax.random.key(0), config.model, image_size=32)["params"]
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
         rng, names = np.random.default_rng(0), parameter_names(params)
-        gradients = {name: rng.standard_normal((20, *leaf.shape)) for name, leaf in names.items()}
+        gradients = {name: 100 * rng.standard_normal((20, *leaf.shape)) for name, leaf in names.items()}
         structure = jax.tree.structure(params)
         found = rates(model, params, config.optim, STEPS_PER_EPOCH)
         states = {name: optimizer.adam().init(group) for name, group in optimizer.split_groups(params, model).items()}
@@ -108,6 +108,14 @@ def test_wrong_values_are_refused(field, value, message):
     config.optim[field] = value
     with pytest.raises(UserError, match=message):
         checks.check(config)
+
+
+def test_layer_decay_without_a_transformer_is_refused():
+    config = tiny.small_config("unused", optim__layer_decay=0.5)
+    model = build_model(config.model, table_rows=20)
+    params = jax.eval_shape(lambda: init_variables(model, jax.random.key(0), config.model, image_size=32))["params"]
+    with pytest.raises(UserError, match=r"layer_decay = 0\.5: no tower has a pretrained transformer"):
+        rates(model, params, config.optim, 1)
 
 
 def test_steps_and_epochs_of_the_warm_up_exclude_each_other():

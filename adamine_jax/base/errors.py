@@ -116,6 +116,7 @@ def one_line_errors(main: Callable[..., int | None]) -> Callable[..., int]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             sys.stdout.flush()
+            processes.clean_up()
             # An ordinary exit would tear down what other threads still use: a running compilation would crash.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,4 +1,5 @@
-"""Atomic and durable writes, whose errors name the file. What they complete is uploaded; see `storage`."""
+"""Atomic and durable writes, whose errors name the file. Completed files in copies of object stores are uploaded; see
+`storage`."""
 
 import os
 import secrets

@@ -7,7 +7,7 @@ from adamine_jax.base import storage
 
 
 def given_path(text: str) -> Path:
-    """Converts an argument to a path, a URL to that of its copy (see `storage.local`).
+    """Converts an argument to a path, and a URL to the path of its local copy (see `storage.local`).
 
     Rejects '', often an unset variable, which would mean the current folder.
 
@@ -18,3 +18,14 @@ def given_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path")
     return storage.local(text)
+
+
+def local_path(text: str) -> Path:
+    """Converts an argument to a path like `given_path`, but refuses URLs.
+
+    Raises:
+        ArgumentTypeError: The argument is empty or a URL.
+    """
+    if storage.is_url(text):
+        raise argparse.ArgumentTypeError(f"{text} is a URL; give a path on this machine")
+    return given_path(text)

@@ -3,6 +3,7 @@
 Nothing here starts JAX; `distributed.processes` sets the index.
 """
 
+import atexit
 import contextlib
 import os
 import sys
@@ -12,12 +13,26 @@ from collections.abc import Callable
 _index, _count = 0, 1
 _announce: Callable[[str], None] | None = None
 _is_leaving = False
+_cleanups: list[Callable[[], None]] = []
 
 
 def set_index(index: int, count: int, announce: Callable[[str], None]) -> None:
     """Records that this is process `index` of `count`, and how it tells the others why it ends."""
     global _index, _count, _announce
     _index, _count, _announce = index, count, announce
+
+
+def at_exit(function: Callable[[], None]) -> None:
+    """Calls a function when this process ends, also by Ctrl-C or because of another process, but not when killed."""
+    if not _cleanups:
+        atexit.register(clean_up)
+    _cleanups.append(function)
+
+
+def clean_up() -> None:
+    """Calls the functions of `at_exit`."""
+    while _cleanups:
+        _cleanups.pop()()
 
 
 def is_leaving() -> bool:
@@ -55,4 +70,5 @@ def leave(status: int, reason: str) -> None:
             _announce(f"process {_index} ended: {reason}")
             if is_first():
                 time.sleep(2)  # the others ask process 0
+        clean_up()
         os._exit(status)

@@ -8,12 +8,12 @@ An object appears whole or not at all, but the objects of a folder appear one by
 complete, the manifest of a checkpoint or `gallery.json`, is uploaded last and deleted first.
 """
 
-import atexit
 import fnmatch
 import functools
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from adamine_jax.base.errors import UserError, show_as
+from adamine_jax.base import processes
+from adamine_jax.base.errors import NO_ROOM, UserError, show_as
 from adamine_jax.base.progress import Progress
 
 COMPLETING = ("manifest.jsonl", "gallery.json")
@@ -39,7 +40,7 @@ _remote: dict[Path, dict[str, Any]] = {}
 """Description of each object that is not copied, by the path that its copy would have."""
 
 
-class StoreError(UserError, OSError):
+class StoreError(UserError):
     """An object store cannot be read or written."""
 
 
@@ -49,18 +50,20 @@ def is_url(location: str | Path) -> bool:
 
 
 def local(location: str | Path) -> Path:
-    """Returns the path of a location, of its local copy if it is a URL.
+    """Returns a local path; for a URL, the path of its copy.
 
-    Of a folder, the files are downloaded at the first call, without those in subfolders; see `fetch`. Copies are
-    deleted when the program ends.
+    The first call downloads the file, or the folder's files but not its subfolders; see `fetch`. Copies are deleted
+    when the program ends.
 
     Raises:
-        StoreError: The store cannot be read.
+        StoreError: The store cannot be read, or the last part of the URL begins with a dot.
     """
     if not is_url(location):
         return Path(location)
     url = str(location).rstrip("/")
     folder, name = url.rsplit("/", 1)
+    if name.startswith("."):
+        raise StoreError(f"{url}: hidden names mark unfinished files here; choose another name")
     if folder not in _copies:
         _copies[folder] = Path(tempfile.mkdtemp(dir=_root()))
         show_as(_copies[folder], folder)
@@ -75,12 +78,12 @@ def is_copy(path: Path) -> bool:
     return _url(path) is not None
 
 
-def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
+def fetch(path: Path, *patterns: str, depth: int | None = None) -> None:
     """Downloads a file, or the files of a folder that are missing in its copy; does nothing outside of copies.
 
     Args:
         path: A path within a copy.
-        pattern: Of the files to download, relative to the folder.
+        patterns: Patterns of the names of the files to download, relative to the folder; none = all files.
         depth: Number of levels of folders; None = all.
 
     Raises:
@@ -95,7 +98,7 @@ def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
             target = path / name if name else path
             if _NOT_COPIED in target.name:
                 _remote[target] = info
-            elif not target.exists() and fnmatch.fnmatch(name, pattern):
+            elif not target.exists() and any(fnmatch.fnmatch(name, pattern) for pattern in patterns or ("*",)):
                 missing.append((info["name"], target))
 
         def download(key: str, target: Path) -> None:
@@ -105,6 +108,13 @@ def fetch(path: Path, pattern: str = "*", depth: int | None = None) -> None:
             temporary.replace(target)
 
         _transfer(f"downloading {url}", download, missing)
+
+
+def refetch(path: Path) -> None:
+    """Downloads a file again that process 0 may have changed, in the other processes."""
+    if is_copy(path) and not processes.is_first():
+        path.unlink(missing_ok=True)
+        fetch(path)
 
 
 def publish(path: Path) -> None:
@@ -146,7 +156,7 @@ def withdraw(path: Path) -> None:
 
 
 def withdraw_incomplete(folder: Path) -> None:
-    """Deletes those subfolders in the store that lack the file that completes them; see `fetch`.
+    """Deletes numbered subfolders in the store that lack the file that completes them, and reports them; see `fetch`.
 
     Raises:
         StoreError: The store cannot be read or written.
@@ -156,8 +166,10 @@ def withdraw_incomplete(folder: Path) -> None:
     with _errors(url, "read"):
         names = _objects(*_open(url))
     complete = {name.split("/")[0] for name in names if name.rsplit("/", 1)[-1] in COMPLETING}
-    for name in {name.split("/")[0] for name in names if "/" in name} - complete:
-        withdraw(folder / name)
+    for name in sorted({name.split("/")[0] for name in names if "/" in name} - complete):
+        if name.isdigit():
+            print(f"{url}/{name}: incomplete, because its upload was interrupted; deleted", file=sys.stderr, flush=True)
+            withdraw(folder / name)
 
 
 def glob(folder: Path, pattern: str) -> list[Path]:
@@ -176,14 +188,16 @@ def version(path: Path) -> tuple[int, str]:
 
 @contextmanager
 def open_binary(path: Path) -> Generator[BinaryIO]:
-    """Opens a file for sequential reading, whether it is copied or not."""
+    """Opens a file for sequential reading; one that is not copied is, until it is closed."""
     if path not in _remote:
         with path.open("rb") as file:
             yield file
         return
-    with _errors(_url(path), "read"):
-        files, key = _open(_url(path))
-        with files.open(key, "rb", block_size=2**24, cache_type="readahead") as file:
+    with tempfile.NamedTemporaryFile(dir=_root()) as copy:
+        with _errors(_url(path), "read"):
+            files, key = _open(_url(path))
+            files.get_file(key, copy.name)
+        with open(copy.name, "rb") as file:
             yield file
 
 
@@ -206,7 +220,8 @@ class Ranges:
         """Returns up to `length` bytes, fewer at the end of the file.
 
         Raises:
-            OSError: The file or the store cannot be read.
+            OSError: The file cannot be read.
+            StoreError: The store cannot be read.
         """
         if not self.is_remote:
             return os.pread(self._file, length, offset)
@@ -266,11 +281,13 @@ def _errors(url: str | None, what: str) -> Generator[None]:
     """Makes the errors of a store's library, which may be of any kind, a `StoreError`."""
     try:
         yield
-    except StoreError:
+    except UserError:
         raise
     except ImportError as error:
         raise StoreError(f"{url}: this needs a package ({error}): pip install 'adamine-jax[cloud]'") from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise StoreError(f"{url}: cannot be {what} ({reason}); check the address and your credentials") from error
 
@@ -278,7 +295,7 @@ def _errors(url: str | None, what: str) -> Generator[None]:
 @functools.cache
 def _root() -> Path:
     root = Path(tempfile.mkdtemp(prefix="adamine-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    processes.at_exit(functools.partial(shutil.rmtree, root, ignore_errors=True))
     return root
 
 

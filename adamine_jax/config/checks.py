@@ -14,6 +14,7 @@ from adamine_jax.config.moved import MOVED
 from adamine_jax.losses import registry as losses
 from adamine_jax.losses.schedules import check_schedules
 from adamine_jax.models import registry as towers
+from adamine_jax.recipes.augmentation import LINE_OPTIONS
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import parse_protocols
 
@@ -34,7 +35,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     towers.check(config)
     loss = losses.build(config.loss)
     losses.check(loss, config, "loss")
-    check_schedules(loss, config.loss_schedules)
+    check_schedules(loss, config.loss_schedules, config)
     if 0 < config.data.text_share * config.batch_size < 1:
         raise UserError(
             f"config.data.text_share = {config.data.text_share}: not one row of config.batch_size = {config.batch_size}"
@@ -79,18 +80,36 @@ def _check_start(config: ml_collections.ConfigDict) -> None:
     for name in ("warmup", "decay"):
         if config.optim[f"{name}_steps"] and config.optim[f"{name}_epochs"]:
             raise UserError(f"config.optim.{name}_steps and config.optim.{name}_epochs: give only one")
-    has_photos = towers.image_tower(config.model).reads_photos
-    plain = {"jitter": 0, "erase": 0, "crop_area": 1}
-    changed = [name for name, value in plain.items() if config.data[name] != value]
-    if changed and (config.cache_frozen_features or not has_photos):
-        reason = "with config.cache_frozen_features" if has_photos else f"with the tower {config.model.image.name!r}"
-        raise UserError(f"config.data.{changed[0]}: {reason}, no photos are changed; must be {plain[changed[0]]}")
+    _check_augmentation(config)
     backbone = towers.image_tower(config.model).backbone
     if config.cache_frozen_features and not (backbone and config.unfreeze_epoch):
         reason = "the image tower is never frozen with config.unfreeze_epoch = 0"
         if not backbone:
             reason = f"the image tower {config.model.image.name!r} has no pretrained backbone"
         raise UserError(f"config.cache_frozen_features = {config.cache_frozen_features}: {reason}; must be 0")
+
+
+def _check_augmentation(config: ml_collections.ConfigDict) -> None:
+    """Raises a `UserError` for changes of photos or recipes that the towers would not see."""
+    image, recipe, data = towers.image_tower(config.model), towers.recipe_tower(config.model), config.data
+    without = "config.cache_frozen_features" if config.cache_frozen_features else ""
+    without = without if image.reads_photos else f"config.model.image.name = {config.model.image.name!r}"
+    for name, plain in (("jitter", 0), ("erase", 0), ("crop_area", 1)):
+        if without and data[name] != plain:
+            raise UserError(f"config.data.{name} = {data[name]}: has no effect with {without}; set it to {plain}")
+    lines = [name for name in LINE_OPTIONS if data[name]]
+    options = [*(["drop_part"] if data.drop_part else []), *lines]
+    if options and (data.recipe_features or not recipe.text_parts(config.model.recipe)):
+        raise UserError(f"config.data.{options[0]}: does not change given vectors of recipes; set it to 0")
+    if lines and not recipe.reads_lines:
+        raise UserError(
+            f"config.data.{lines[0]}: the recipe tower {config.model.recipe.name!r} joins lines; use drop_part only"
+        )
+    if data.text_share and image.has_batch_norm:
+        raise UserError(
+            f"config.data.text_share = {data.text_share}: rows without photos would change the batch statistics of the "
+            f"image tower {config.model.image.name!r}; use 'vit' or 'features'"
+        )
 
 
 def unknown_field(field: str, known: Iterable[str]) -> str:

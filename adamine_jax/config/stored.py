@@ -42,7 +42,7 @@ def differences(config: ml_collections.ConfigDict, stored: dict[str, Any]) -> li
     """
     given, changed = flatten(config), []
     for field in sorted(given.keys() | stored.keys()):
-        decays = field == "epochs" and config.optim.decay_epochs
+        decays = field == "epochs" and (config.optim.decay_epochs or config.optim.decay_steps)
         if stored.get(field) != given.get(field) and (decays or not field.startswith(MAY_CHANGE)):
             reason = ", which determines the decay of the learning rate" if decays else ""
             changed.append(f"{field} ({stored.get(field)!r} → {given.get(field)!r}{reason})")

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.experimental.multihost_utils import broadcast_one_to_all
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 
 
 def run_on_first(function: Callable[[], Any]) -> Any:
@@ -24,7 +24,7 @@ def run_on_first(function: Callable[[], Any]) -> Any:
         try:
             outcome = {"result": function()}
         except Exception as error:
-            failure, outcome = error, {"failure": str(error)}
+            failure, outcome = error, {"failure": shown(error)}
     message = np.frombuffer(json.dumps(outcome).encode(), np.uint8)
     length = int(broadcast_one_to_all(np.int32(len(message))))
     outcome = json.loads(bytes(broadcast_one_to_all(np.resize(message, length))))

@@ -4,7 +4,7 @@ Batches are sharded over both axes. Parameters and the optimizer state are shard
 parallel") and replicated over 'data'; with `fsdp=1` they are replicated over all devices.
 
 TPU slices that are connected by a data-center network need no axis of their own: the compiler splits a reduction over
-all devices into one within each slice, one of a part per device between the slices, and a gather within each slice.
+all devices into a reduce-scatter within each slice, an all-reduce between slices, and an all-gather within each slice.
 """
 
 from collections.abc import Sequence

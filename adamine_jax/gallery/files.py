@@ -101,7 +101,10 @@ def parse_item(line: bytes, folder: Path, where: str) -> Item:
 
 def read_photo(path: Path) -> bytes:
     """Reads a photo of a gallery, or raises an `OSError`, also if it is a pipe, a device or too large."""
-    storage.fetch(path)
+    try:
+        storage.fetch(path)
+    except storage.StoreError as error:
+        raise OSError(str(error)) from None
     if not path.is_file():
         raise OSError("missing, or not a regular file")
     if path.stat().st_size > MAX_PHOTO_BYTES:

@@ -13,6 +13,7 @@ from adamine_jax.base.files import check_regular
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.records import RecordIndex, load_index
 
+_FILES = ("metadata.json", "words.txt", "classes.json", "dataset_info.json")
 _SHARD = re.compile(r"(.+\.tfrecord)-\d{5}-of-(\d{5})")
 
 
@@ -44,6 +45,7 @@ class Dataset:
 
     def word_vectors(self) -> np.ndarray:
         """Loads the (V, dim) float32 word2vec vectors, rows of unit norm, in the order of `words`."""
+        storage.fetch(self.folder / "word_vectors.npy")
         return np.load(self.folder / "word_vectors.npy")
 
     def shards(self, split: str) -> list[Path]:
@@ -107,7 +109,8 @@ def open_dataset(directory: str | Path, name: str = "recipe1m") -> Dataset:
         UserError: The directory contains no data set, several, or a damaged one.
     """
     directory = storage.local(directory)
-    storage.fetch(directory, depth=4)  # <name>/<config>/<version>/ of TFDS
+    # At most <name>/<config>/<version>/ of TFDS. This also finds the shards, which are not copied.
+    storage.fetch(directory, *(f"*{name}" for name in _FILES), depth=4)
     if not directory.is_dir():
         raise UserError(f"data.dir = {directory}: no such folder; give the --out of `python -m data_builders.recipe1m`")
     patterns = ("metadata.json", f"{name}/*/metadata.json", f"{name}/*/*/metadata.json")

@@ -13,13 +13,16 @@ class Draws:
         index: Record index of the train split.
         seed: Seed of the run.
         data: `config.data`; reads `mismatch` and `shuffle_photos`.
+        with_photo: Number of leading records that have photos; None = all.
     """
 
-    def __init__(self, index: RecordIndex, seed: int, data):
+    def __init__(self, index: RecordIndex, seed: int, data, with_photo: int | None = None):
+        self._with_photo = len(index) if with_photo is None else with_photo
         self._index, self._seed, self._mismatch = index, seed, data.mismatch
         self._photo_record = np.arange(len(index))
         if data.shuffle_photos:  # a control experiment: each record gets the photos of another one
-            self._photo_record = np.random.default_rng([seed, len(index)]).permutation(len(index))
+            count = self._with_photo
+            self._photo_record[:count] = np.random.default_rng([seed, count]).permutation(count)
 
     def __call__(self, step: int, numbers: np.ndarray) -> Rows:
         """Draws photos and crops for a global batch.
@@ -28,11 +31,11 @@ class Draws:
             step: Number of the step.
             numbers: (B,) record numbers of the global batch.
         """
-        size, count = len(numbers), len(self._index)
+        size, count = len(numbers), self._with_photo
         uniform = _uniform(self._seed, step, 0, (size, 4))
         photo_records = self._photo_record[numbers]
         if self._mismatch:
-            is_mismatched = _uniform(self._seed, step, 1, (size,)) < self._mismatch
+            is_mismatched = (_uniform(self._seed, step, 1, (size,)) < self._mismatch) & (numbers < count)
             # An offset of 1 or more: never the recipe's own photo.
             offset = 1 + (_raw(self._seed, step, 2, size) % np.uint64(max(count - 1, 1))).astype(np.int64)
             photo_records = np.where(is_mismatched, (numbers + offset) % count, photo_records)

@@ -1,8 +1,6 @@
 """Makes batches of images and recipes from the records of a split and puts them on the devices of a mesh."""
 
 import collections
-import dataclasses
-import functools
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +15,7 @@ from adamine_jax.input.reading import Batch, BatchReader, Rows
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
-from adamine_jax.recipes.augmentation import TextAugmentation
+from adamine_jax.recipes.augmentation import LINE_OPTIONS, TextAugmentation
 
 THREADS = 2
 """Number of batches read concurrently. Their rows are read by a pool with one thread per core."""
@@ -60,18 +58,18 @@ def train_batches(
     """
     data = config.data
     crop = _random_crops(config)
-    change = TextAugmentation(**{field.name: data[field.name] for field in dataclasses.fields(TextAugmentation)})
+    options = {name: data[name] for name in ("drop_part", *LINE_OPTIONS)}
+    change = TextAugmentation(registry.recipe_tower(config.model).text_parts(config.model.recipe), **options)
     fields = registry.recipe_fields(config.model)
     reader = BatchReader(
         index, crop, fields, vectors, damage, with_groups=True, change_text=change or None, with_photo=with_photo
     )
-    draws = Draws(index, config.seed, data)
+    draws = Draws(index, config.seed, data, with_photo)
 
     def rows_of(place: int) -> Rows:
         return draws(first_step + place, plan[place].astype(np.int64)).take(rows)
 
-    def read(place: int) -> Batch:
-        drawn = rows_of(place)
+    def read(drawn: Rows) -> Batch:
         batch, batch["has_image"] = reader(drawn)
         # With shuffled photos, pairs count as matched: the control experiment trains on wrong pairs.
         photo_records = drawn.photo_records if data.mismatch else drawn.numbers
@@ -122,8 +120,8 @@ def evaluation_batches(
         records = batches[place % len(batches)]
         return Rows(records, records, zeros, np.zeros((len(zeros), 3), np.float32))
 
-    def read(place: int) -> Batch:
-        batch, batch["readable"] = reader(rows_of(place))
+    def read(rows: Rows) -> Batch:
+        batch, batch["readable"] = reader(rows)
         return batch
 
     return _in_order(rows_of, read, times * len(batches), reader)
@@ -167,8 +165,8 @@ def photo_batches(
         items = batches[place]
         return Rows(numbers[items], numbers[items], chosen[items], uniform[items])
 
-    def read(place: int) -> Batch:
-        batch, readable = reader(rows_of(place))
+    def read(rows: Rows) -> Batch:
+        batch, readable = reader(rows)
         return {"image": batch["image"], "readable": readable}
 
     return _in_order(rows_of, read, len(batches), reader)
@@ -190,18 +188,19 @@ def _split(numbers: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def _in_order(
-    rows_of: Callable[[int], Rows], read: Callable[[int], Batch], count: int, reader: BatchReader
+    rows_of: Callable[[int], Rows], read: Callable[[Rows], Batch], count: int, reader: BatchReader
 ) -> Generator[Batch, None, None]:
-    """Yields `read(0)`, `read(1)`, …, computed ahead in threads, and closes the reader at the end.
+    """Yields `read(rows_of(0))`, …, computed ahead in threads, and closes the reader at the end.
 
-    `rows_of` returns the rows of each batch, whose records an object store sends ahead of `read`.
+    Records of an object store are requested before `read` needs them.
     """
     pending = collections.deque()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="input")
     try:
         for place in range(count):
-            reader.read_ahead(functools.partial(rows_of, place))
-            pending.append(pool.submit(read, place))
+            rows = rows_of(place)
+            reader.read_ahead(rows)
+            pending.append(pool.submit(read, rows))
             if len(pending) > READ_AHEAD:
                 yield pending.popleft().result()
         while pending:

@@ -131,11 +131,10 @@ class BatchReader:
             readable &= has_features
         return batch, readable
 
-    def read_ahead(self, rows: Callable[[], Rows]) -> None:
+    def read_ahead(self, rows: Rows) -> None:
         """Requests the records of these rows from the object store that they are in, if they are in one."""
-        if self._records.is_remote:
-            batch = rows()
-            self._records.read_ahead(np.concatenate([batch.numbers, batch.photo_records]))
+        reads_photos = self._vectors.photos is None
+        self._records.read_ahead(np.concatenate([rows.numbers, rows.photo_records] if reads_photos else [rows.numbers]))
 
     def close(self) -> None:
         """Closes the shards."""

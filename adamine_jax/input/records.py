@@ -107,6 +107,7 @@ def load_index(shards: Sequence[Path], damage: Damage | None = None) -> RecordIn
         return _make_index((), [])
     stamp = _stamp(shards)
     cache = shards[0].parent / f".{shards[0].name.split('.tfrecord')[0]}.index.npz"
+    storage.fetch(cache)
     cached = _read_cache(cache, shards)
     is_current = cached is not None and np.array_equal(cached[0], stamp)
     if cached is not None and is_current:
@@ -122,7 +123,7 @@ def load_index(shards: Sequence[Path], damage: Damage | None = None) -> RecordIn
     try:
         with files.atomic_write(cache) as temporary:
             np.savez(temporary, stamp=stamp, **{name: getattr(index, name) for name in ARRAYS})
-    except OSError:
+    except (OSError, storage.StoreError):
         pass  # a read-only data set: each run builds the index again
     return index
 
@@ -246,7 +247,7 @@ class RecordReader:
         self._ahead: dict[int, Future[bytes]] = {}
 
     def read_ahead(self, numbers: np.ndarray) -> None:
-        """Requests records that are in an object store, all at once, which `read` will return; nothing otherwise."""
+        """Starts to download remote records, which `read` then returns. Does nothing for local files."""
         for number in np.unique(numbers).tolist() if self.is_remote else ():
             file, offset, length = self._place(number)
             self._ahead[number] = file.start_reading(offset, length)
@@ -261,8 +262,6 @@ class RecordReader:
         try:
             requested = self._ahead.pop(int(number), None)
             record = requested.result() if requested else file.read(offset, length)
-        except storage.StoreError:  # not damage: the store is not available
-            raise
         except OSError as error:  # a bad sector
             raise self._index.damaged(number, f"cannot be read ({error.strerror})") from None
         payload, footer = record[:-FOOTER_BYTES], record[-FOOTER_BYTES:]

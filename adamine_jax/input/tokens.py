@@ -1,5 +1,6 @@
 """The subword tokens of a split, made once and cached beside its shards."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -8,7 +9,7 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from adamine_jax.base import files
+from adamine_jax.base import files, storage
 from adamine_jax.base.progress import Progress
 from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input.damage import Damage
@@ -63,11 +64,15 @@ def split_tokens(index: RecordIndex, tokenizer: Tokenizer) -> SplitTokens | None
     if not len(index):
         return None
     ids, segments = _cache(index, tokenizer)
+    for path in (ids, segments):
+        storage.fetch(path)
     run_on_first(lambda: segments.exists() or _write(ids, segments, index, tokenizer))
     try:
+        for path in (ids, segments):
+            storage.fetch(path)  # in the other processes
         with np.load(segments) as arrays:
             return SplitTokens(np.load(ids, mmap_mode="r"), **arrays)
-    except (OSError, ValueError, KeyError):
+    except (OSError, storage.StoreError, ValueError, KeyError):
         return None
 
 
@@ -88,15 +93,13 @@ def _write(ids: Path, segments: Path, index: RecordIndex, tokenizer: Tokenizer) 
             progress.update(len(chunk))
     lengths = np.concatenate([tokens.lengths for tokens in made])
     dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.int32
-    try:
-        with files.atomic_write(ids) as temporary:
-            np.save(temporary, np.concatenate([tokens.ids for tokens in made]).astype(dtype))
-        with files.atomic_write(segments) as temporary:  # last: it says that the other is complete
-            np.savez(
-                temporary,
-                first_id=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-                parts=np.concatenate([tokens.parts for tokens in made]).astype(np.uint8),
-                first_segment=np.cumsum([0, *(len(tokens.lengths) for tokens in made)], dtype=np.int64),
-            )
-    except OSError:
-        pass  # a read-only data set
+    tables = {
+        "first_id": np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+        "parts": np.concatenate([tokens.parts for tokens in made]).astype(np.uint8),
+        "first_segment": np.cumsum([0, *(len(tokens.lengths) for tokens in made)], dtype=np.int64),
+    }
+    all_ids = np.concatenate([tokens.ids for tokens in made]).astype(dtype)
+    # The segments come last: they say that the ids are complete. A read-only data set may prevent each of them.
+    for path, save in ((ids, lambda path: np.save(path, all_ids)), (segments, lambda path: np.savez(path, **tables))):
+        with contextlib.suppress(OSError, storage.StoreError), files.atomic_write(path) as temporary:
+            save(temporary)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.losses import registry
 from adamine_jax.losses.base import Loss
 
 Schedule = tuple[str, float, float, float]
@@ -35,19 +36,26 @@ def scheduled(loss: Loss, schedules: Sequence[Schedule], epoch: jax.Array) -> Lo
     return type(loss)(config)
 
 
-def check_schedules(loss: Loss, schedules: Sequence[Schedule]) -> None:
-    """Checks that the fields exist and that the loss can change them during training.
+def check_schedules(loss: Loss, schedules: Sequence[Schedule], run: ml_collections.ConfigDict) -> None:
+    """Checks that the loss can change the fields during training, and that their values are accepted.
 
     Raises:
-        UserError: One does not, or cannot be changed.
+        UserError: A field cannot be changed, starts or ends at a value that it must not have, or never reaches its end.
     """
-    for field, *_ in schedules:
+    for field, start, change, end in schedules:
         if field not in loss.schedulable:
             known = ", ".join(loss.schedulable) or "none"
             raise UserError(
                 f"config.loss_schedules: {field!r} is not a number that this loss can change during training; "
                 f"those are: {known}"
             )
+        if start != end and change * (end - start) <= 0:
+            raise UserError(f"config.loss_schedules: {field!r} never gets from {start} to {end} by steps of {change}")
+        for value in (start, end):
+            config = ml_collections.ConfigDict(loss.config.to_dict())
+            section, name = _place(config, field)
+            section[name] = float(value)
+            registry.check(type(loss)(config), run, "loss")
 
 
 def _place(config: ml_collections.ConfigDict, field: str) -> tuple[ml_collections.ConfigDict, str]:

@@ -155,7 +155,7 @@ def recipes_with_parts(
         The fields of `AdaMine.recipes_with_parts`, sharded like the batch.
     """
     fields = {name: field for name, field in batch.items() if name not in COMMON_FIELDS}
-    fields |= model.recipe_tower.global_fields(batch)
+    fields = model.recipe_tower.global_fields(batch) | fields
     if keys is not None:
         fields["keys"] = keys
 

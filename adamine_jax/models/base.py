@@ -15,7 +15,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule
 from adamine_jax.interop.state_dicts import read_safetensors
 from adamine_jax.recipes.crops import Resizing
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokenizer, Tokens
 
 Tree = Any
@@ -160,6 +160,9 @@ class ImageTower(Tower):
     reads_photos: ClassVar[bool] = True
     """False if the tower reads precomputed features, `config.data.image_features`, instead of photos."""
 
+    has_batch_norm: ClassVar[bool] = False
+    """Whether an image's output in training depends on the other images of the batch."""
+
     @classmethod
     def feature_dim(cls, section: Section) -> int:
         """Returns F, the length of a feature vector."""
@@ -184,6 +187,14 @@ class RecipeTower(Tower):
 
     reads_vocabulary: ClassVar[bool] = True
     """False if the tower reads `recipe.text()` with its own tokenizer; see `own_words`."""
+
+    reads_lines: ClassVar[bool] = True
+    """Whether the tower sees where a line ends, so that `config.data` can leave lines out."""
+
+    @classmethod
+    def text_parts(cls, section: Section) -> tuple[str, ...]:
+        """Returns which of `texts.PARTS` the tower reads as text; none if it reads given vectors of recipes."""
+        return tuple(section.parts) if "parts" in section else PARTS
 
     @classmethod
     def make_batch(cls, section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:

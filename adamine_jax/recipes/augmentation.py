@@ -1,4 +1,4 @@
-"""Recipes with parts left out, for training: towers learn to embed what people write, which is rarely everything."""
+"""Leaves out parts and lines of training recipes, because queries are often incomplete."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import numpy as np
 
 from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
+from adamine_jax.recipes.words import END_ID
 
-INGREDIENTS_END = 1
-"""Id of the mark after the ingredients."""
+LINE_OPTIONS = ("drop_ingredients", "drop_sentences", "shuffle_ingredients")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +18,7 @@ class TextAugmentation:
     """Leaves out parts and lines of recipes; the section `config.data` has fields of the same names.
 
     Attributes:
+        reads: The parts that the tower reads; the others do not count.
         drop_part: Probability that title, ingredients or instructions are left out, one of those that are present, if
             another one remains.
         drop_ingredients: Probability of each ingredient to be left out; one always remains.
@@ -25,19 +26,19 @@ class TextAugmentation:
         shuffle_ingredients: Whether the ingredients are read in a random order.
     """
 
+    reads: tuple[str, ...] = PARTS
     drop_part: float = 0.0
     drop_ingredients: float = 0.0
     drop_sentences: float = 0.0
     shuffle_ingredients: bool = False
 
     def __bool__(self) -> bool:
-        return any(dataclasses.astuple(self))
+        return any((self.drop_part, self.drop_ingredients, self.drop_sentences, self.shuffle_ingredients))
 
     def __call__(self, recipe: EncodedRecipe, seed: int) -> EncodedRecipe:
-        """Returns the recipe as a tower shall read it; the same for the same seed.
+        """Returns the augmented recipe, which depends only on the recipe and the seed.
 
-        Word ids, tokens and text are changed alike, as far as their lines agree: tokens of towers that join several
-        lines to a segment lose segments.
+        The same lines are removed from word ids, tokens and text.
         """
         rng = np.random.Generator(np.random.Philox(key=seed))
         dropped = int(rng.integers(len(PARTS))) if rng.random() < self.drop_part else None
@@ -61,7 +62,8 @@ class _Chosen:
 
     def part(self, present: list[bool]) -> int | None:
         """Returns the part to leave out, given which ones are present."""
-        others = [part for part, is_present in enumerate(present) if is_present]
+        reads = self.options.reads
+        others = [part for part, is_present in enumerate(present) if is_present and PARTS[part] in reads]
         if self.dropped is None or len(others) < 2:
             return None
         return others[self.dropped % len(others)]
@@ -80,19 +82,22 @@ class _Chosen:
     def word_ids(self, recipe: EncodedRecipe) -> dict[str, Any]:
         """Returns the changed fields of ingredients and sentences in the data set's vocabulary."""
         ids = recipe.ingredient_ids
-        has_end = len(ids) > 0 and ids[-1] == INGREDIENTS_END
+        has_end = len(ids) > 0 and ids[-1] == END_ID
         names, end = (ids[:-1], ids[-1:]) if has_end else (ids, ids[:0])
         ends = np.cumsum(recipe.sentence_lengths)
         sentences = np.split(recipe.word_ids, ends[:-1]) if len(ends) else []
-        # Towers of word ids read no title, so a title that is left out changes nothing here.
-        dropped = self.part([True, len(names) > 0, len(sentences) > 0])
-        kept = self.lines(2, len(sentences)) if dropped != 2 else np.zeros(0, np.int64)
         vectors = recipe.sentence_vectors
+        has_title = "title" in self.options.reads and bool(recipe.text().title)
+        has_instructions = len(sentences if vectors is None else vectors) > 0
+        dropped = self.part([has_title, len(names) > 0, has_instructions])
+        kept = self.lines(2, len(sentences)) if dropped != 2 else np.zeros(0, np.int64)
+        if vectors is not None:
+            vectors = vectors[self.lines(2, len(vectors))] if dropped != 2 else vectors[:0]
         return {
             "ingredient_ids": ids[:0] if dropped == 1 else np.concatenate([names[self.lines(1, len(names))], end]),
             "word_ids": np.concatenate([recipe.word_ids[:0], *(sentences[line] for line in kept)]),
             "sentence_lengths": recipe.sentence_lengths[kept],
-            "sentence_vectors": None if vectors is None else vectors[kept[kept < len(vectors)]],
+            "sentence_vectors": vectors,
         }
 
     def tokens(self, tokens: Tokens) -> Tokens:

@@ -53,7 +53,7 @@ class Crops:
         flip: Whether random crops are mirrored with probability 1/2.
         resizing: Filter, and whether both sides become `resize` pixels long.
         area: If below 1, random crops are windows of at least this share of the photo, of an aspect ratio from 3/4 to
-            4/3, which are then resized to S × S.
+            4/3 where the photo allows it, which are then resized to S × S.
     """
 
     resize: int
@@ -99,7 +99,8 @@ class Crops:
     def _resized_window(self, jpeg: bytes, full: Sequence[int], draw: list[float]) -> np.ndarray | None:
         """Returns a random window, resized to (S, 3 S) uint8; None if the JPEG is truncated or damaged."""
         row, column, mirror, area, ratio = draw
-        pixels, ratio = (self.area + (1 - self.area) * area) * full[0] * full[1], (3 / 4) ** (1 - 2 * ratio)
+        pixels = (self.area + (1 - self.area) * area) * full[0] * full[1]
+        ratio = min(max((3 / 4) ** (1 - 2 * ratio), pixels / full[0] ** 2), full[1] ** 2 / pixels)  # within the photo
         height, width = min((pixels / ratio) ** 0.5, full[0]), min((pixels * ratio) ** 0.5, full[1])
         top, left = row * (full[0] - height), column * (full[1] - width)
         reduced = next(factor for factor in DECODE_RATIOS if factor == 1 or min(height, width) // factor >= self.size)

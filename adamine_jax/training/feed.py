@@ -57,6 +57,11 @@ class Feed:
         features = np.asarray(photos.values[np.unique(photos.rows)], np.float32)
         return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
 
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the records that `plan` numbers."""
+        return self._splits["train"].ids
+
     def plan(self, epoch: int) -> np.ndarray:
         """Returns the (steps, B) record numbers of an epoch; every epoch has the same number of steps.
 

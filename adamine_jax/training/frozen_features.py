@@ -87,6 +87,7 @@ class FrozenBackbone:
         def finish() -> None:
             files.rename(unfinished, path)
             count_file.unlink(missing_ok=True)
+            storage.withdraw(count_file)
 
         try:
             run_on_first(allocate)

@@ -9,6 +9,9 @@ from typing import Any
 
 import jax
 
+from adamine_jax.base import storage
+from adamine_jax.base.errors import shown
+
 FIRST_TRACED, TRACED = 5, 5
 """Number of steps before the trace, some of which compile, and number of traced steps."""
 
@@ -78,7 +81,11 @@ class Trace:
             self._is_on = False
             jax.profiler.stop_trace()
             steps = min(self._steps - FIRST_TRACED, TRACED)
-            print(f"{self._folder}: trace of {steps} steps (tensorboard --logdir, or ui.perfetto.dev)", flush=True)
+            assert self._folder is not None
+            storage.publish(self._folder)
+            print(
+                f"{shown(self._folder)}: trace of {steps} steps (tensorboard --logdir, or ui.perfetto.dev)", flush=True
+            )
 
 
 def peak_memory() -> dict[str, float]:

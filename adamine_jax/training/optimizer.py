@@ -107,20 +107,29 @@ def update(
 
     def change(path: tuple[Any, ...], update: jax.Array, count: Any, param: jax.Array) -> jax.Array:
         own = rates[name_of(path)]
+        if own.start:
+            update *= _correction(taken, step - own.start + 1, optim.b2)
         update = -rate * count * update
         if optim.weight_decay and _is_decayed(path, param):
             update -= rate * optim.weight_decay * param
-        return own.gate(update if _is_one(own.factor) else update * jnp.asarray(own.factor, update.dtype), step)
+        return own.gate(update * jnp.asarray(own.factor, update.dtype), step)
 
     for name, group_gradients in gradients.items():
         updates, opt_state[name] = adam(optim.b2).update(group_gradients, opt_state[name])
+        taken = opt_state[name].count
         updates = jax.tree.map_with_path(change, updates, counts[name], groups[name])
         groups[name] = optax.apply_updates(groups[name], updates)
     return merge_groups(groups), opt_state, norm
 
 
-def _is_one(factor: Any) -> bool:
-    return isinstance(factor, float) and factor == 1
+def _correction(taken: jax.Array, own: jax.Array, b2: float) -> jax.Array:
+    """Returns the factor from Adam's bias correction after all steps of a group to that after a parameter's own steps.
+
+    The moments of a parameter that was frozen for a while are those of its own steps.
+    """
+    own = jnp.clip(own, 1, taken)
+    first, second = ((1 - beta**taken) / (1 - beta**own) for beta in (0.9, b2))
+    return first / jnp.sqrt(second)
 
 
 def averaged(average: Tree, params: Tree, decay: float, step: jax.Array) -> Tree:

@@ -84,7 +84,7 @@ def set_vocabulary(config: ml_collections.ConfigDict, directory: Path, train: Re
         files.write_text(path, content)
 
     run_on_first(make)
-    storage.fetch(path)  # in the other processes
+    storage.refetch(path)
     section.vocabulary = str(path)
 
 

@@ -52,7 +52,7 @@ def rates(model: AdaMine, params: Tree, optim: Any, steps_per_epoch: int) -> dic
         steps_per_epoch: Number of steps of an epoch.
 
     Raises:
-        UserError: A pattern of `optim.rates` matches no parameter.
+        UserError: A pattern of `optim.rates` matches no parameter, or `optim.layer_decay` applies to none.
     """
     leaves = parameter_names(params)
     entries = [(pattern, float(factor), float(epoch)) for pattern, factor, epoch in map(_entry, optim.rates)]
@@ -68,6 +68,10 @@ def rates(model: AdaMine, params: Tree, optim: Any, steps_per_epoch: int) -> dic
         _, factor, epoch = next(matching, ("", 1.0, 0.0))
         decay = _layer_decay(model, leaves, name, leaf, optim.layer_decay)
         found[name] = Rate(factor * decay, round(epoch * steps_per_epoch))
+    if optim.layer_decay != 1 and not any(isinstance(rate.factor, np.ndarray) for rate in found.values()):
+        raise UserError(
+            f"config.optim.layer_decay = {optim.layer_decay}: no tower has a pretrained transformer; must be 1"
+        )
     return found
 
 

@@ -61,6 +61,9 @@ def first_state(
             mean, std = (jnp.asarray(value, own["std"].dtype) for value in feature_statistics())
             variables["batch_stats"] = {"image_tower": {**own, "mean": mean, "std": std}}
         _warn_about_random_backbones(config, model)
+    if config.accumulate > 1 and model.image_tower.has_batch_norm and processes.is_first():
+        rows = config.batch_size // config.accumulate
+        print(f"config.accumulate: BatchNorm's statistics are those of {rows} pairs, not of whole batches", flush=True)
     rates(model, variables["params"], config.optim, 1)  # checks the patterns before the first step is compiled
     return create_state(model, loss, variables, mesh, has_average)
 

@@ -104,7 +104,8 @@ def _embed(
     enter the loss, so it is that of the whole batch, but the towers need the memory of one part.
     """
     rows = len(batch["class_id"])
-    inputs: dict[str, Any] = {"batch": batch}
+    # Computed here, because they depend on the whole batch.
+    inputs: dict[str, Any] = {"batch": {**batch, **model.recipe_tower.global_fields(batch)}}
     for purpose, (name, tower) in enumerate((("image", model.image_tower), ("recipe", model.recipe_tower))):
         if tower.needs_keys:
             inputs[f"{name}_keys"] = _row_keys(config.seed, state.step, purpose, rows)
@@ -132,7 +133,7 @@ def _embed(
     if config.accumulate == 1:
         batch_stats, embeddings = embed(state.batch_stats, inputs)
     else:
-        # A part contains rows of all devices. Of what it computes, only the embeddings are kept for the gradient.
+        # A part contains rows of all devices. Only the embeddings are kept for the backward pass.
         parts, _ = in_blocks(rows // config.accumulate, inputs)
         step = jax.checkpoint(embed, prevent_cse=False)  # a loop needs no barrier against common subexpressions
         batch_stats, embeddings = jax.lax.scan(step, state.batch_stats, parts)

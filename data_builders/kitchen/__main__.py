@@ -10,7 +10,7 @@ import sys
 import time
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import local_path
 from adamine_jax.base.progress import format_seconds
 from data_builders.kitchen.contact_sheet import write_contact_sheet
 from data_builders.kitchen.writer import Kitchen, write_download
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_builders.kitchen", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--out", type=given_path, required=True, help="folder of the download; must be empty or missing"
+        "--out", type=local_path, required=True, help="folder of the download; must be empty or missing"
     )
     parser.add_argument(
         "--recipes", type=int, default=4200, help="number of recipes in layer1.json, about 6%% of them with defects"
@@ -52,7 +52,7 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--contact-sheet",
-        type=given_path,
+        type=local_path,
         metavar="FILE.png",
         help="draw photos of the existing download in --out instead",
     )

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import local_path
 from data_builders.recipe1m.build import build
 from data_builders.recipe1m.check import check
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
@@ -29,10 +29,10 @@ def _parser() -> argparse.ArgumentParser:
         "command", nargs="?", choices=("convert", "check"), default="convert", help="check reports without converting"
     )
     parser.add_argument(
-        "--source", type=given_path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
+        "--source", type=local_path, required=True, default=argparse.SUPPRESS, help="folder with layer1.json, ..."
     )
     out = "convert: parent folder of recipe1m/<version>/; check: folder of the report, if one is wanted"
-    parser.add_argument("--out", type=given_path, default=argparse.SUPPRESS, help=out)
+    parser.add_argument("--out", type=local_path, default=argparse.SUPPRESS, help=out)
     parser.add_argument(
         "--workers",
         type=int,
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         elif field.name == "unknown_ingredients":
             parsing = {"choices": UNKNOWN_INGREDIENTS}
         else:
-            parsing = {"type": given_path if field.default is None else type(field.default)}
+            parsing = {"type": local_path if field.default is None else type(field.default)}
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, default=field.default, help=types[field.name].__metadata__[0], **parsing)
     return parser

@@ -16,12 +16,12 @@ def draw(index, step, seed=3, mismatch=0.0, numbers=None):
 
 def test_uniform_draws_are_uniform_and_independent_between_columns_and_steps(index):
     uniform = np.stack([draw(index, step).uniform for step in range(400)])
-    assert (uniform.dtype, uniform.shape) == (np.float32, (400, SIZE, 3))
+    assert (uniform.dtype, uniform.shape) == (np.float32, (400, SIZE, 5))
     assert uniform.min() >= 0
     assert uniform.max() < 1
     counts = np.histogram(uniform, 16, (0, 1))[0] / uniform.size
     np.testing.assert_allclose(counts, 1 / 16, atol=0.004)
-    columns = np.corrcoef(uniform.reshape(-1, 3).T) - np.eye(3)
+    columns = np.corrcoef(uniform.reshape(-1, 5).T) - np.eye(5)
     assert np.abs(columns).max() < 0.03
     assert abs(np.corrcoef(uniform[:-1].ravel(), uniform[1:].ravel())[0, 1]) < 0.02
 

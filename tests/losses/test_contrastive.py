@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import checks, preset, set_loss
-from adamine_jax.losses import registry
-from adamine_jax.losses.circle import circle_loss
-from adamine_jax.losses.infonce import infonce_loss
-from adamine_jax.losses.pair_batch import pair_batch
-from adamine_jax.losses.siglip import siglip_loss
+from adamine_jax.losses import registry, total_loss
+from adamine_jax.losses.contrastive.circle import circle_loss
+from adamine_jax.losses.contrastive.infonce import infonce_loss
+from adamine_jax.losses.contrastive.pairs import pair_batch
+from adamine_jax.losses.contrastive.siglip import siglip_loss
 
 NAMES = ("infonce", "infonce, smoothed", "siglip", "circle")
 
@@ -188,8 +188,37 @@ def test_a_learned_temperature_stays_in_its_bounds():
     section.learned_temperature = True
     image, recipe, batch = draw(8, 3, 1.0)
     embeddings = {"image": image, "recipe": recipe, "has_image": np.ones(8, bool)}
-    _, metrics = registry.build(section)({"log_scale": np.float32(9)}, embeddings, batch, key=jax.random.key(0))
+    loss = registry.build(section)
+
+    def value(log_scale, embeddings):
+        return loss({"log_scale": log_scale}, embeddings, batch, key=jax.random.key(0))
+
+    _, metrics = value(np.float32(9), embeddings)
     np.testing.assert_allclose(metrics["temperature"], 0.01, rtol=1e-5)
+    slope = jax.grad(lambda scale, pairs: value(scale, pairs)[0])
+    assert slope(np.float32(9), embeddings) > 0  # random pairs want a higher temperature
+    assert slope(np.float32(9), embeddings | {"image": recipe}) == 0  # these would go on to a lower one
+    section.temperature = 0.005
+    with pytest.raises(UserError, match=r"temperature = 0\.005: a learned temperature starts at 0\.01 or more"):
+        checks.check(_with(section))
+
+
+def _with(section):
+    config = preset("adamine")
+    config.loss = section
+    return config
+
+
+def test_parameters_and_groups_of_the_plain_function():
+    image, recipe, batch = draw(6, 4, 1.0)
+    arguments = image, recipe, batch["class_id"], batch["match"]
+    section = registry.section("infonce")
+    section.exclude = "duplicates"
+    values = [float(total_loss(section, *arguments, group=group)[0]) for group in (None, np.arange(6), np.zeros(6))]
+    assert values[0] == values[1] > 0.1
+    assert values[2] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="parameters, log_scale, logit_bias: pass those of `init`"):
+        total_loss(registry.section("siglip"), *arguments)
 
 
 @pytest.mark.parametrize("name", ["infonce", "siglip"])

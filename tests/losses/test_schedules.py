@@ -54,6 +54,13 @@ def test_a_field_that_cannot_change_is_refused():
         UserError, match=r"loss_schedules: 'weights' is not a number that this loss can change .*: margin"
     ):
         checks.check(config)
+    for schedule, message in (
+        (("margin", 0.1, -0.1, 0.3), r"'margin' never gets from 0\.1 to 0\.3 by steps of -0\.1"),
+        (("margin", -0.1, 0.1, 0.3), r"config\.loss\.margin = -0\.1: must be a number ≥ 0"),
+    ):
+        config.loss_schedules = (schedule,)
+        with pytest.raises(UserError, match=message):
+            checks.check(config)
     config.loss_schedules = (("margin", 0.0, 0.1),)
     with pytest.raises(
         UserError, match=r"config\.loss_schedules = .*: must be a tuple of \(field, start, change per epoch"

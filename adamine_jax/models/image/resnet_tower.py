@@ -34,6 +34,7 @@ class ResNetTower(ImageTower):
     param_dtype: DTypeLike = jnp.float32
 
     backbone: ClassVar[tuple[str, ...]] = ("resnet",)
+    has_batch_norm: ClassVar[bool] = True
     rules: ClassVar[Mapping[str, Rule]] = {"depth": one_of(*resnet.LAYOUTS), "width": integer(1)}
 
     @classmethod

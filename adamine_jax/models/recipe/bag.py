@@ -168,6 +168,10 @@ class RecipeFeatures(RecipeTower):
     rules: ClassVar[Mapping[str, Rule]] = {"dropout": share(0.99), "recipe_dim": integer(0)}
 
     @classmethod
+    def text_parts(cls, section: Section) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
     def defaults(cls) -> Section:
         tower = Section()
         tower.recipe_dim = 0  # length of the vectors of data.recipe_features; set from the file

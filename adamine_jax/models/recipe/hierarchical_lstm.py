@@ -97,6 +97,15 @@ class HierarchicalLSTM(RecipeTower):
     }
 
     @classmethod
+    def text_parts(cls, section: Section) -> tuple[str, ...]:
+        read = {
+            "title": section.title,
+            "ingredients": section.ingredients,
+            "instructions": section.instructions != "none",
+        }
+        return tuple(part for part, is_read in read.items() if is_read)
+
+    @classmethod
     def defaults(cls) -> Section:
         tower = Section()
         tower.ingredients = True  # False: ignore the ingredients

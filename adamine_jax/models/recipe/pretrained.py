@@ -58,6 +58,7 @@ class PretrainedText(RecipeTower):
 
     backbone: ClassVar[tuple[str, ...]] = ("encoder",)
     ends_alone: ClassVar[bool] = True
+    reads_lines: ClassVar[bool] = False
     needs_keys: ClassVar[bool] = True
     reads_vocabulary: ClassVar[bool] = False
     rules: ClassVar[Mapping[str, Rule]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import local_path
 from adamine_jax.recipes.fields import NAMES
 from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    needed = {"type": given_path, "required": True, "default": argparse.SUPPRESS}
+    needed = {"type": local_path, "required": True, "default": argparse.SUPPRESS}
     parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="recipes to import", **needed)
     parser.add_argument("--out", help="folder to write; must be empty or new", **needed)
     parser.add_argument(

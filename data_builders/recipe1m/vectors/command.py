@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError, one_line_errors
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import local_path
 from data_builders.recipe1m import sentences
 from data_builders.recipe1m.lmdb import data_lmdb
 from data_builders.recipe1m.passes.photo_pass import TEXT
@@ -36,15 +36,15 @@ def ids_of_collection(data: Path) -> set[int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_builders.recipe1m vectors", description=__doc__)
     parser.add_argument(
-        "--source", type=given_path, required=True, help="folder with encs_train_1024.t7, ..., or with data_lmdb"
+        "--source", type=local_path, required=True, help="folder with encs_train_1024.t7, ..., or with data_lmdb"
     )
     parser.add_argument(
         "--out",
-        type=given_path,
+        type=local_path,
         required=True,
         help="matrix to write, a .npy file; the ids are written to a .txt file beside it",
     )
-    parser.add_argument("--data", type=given_path, help="converted collection; write only the vectors of its recipes")
+    parser.add_argument("--data", type=local_path, help="converted collection; write only the vectors of its recipes")
     parser.add_argument("--dtype", choices=sentences.DTYPES, default="float32", help="float16 halves the file size")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing matrix")
     return parser

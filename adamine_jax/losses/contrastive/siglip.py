@@ -1,4 +1,4 @@
-"""SigLIP: each image and recipe of the batch is classified alone, as a pair or not (Zhai et al., ICCV 2023)."""
+"""SigLIP: classifies each combination of an image and a recipe as matching or not (Zhai et al., ICCV 2023)."""
 
 import math
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import ml_collections
 
 from adamine_jax.base.rules import Rule, integer, is_number, number, one_of
 from adamine_jax.losses.blocks import blocks_of
-from adamine_jax.losses.contrast import row_sums
+from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, pair_batch
+from adamine_jax.losses.contrastive.sums import row_sums
 from adamine_jax.losses.distances import row_similarities
-from adamine_jax.losses.pair_batch import EXCLUDED, PairBatch, pair_batch
 from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_not_finite
 
 
@@ -63,7 +63,7 @@ class SigLIPLoss(RetrievalLoss):
         loss = ml_collections.ConfigDict()
         loss.temperature = 0.1  # divisor of the cosine similarities at the start; learned
         loss.bias = -10.0  # added to the logits at the start; learned
-        loss.exclude = "none"  # pairs that are no negatives: 'class', of one class; 'duplicates', of the same content
+        loss.exclude = "none"  # not used as negatives: pairs of one 'class', or 'duplicates', of the same text
         loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
         loss.update(super().defaults())
         return loss

@@ -1,4 +1,4 @@
-"""Circle loss (Sun et al., CVPR 2020): each similarity is weighted by its distance from where it should be."""
+"""Circle loss (Sun et al., CVPR 2020): each similarity is weighted by its distance from its optimum."""
 
 import functools
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import ml_collections
 
 from adamine_jax.base.rules import Rule, integer, number, one_of
 from adamine_jax.losses.blocks import blocks_of
-from adamine_jax.losses.contrast import log_sums
+from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, pair_batch
+from adamine_jax.losses.contrastive.sums import log_sums
 from adamine_jax.losses.distances import row_similarities
-from adamine_jax.losses.pair_batch import EXCLUDED, PairBatch, pair_batch
 from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_not_finite
 
 
@@ -70,7 +70,7 @@ class CircleLoss(RetrievalLoss):
         loss = ml_collections.ConfigDict()
         loss.margin = 0.25  # m: pairs should be more similar than 1 − m, negatives less than m
         loss.gamma = 64.0  # γ, the scale
-        loss.exclude = "none"  # pairs that are no negatives: 'class', of one class; 'duplicates', of the same content
+        loss.exclude = "none"  # not used as negatives: pairs of one 'class', or 'duplicates', of the same text
         loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
         loss.update(super().defaults())
         return loss

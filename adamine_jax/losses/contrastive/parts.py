@@ -12,9 +12,9 @@ import ml_collections
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, integer, number, one_of
 from adamine_jax.losses.base import Loss
+from adamine_jax.losses.contrastive.infonce import infonce_loss
+from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, groups_of
 from adamine_jax.losses.distances import normalize
-from adamine_jax.losses.infonce import infonce_loss
-from adamine_jax.losses.pair_batch import EXCLUDED, PairBatch, groups_of
 
 
 class PartsLoss(Loss):
@@ -36,7 +36,7 @@ class PartsLoss(Loss):
     def defaults(cls) -> ml_collections.ConfigDict:
         loss = ml_collections.ConfigDict()
         loss.temperature = 0.05  # divisor of the cosine similarities
-        loss.exclude = "duplicates"  # recipes that are no negatives: 'class', of one class; 'duplicates'; 'none'
+        loss.exclude = "duplicates"  # not used as negatives: recipes of one 'class', or 'duplicates', of the same text
         loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
         return loss
 

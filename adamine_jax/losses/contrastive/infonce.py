@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
 from adamine_jax.losses.base import Metrics
 from adamine_jax.losses.blocks import blocks_of
-from adamine_jax.losses.contrast import identity, log_sums, number_counted, row_sums
+from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, pair_batch
+from adamine_jax.losses.contrastive.sums import identity, log_sums, number_counted, row_sums
 from adamine_jax.losses.distances import row_similarities
-from adamine_jax.losses.pair_batch import EXCLUDED, PairBatch, pair_batch
 from adamine_jax.losses.retrieval import RetrievalLoss, nan_if_not_finite
 
 LARGEST_SCALE = 100.0
@@ -57,6 +58,23 @@ def infonce_loss(
     return loss / count, correct / count
 
 
+@jax.custom_vjp
+def _bounded(log_scale: jax.Array) -> jax.Array:
+    """Returns the logarithm of the scale, at most that of `LARGEST_SCALE`; a gradient may only pull it back."""
+    return jnp.minimum(log_scale, math.log(LARGEST_SCALE))
+
+
+def _bounded_forward(log_scale):
+    return _bounded(log_scale), log_scale
+
+
+def _bounded_backward(log_scale, cotangent):
+    return (jnp.where((log_scale >= math.log(LARGEST_SCALE)) & (cotangent < 0), 0, cotangent),)
+
+
+_bounded.defvjp(_bounded_forward, _bounded_backward)
+
+
 class InfoNCELoss(RetrievalLoss):
     """Symmetric cross-entropy over the global batch, with a fixed or a learned temperature."""
 
@@ -75,10 +93,16 @@ class InfoNCELoss(RetrievalLoss):
         loss.temperature = 0.05  # divisor of the cosine similarities; CLIP starts with 0.07
         loss.learned_temperature = False  # True: `temperature` is where it starts; it stays at 0.01 or more
         loss.label_smoothing = 0.0  # share of the probability that is spread over the candidates
-        loss.exclude = "none"  # pairs that are no negatives: 'class', of one class; 'duplicates', of the same content
+        loss.exclude = "none"  # not used as negatives: pairs of one 'class', or 'duplicates', of the same text
         loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
         loss.update(super().defaults())
         return loss
+
+    def check(self, config: ml_collections.ConfigDict) -> None:
+        if self.config.learned_temperature and self.config.temperature < 1 / LARGEST_SCALE:
+            raise UserError(
+                f"config.loss.temperature = {self.config.temperature}: a learned temperature starts at 0.01 or more"
+            )
 
     @property
     def schedulable(self) -> tuple[str, ...]:
@@ -94,7 +118,7 @@ class InfoNCELoss(RetrievalLoss):
         pairs = pair_batch(embeddings, batch, self.config.exclude)
         scale = 1 / self.config.temperature
         if self.config.learned_temperature:
-            scale = jnp.exp(jnp.minimum(params["log_scale"].astype(pairs.image.dtype), math.log(LARGEST_SCALE)))
+            scale = jnp.exp(_bounded(params["log_scale"].astype(pairs.image.dtype)))
         loss, accuracy = infonce_loss(
             pairs, scale, label_smoothing=self.config.label_smoothing, block=self.config.block
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamine_jax.losses.contrast import Counted
+from adamine_jax.losses.contrastive.sums import Counted
 from adamine_jax.losses.distances import normalize, row_similarities, similarities
 
 EXCLUDED = ("none", "class", "duplicates")
@@ -39,7 +39,7 @@ class PairBatch(NamedTuple):
         """Returns two metrics of Wang and Isola (*Understanding contrastive representation learning*, ICML 2020).
 
         `alignment` is the mean squared distance of the pairs; `uniformity` is log E exp(−2 ‖x − y‖²) over pairs of
-        images and pairs of recipes, of the first 512 matched rows: −4 for points spread over a sphere of many
+        images and pairs of recipes, of the matched rows among the first 512: −4 for points spread over a sphere of many
         dimensions, 0 if all are equal.
         """
         weights = self.matched.astype(self.image.dtype)

@@ -1,0 +1,1 @@
+"""Losses that compare each pair with all others of the batch."""
