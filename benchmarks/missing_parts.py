@@ -10,6 +10,8 @@ The same steps with other recipe towers, before it:
     ... --workdir runs/bag_without_title --config.model.recipe.parts="('ingredients','instructions')"
     ... :recipe=transformer --workdir runs/transformer --config.model.recipe.width=64 \
         --config.model.recipe.line_tokens=32 --config.model.recipe.max_lines=12 --config.model.recipe.max_tokens=192
+    ... :recipe=pretrained --workdir runs/pretrained --config.model.recipe.weights=all-MiniLM-L6-v2 \
+        --config.model.recipe.max_tokens=192 --config.optim.rates="(('recipe_tower/encoder/*',0.05),)"
     python -m adamine_jax.main --config configs/quickstart.py --workdir runs/lstm_title \
         --config.data.dir=quickstart/data --config.model.recipe.title=True
 
@@ -53,7 +55,8 @@ def main() -> None:
         f"{describe_machine()}",
         "",
         "The models were trained on complete recipes only, in the same steps and batches, with one seed each. "
-        "`transformer` is small, and the steps of the quickstart are few for it. In `lstm` a missing part is "
+        "`transformer` is small, and the steps of the quickstart are few for it. `pretrained` is MiniLM, fine-tuned with "
+        "a twentieth of the learning rate of all other parameters. In `lstm` a missing part is "
         "a zero vector; a title is searched for ingredient names and serves as the only instruction.",
     ]
     write_page(flags.page, lines + tables)

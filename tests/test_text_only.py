@@ -25,6 +25,8 @@ def data(tmp_path_factory):
 
 def config_for(data, **fields):
     config = tiny.small_config(data, epochs=1, unfreeze_epoch=0, train__log_every_steps=1, **fields)
+    set_tower(config, "image", "vit")  # no BatchNorm
+    config.model.image.update({"depth": 1, "width": 16, "heads": 2, "mlp": 32, "patch": 16})
     set_tower(config, "recipe", "transformer")
     config.model.recipe.update({"width": 8, "depth": 1, "heads": 2, "words": 300, "line_tokens": 16, "max_lines": 4})
     config.model.recipe.part_embeddings = True
@@ -86,3 +88,12 @@ def test_a_gallery_of_recipes_without_photos(data, tmp_path, monkeypatch, capsys
 def test_a_data_set_without_such_recipes_is_refused(tiny_data, tmp_path):
     with pytest.raises(UserError, match=r"has no split 'text'; convert the download with --without-photos"):
         train(config_for(tiny_data), tmp_path / "run")
+
+
+def test_batch_norm_is_refused(data, tmp_path):
+    config = config_for(data)
+    set_tower(config, "image", "resnet")
+    with pytest.raises(
+        UserError, match=r"rows without photos would change the batch statistics of the image tower 'resnet'"
+    ):
+        train(config, tmp_path / "run")
