@@ -55,9 +55,9 @@ def main() -> None:
         f"{describe_machine()}",
         "",
         "The models were trained on complete recipes only, in the same steps and batches, with one seed each. "
-        "`transformer` is small, and the steps of the quickstart are few for it. `pretrained` is MiniLM, fine-tuned with "
-        "a twentieth of the learning rate of all other parameters. In `lstm` a missing part is "
-        "a zero vector; a title is searched for ingredient names and serves as the only instruction.",
+        "`transformer` is small, and the steps of the quickstart are few for it. `pretrained` is MiniLM, fine-tuned "
+        "with a twentieth of the learning rate of all other parameters. In `lstm` a missing part is a zero vector; "
+        "a title is searched for ingredient names and serves as the only instruction.",
     ]
     write_page(flags.page, lines + tables)
 
