@@ -78,8 +78,8 @@ def test_a_gallery_of_recipes_without_photos(data, tmp_path, monkeypatch, capsys
     assert gallery.modalities == ("recipe",)
     title = gallery.item(3).title
     (tmp_path / "query.json").write_text(f'{{"title": "{title}"}}')
-    query = ["search", f"--workdir={tmp_path / 'run'}", f"--gallery={out}", f"--recipe={tmp_path / 'query.json'}"]
-    monkeypatch.setattr("sys.argv", query)
+    query = [f"--workdir={tmp_path / 'run'}", f"--gallery={out}", f"--recipe={tmp_path / 'query.json'}"]
+    monkeypatch.setattr("sys.argv", ["search", *query, "--in=recipes"])
     assert search.main() == 0
     assert "20" in capsys.readouterr().out
     assert workdir.load(tmp_path / "run").config.data.text_share == 0.25
