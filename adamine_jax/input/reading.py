@@ -133,8 +133,8 @@ class BatchReader:
 
     def read_ahead(self, rows: Rows) -> None:
         """Requests the records of these rows from the object store that they are in, if they are in one."""
-        reads_photos = self._vectors.photos is None
-        self._records.read_ahead(np.concatenate([rows.numbers, rows.photo_records] if reads_photos else [rows.numbers]))
+        others = rows.photo_records[rows.photo_records != rows.numbers]
+        self._records.read_ahead(np.concatenate([rows.numbers, others if self._vectors.photos is None else others[:0]]))
 
     def close(self) -> None:
         """Closes the shards."""

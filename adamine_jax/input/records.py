@@ -5,6 +5,7 @@ can then visit the records in the order of its plan at the speed of a sequential
 """
 
 import dataclasses
+import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -244,13 +245,25 @@ class RecordReader:
         self._index = index
         self._files = [storage.Ranges(path) for path in index.shards]
         self.is_remote = any(file.is_remote for file in self._files)
-        self._ahead: dict[int, Future[bytes]] = {}
+        self._ahead: dict[int, list[Future[bytes]]] = {}
+        self._lock = threading.Lock()
 
     def read_ahead(self, numbers: np.ndarray) -> None:
-        """Starts to download remote records, which `read` then returns. Does nothing for local files."""
-        for number in np.unique(numbers).tolist() if self.is_remote else ():
+        """Starts to download remote records, each for one `read`. Does nothing for local files."""
+        for number in numbers.tolist() if self.is_remote else ():
             file, offset, length = self._place(number)
-            self._ahead[number] = file.start_reading(offset, length)
+            future = file.start_reading(offset, length)
+            with self._lock:
+                self._ahead.setdefault(number, []).append(future)
+
+    def _requested(self, number: int) -> Future[bytes] | None:
+        with self._lock:
+            waiting = self._ahead.pop(number, None)
+            if not waiting:
+                return None
+            if len(waiting) > 1:
+                self._ahead[number] = waiting[1:]
+            return waiting[0]
 
     def read(self, number: int) -> bytes:
         """Returns the payload of a record.
@@ -260,7 +273,7 @@ class RecordReader:
         """
         file, offset, length = self._place(number)
         try:
-            requested = self._ahead.pop(int(number), None)
+            requested = self._requested(int(number)) if self.is_remote else None
             record = requested.result() if requested else file.read(offset, length)
         except OSError as error:  # a bad sector
             raise self._index.damaged(number, f"cannot be read ({error.strerror})") from None
