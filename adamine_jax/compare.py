@@ -173,10 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out and options.out.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--out {options.out}: must end in .png or .svg")
     runs = [read_run(workdir) for workdir in options.workdirs]
-    print(format_comparison(runs, options.samples), end="\n\n", flush=True)
+    print(shown(format_comparison(runs, options.samples)), end="\n\n", flush=True)
     for run in runs:
         for line in run.missing:
-            print(line, file=sys.stderr)
+            print(shown(line), file=sys.stderr)
     if options.out:
         print(shown(draw_comparison(runs, options.out)))
     else:

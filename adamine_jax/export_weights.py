@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         reads_sizes = tower.complete.__func__ is not ImageTower.complete.__func__  # from the file
         sizes = {} if reads_sizes else {name: section[name] for name in section if name not in ("name", "weights")}
         flags = [f"--config.model.image.{name}={value}" for name, value in (sizes | {"weights": args.out}).items()]
-        print(f"to use only the backbone of its image tower: {' '.join(flags)}")
+        print(f"to use only the backbone of its image tower: {shown(' '.join(flags))}")
 
 
 if __name__ == "__main__":

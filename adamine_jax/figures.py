@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not written:
         raise UserError("; ".join(lines))
     for line in lines:
-        print(line, file=sys.stderr)
+        print(shown(line), file=sys.stderr)
     return 0
 
 

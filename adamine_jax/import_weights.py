@@ -68,7 +68,7 @@ def _import_resnet(file: Path, out: Path) -> None:
         print(f"left out: {', '.join(weights.dropped)} (the ImageNet classifier)")
     print(
         f"use it with --config.model.image.depth={weights.depth} --config.model.image.width={weights.width} "
-        f"--config.model.image.weights={out}"
+        f"--config.model.image.weights={shown(out)}"
     )
 
 

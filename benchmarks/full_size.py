@@ -4,7 +4,8 @@
     python -m benchmarks.full_size --quickstart quickstart --work DIR
 
 The download repeats the recipes and photos of the quickstart under new ids: 1,029,720 recipes, of which 340,831 have
-photos, links to those of the quickstart. Each command runs as a process of its own. Run it again to resume.
+photos, links to those of the quickstart. Each command runs as a process of its own. A command that was interrupted is
+measured from where it resumes; delete DIR/data and DIR/run to measure all of it.
 """
 
 import argparse

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from adamine_jax import embed, evaluate, search
+from adamine_jax import embed, evaluate, figures, search
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.checkpoints.manager import Checkpoints
@@ -217,6 +217,10 @@ def test_commands_read_and_write_stores(tiny_data, on_disk, new_process, capsys,
     monkeypatch.setattr("sys.argv", ["evaluate", f"--workdir={run}", "--split=val"])
     assert evaluate.main() == 0
     assert "eval_val.json" in names(run)
+    figures.main([f"--workdir={run}", "--queries=2"])
+    printed = capsys.readouterr()
+    assert {"figures/top5_photo_to_recipe.png", "figures/ranks.png"} <= set(names(run))
+    assert "/tmp" not in printed.out + printed.err
     monkeypatch.setattr("sys.argv", ["embed", f"--workdir={run}", "--split=val", f"--out={gallery}"])
     assert embed.main() == 0
     assert gallery in capsys.readouterr().out

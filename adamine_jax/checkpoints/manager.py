@@ -44,7 +44,8 @@ class Checkpoints:
 
     With several processes, all of them must open, save and restore at the same points. Process 0 alone verifies; it
     also writes, in the background, if its devices have the whole state. If the state is sharded over processes, each
-    writes its own parts. All processes read, so the workdir must be on a shared file system.
+    writes its own parts. All processes read, so the workdir must be on a shared file system or in
+    an object store.
 
     Args:
         workdir: Workdir of the run.

@@ -131,8 +131,8 @@ def build(gallery: Gallery, modality: str) -> About:
         faiss.write_index(index, str(temporary))
     files.write_text(gallery.folder / f"{modality}.faiss.json", json.dumps(dataclasses.asdict(about)) + "\n")
     print(
-        f"{path}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of {about.cells:,} cells "
-        f"({about.visited / about.cells:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
+        f"{shown(path)}: {path.stat().st_size / 2**20:,.0f} MiB; a query visits {about.visited} of "
+        f"{about.cells:,} cells ({about.visited / about.cells:.1%}), recall@10 {about.recall:.3f} on {about.queries}",
         flush=True,
     )
     return about

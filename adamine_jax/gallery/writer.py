@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.base import files
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 from adamine_jax.gallery.files import KINDS, MODALITIES, Item
 
 _PROGRESS = "progress.json"
@@ -158,7 +158,7 @@ class GalleryWriter(contextlib.AbstractContextManager):
                 self._read_lines(progress["items"], progress["bytes"])
                 if all(size >= self._length_of(name) for name, size in sizes.items()):
                     self.taken = progress["taken"]
-                    print(f"{self._folder}: resuming after {self.taken:,} items", flush=True)
+                    print(f"{shown(self._folder)}: resuming after {self.taken:,} items", flush=True)
                     return
         except (OSError, ValueError, KeyError, TypeError):
             pass  # missing or damaged

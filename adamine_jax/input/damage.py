@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tqdm
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import UserError, shown
 
 LIMIT = 100
 """Default limit, for commands without a config."""
@@ -65,7 +65,7 @@ class Damage:
                 )
             self._places.add(record.place)
             line = f"{record.line}; skipped, damaged record {len(self._places)} of at most {self._limit}"
-            tqdm.tqdm.write(line, file=sys.stderr)  # keeps a progress bar intact
+            tqdm.tqdm.write(shown(line), file=sys.stderr)  # keeps a progress bar intact
             sys.stderr.flush()
 
     def summary(self) -> str:

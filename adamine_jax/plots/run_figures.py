@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.store import Gallery
@@ -145,6 +146,7 @@ def draw_removal(
 
 def _gallery_folder(workdir: Path) -> Path:
     folder = workdir / "gallery" / "test"
+    storage.fetch(folder, depth=1)
     if not folder.is_dir():
         raise UserError(
             f"{folder} is missing; write it with "

@@ -136,8 +136,8 @@ def check_splits(
     if loss.uses_class_pairs and not pairs:
         classed = np.sum(labels != 0)
         print(
-            f"{dataset.folder}: {classed} of {len(labels)} train recipes have a class, too few for same-class pairs in "
-            f"every batch; the semantic losses will {'mostly ' if classed else ''}be 0",
+            f"{shown(dataset.folder)}: {classed} of {len(labels)} train recipes have a class, too few for same-class "
+            f"pairs in every batch; the semantic losses will {'mostly ' if classed else ''}be 0",
             flush=True,
         )
     elif loss.uses_class_pairs and not singles:

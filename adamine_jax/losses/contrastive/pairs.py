@@ -20,7 +20,7 @@ class PairBatch(NamedTuple):
         image: (B, D) float32 or wider, rows of unit norm.
         recipe: (B, D), rows of unit norm.
         matched: (B,) bool, whether image and recipe of a row belong together; other rows do not count.
-        image_group: (B,) int32. An image and a recipe of different rows and the same group ≥ 0 are no negatives.
+        image_group: (B,) int32. An image and a recipe of different rows and the same group ≥ 0 are not negatives.
         recipe_group: (B,) int32.
     """
 
@@ -60,7 +60,8 @@ def pair_batch(embeddings: Mapping[str, jax.Array], batch: Mapping[str, jax.Arra
     Args:
         embeddings: `image` and `recipe`; see `Loss.__call__`.
         batch: See `Loss.__call__`.
-        exclude: What makes other pairs no negatives: 'class', 'duplicates' (rows of one `batch["group"]`) or 'none'.
+        exclude: Which pairs are not used as negatives: those of one 'class', 'duplicates' (of one `batch["group"]`), or
+            'none'.
     """
     dtype = jnp.result_type(embeddings["image"], embeddings["recipe"])
     image, recipe = (normalize(jnp.asarray(embeddings[name]).astype(dtype)) for name in ("image", "recipe"))

@@ -1,4 +1,4 @@
-"""Parts of one recipe find each other: title, ingredients and instructions; recipes need no photos for it."""
+"""InfoNCE between the title, the ingredients and the instructions of recipes, which need no photos for it."""
 
 import itertools
 import math

@@ -32,7 +32,7 @@ class Counted(NamedTuple):
     Attributes:
         rows: (B,) bool, whether row i of `x` counts.
         columns: (B,) bool, whether row j of `y` counts.
-        row_group: (B,) int32. A pair i ≠ j with row_group[i] = column_group[j] ≥ 0 does not count: it is no negative.
+        row_group: (B,) int32. A pair i ≠ j with row_group[i] = column_group[j] ≥ 0 does not count as a negative.
         column_group: (B,) int32.
     """
 
