@@ -10,6 +10,7 @@ complete, the manifest of a checkpoint or `gallery.json`, is uploaded last and d
 
 import fnmatch
 import functools
+import logging
 import os
 import secrets
 import shutil
@@ -251,6 +252,7 @@ def _open(url: str | None) -> tuple[Any, str]:
     """Returns the fsspec file system of a URL, and the name there."""
     from fsspec.core import url_to_fs  # an extra
 
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs the traceback of an error that it raises
     # S3's library opens 10 connections otherwise.
     options = {"config_kwargs": {"max_pool_connections": _READS}} if str(url).startswith("s3:") else {}
     return url_to_fs(url, use_listings_cache=False, **options)
