@@ -8,6 +8,7 @@ An object appears whole or not at all, but the objects of a folder appear one by
 complete, the manifest of a checkpoint or `gallery.json`, is uploaded last and deleted first.
 """
 
+import asyncio
 import fnmatch
 import functools
 import logging
@@ -230,8 +231,16 @@ class Ranges:
             return self._files.cat_file(self._key, start=offset, end=offset + length)
 
     def start_reading(self, offset: int, length: int) -> Future[bytes]:
-        """Starts to `read` in a thread."""
-        return _pool().submit(self.read, offset, length)
+        """Starts to `read`: in the event loop of the store's library, or in a thread if it has none."""
+        if not self.is_remote or not self._files.async_impl:
+            return _pool().submit(self.read, offset, length)
+
+        async def read() -> bytes:
+            with _errors(self._url, "read"):
+                return await self._files._cat_file(self._key, start=offset, end=offset + length)
+
+        # A thread for each request would wait for this loop and only compete for the interpreter.
+        return asyncio.run_coroutine_threadsafe(read(), self._files.loop)
 
     def close(self) -> None:
         """Closes the file."""
