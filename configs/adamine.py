@@ -18,10 +18,17 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 1234  # seeds the weights, batches and crops
     config.batch_size = 100  # pairs in the global batch over all devices
+    config.batches = "classes"  # half same-class pairs, half without a class; 'neighbours': groups of hard negatives
     config.epochs = 80  # 0 = test the untrained model
     config.unfreeze_epoch = 20  # first epoch in which pretrained backbones are trained; 0 = all epochs, ≥ epochs = none
     config.freeze_batch_stats = False  # True: BatchNorm keeps its stored statistics while the backbone is frozen
     config.cache_frozen_features = 0  # crops per photo whose features are cached while the backbone is frozen; 0 = none
+
+    config.neighbours = ml_collections.ConfigDict()  # for config.batches = 'neighbours'; see docs/training.md
+    config.neighbours.every_epochs = 1  # interval after which the train split is embedded again
+    config.neighbours.share = 0.5  # share of a batch's rows that are groups of neighbours, at most
+    config.neighbours.size = 4  # recipes in a group
+    config.neighbours.margin = 0.95  # leave out recipes as similar to a photo as this share of its own recipe, or more
 
     config.mesh = ml_collections.ConfigDict()
     config.mesh.fsdp = 1  # devices that share one copy of the parameters and the optimizer state; 1 = a copy each

@@ -43,11 +43,15 @@ def sharded(fsdp):
     return pytest.param({"mesh__fsdp": fsdp, "model__recipe__sentence_hidden": 64}, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fields", [{}, sharded(2), sharded(4)])
+NEIGHBOURS = pytest.param({"batches": "neighbours", "neighbours__size": 2, "epochs": 2}, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("fields", [{}, NEIGHBOURS, sharded(2), sharded(4)])
 def test_two_processes_compute_what_one_computes(tiny_data, tmp_path, fields):
     # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
     features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}
-    assert_same_run(*run_alone(tiny_data, tmp_path, epochs=1, **features, **fields), tmp_path / "run", 2, steps=6)
+    fields = {"epochs": 1} | features | fields
+    assert_same_run(*run_alone(tiny_data, tmp_path, **fields), tmp_path / "run", 2, steps=6 * fields["epochs"])
 
 
 @pytest.mark.slow

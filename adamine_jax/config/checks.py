@@ -16,6 +16,7 @@ from adamine_jax.losses.schedules import check_schedules
 from adamine_jax.models import registry as towers
 from adamine_jax.recipes.augmentation import LINE_OPTIONS
 from adamine_jax.retrieval import evaluators
+from adamine_jax.retrieval.neighbours import CANDIDATES
 from adamine_jax.retrieval.protocols import parse_protocols
 
 
@@ -44,6 +45,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"config.data.text_share = {config.data.text_share}: the loss {config.loss.name!r} learns nothing from "
             "recipes without photos; add the loss 'parts', for example loss=infonce+0.5*parts"
+        )
+    section = config.neighbours
+    if config.batches == "neighbours" and section.share * config.batch_size < section.size:
+        raise UserError(
+            f"config.neighbours.share = {section.share}: not one group of config.neighbours.size = {section.size} in "
+            f"config.batch_size = {config.batch_size}"
         )
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]
@@ -151,6 +158,11 @@ RULES: dict[str, rules.Rule] = {
             for s in v
         ),
     ),
+    "batches": rules.one_of("classes", "neighbours"),
+    "neighbours.every_epochs": integer(1),
+    "neighbours.share": share(1),
+    "neighbours.size": integer(2, CANDIDATES + 1),
+    "neighbours.margin": number("above 0"),
     "unfreeze_epoch": integer(0),
     "cache_frozen_features": integer(0),
     "data.resize": integer(1, 8192),

@@ -82,6 +82,41 @@ def epoch_plan(labels: np.ndarray, seed: int, epoch: int, batch_size: int) -> np
     )
 
 
+def neighbour_plan(
+    neighbours: np.ndarray, seed: int, epoch: int, batch_size: int, share: float, size: int
+) -> np.ndarray:
+    """Draws the batches of one epoch, a share of whose rows are groups of near neighbours.
+
+    Records are taken in a random order. Each one that is not yet in a group forms one with its nearest neighbours that
+    are in none, if there are enough. The groups are spread evenly over the batches, and the other records fill the
+    rows that remain. No record is repeated within an epoch.
+
+    Args:
+        neighbours: (N, K) int32 record numbers, nearest first; −1 = none.
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        batch_size: B.
+        share: Share of a batch's rows in groups, at most.
+        size: Number of records in a group.
+
+    Returns:
+        (N // B, B) int64 record numbers; the rows of a group are adjacent, and groups come first.
+    """
+    count = len(neighbours)
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    steps = count // batch_size
+    groups = _groups(neighbours, order, size, limit=steps * (round(share * batch_size) // size))
+    is_free = np.ones(count, bool)
+    is_free[groups] = False
+    singles = order[is_free[order]]
+    batches = []
+    for part in np.array_split(groups, steps):
+        needed = batch_size - part.size
+        batches.append(np.concatenate([part.ravel(), singles[:needed]]))
+        singles = singles[needed:]
+    return np.stack(batches)
+
+
 def with_text(plan: np.ndarray, first: int, end: int, seed: int, epoch: int, count: int) -> np.ndarray:
     """Appends recipes without photos to each batch of an epoch.
 
@@ -105,6 +140,22 @@ def with_text(plan: np.ndarray, first: int, end: int, seed: int, epoch: int, cou
     order = np.concatenate([np.random.default_rng([seed, number, 1]).permutation(available) for number in rounds])
     start = used - rounds.start * available
     return np.concatenate([plan, first + order[start : start + needed].reshape(len(plan), count)], axis=1)
+
+
+def _groups(neighbours: np.ndarray, order: np.ndarray, size: int, limit: int) -> np.ndarray:
+    """Returns (G, size) record numbers with G ≤ limit; see `neighbour_plan`."""
+    is_free = np.ones(len(order), bool)
+    groups = []
+    for number in order:
+        if len(groups) == limit:
+            break
+        near = neighbours[number]
+        near = near[near >= 0]
+        near = near[is_free[near]][: size - 1]
+        if is_free[number] and len(near) == size - 1:
+            groups.append([number, *near])
+            is_free[groups[-1]] = False
+    return np.array(groups, np.int64).reshape(-1, size)
 
 
 def _pairs(shuffled: np.ndarray, labels: np.ndarray) -> np.ndarray:

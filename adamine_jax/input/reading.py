@@ -242,6 +242,12 @@ def read_encoded(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Ite
     return (_encoded(fields) for fields in _read_all(index, numbers, damage) if fields is not None)
 
 
+def read_groups(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> np.ndarray:
+    """Returns (n,) int32 digests of the texts of these records, as `Batch` has in `group`."""
+    found = _read_all(index, numbers, damage)
+    return np.array([-1 if fields is None else _text_digest(fields) for fields in found], np.int32)
+
+
 def _read_all(index: RecordIndex, numbers: np.ndarray, damage: Damage) -> Iterator[Mapping[str, Any] | None]:
     reader = RecordReader(index)
     try:

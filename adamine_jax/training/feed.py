@@ -13,12 +13,13 @@ from adamine_jax.distributed import mesh as devices
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.plan import epoch_plan, with_text
+from adamine_jax.input.plan import epoch_plan, neighbour_plan, with_text
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding
 from adamine_jax.training.frozen_features import FrozenBackbone
+from adamine_jax.training.neighbours import Neighbours
 from adamine_jax.training.state import TrainState
 
 PLANNED_ROWS = 2_000_000
@@ -45,6 +46,10 @@ class Feed:
             self._splits["train"] = self._pairs.joined(splits["text"])
         self._model, self._mesh, self._damage = model, mesh, damage
         self._vectors = {split: open_inputs(config, self._splits[split]) for split in ("train", "val")}
+        train = self._splits["train"]
+        self._neighbours = Neighbours(
+            directory, config, model, mesh, damage, train, len(self._pairs), self._vectors["train"]
+        )
         self._epochs = range(0)  # covered by the two iterators below
         self._train: Batches = _empty()
         self._val: Batches = _empty()
@@ -68,7 +73,12 @@ class Feed:
         Recipes without photos, the last rows of each batch, follow the train split's in their numbers.
         """
         config, count = self._config, text_rows(self._config)
-        plan = epoch_plan(self._pairs.class_id, config.seed, epoch, config.batch_size - count)
+        size = config.batch_size - count
+        if config.batches == "neighbours":
+            table, section = self._neighbours.table(epoch), config.neighbours
+            plan = neighbour_plan(table, config.seed, epoch, size, section.share, section.size)
+        else:
+            plan = epoch_plan(self._pairs.class_id, config.seed, epoch, size)
         if not count:
             return plan
         return with_text(plan, len(self._pairs), len(self._splits["train"]), config.seed, epoch, count)
@@ -97,6 +107,9 @@ class Feed:
         config, train, val = self._config, self._splits["train"], self._splits["val"]
         is_cached = self.is_frozen(epoch) and config.cache_frozen_features > 0
         end = min(config.unfreeze_epoch, config.epochs) if is_cached else config.epochs
+        if config.batches == "neighbours":
+            self._neighbours.update(epoch, state)
+            end = min(end, self._neighbours.next_update(epoch))
         num_planned = max(PLANNED_ROWS // (self.steps_per_epoch * config.batch_size), 1)
         self.close()
         self._epochs = range(epoch, min(epoch + num_planned, end))

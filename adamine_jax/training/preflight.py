@@ -133,14 +133,14 @@ def check_splits(
             f"{dataset.folder}: has only the background class, so config.loss.classifier_weight must be 0; convert the "
             "data set with lower thresholds (--class-min-train), or use configs/adamine_ins.py"
         )
-    if loss.uses_class_pairs and not pairs:
+    if config.batches == "classes" and loss.uses_class_pairs and not pairs:
         classed = np.sum(labels != 0)
         print(
             f"{shown(dataset.folder)}: {classed} of {len(labels)} train recipes have a class, too few for same-class "
             f"pairs in every batch; the semantic losses will {'mostly ' if classed else ''}be 0",
             flush=True,
         )
-    elif loss.uses_class_pairs and not singles:
+    elif config.batches == "classes" and loss.uses_class_pairs and not singles:
         print(
             f"{shown(dataset.folder)}: too few recipes without a class; batches contain only same-class pairs",
             flush=True,

@@ -1,0 +1,117 @@
+"""Batches with groups of near neighbours: hard negatives from the whole train split."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.distributed.preemption import RUN_AGAIN
+from adamine_jax.input.dataset import open_dataset
+from adamine_jax.input.plan import neighbour_plan
+from adamine_jax.retrieval.neighbours import near_negatives
+from adamine_jax.runs.metrics_log import read_metrics
+from adamine_jax.train import train
+from tests import tiny
+from tests.faults import runs
+
+
+def unit(rng, rows, width):
+    values = rng.normal(size=(rows, width))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**32), rows=st.sampled_from([1, 5, 40, 300]), margin=st.sampled_from([0.5, 0.95, 2.0]))
+def test_negatives_are_those_of_a_naive_loop(seed, rows, margin):
+    rng = np.random.default_rng(seed)
+    recipe = unit(rng, rows, 6)
+    image = unit(rng, rows, 6) * 0.5 + recipe
+    group = rng.integers(-1, rows, rows).astype(np.int32)
+    found = near_negatives(image, recipe, group, margin=margin, top=4)
+    similarities = image.astype(np.float64) @ recipe.T.astype(np.float64)
+    for i in range(rows):
+        negatives = [
+            j
+            for j in range(rows)
+            if min(group[i], group[j]) >= 0 and group[i] != group[j]
+            if similarities[i, j] < margin * similarities[i, i]
+        ]
+        expected = sorted(similarities[i, negatives], reverse=True)[:4]
+        rows_found = found[i][found[i] >= 0]
+        assert len(rows_found) == len(expected)
+        assert set(rows_found) <= set(negatives)
+        np.testing.assert_allclose(similarities[i, rows_found], expected, atol=1e-5)
+        assert (found[i][len(expected) :] == -1).all()
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(4, 60),
+    batch_size=st.integers(2, 20),
+    size=st.integers(2, 5),
+    share=st.floats(0, 1),
+)
+def test_a_plan_has_groups_of_neighbours_and_repeats_no_record(seed, count, batch_size, size, share):
+    batch_size = min(batch_size, count)
+    rng = np.random.default_rng(seed)
+    neighbours = rng.permuted(np.tile(np.arange(count), (count, 1)), axis=1)[:, :6].astype(np.int32)
+    neighbours[rng.random(neighbours.shape) < 0.1] = -1
+    neighbours[neighbours == np.arange(count)[:, None]] = -1
+    plan = neighbour_plan(neighbours, seed, 3, batch_size, share, size)
+    assert plan.shape == (count // batch_size, batch_size)
+    assert len(set(plan.ravel())) == plan.size
+    assert set(plan.ravel()) <= set(range(count))
+    np.testing.assert_array_equal(plan, neighbour_plan(neighbours.copy(), seed, 3, batch_size, share, size))
+    for batch in plan:
+        limit = round(share * batch_size) // size
+        groups = [batch[at : at + size] for at in range(0, limit * size, size)]
+        is_group = [set(group[1:]) <= set(neighbours[group[0]]) for group in groups]
+        assert is_group == sorted(is_group, reverse=True)  # groups come first
+
+
+def test_all_groups_are_found_where_neighbours_are_many():
+    clusters = np.arange(64).reshape(16, 4)
+    neighbours = np.stack([np.delete(clusters[number // 4], number % 4) for number in range(64)])
+    plan = neighbour_plan(neighbours, 0, 0, 16, 0.5, 4)
+    for batch in plan:
+        first, second = batch[:4] // 4, batch[4:8] // 4
+        assert len(set(first)) == len(set(second)) == 1
+    assert neighbour_plan(neighbours[:, :0], 0, 0, 16, 0.5, 4).shape == (4, 16)  # no table yet: random batches
+
+
+FLAGS = ("--config.batches=neighbours", "--config.epochs=3", "--config.neighbours.size=2")
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, tmp_path):
+    undisturbed, directory = tmp_path / "undisturbed", tmp_path / "run"
+    finished = runs.run(tiny_data, undisturbed, *FLAGS)
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(path.name for path in (undisturbed / "neighbours").iterdir()) == ["epoch_0001.npy", "epoch_0002.npy"]
+    # Step 10 of 18, in the epoch of the first table.
+    log = ("adamine_jax.train:_Run.log_train", 5, "before")
+    stopped = runs.run(tiny_data, directory, *FLAGS, kill=log, sent="SIGTERM")
+    assert stopped.returncode == RUN_AGAIN, stopped.stderr
+    again = runs.run(tiny_data, directory, *FLAGS)
+    assert again.returncode == 0, again.stderr
+    assert "resuming from step 10 " in again.stdout
+    runs.assert_same_run(directory, undisturbed, tiny_data)
+
+
+def test_a_table_serves_several_epochs(tiny_data, tmp_path):
+    config = tiny.small_config(tiny_data, epochs=3, batches="neighbours", train__log_every_steps=1)
+    config.neighbours.every_epochs = 2
+    config.data.image_features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
+    train(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run/neighbours").iterdir()] == ["epoch_0002.npy"]
+    table = np.load(tmp_path / "run/neighbours/epoch_0002.npy")
+    assert table.shape == (len(open_dataset(tiny_data).index("train")), 16)
+    assert (table >= 0).any()
+    lines = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["split"] == "train"]
+    assert [line["step"] for line in lines] == list(range(1, 19))
+
+
+def test_a_batch_too_small_for_a_group_is_refused(tiny_data, tmp_path):
+    config = tiny.small_config(tiny_data, batches="neighbours")
+    config.neighbours.share = 0.4
+    with pytest.raises(UserError, match=r"neighbours.share = 0.4: not one group of config.neighbours.size = 4 in"):
+        train(config, tmp_path / "run")
