@@ -1,11 +1,13 @@
 """Rates by pattern, layer-wise decay, freezing and the moving average, compared with AdamW written out in NumPy."""
 
 import fnmatch
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import checks, preset, set_tower
@@ -19,6 +21,7 @@ from tests.faults import runs
 
 RATES = (("image_tower/fc/*", 0.5), ("recipe_tower/fc/bias", 0.0), ("recipe_tower/*", 3.0, 2), ("*", 1.0))
 STEPS_PER_EPOCH = 4
+GOLDEN = np.load(Path(__file__).parent / "golden" / "contrastive.npz")
 
 
 def adamw(name, start, gradients, optim, factor, first):
@@ -62,6 +65,40 @@ def test_twenty_steps_are_those_of_adamw_with_the_same_groups():
                     first = epoch * STEPS_PER_EPOCH
                     expected = adamw(name, start, gradients[name][: step + 1], config.optim, factor, first)[-1]
                     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-12, err_msg=name)
+
+
+def test_twenty_steps_are_those_of_pytorch():
+    """Groups, layer-wise decay, warm-up, cosine decay, clipping and the average; `tests/golden/make_contrastive.py`."""
+    model, _, config = vision_model()
+    config.optim.update({"lr": 0.01, "weight_decay": 0.1, "clip_norm": 4.0, "warmup_steps": 5, "decay_steps": 10})
+    config.optim.decay, config.epochs = "cosine", 1
+    config.optim.layer_decay = 0.5
+    config.optim.rates = (("image_tower/vit/*", 0.2), ("image_tower/fc/*", 0.5), ("recipe_tower/fc/bias", 0.0))
+    names = [f"{tower}_tower/fc/{kind}" for tower in ("image", "recipe") for kind in ("kernel", "bias")]
+    stacked = "image_tower/vit/transformer/qkv_kernel"
+
+    def tree(key, step=...):
+        arrays = {name: GOLDEN[f"{name}/{key}"][step] for name in names}
+        arrays[stacked] = np.stack([GOLDEN[f"{stacked}/{layer}/{key}"][step] for layer in range(3)])
+        return unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items()})
+
+    with jax.enable_x64(True):
+        params = average = tree("start")
+        found = rates(model, params, config.optim, 20)
+        rate = optimizer.learning_rate(config, 20)
+        states = {name: optimizer.adam().init(group) for name, group in optimizer.split_groups(params, model).items()}
+        for step in range(20):
+            given = optimizer.split_groups(tree("gradients", step), model)
+            params, states, _ = optimizer.update(
+                model, params, given, states, config.optim, rate(step), found, jnp.int32(step)
+            )
+            average = optimizer.averaged(average, params, 0.9, step)
+            for name, value in parameter_names(params).items():
+                np.testing.assert_allclose(
+                    value, parameter_names(tree("values", step))[name], rtol=1e-6, atol=1e-9, err_msg=f"{step} {name}"
+                )
+        for name, value in parameter_names(average).items():
+            np.testing.assert_allclose(value, parameter_names(tree("average"))[name], rtol=1e-6, err_msg=name)
 
 
 def vision_model(depth=3):

@@ -12,9 +12,7 @@ _BLOCK = 256
 """Photos compared at a time: with 238,408 recipes their similarities take 233 MiB."""
 
 
-def near_negatives(
-    image: np.ndarray, recipe: np.ndarray, group: np.ndarray, *, margin: float, top: int
-) -> np.ndarray:
+def near_negatives(image: np.ndarray, recipe: np.ndarray, group: np.ndarray, *, margin: float, top: int) -> np.ndarray:
     """Returns the recipes that are most similar to each photo, without those that may be matches.
 
     A recipe is left out if its text is that of the photo's own recipe, and if it is nearly as similar as the own recipe

@@ -20,6 +20,7 @@ from adamine_jax.training.state import TrainState
 
 FOLDER = "neighbours"
 
+
 @dataclasses.dataclass(frozen=True)
 class Neighbours:
     """Tables of near neighbours, `neighbours/epoch_<number>.npy` in the workdir.

@@ -1,8 +1,10 @@
 """InfoNCE, SigLIP and circle loss equal loops over the pairs, in value and gradient, in blocks or not."""
 
 import functools
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,6 +93,32 @@ def draw(rows, seed, matched_share=0.8, classes=3):
     batch = {"match": match, "class_id": class_id, "image_class_id": image_class_id}
     batch["group"] = rng.integers(0, rows, rows).astype(np.int32)
     return image, recipe, batch
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_pytorch_has_the_same_values_and_gradients(block):
+    """`tests/golden/make_contrastive.py`."""
+    golden = np.load(Path(__file__).parents[1] / "golden" / "contrastive.npz")
+    batch = {"match": np.ones(7, int), "class_id": np.zeros(7, int), "image_class_id": np.zeros(7, int)}
+    batch["group"] = np.arange(7)
+    calls = {
+        "infonce": (("temperature",), lambda pairs, temperature: infonce_loss(pairs, 1 / temperature, block=block)),
+        "siglip": (("scale", "bias"), functools.partial(siglip_loss, block=block)),
+    }
+    with jax.enable_x64(True):
+        for name, (scalars, loss) in calls.items():
+
+            def of(image, recipe, *given, loss=loss):
+                sides = {"image": image, "recipe": recipe}
+                norms = {side: x / jnp.linalg.norm(x, axis=1, keepdims=True) for side, x in sides.items()}
+                return loss(pair_batch(norms, batch, "none"), *given)[0]
+
+            given = {"infonce": (0.1,), "siglip": (7.0, -3.0)}[name]
+            arguments = (golden["image"], golden["recipe"], *map(jnp.float64, given))
+            value, gradients = jax.value_and_grad(of, argnums=range(len(arguments)))(*arguments)
+            np.testing.assert_allclose(value, golden[f"{name}/value"], rtol=1e-6)
+            for key, gradient in zip(("image", "recipe", *scalars), gradients, strict=True):
+                np.testing.assert_allclose(gradient, golden[f"{name}/{key}"], rtol=1e-5, atol=1e-8, err_msg=key)
 
 
 @settings(max_examples=30, deadline=None)
