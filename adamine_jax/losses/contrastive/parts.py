@@ -45,10 +45,11 @@ class PartsLoss(Loss):
         return True
 
     def check(self, config: ml_collections.ConfigDict) -> None:
-        if not config.model.recipe.get("part_embeddings") or len(config.model.recipe.parts) < 2:
+        section = config.model.recipe
+        if not section.get("part_embeddings") or ("parts" in section and len(section.parts) < 2):
             raise UserError(
                 "the loss 'parts' needs config.model.recipe.part_embeddings=True and two parts or more; the recipe "
-                "towers 'transformer' and 'pretrained' have this field"
+                "towers 'lstm', 'bag', 'transformer' and 'pretrained' have this field"
             )
 
     def init(self, key, *, embedding_dim, num_classes):

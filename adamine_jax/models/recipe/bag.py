@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, share, subset_of
-from adamine_jax.models.base import RecipeTower, Section, Shared
+from adamine_jax.models.base import Parts, RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear, dropout, uniform
 from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText, unread_query
@@ -29,6 +29,8 @@ class BagOfWords(RecipeTower):
         columns: V, number of TF-IDF columns: a word has one for each part; see `tfidf.TfIdf`.
         recipe_dim: F, length of the precomputed vectors; 0 = none.
         dropout: Share of the words and of the precomputed vectors' values that are dropped in training.
+        part_sizes: Number of columns of each part, if the output shall have the embeddings of the parts as well: those
+            of a recipe that has nothing else.
         param_dtype: Dtype of the parameters and the output.
     """
 
@@ -36,6 +38,7 @@ class BagOfWords(RecipeTower):
     columns: int
     recipe_dim: int = 0
     dropout: float = 0.0
+    part_sizes: tuple[int, ...] = ()
     param_dtype: DTypeLike = jnp.float32
 
     needs_keys: ClassVar[bool] = True
@@ -47,6 +50,7 @@ class BagOfWords(RecipeTower):
         "word_pairs": BOOLEAN,
         "dropout": share(0.99),
         "recipe_dim": integer(0),
+        "part_embeddings": BOOLEAN,
     }
 
     @classmethod
@@ -58,13 +62,15 @@ class BagOfWords(RecipeTower):
         tower.word_pairs = False  # True: pairs of neighbouring words count as words, too
         tower.dropout = 0.3  # share of the words that are dropped in training
         tower.recipe_dim = 0  # length of the vectors of data.recipe_features; set from the file
+        tower.part_embeddings = False  # True: also embed the parts, for loss=parts
         tower.vocabulary = ""  # file of words; '' = made from the train split and stored in the workdir
         return tower
 
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
-        columns = len(tfidf.load(Path(section.vocabulary)))
-        return cls(shared.embedding_dim, columns, section.recipe_dim, section.dropout, shared.param_dtype)
+        words = tfidf.load(Path(section.vocabulary))
+        sizes = tuple(map(len, words.columns.values())) if section.part_embeddings else ()
+        return cls(shared.embedding_dim, len(words), section.recipe_dim, section.dropout, sizes, shared.param_dtype)
 
     @classmethod
     def fit(cls, section: Section, recipes: Iterable[RecipeText]) -> str:
@@ -126,7 +132,12 @@ class BagOfWords(RecipeTower):
         if self.recipe_dim:
             self.fc = Linear(self.embedding_dim, self.param_dtype)
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+    @property
+    def parts(self) -> int:
+        """Number of parts of an embedding; see `Parts`."""
+        return len(self.part_sizes)
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array | Parts:
         """Embeds B recipes, before the head.
 
         Args:
@@ -136,7 +147,7 @@ class BagOfWords(RecipeTower):
             keys: (B,) PRNG keys, for training.
 
         Returns:
-            (B, embedding_dim) of `param_dtype`.
+            (B, embedding_dim) of `param_dtype`, or `Parts` of it.
         """
         weights = batch["word_weights"].astype(self.param_dtype)
         vectors = batch["recipe_vectors"] if self.recipe_dim else None
@@ -147,8 +158,15 @@ class BagOfWords(RecipeTower):
         rows = jnp.arange(len(weights))[:, None]
         # (B, V), mostly zeros: one matrix product, and no array of (B, N, D) as by gathering N rows for each recipe.
         bag = jnp.zeros((len(weights), self.columns), self.param_dtype).at[rows, batch["words"]].add(weights)
-        output = bag @ self.table + self.bias
-        return output if vectors is None else output + self.fc(vectors)
+        if not self.part_sizes:
+            output = bag @ self.table + self.bias
+            return output if vectors is None else output + self.fc(vectors)
+        ends = np.cumsum(self.part_sizes)
+        pieces = [slice(end - size, end) for end, size in zip(ends, self.part_sizes, strict=True)]
+        parts = jnp.stack([bag[:, piece] @ self.table[piece] for piece in pieces], axis=1)
+        output = parts.sum(axis=1) + self.bias
+        mask = jnp.stack([jnp.any(bag[:, piece] > 0, axis=1) for piece in pieces], axis=1)
+        return Parts(output if vectors is None else output + self.fc(vectors), parts + self.bias, mask)
 
 
 class RecipeFeatures(RecipeTower):

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import BOOLEAN, Rule, integer, number, one_of, share
 from adamine_jax.models import layers
-from adamine_jax.models.base import RecipeTower, Section, Shared
+from adamine_jax.models.base import Parts, RecipeTower, Section, Shared
 from adamine_jax.models.layers import Linear
 from adamine_jax.models.recipe import lstm_batches
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
@@ -46,6 +46,8 @@ class HierarchicalLSTM(RecipeTower):
         word_dropout: Share of the words whose vectors are zeros in training.
         dropout: Share of the values before the last layer that are dropped in training.
         title_words: Number of known words of titles; None = the tower does not read titles.
+        part_embeddings: Whether the output has the embeddings of the parts as well: the last layer with zeros in place
+            of the other parts, as for a recipe that lacks them.
         dtype: Dtype of the matrix products in the LSTMs.
         param_dtype: Dtype of the parameters and the output.
     """
@@ -65,6 +67,7 @@ class HierarchicalLSTM(RecipeTower):
     word_dropout: float = 0.0
     dropout: float = 0.0
     title_words: int | None = None
+    part_embeddings: bool = False
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -92,6 +95,7 @@ class HierarchicalLSTM(RecipeTower):
         "word_norm": number("above 0"),
         "forget_bias": number("from 0"),
         "title": BOOLEAN,
+        "part_embeddings": BOOLEAN,
         "word_dropout": share(0.99),
         "dropout": share(0.99),
     }
@@ -124,6 +128,7 @@ class HierarchicalLSTM(RecipeTower):
         tower.dropout = 0.0  # share of the values before the last layer that are dropped in training
         tower.instruction_lstm_over_padding = False  # True: as published, for published weights
         tower.title = False  # True: read the title, too, with the words of at least two titles of the train split
+        tower.part_embeddings = False  # True: also embed the parts, for loss=parts
         tower.vocabulary = ""  # file of these words; '' = made from the train split and stored in the workdir
         return tower
 
@@ -134,6 +139,8 @@ class HierarchicalLSTM(RecipeTower):
                 "config.model.recipe.ingredients = False and config.model.recipe.instructions = 'none': nothing is "
                 "left to read; set ingredients or title to True, or instructions to 'words' or 'vectors'"
             )
+        if section.part_embeddings and len(cls.text_parts(section)) < 2:
+            raise UserError("config.model.recipe.part_embeddings: the tower reads one part only; must be False")
         given = config.data.sentence_vectors
         if lstm_batches.instructions_of(section) == "vectors" and not given:
             raise UserError(
@@ -149,7 +156,7 @@ class HierarchicalLSTM(RecipeTower):
     @classmethod
     def build(cls, section: Section, shared: Shared) -> Self:
         sizes = ("word_dim", "ingredient_hidden", "sentence_hidden", "instruction_hidden", "forget_bias")
-        sizes += ("word_dropout", "dropout")
+        sizes += ("word_dropout", "dropout", "part_embeddings")
         return cls(
             instructions=lstm_batches.instructions_of(section),
             shared_table=section.word_vectors == "shared",
@@ -232,7 +239,13 @@ class HierarchicalLSTM(RecipeTower):
             self.title_lstm = BidirectionalLSTM(self.ingredient_hidden, **options)
         self.fc = Linear(self.embedding_dim, self.param_dtype)
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array:
+    @property
+    def parts(self) -> int:
+        """Number of parts of an embedding; see `Parts`."""
+        read = (self.ingredients, self.instructions != "none", self.title_words is not None)
+        return sum(read) if self.part_embeddings else 0
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, train: bool = False, keys: Any = None) -> jax.Array | Parts:
         """Embeds B recipes, before tanh and normalisation. Without dropout, training and evaluation are the same.
 
         Args:
@@ -245,13 +258,16 @@ class HierarchicalLSTM(RecipeTower):
             keys: (B,) PRNG keys, for training with dropout.
 
         Returns:
-            (B, embedding_dim) of `param_dtype`.
+            (B, embedding_dim) of `param_dtype`, or `Parts` of it.
         """
         if not train or not self.needs_keys:
             keys = None
-        parts = []
+        parts, masks = [], []
         if self.ingredients:
+            masks.append(batch["ingredients"][:, 0] != 0)
             parts.append(self.embed_ingredients(batch["ingredients"], _folded(keys, 0)))
+        if self.instructions != "none":
+            masks.append(batch["num_sentences"] > 0)
         if self.instructions == "words":
             vectors = self.embed_words(batch["words"], _folded(keys, 1))
             parts.append(self.embed_sentences(vectors, **_sentences(batch)))
@@ -259,12 +275,19 @@ class HierarchicalLSTM(RecipeTower):
             parts.append(self.embed_sentences(batch["sentence_vectors"], **_sentences(batch)))
         if self.title_words is not None:
             ids = batch["title"]
+            masks.append(ids[:, 0] != 0)
             vectors = self._look_up(self.title_table, ids, _folded(keys, 2))
             parts.append(self.title_lstm(vectors, jnp.sum(ids != 0, axis=-1)))
         joined = jnp.concatenate(parts, axis=-1)
         if keys is not None and self.dropout:
             joined = layers.dropout(joined, self.dropout, keys)
-        return self.fc(joined)
+        whole = self.fc(joined)
+        if not self.part_embeddings:
+            return whole
+        ends = np.cumsum([part.shape[-1] for part in parts])
+        place = np.searchsorted(ends, np.arange(ends[-1]), side="right")
+        alone = jnp.where(place == np.arange(len(parts))[:, None], joined[:, None], 0)  # (B, P, F)
+        return Parts(whole, self.fc(alone), jnp.stack(masks, axis=1))
 
     def embed_ingredients(self, ids: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Maps ids (B, N), 0 = padding at the end, to (B, 2·ingredient_hidden); `keys` (B,) drop words."""
