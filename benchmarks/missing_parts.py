@@ -64,21 +64,27 @@ def main() -> None:
 
 def table(workdir: Path) -> list[str]:
     """Returns the table of a model."""
+    return scores_table([(name, *scores) for name, scores in part_scores(workdir).items()])
+
+
+def part_scores(workdir: Path) -> dict[str, list[float]]:
+    """Returns MedR, R@1 and R@10 of each direction, for queries with some `PARTS`, and of chance."""
     model = adamine_jax.load(workdir)
     gallery = adamine_jax.open_gallery(workdir / "gallery" / "test", model.digest)
     items = [gallery.item(row) for row in range(len(gallery))]
     complete = [row for row, item in enumerate(items) if item.ingredients and item.instructions]
     image = gallery.embeddings("image")[complete]
-    rows = []
-    tower = registry.recipe_tower(model.trained.config.model)
+    tower, found = registry.recipe_tower(model.trained.config.model), {}
     for name, parts in PARTS.items():
         texts = [RecipeText(**{part: getattr(items[row], part) for part in parts}) for row in complete]
         if tower.check_query(model.trained.config.model.recipe, texts[0]):
             continue  # the tower reads none of these parts
-        directions = pair_ranks(image, model.embed_recipes(texts))
-        scores = [(np.median(ranks), 100 * np.mean(ranks <= 1), 100 * np.mean(ranks <= 10)) for ranks in directions]
-        rows.append((name, *scores[0], *scores[1]))
-    return scores_table([*rows, ("chance", *chance(len(complete)))])
+        scores = []
+        for ranks in pair_ranks(image, model.embed_recipes(texts)):
+            scores += [float(np.median(ranks)), 100 * np.mean(ranks <= 1), 100 * np.mean(ranks <= 10)]
+        found[name] = scores
+    found["chance"] = chance(len(complete))
+    return found
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.input.features import read_matrix
-from adamine_jax.retrieval.protocols import DIRECTIONS
-from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
 from benchmarks.harness import describe_machine, results_parser, write_page
-from benchmarks.scores import chance, command, scores_table, trained_scores
+from benchmarks.scores import chance, command, scores_table, test_ranks, trained_scores
 
 SEEDS = (1, 2, 3)
 PEER_SEEDS = range(10)  # three differ by 4 points from three others
@@ -50,9 +48,7 @@ def main() -> None:
         for seed in SEEDS:
             directory = flags.out.resolve() / f"{name}_{seed}"
             scores.append(trained_scores(directory, [f"--config={config}", *fields, f"--config.seed={seed}", *more])[0])
-            ranked = read_ranks(ranks_path(directory, "test")).protocols["full"]
-            order = np.argsort(ranked.ids[0])
-            ranks.append([ranked.ranks[direction][0][order] for direction in DIRECTIONS])
+            ranks.append(test_ranks(directory))
         return list(np.mean(scores, axis=0)), np.array(ranks)
 
     rows: list[tuple] = []

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from adamine_jax.retrieval.protocols import DIRECTIONS
+from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
 
 
 def trained_scores(workdir: Path, arguments: list[str]) -> tuple[list[float], int]:
@@ -19,6 +22,13 @@ def trained_scores(workdir: Path, arguments: list[str]) -> tuple[list[float], in
     results = json.loads((workdir / "eval_test.json").read_text())["full"]
     scores = [results[direction][metric]["mean"] for direction in DIRECTIONS for metric in ("medr", "r1", "r10")]
     return scores, results["pairs"]
+
+
+def test_ranks(workdir: Path) -> np.ndarray:
+    """Returns the (2, m) ranks of the test pairs in each direction, in the order of their ids."""
+    ranked = read_ranks(ranks_path(workdir, "test")).protocols["full"]
+    order = np.argsort(ranked.ids[0])
+    return np.array([ranked.ranks[direction][0][order] for direction in DIRECTIONS])
 
 
 def command(module: str, *arguments: str) -> None:

@@ -65,7 +65,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     )
     # Each tower has its own fields, which its class documents; `:image=NAME` and `:recipe=NAME` select other towers.
     set_tower(config, "image", "resnet")  # adamine_jax/models/image/resnet_tower.py: depth, width, weights
-    set_tower(config, "recipe", "lstm")  # adamine_jax/models/recipe/hierarchical_lstm.py
+    set_tower(config, "recipe", "lstm")  # adamine_jax/models/recipe/lstm_section.py
 
     # Each loss has its own fields, too; `:loss=NAME` selects another loss, `:loss=NAME+0.5*NAME` a weighted sum.
     set_loss(config, "triplet")  # adamine_jax/losses/adamine.py: margin, strategies, weights, aggregation, …

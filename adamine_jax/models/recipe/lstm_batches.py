@@ -7,17 +7,13 @@ import numpy as np
 
 from adamine_jax.models.base import Section
 from adamine_jax.models.recipe import padding
+from adamine_jax.models.recipe.lstm_section import instructions_of
 from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 FIRST_TITLE_ID = 1
 """Id of the first word of titles; 0 is padding."""
 MAX_TITLE_VOCABULARY = 30_000
-
-
-def instructions_of(section: Section) -> str:
-    """Returns the field `instructions`; None and False mean 'none'."""
-    return section.instructions or "none"
 
 
 def make_batch(section: Section, recipes: Sequence[EncodedRecipe]) -> dict[str, np.ndarray]:

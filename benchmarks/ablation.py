@@ -1,0 +1,155 @@
+"""Adds one change at a time to the published training, three seeds each, on the kitchen or on a small real collection.
+
+    make quickstart
+    python -m benchmarks.ablation kitchen --data quickstart/data --out runs/ablation
+
+    python -m benchmarks.ablation features --data runs/own/data --features DOWNLOAD/features.npy --out runs/ablation_own
+
+The second data set is the one that `python -m benchmarks.own` makes; the photos are given as features. Each row has the
+changes of all rows above it. Rerun the command to resume it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from adamine_jax.base.errors import one_line_errors
+from benchmarks.harness import describe_machine, results_parser, write_page
+from benchmarks.missing_parts import part_scores
+from benchmarks.own import difference
+from benchmarks.scores import test_ranks, trained_scores
+
+SEEDS = (1, 2, 3)
+PART_NAMES = ("the title alone", "ingredients alone", "instructions alone")
+
+AVERAGE = ("+ average of the weights", "", {"optim.average": 0.98})
+DROPPING = ("+ part dropping", "", {"data.drop_part": 0.3})
+WITHOUT_TITLE, ALL = ("ingredients", "instructions"), ("title", "ingredients", "instructions")
+
+ROWS = {
+    "kitchen": (
+        ("published training (`configs/quickstart.py`)", "", {}),
+        ("+ title", "", {"model.recipe.title": True}),
+        (
+            "+ dropout, weight decay",
+            "",
+            {"model.recipe.dropout": 0.2, "model.recipe.word_dropout": 0.1, "optim.weight_decay": 0.05},
+        ),
+        ("+ InfoNCE in place of triplets", "infonce", {}),
+        ("+ warm-up, cosine decay", "", {"optim.warmup_epochs": 1, "optim.decay_epochs": 12, "optim.decay": "cosine"}),
+        ("+ augmentation of photos", "", {"data.crop_area": 0.5, "data.flip": True, "data.jitter": 0.2}),
+        DROPPING,
+        ("+ loss between parts", "infonce+0.3*parts", {"model.recipe.part_embeddings": True}),
+        ("+ neighbours", "", {"batches": "neighbours", "neighbours.share": 0.25}),
+        AVERAGE,
+    ),
+    "features": (
+        (
+            "published training (bag of words)",
+            "triplet",
+            {
+                **{"model.recipe.parts": WITHOUT_TITLE, "model.recipe.dropout": 0, "model.image.dropout": 0},
+                **{"optim.weight_decay": 0, "optim.decay_epochs": 0},
+            },
+        ),
+        ("+ title", "", {"model.recipe.parts": ALL}),
+        (
+            "+ dropout, weight decay",
+            "",
+            {"model.recipe.dropout": 0.3, "model.image.dropout": 0.5, "optim.weight_decay": 0.05},
+        ),
+        ("+ InfoNCE in place of triplets", "infonce", {"loss.temperature": 0.15}),
+        ("+ cosine decay (`configs/own.py`)", "", {"optim.decay_epochs": 60}),
+        DROPPING,
+        (
+            "+ loss between parts",
+            "infonce+0.3*parts",
+            {
+                **{"model.recipe.part_embeddings": True, "loss.temperature": None},
+                **{"loss.terms.infonce.temperature": 0.15, "loss.terms.parts.temperature": 0.15},
+            },
+        ),
+        ("+ neighbours", "", {"batches": "neighbours", "neighbours.share": 0.25, "neighbours.every_epochs": 5}),
+        AVERAGE,
+    ),
+}
+"""By data set, (name, loss if it changes, changed fields) of each row; None = the field is no longer changed."""
+PRESETS = {"kitchen": "configs/quickstart.py", "features": "configs/own.py"}
+
+
+@one_line_errors
+def main() -> None:
+    """Runs what is missing and writes the page."""
+    parser = results_parser("ablation", __doc__, "--results")
+    parser.add_argument("rows", choices=ROWS, help="which data set")
+    parser.add_argument("--data", type=Path, required=True, help="the data set, as config.data.dir")
+    parser.add_argument("--features", type=Path, help="features of the photos, for `features`")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the workdirs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    flags = parser.parse_args()
+    changes, loss, lines, before, pairs = {}, "", [], None, 0
+    for number, (name, new_loss, fields) in enumerate(ROWS[flags.rows]):
+        changes, loss = changes | fields, new_loss or loss
+        scores, alone, ranks = [], [], []
+        for seed in flags.seeds:
+            workdir = flags.out.resolve() / f"{number}_{seed}"
+            found, pairs = trained_scores(workdir, arguments(flags, loss, changes | {"seed": seed}))
+            scores.append(found)
+            alone.append(parts_alone(workdir))
+            ranks.append(test_ranks(workdir))
+        gain = "" if before is None else difference(np.array(ranks), before)
+        before = np.array(ranks)
+        means = [f"{score:.1f}" for score in np.mean(scores, axis=0)]
+        lines.append(f"| {name} | {' | '.join([*means, gain, *map(percent, zip(*alone, strict=True))])} |")
+    write_page(flags.page.with_stem(f"ablation_{flags.rows}"), [*heading(flags, pairs), *lines, *EXPLANATION])
+
+
+def arguments(flags: argparse.Namespace, loss: str, changes: dict) -> list[str]:
+    """Returns the arguments of `adamine_jax.main`."""
+    variant = f":loss={loss}" if loss else ""
+    given = {"data.dir": str(flags.data.resolve())} | changes
+    if flags.features:
+        given["data.image_features"] = str(flags.features.resolve())
+    return [
+        f"--config={PRESETS[flags.rows]}{variant}",
+        *(f"--config.{field}={value}" for field, value in given.items() if value is not None),
+    ]
+
+
+def parts_alone(workdir: Path) -> list[float]:
+    """Returns the R@10 of queries by each part alone, the mean of both directions; NaN if it is not read."""
+    scores = part_scores(workdir)
+    return [np.mean([scores[name][2], scores[name][5]]) if name in scores else np.nan for name in PART_NAMES]
+
+
+def percent(values: tuple[float, ...]) -> str:
+    """Formats the mean over the seeds."""
+    return "—" if np.isnan(values).any() else f"{np.mean(values):.1f}"
+
+
+def heading(flags: argparse.Namespace, pairs: int) -> list[str]:
+    """Returns the lines above the rows."""
+    return [
+        f"# One change at a time: {flags.rows}",
+        "",
+        f"`python -m benchmarks.ablation {flags.rows}`: {pairs} test pairs, means of {len(flags.seeds)} seeds. "
+        f"{describe_machine()}",
+        "",
+        "| | photo → recipe: MedR | R@1 | R@10 | recipe → photo: MedR | R@1 | R@10 | change of R@10 | title alone | "
+        "ingredients alone | instructions alone |",
+        f"|---|{'---:|' * 10}",
+    ]
+
+
+EXPLANATION = (
+    "",
+    "R@K is in percent. The change is that of the mean R@10 of both directions from the row above, with the 95 % "
+    "interval of a paired bootstrap over the test pairs. The last three columns are the mean R@10 of both directions "
+    "with recipes of which only that part is known, as in [missing_parts.md](missing_parts.md).",
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
