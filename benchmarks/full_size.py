@@ -148,9 +148,9 @@ def page(rows: list[tuple[str, float, float]], data: Path, run: Path) -> list[st
         f"{size(run):.1f} GB, most of it the gallery of the test split. Protocols: {', '.join(scores)}.",
         "",
         "The README expects about 23 GB for Recipe1M's records: at most 890,000 photos of 25 kB take "
-        f"{890_000 * 25e3 / 1e9:.0f} GB, and the texts {recipes * text_bytes / 1e9:.1f} GB. Its recipes are longer, and "
-        "its photos larger, so its conversion takes longer. The net here is a narrow one, and its training says nothing "
-        "about ResNet-101.",
+        f"{890_000 * 25e3 / 1e9:.0f} GB, and the texts {recipes * text_bytes / 1e9:.1f} GB. Its recipes are longer, "
+        "and its photos larger, so its conversion takes longer. The net here is a narrow one, and its training says "
+        "nothing about ResNet-101.",
     ]
 
 
