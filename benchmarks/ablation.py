@@ -37,8 +37,15 @@ ROWS = {
             "",
             {"model.recipe.dropout": 0.2, "model.recipe.word_dropout": 0.1, "optim.weight_decay": 0.05},
         ),
-        ("+ InfoNCE in place of triplets", "infonce", {}),
-        ("+ warm-up, cosine decay", "", {"optim.warmup_epochs": 1, "optim.decay_epochs": 12, "optim.decay": "cosine"}),
+        ("+ InfoNCE in place of triplets, linear head", "infonce", {"model.head": "linear"}),
+        (
+            "+ warm-up, cosine decay, half of the steps with twice the pairs and rate",
+            "",
+            {
+                **{"optim.warmup_epochs": 1, "optim.decay_epochs": 12, "optim.decay": "cosine"},
+                **{"batch_size": 128, "optim.lr": 2e-3},
+            },
+        ),
         ("+ augmentation of photos", "", {"data.crop_area": 0.5, "data.flip": True, "data.jitter": 0.2}),
         DROPPING,
         ("+ loss between parts", "infonce+0.3*parts", {"model.recipe.part_embeddings": True}),

@@ -2,7 +2,8 @@
 
     make quickstart
 
-`--config configs/quickstart.py:vse_pp` trains the same model with the loss of another preset.
+`--config configs/quickstart.py:vse_pp` trains the same model with the loss of another preset, and `:infonce` as
+`configs/infonce.py` does.
 """
 
 from adamine_jax.config import preset, split_variant, with_variant
@@ -36,5 +37,9 @@ def get_config(variant: str = ""):
 
     config.optim.lr = 1e-3
     config.optim.decay_epochs = 6
+    if base == "infonce":  # half of the steps, each with twice the pairs
+        config.batch_size = 128
+        config.optim.lr = 2e-3
+        config.optim.decay_epochs = 12
     config.eval.protocols = ("full",)
     return with_variant(config, variant)
