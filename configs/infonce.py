@@ -3,9 +3,9 @@
     python -m adamine_jax.main --config configs/infonce.py --workdir runs/infonce \
         --config.data.dir=data --config.model.image.weights=resnet101.safetensors
 
-Queries may be a title, ingredients or instructions alone, which the published training does not prepare for. Not yet
-trained on Recipe1M here. `--config configs/quickstart.py:infonce` is the small version for the kitchen: with half of the
-quickstart's steps it finds as many recipes (docs/training.md).
+Queries may be a title, ingredients or instructions alone, which the published training does not prepare for. It was not
+yet trained on Recipe1M. `--config configs/quickstart.py:infonce` is the small version for the kitchen: in half of the
+quickstart's steps it learns as much (docs/training.md).
 """
 
 from adamine_jax.config import preset, set_loss, with_variant
