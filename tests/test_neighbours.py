@@ -10,6 +10,7 @@ from adamine_jax.distributed.preemption import RUN_AGAIN
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import neighbour_plan
 from adamine_jax.retrieval.neighbours import near_negatives
+from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
 from tests import tiny
@@ -82,6 +83,7 @@ def test_all_groups_are_found_where_neighbours_are_many():
 FLAGS = ("--config.batches=neighbours", "--config.epochs=3", "--config.neighbours.size=2")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, tmp_path):
     undisturbed, directory = tmp_path / "undisturbed", tmp_path / "run"
     finished = runs.run(tiny_data, undisturbed, *FLAGS)
@@ -95,6 +97,21 @@ def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "resuming from step 10 " in again.stdout
     runs.assert_same_run(directory, undisturbed, tiny_data)
+
+
+def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
+    features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
+    fields = {"batches": "neighbours", "neighbours__size": 2, "data__image_features": features}
+    whole = tiny.small_config(tiny_data, **fields)
+    train(whole, tmp_path / "whole")
+    train(tiny.small_config(tiny_data, epochs=1, **fields), tmp_path / "parts")
+    stored = tmp_path / "parts" / "config.json"
+    stored.write_text(stored.read_text().replace('"epochs": 1', '"epochs": 2'))
+    (tmp_path / "parts" / "eval_test.json").unlink()
+    train(whole, tmp_path / "parts")
+    tables = [np.load(tmp_path / name / "neighbours/epoch_0001.npy") for name in ("whole", "parts")]
+    np.testing.assert_array_equal(*tables)
+    runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
 
 
 def test_a_table_serves_several_epochs(tiny_data, tmp_path):
