@@ -11,27 +11,27 @@ complete, the manifest of a checkpoint or `gallery.json`, is uploaded last and d
 import asyncio
 import fnmatch
 import functools
-import logging
 import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from adamine_jax.base import processes
-from adamine_jax.base.errors import NO_ROOM, UserError, show_as
+from adamine_jax.base.errors import show_as
 from adamine_jax.base.progress import Progress
+from adamine_jax.base.stores import READS, StoreError, delete, is_url, objects, open_store, store_errors
 
 COMPLETING = ("manifest.jsonl", "gallery.json")
 """Names of the files that make a folder complete."""
 _NOT_COPIED = ".tfrecord-"
-_READS, _TRANSFERS = 256, 16
-"""Numbers of concurrent requests: for ranges, which are short and wait for the store, and for whole objects."""
+_TRANSFERS = 16
+"""Number of objects that are copied at a time."""
 _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "LastModified", "updated", "created")
 
 _copies: dict[str, Path] = {}
@@ -40,15 +40,6 @@ _seen: set[str] = set()
 """URLs that were asked for."""
 _remote: dict[Path, dict[str, Any]] = {}
 """Description of each object that is not copied, by the path that its copy would have."""
-
-
-class StoreError(UserError):
-    """An object store cannot be read or written."""
-
-
-def is_url(location: str | Path) -> bool:
-    """Returns whether a location is in an object store."""
-    return "://" in str(location)
 
 
 def local(location: str | Path) -> Path:
@@ -93,10 +84,10 @@ def fetch(path: Path, *patterns: str, depth: int | None = None) -> None:
     """
     if path.is_file() or (url := _url(path)) is None:
         return
-    with _errors(url, "read"):
-        files, key = _open(url)
+    with store_errors(url, "read"):
+        files, key = open_store(url)
         missing = []
-        for name, info in _objects(files, key, depth).items():
+        for name, info in objects(files, key, depth).items():
             target = path / name if name else path
             if _NOT_COPIED in target.name:
                 _remote[target] = info
@@ -127,19 +118,19 @@ def publish(path: Path) -> None:
     """
     if (url := _url(path)) is None:
         return
-    with _errors(url, "written"):
-        files, key = _open(url)
+    with store_errors(url, "written"):
+        files, key = open_store(url)
         if not path.is_dir():
             files.put_file(str(path), key)
             return
         names = [found.relative_to(path).as_posix() for found in sorted(path.rglob("*")) if found.is_file()]
-        old = _objects(files, key)
-        _delete(files, [info["name"] for name, info in old.items() if name in COMPLETING])
+        old = objects(files, key)
+        delete(files, [info["name"] for name, info in old.items() if name in COMPLETING])
         contents = [(str(path / name), f"{key}/{name}") for name in names if name not in COMPLETING]
         _transfer(f"uploading {url}", files.put_file, contents)
         for name in set(names) & set(COMPLETING):
             files.put_file(str(path / name), f"{key}/{name}")
-        _delete(files, [info["name"] for name, info in old.items() if name not in names])
+        delete(files, [info["name"] for name, info in old.items() if name not in names])
 
 
 def withdraw(path: Path) -> None:
@@ -150,11 +141,11 @@ def withdraw(path: Path) -> None:
     """
     if (url := _url(path)) is None:
         return
-    with _errors(url, "written"):
-        files, key = _open(url)
-        objects = _objects(files, key)
-        _delete(files, [info["name"] for name, info in objects.items() if name in COMPLETING])
-        _delete(files, [info["name"] for name, info in objects.items() if name not in COMPLETING])
+    with store_errors(url, "written"):
+        files, key = open_store(url)
+        found = objects(files, key)
+        delete(files, [info["name"] for name, info in found.items() if name in COMPLETING])
+        delete(files, [info["name"] for name, info in found.items() if name not in COMPLETING])
 
 
 def withdraw_incomplete(folder: Path) -> None:
@@ -165,8 +156,8 @@ def withdraw_incomplete(folder: Path) -> None:
     """
     if (url := _url(folder)) is None:
         return
-    with _errors(url, "read"):
-        names = _objects(*_open(url))
+    with store_errors(url, "read"):
+        names = objects(*open_store(url))
     complete = {name.split("/")[0] for name in names if name.rsplit("/", 1)[-1] in COMPLETING}
     for name in sorted({name.split("/")[0] for name in names if "/" in name} - complete):
         if name.isdigit():
@@ -196,8 +187,8 @@ def open_binary(path: Path) -> Generator[BinaryIO]:
             yield file
         return
     with tempfile.NamedTemporaryFile(dir=_root()) as copy:
-        with _errors(_url(path), "read"):
-            files, key = _open(_url(path))
+        with store_errors(_url(path), "read"):
+            files, key = open_store(_url(path))
             files.get_file(key, copy.name)
         with open(copy.name, "rb") as file:
             yield file
@@ -214,7 +205,7 @@ class Ranges:
         self.is_remote = path in _remote
         if self.is_remote:
             self._url = _url(path)
-            self._files, self._key = _open(self._url)
+            self._files, self._key = open_store(self._url)
         else:
             self._file = os.open(path, os.O_RDONLY)
 
@@ -227,7 +218,7 @@ class Ranges:
         """
         if not self.is_remote:
             return os.pread(self._file, length, offset)
-        with _errors(self._url, "read"):
+        with store_errors(self._url, "read"):
             return self._files.cat_file(self._key, start=offset, end=offset + length)
 
     def start_reading(self, offset: int, length: int) -> Future[bytes]:
@@ -236,7 +227,7 @@ class Ranges:
             return _pool().submit(self.read, offset, length)
 
         async def read() -> bytes:
-            with _errors(self._url, "read"):
+            with store_errors(self._url, "read"):
                 return await self._files._cat_file(self._key, start=offset, end=offset + length)
 
         # A thread for each request would wait for this loop and only compete for the interpreter.
@@ -257,22 +248,6 @@ def _url(path: Path) -> str | None:
     return None
 
 
-def _open(url: str | None) -> tuple[Any, str]:
-    """Returns the fsspec file system of a URL, and the name there."""
-    from fsspec.core import url_to_fs  # an extra
-
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs the traceback of an error that it raises
-    # S3's library opens 10 connections otherwise.
-    options = {"config_kwargs": {"max_pool_connections": _READS}} if str(url).startswith("s3:") else {}
-    return url_to_fs(url, use_listings_cache=False, **options)
-
-
-def _objects(files: Any, key: str, depth: int | None = None) -> dict[str, dict[str, Any]]:
-    """Returns the descriptions of the objects of a folder by relative name, or of one object by ''."""
-    found = files.find(key, maxdepth=depth, detail=True)
-    return {name[len(key) :].strip("/"): info for name, info in found.items() if info["type"] == "file"}
-
-
 def _transfer(title: str, function: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
     """Calls a function with each tuple of arguments, in threads, and shows the progress."""
     if not arguments:
@@ -280,27 +255,6 @@ def _transfer(title: str, function: Callable[..., Any], arguments: list[tuple[An
     with Progress(title, len(arguments), "file") as progress, ThreadPoolExecutor(_TRANSFERS) as pool:
         for _ in pool.map(lambda each: function(*each), arguments):
             progress.update()
-
-
-def _delete(files: Any, keys: Iterable[str]) -> None:
-    if keys := list(keys):
-        files.rm(keys)
-
-
-@contextmanager
-def _errors(url: str | None, what: str) -> Generator[None]:
-    """Makes the errors of a store's library, which may be of any kind, a `StoreError`."""
-    try:
-        yield
-    except UserError:
-        raise
-    except ImportError as error:
-        raise StoreError(f"{url}: this needs a package ({error}): pip install 'adamine-jax[cloud]'") from None
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise StoreError(f"{url}: cannot be {what} ({reason}); check the address and your credentials") from error
 
 
 @functools.cache
@@ -312,4 +266,4 @@ def _root() -> Path:
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_READS, thread_name_prefix="ranges")
+    return ThreadPoolExecutor(READS, thread_name_prefix="ranges")
