@@ -16,7 +16,6 @@ from adamine_jax.losses.schedules import check_schedules
 from adamine_jax.models import registry as towers
 from adamine_jax.recipes.augmentation import LINE_OPTIONS
 from adamine_jax.retrieval import evaluators
-from adamine_jax.retrieval.neighbours import CANDIDATES
 from adamine_jax.retrieval.protocols import parse_protocols
 
 
@@ -161,7 +160,7 @@ RULES: dict[str, rules.Rule] = {
     "batches": rules.one_of("classes", "neighbours"),
     "neighbours.every_epochs": integer(1),
     "neighbours.share": share(1),
-    "neighbours.size": integer(2, CANDIDATES + 1),
+    "neighbours.size": integer(2, 16),  # of the 16 candidates that are stored, some are in other groups
     "neighbours.margin": number("above 0"),
     "unfreeze_epoch": integer(0),
     "cache_frozen_features": integer(0),
