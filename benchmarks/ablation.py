@@ -5,11 +5,16 @@
 
     python -m benchmarks.ablation features --data runs/own/data --features DOWNLOAD/features.npy --out runs/ablation_own
 
-The second data set is the one that `python -m benchmarks.own` makes; the photos are given as features. Each row has the
-changes of all rows above it. Rerun the command to resume it.
+The second data set is the one that `python -m benchmarks.own` makes; the photos are given as features. The third
+command takes the download instead, and converts it without the photos of every third train recipe:
+
+    python -m benchmarks.ablation withheld --data DOWNLOAD --features DOWNLOAD/features.npy --out runs/withheld
+
+Each row has the changes of all rows above it. Rerun the command to resume it.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -18,14 +23,22 @@ import numpy as np
 from adamine_jax.base.errors import one_line_errors
 from benchmarks.harness import describe_machine, results_parser, write_page
 from benchmarks.missing_parts import part_scores
-from benchmarks.own import difference
-from benchmarks.scores import test_ranks, trained_scores
+from benchmarks.own import CONVERSION, difference
+from benchmarks.scores import command, test_ranks, trained_scores
 
 SEEDS = (1, 2, 3)
 PART_NAMES = ("the title alone", "ingredients alone", "instructions alone")
 
 AVERAGE = ("+ average of the weights", "", {"optim.average": 0.98})
 DROPPING = ("+ part dropping", "", {"data.drop_part": 0.3})
+PARTS = (
+    "+ loss between parts",
+    "infonce+0.3*parts",
+    {
+        **{"model.recipe.part_embeddings": True, "loss.temperature": None},
+        **{"loss.terms.infonce.temperature": 0.15, "loss.terms.parts.temperature": 0.15},
+    },
+)
 WITHOUT_TITLE, ALL = ("ingredients", "instructions"), ("title", "ingredients", "instructions")
 
 ROWS = {
@@ -70,20 +83,18 @@ ROWS = {
         ("+ InfoNCE in place of triplets", "infonce", {"loss.temperature": 0.15}),
         ("+ cosine decay (`configs/own.py`)", "", {"optim.decay_epochs": 60}),
         DROPPING,
-        (
-            "+ loss between parts",
-            "infonce+0.3*parts",
-            {
-                **{"model.recipe.part_embeddings": True, "loss.temperature": None},
-                **{"loss.terms.infonce.temperature": 0.15, "loss.terms.parts.temperature": 0.15},
-            },
-        ),
+        PARTS,
         ("+ neighbours", "", {"batches": "neighbours", "neighbours.share": 0.25, "neighbours.every_epochs": 5}),
         AVERAGE,
     ),
+    "withheld": (
+        ("`configs/own.py`, without the photos of a third", "", {}),
+        PARTS,
+        ("+ the third without photos, a third of each batch", "", {"data.text_share": 0.33}),
+    ),
 }
 """By data set, (name, loss if it changes, changed fields) of each row; None = the field is no longer changed."""
-PRESETS = {"kitchen": "configs/quickstart.py", "features": "configs/own.py"}
+PRESETS = {"kitchen": "configs/quickstart.py", "features": "configs/own.py", "withheld": "configs/own.py"}
 
 
 @one_line_errors
@@ -96,6 +107,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the workdirs")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     flags = parser.parse_args()
+    if flags.rows == "withheld":
+        flags.data = without_a_third(flags.data, flags.out)
     changes, loss, lines, before, pairs = {}, "", [], None, 0
     for number, (name, new_loss, fields) in enumerate(ROWS[flags.rows]):
         changes, loss = changes | fields, new_loss or loss
@@ -111,6 +124,23 @@ def main() -> None:
         means = [f"{score:.1f}" for score in np.mean(scores, axis=0)]
         lines.append(f"| {name} | {' | '.join([*means, gain, *map(percent, zip(*alone, strict=True))])} |")
     write_page(flags.page.with_stem(f"ablation_{flags.rows}"), [*heading(flags, pairs), *lines, *EXPLANATION])
+
+
+def without_a_third(source: Path, out: Path) -> Path:
+    """Converts a download without the photos of every third train recipe that has one; returns the data set."""
+    folder, data = out / "download", out / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    layers = {name: json.loads((source / f"{name}.json").read_text()) for name in ("layer1", "layer2", "det_ingrs")}
+    with_photo = {entry["id"] for entry in layers["layer2"] if entry["images"]}
+    train = {recipe["id"] for recipe in layers["layer1"] if recipe["partition"] == "train"}
+    withheld = set(sorted(train & with_photo)[::3])
+    layers["layer2"] = [entry for entry in layers["layer2"] if entry["id"] not in withheld]
+    for name, layer in layers.items():
+        (folder / f"{name}.json").write_text(json.dumps(layer))
+    if not (folder / "images").exists():
+        (folder / "images").symlink_to((source / "images").resolve())
+    command("data_builders.recipe1m", f"--source={folder}", f"--out={data}", "--without-photos", *CONVERSION)
+    return data
 
 
 def arguments(flags: argparse.Namespace, loss: str, changes: dict) -> list[str]:
