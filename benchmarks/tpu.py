@@ -49,12 +49,15 @@ CHIPS = {
     "v5p": Chip(459e12, 95, 2765e9, 600e9),
     "v6e": Chip(918e12, 32, 1640e9, 448e9),
 }
-ADAMINE = ("v5e:2x2", "v5e:2x4", "v5e:8x8", "v5e:16x16", "v5p:2x2x1", "v5p:4x4x4", "v6e:2x4", "v6e:16x16")
+ADAMINE = ("v5e:2x2", "v5e:2x4", "v5e:8x8", "v5e:16x16", "v5p:2x2x1", "v5p:4x4x4")
 OTHERS = ("clip_vitb16", "ht_resnet50", "siglip2_base", "dinov2_minilm")
 PROGRAMS = (
     *(Program("train", "adamine", topology, 64) for topology in ADAMINE),
     Program("frozen", "adamine", "v5e:2x4", 64),
     Program("evaluate", "adamine", "v5e:2x4", 64),
+    # The compiler of libtpu 0.0.42.1 overflows its stack on the step of v6e in which the ResNet is trained.
+    *(Program("frozen", "adamine", topology, 64) for topology in ("v6e:2x4", "v6e:16x16")),
+    Program("train", "clip_vitb16", "v6e:2x4", 128),
     *(Program("loss", name, "v5e:8x8", 1024) for name in ("adamine", "infonce", "siglip")),
     *(Program("train", name, "v5e:2x4", 128) for name in OTHERS),
     *(Program("train", name, "v5e:16x16", 128) for name in OTHERS[:2]),
@@ -136,7 +139,12 @@ def page(rows: list[tuple[Program, Row]], others: dict[str, Row]) -> list[str]:
     lines += ["* **loop steps**: sequential iterations; those of the LSTMs and their products at Recipe1M's lengths."]
     lines += ["* **bounds**: time of the products at the peak rate, of the traffic, and of the collectives, which send"]
     lines += ["  (N - 1)/N of the gathered and twice that of the reduced bytes at the bandwidth of all links."]
-    lines += ["", *table(rows), "", "## Collectives", "", *collectives(rows)]
+    lines += ["", *table(rows), ""]
+    lines += [
+        "The compiler of libtpu 0.0.42.1 overflows its stack on the step of `adamine` for v6e in which the ResNet is"
+    ]
+    lines += ["trained, with 32 rows as with 64. The ResNet alone, the frozen step and the evaluation compile for v6e."]
+    lines += ["", "## Collectives", "", *collectives(rows)]
     lines += ["", "## Formulas", "", *formulas(rows)]
     lines += [
         "",
