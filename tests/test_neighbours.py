@@ -130,5 +130,7 @@ def test_a_table_serves_several_epochs(tiny_data, tmp_path):
 def test_a_batch_too_small_for_a_group_is_refused(tiny_data, tmp_path):
     config = tiny.small_config(tiny_data, batches="neighbours")
     config.neighbours.share = 0.4
-    with pytest.raises(UserError, match=r"neighbours.share = 0.4: not one group of config.neighbours.size = 4 in"):
+    with pytest.raises(
+        UserError, match=r"neighbours.share = 0.4: not one group of config.neighbours.size = 4 in the 8"
+    ):
         train(config, tmp_path / "run")

@@ -45,11 +45,11 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"config.data.text_share = {config.data.text_share}: the loss {config.loss.name!r} learns nothing from "
             "recipes without photos; add the loss 'parts', for example loss=infonce+0.5*parts"
         )
-    section = config.neighbours
-    if config.batches == "neighbours" and section.share * config.batch_size < section.size:
+    section, pairs = config.neighbours, config.batch_size - round(config.data.text_share * config.batch_size)
+    if config.batches == "neighbours" and round(section.share * pairs) < section.size:
         raise UserError(
             f"config.neighbours.share = {section.share}: not one group of config.neighbours.size = {section.size} in "
-            f"config.batch_size = {config.batch_size}"
+            f"the {pairs} pairs of a batch"
         )
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]

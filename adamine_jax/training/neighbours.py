@@ -77,14 +77,8 @@ class Neighbours:
 
         def write() -> None:
             groups = np.where(readable, read_groups(self.index, numbers, self.damage), -1)
-            zero = ~readable[:, None]  # rows that are not finite would disturb top_k
-            found = near_negatives(
-                np.where(zero, 0, image),
-                np.where(zero, 0, recipe),
-                groups,
-                margin=self.config.neighbours.margin,
-                top=CANDIDATES,
-            )
+            image[~readable] = recipe[~readable] = 0  # what is not finite would disturb top_k
+            found = near_negatives(image, recipe, groups, margin=self.config.neighbours.margin, top=CANDIDATES)
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.atomic_write(path) as temporary:
                 files.save_array(temporary, found)
