@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
@@ -22,6 +22,7 @@ def unit(rng, rows, width):
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32), rows=st.sampled_from([1, 5, 40, 300]), margin=st.sampled_from([0.5, 0.95, 2.0]))
 def test_negatives_are_those_of_a_naive_loop(seed, rows, margin):
     rng = np.random.default_rng(seed)
@@ -45,6 +46,7 @@ def test_negatives_are_those_of_a_naive_loop(seed, rows, margin):
         assert (found[i][len(expected) :] == -1).all()
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(4, 60),
