@@ -176,7 +176,13 @@ def test_the_average_follows_the_parameters():
 
 
 def test_the_average_is_evaluated_saved_and_resumed(tiny_data, tmp_path):
-    fields = {"optim__average": 0.9, "optim__rates": (("recipe_tower/*", 0.5, 1),), "checkpoint__every_steps": 4}
+    features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
+    fields = {
+        "data__image_features": features,
+        "optim__average": 0.9,
+        "optim__rates": (("recipe_tower/*", 0.5, 1),),
+        "checkpoint__every_steps": 4,
+    }
     whole = tiny.small_config(tiny_data, **fields)
     train(whole, tmp_path / "whole")
     train(tiny.small_config(tiny_data, epochs=1, **fields), tmp_path / "parts")

@@ -25,8 +25,9 @@ def data(tmp_path_factory):
 
 def config_for(data, **fields):
     config = tiny.small_config(data, epochs=1, unfreeze_epoch=0, train__log_every_steps=1, **fields)
-    set_tower(config, "image", "vit")  # no BatchNorm
-    config.model.image.update({"depth": 1, "width": 16, "heads": 2, "mlp": 32, "patch": 16})
+    if not config.data.image_features:
+        set_tower(config, "image", "vit")  # no BatchNorm
+        config.model.image.update({"depth": 1, "width": 16, "heads": 2, "mlp": 32, "patch": 16})
     set_tower(config, "recipe", "transformer")
     config.model.recipe.update({"width": 8, "depth": 1, "heads": 2, "words": 300, "line_tokens": 16, "max_lines": 4})
     config.model.recipe.part_embeddings = True
@@ -54,11 +55,14 @@ def test_every_recipe_is_used_before_one_is_repeated():
     assert all((plan[:, :8] < 40).all() for plan in plans)
 
 
-def test_training_does_not_depend_on_the_number_of_devices(data, tmp_path):
-    losses = {}
+@pytest.mark.parametrize("image", ["features", pytest.param("vit", marks=pytest.mark.slow)])
+def test_training_does_not_depend_on_the_number_of_devices(image, data, tmp_path):
+    losses, fields = {}, {"model__dtype": "float64"}
+    if image == "features":
+        fields["data__image_features"] = str(tiny.write_image_features(data, tmp_path / "photos.npy"))
     with jax.enable_x64(True):
         for devices in (1, 4):
-            config = config_for(data, model__dtype="float64")
+            config = config_for(data, **fields)
             train(config, tmp_path / str(devices), make_mesh(jax.devices()[:devices]))
             lines = read_metrics(tmp_path / str(devices) / "metrics.jsonl")
             losses[devices] = [line["loss"] for line in lines if line["split"] == "train"]

@@ -121,7 +121,7 @@ def test_pytorch_has_the_same_values_and_gradients(block):
                 np.testing.assert_allclose(gradient, golden[f"{name}/{key}"], rtol=1e-5, atol=1e-8, err_msg=key)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     name=st.sampled_from(NAMES),
     exclude=st.sampled_from(["none", "class", "duplicates"]),

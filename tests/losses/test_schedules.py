@@ -33,7 +33,8 @@ def test_a_term_of_a_weighted_sum_falls():
 
 def test_epochs_of_a_run_have_the_loss_of_their_margin(tiny_data, tmp_path):
     """With all embeddings drawn at random and a rate of almost 0, the loss depends on the margin alone."""
-    fields = {"optim__lr": 1e-12, "train__log_every_steps": 6}
+    features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
+    fields = {"optim__lr": 1e-12, "train__log_every_steps": 6, "data__image_features": features}
     means = {}
     for name, more in {
         "growing": {"loss_schedules": (("margin", 0.1, 0.4, 0.5),)},
