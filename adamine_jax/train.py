@@ -125,10 +125,10 @@ class _Run:
         preflight.set_vocabulary(config, directory, self.splits["train"], self.damage)
         preflight.report_unread(config, self.dataset, self.splits["train"], self.damage)
         self.model = build_model(config.model, table_rows=self.dataset.table_rows)
-        self.feed = Feed(config, directory, self.splits, self.model, mesh, self.damage)
+        embedder = Embedder(self.model, config, mesh, self.damage)
+        self.feed = Feed(config, directory, self.splits, self.model, embedder, mesh, self.damage)
         self.steps_per_epoch = self.feed.steps_per_epoch
         self.train_step = make_train_step(self.model, self.loss, config, mesh, self.steps_per_epoch)
-        embedder = Embedder(self.model, config, mesh, self.damage)
         metrics = evaluators.build(config)
         self.validation = Validation(embedder, self.splits["val"], self.feed.val_batches, metrics)
 
@@ -166,7 +166,7 @@ class _Run:
             outputs = _Outputs(log, checkpoints, progress, request, trace)
             try:
                 if needs_validation:
-                    self.feed.train_batches(epochs_done - 1, state)
+                    self.feed.train_batches(epochs_done - 1, state, request)
                     self.end_epoch(epochs_done - 1, state, outputs, "trained before")
                 for epoch in range(epochs_done, self.config.epochs):
                     state = self.train_epoch(epoch, state, outputs)
@@ -181,7 +181,7 @@ class _Run:
         first_step, epoch_start = int(state.step), epoch * self.steps_per_epoch
         last_step = epoch_start + self.steps_per_epoch
         frozen = self.feed.is_frozen(epoch)
-        clock, note = InputClock(self.feed.train_batches(epoch, state)), ""
+        clock, note = InputClock(self.feed.train_batches(epoch, state, outputs.request)), ""
         for step, batch in enumerate(clock, start=first_step + 1):
             outputs.trace.before_step(state)
             state = self.train_step(state, batch, frozen=frozen)

@@ -3,17 +3,22 @@
     make quickstart
     python -m benchmarks.ablation kitchen --data quickstart/data --out runs/ablation
 
+    python -m benchmarks.ablation parts --data quickstart/data --out runs/ablation_parts
+
+compares queries by a part with models that were trained on that part alone. On a small real collection:
+
     python -m benchmarks.ablation features --data runs/own/data --features DOWNLOAD/features.npy --out runs/ablation_own
 
-The second data set is the one that `python -m benchmarks.own` makes; the photos are given as features. The third
-command takes the download instead, and converts it without the photos of every third train recipe:
+That data set is the one that `python -m benchmarks.own` makes; the photos are given as features. The last command takes
+the download instead, and converts it without the photos of every third train recipe:
 
     python -m benchmarks.ablation withheld --data DOWNLOAD --features DOWNLOAD/features.npy --out runs/withheld
 
-Each row has the changes of all rows above it. Rerun the command to resume it.
+Each row has the changes of all rows above it, except in `parts`. Rerun the command to resume it.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -39,6 +44,7 @@ PARTS = (
         **{"loss.terms.infonce.temperature": 0.15, "loss.terms.parts.temperature": 0.15},
     },
 )
+ALONE = {"model.recipe.part_embeddings": False, "data.drop_part": 0}
 WITHOUT_TITLE, ALL = ("ingredients", "instructions"), ("title", "ingredients", "instructions")
 
 ROWS = {
@@ -64,6 +70,24 @@ ROWS = {
         ("+ loss between parts", "infonce+0.3*parts", {"model.recipe.part_embeddings": True}),
         ("+ neighbours", "", {"batches": "neighbours", "neighbours.share": 0.25}),
         AVERAGE,
+    ),
+    "parts": (
+        ("`configs/quickstart.py:infonce`", "infonce+0.3*parts", {}),
+        (
+            "trained on the title alone",
+            "infonce",
+            ALONE | {"model.recipe.ingredients": False, "model.recipe.instructions": "none"},
+        ),
+        (
+            "trained on the ingredients alone",
+            "infonce",
+            ALONE | {"model.recipe.title": False, "model.recipe.ingredients": True},
+        ),
+        (
+            "trained on the instructions alone",
+            "infonce",
+            {"model.recipe.ingredients": False, "model.recipe.instructions": "words"},
+        ),
     ),
     "features": (
         (
@@ -94,7 +118,10 @@ ROWS = {
     ),
 }
 """By data set, (name, loss if it changes, changed fields) of each row; None = the field is no longer changed."""
-PRESETS = {"kitchen": "configs/quickstart.py", "features": "configs/own.py", "withheld": "configs/own.py"}
+PRESETS = {
+    **{"kitchen": "configs/quickstart.py", "parts": "configs/quickstart.py:infonce"},
+    **{"features": "configs/own.py", "withheld": "configs/own.py"},
+}
 
 
 @one_line_errors
@@ -103,10 +130,11 @@ def main() -> None:
     parser = results_parser("ablation", __doc__, "--results")
     parser.add_argument("rows", choices=ROWS, help="which data set")
     parser.add_argument("--data", type=Path, required=True, help="the data set, as config.data.dir")
-    parser.add_argument("--features", type=Path, help="features of the photos, for `features`")
+    parser.add_argument("--features", type=Path, help="features of the photos, for features and withheld")
     parser.add_argument("--out", type=Path, required=True, help="folder for the workdirs")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     flags = parser.parse_args()
+    flags.data, flags.out = flags.data.resolve(), flags.out.resolve()
     if flags.rows == "withheld":
         flags.data = without_a_third(flags.data, flags.out)
     changes, loss, lines, before, pairs = {}, "", [], None, 0
@@ -114,12 +142,14 @@ def main() -> None:
         changes, loss = changes | fields, new_loss or loss
         scores, alone, ranks = [], [], []
         for seed in flags.seeds:
-            workdir = flags.out.resolve() / f"{number}_{seed}"
-            found, pairs = trained_scores(workdir, arguments(flags, loss, changes | {"seed": seed}))
+            given = arguments(flags, loss, changes | {"seed": seed})
+            # Other settings have another workdir, so a resumed benchmark does not report them as done.
+            workdir = flags.out / f"{number}_{seed}_{hashlib.sha256(' '.join(given).encode()).hexdigest()[:6]}"
+            found, pairs = trained_scores(workdir, given)
             scores.append(found)
             alone.append(parts_alone(workdir))
             ranks.append(test_ranks(workdir))
-        gain = "" if before is None else difference(np.array(ranks), before)
+        gain = "" if before is None or flags.rows == "parts" else difference(np.array(ranks), before)
         before = np.array(ranks)
         means = [f"{score:.1f}" for score in np.mean(scores, axis=0)]
         lines.append(f"| {name} | {' | '.join([*means, gain, *map(percent, zip(*alone, strict=True))])} |")
@@ -145,12 +175,13 @@ def without_a_third(source: Path, out: Path) -> Path:
 
 def arguments(flags: argparse.Namespace, loss: str, changes: dict) -> list[str]:
     """Returns the arguments of `adamine_jax.main`."""
-    variant = f":loss={loss}" if loss else ""
-    given = {"data.dir": str(flags.data.resolve())} | changes
+    preset = PRESETS[flags.rows]
+    variant = f"{',' if ':' in preset else ':'}loss={loss}" if loss else ""
+    given = {"data.dir": str(flags.data)} | changes
     if flags.features:
         given["data.image_features"] = str(flags.features.resolve())
     return [
-        f"--config={PRESETS[flags.rows]}{variant}",
+        f"--config={preset}{variant}",
         *(f"--config.{field}={value}" for field, value in given.items() if value is not None),
     ]
 

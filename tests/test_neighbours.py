@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.distributed.preemption import RUN_AGAIN
+from adamine_jax.distributed.preemption import RUN_AGAIN, StopRequest
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import neighbour_plan
 from adamine_jax.retrieval.neighbours import near_negatives
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
+from adamine_jax.training import neighbours
 from tests import tiny
 from tests.faults import runs
 
@@ -57,29 +58,29 @@ def test_negatives_are_those_of_a_naive_loop(seed, rows, margin):
 def test_a_plan_has_groups_of_neighbours_and_repeats_no_record(seed, count, batch_size, size, share):
     batch_size = min(batch_size, count)
     rng = np.random.default_rng(seed)
-    neighbours = rng.permuted(np.tile(np.arange(count), (count, 1)), axis=1)[:, :6].astype(np.int32)
-    neighbours[rng.random(neighbours.shape) < 0.1] = -1
-    neighbours[neighbours == np.arange(count)[:, None]] = -1
-    plan = neighbour_plan(neighbours, seed, 3, batch_size, share, size)
+    near = rng.permuted(np.tile(np.arange(count), (count, 1)), axis=1)[:, :6].astype(np.int32)
+    near[rng.random(near.shape) < 0.1] = -1
+    near[near == np.arange(count)[:, None]] = -1
+    plan = neighbour_plan(near, seed, 3, batch_size, share, size)
     assert plan.shape == (count // batch_size, batch_size)
     assert len(set(plan.ravel())) == plan.size
     assert set(plan.ravel()) <= set(range(count))
-    np.testing.assert_array_equal(plan, neighbour_plan(neighbours.copy(), seed, 3, batch_size, share, size))
+    np.testing.assert_array_equal(plan, neighbour_plan(near.copy(), seed, 3, batch_size, share, size))
     for batch in plan:
         limit = round(share * batch_size) // size
         groups = [batch[at : at + size] for at in range(0, limit * size, size)]
-        is_group = [set(group[1:]) <= set(neighbours[group[0]]) for group in groups]
+        is_group = [set(group[1:]) <= set(near[group[0]]) for group in groups]
         assert is_group == sorted(is_group, reverse=True)  # groups come first
 
 
 def test_all_groups_are_found_where_neighbours_are_many():
     clusters = np.arange(64).reshape(16, 4)
-    neighbours = np.stack([np.delete(clusters[number // 4], number % 4) for number in range(64)])
-    plan = neighbour_plan(neighbours, 0, 0, 16, 0.5, 4)
+    near = np.stack([np.delete(clusters[number // 4], number % 4) for number in range(64)])
+    plan = neighbour_plan(near, 0, 0, 16, 0.5, 4)
     for batch in plan:
         first, second = batch[:4] // 4, batch[4:8] // 4
         assert len(set(first)) == len(set(second)) == 1
-    assert neighbour_plan(neighbours[:, :0], 0, 0, 16, 0.5, 4).shape == (4, 16)  # no table yet: random batches
+    assert neighbour_plan(near[:, :0], 0, 0, 16, 0.5, 4).shape == (4, 16)  # no table yet: random batches
 
 
 FLAGS = ("--config.batches=neighbours", "--config.epochs=3", "--config.neighbours.size=2")
@@ -101,19 +102,74 @@ def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, tmp_path):
     runs.assert_same_run(directory, undisturbed, tiny_data)
 
 
+def config_with_features(data_dir, tmp_path, **fields):
+    features = str(tiny.write_image_features(data_dir, tmp_path / "photos.npy"))
+    defaults = {"batches": "neighbours", "neighbours__size": 2, "data__image_features": features, "epochs": 3}
+    return tiny.small_config(data_dir, **defaults | fields)
+
+
 def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
-    features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
-    fields = {"batches": "neighbours", "neighbours__size": 2, "data__image_features": features}
-    whole = tiny.small_config(tiny_data, **fields)
-    train(whole, tmp_path / "whole")
-    train(tiny.small_config(tiny_data, epochs=1, **fields), tmp_path / "parts")
-    stored = tmp_path / "parts" / "config.json"
-    stored.write_text(stored.read_text().replace('"epochs": 1', '"epochs": 2'))
-    (tmp_path / "parts" / "eval_test.json").unlink()
-    train(whole, tmp_path / "parts")
-    tables = [np.load(tmp_path / name / "neighbours/epoch_0001.npy") for name in ("whole", "parts")]
+    config = config_with_features(tiny_data, tmp_path)
+    train(config, tmp_path / "whole")
+    runs.train_in_two_parts(config, tmp_path / "parts")
+    tables = [np.load(tmp_path / name / "neighbours/epoch_0002.npy") for name in ("whole", "parts")]
     np.testing.assert_array_equal(*tables)
     runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:200]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"not an array"),
+        lambda path: np.save(path, np.load(path)[:-1]),
+        lambda path: np.save(path, np.load(path) + 40),
+        lambda path: np.save(path, np.load(path).astype(np.float32)),
+    ],
+)
+def test_a_damaged_table_is_computed_again_and_reported(tiny_data, tmp_path, capfd, damage):
+    config = config_with_features(tiny_data, tmp_path, epochs=4, neighbours__every_epochs=2)
+    path = tmp_path / "run/neighbours/epoch_0002.npy"
+    runs.train_in_two_parts(config, tmp_path / "run", lambda: damage(path))
+    line = "epoch_0002.npy: missing or damaged; computing it again from the parameters of step 18"
+    assert line in capfd.readouterr().out
+    assert np.load(path).shape == (48, 16)
+
+
+def test_a_stop_is_noticed_while_the_split_is_embedded(tiny_data, tmp_path, monkeypatch):
+    config = config_with_features(tiny_data, tmp_path)
+    train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        embedding = []
+        batches = neighbours.split_batches
+        patch.setattr(neighbours, "split_batches", lambda *args, **kw: embedding.append(1) or batches(*args, **kw))
+        patch.setattr(StopRequest, "made", lambda self: bool(embedding))
+        with pytest.raises(SystemExit) as stopped:
+            train(config, tmp_path / "run")
+    assert stopped.value.code == RUN_AGAIN
+    assert not (tmp_path / "run/neighbours").exists()
+    train(config, tmp_path / "run")
+    runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "run")))
+
+
+def test_neighbours_of_cached_features_are_found(tiny_data, tmp_path, monkeypatch):
+    fields = {"neighbours__size": 2, "batches": "neighbours", "epochs": 3, "unfreeze_epoch": 3}
+    config = tiny.small_config(tiny_data, cache_frozen_features=2, **fields)
+    train(config, tmp_path / "run")
+    assert (np.load(tmp_path / "run/neighbours/epoch_0001.npy") >= 0).any()
+
+
+def test_semantic_losses_are_reported(tiny_data, tmp_path, capfd):
+    train(config_with_features(tiny_data, tmp_path, epochs=2), tmp_path / "run")
+    assert "batches contain same-class pairs only by chance" in capfd.readouterr().out
+
+
+def test_neighbours_that_would_never_be_used_are_refused(tiny_data, tmp_path):
+    config = config_with_features(tiny_data, tmp_path, neighbours__every_epochs=3)
+    with pytest.raises(UserError, match=r"every_epochs = 3: no neighbours would be computed in config.epochs = 3"):
+        train(config, tmp_path / "run")
 
 
 def test_a_table_serves_several_epochs(tiny_data, tmp_path):

@@ -185,11 +185,7 @@ def test_the_average_is_evaluated_saved_and_resumed(tiny_data, tmp_path):
     }
     whole = tiny.small_config(tiny_data, **fields)
     train(whole, tmp_path / "whole")
-    train(tiny.small_config(tiny_data, epochs=1, **fields), tmp_path / "parts")
-    stored = tmp_path / "parts" / "config.json"
-    stored.write_text(stored.read_text().replace('"epochs": 1', '"epochs": 2'))
-    (tmp_path / "parts" / "eval_test.json").unlink()
-    train(whole, tmp_path / "parts")
+    runs.train_in_two_parts(whole, tmp_path / "parts")
     runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
     train(tiny.small_config(tiny_data, **{**fields, "optim__average": 0.0}), tmp_path / "plain")
     plain, average = (workdir.load(tmp_path / name, "last").variables["params"] for name in ("plain", "whole"))

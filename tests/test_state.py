@@ -167,3 +167,7 @@ def test_the_learning_rate_is_constant_or_falls_to_zero_at_the_end():
     config.optim.decay_epochs = 4
     rates = [float(learning_rate(config, 7)(step)) for step in (0, 42, 56, 63, 70)]
     np.testing.assert_allclose(rates, [0.5, 0.5, 0.25, 0.125, 0], atol=1e-6)
+    config.optim.decay_epochs = 40  # longer than the run
+    for config.optim.decay in ("linear", "cosine"):
+        rates = [float(learning_rate(config, 7)(step)) for step in (0, 35, 70)]
+        np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-6)

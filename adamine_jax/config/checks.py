@@ -51,6 +51,11 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"config.neighbours.share = {section.share}: not one group of config.neighbours.size = {section.size} in "
             f"the {pairs} pairs of a batch"
         )
+    if config.batches == "neighbours" and 0 < config.epochs <= section.every_epochs:
+        raise UserError(
+            f"config.neighbours.every_epochs = {section.every_epochs}: no neighbours would be computed in "
+            f"config.epochs = {config.epochs}; must be lower"
+        )
     _check_start(config)
     names = [name for evaluator in evaluators.build(config) for name in evaluator.metrics]
     if config.checkpoint.best_by not in names:
@@ -160,7 +165,7 @@ RULES: dict[str, rules.Rule] = {
     "batches": rules.one_of("classes", "neighbours"),
     "neighbours.every_epochs": integer(1),
     "neighbours.share": share(1),
-    "neighbours.size": integer(2, 16),  # of the 16 candidates that are stored, some are in other groups
+    "neighbours.size": integer(2, 8),  # of the 16 candidates that are stored, some are in other groups
     "neighbours.margin": number("above 0"),
     "unfreeze_epoch": integer(0),
     "cache_frozen_features": integer(0),

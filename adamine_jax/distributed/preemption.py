@@ -3,9 +3,13 @@
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Iterator
 from types import FrameType
+from typing import TypeVar
 
 from adamine_jax.base import processes
+
+T = TypeVar("T")
 
 RUN_AGAIN = 75
 """Exit status (EX_TEMPFAIL) of a run that stopped on request after saving its state and can be resumed."""
@@ -53,6 +57,17 @@ class StopRequest:
 
         self._checks += 1
         return multihost_utils.reached_preemption_sync_point(self._checks)
+
+    def watched(self, batches: Iterable[T], step: int) -> Iterator[T]:
+        """Yields the batches of other work than training, after training step `step`.
+
+        Raises:
+            Stopped: A stop was requested; it is checked before each batch.
+        """
+        for batch in batches:
+            if self.made():
+                raise Stopped(step)
+            yield batch
 
     def leave(self, step: int) -> None:
         """Exits with the status `RUN_AGAIN`, or raises KeyboardInterrupt after Ctrl-C; the state must be saved."""

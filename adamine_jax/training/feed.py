@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from adamine_jax.distributed import mesh as devices
+from adamine_jax.distributed.preemption import StopRequest
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors
@@ -18,6 +19,7 @@ from adamine_jax.input.records import RecordIndex
 from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding
+from adamine_jax.runs.embedding import Embedder
 from adamine_jax.training.frozen_features import FrozenBackbone
 from adamine_jax.training.neighbours import Neighbours
 from adamine_jax.training.state import TrainState
@@ -37,6 +39,7 @@ class Feed:
         directory: Path,
         splits: dict[str, RecordIndex],
         model: AdaMine,
+        embedder: Embedder,
         mesh: Mesh,
         damage: Damage,
     ):
@@ -46,10 +49,7 @@ class Feed:
             self._splits["train"] = self._pairs.joined(splits["text"])
         self._model, self._mesh, self._damage = model, mesh, damage
         self._vectors = {split: open_inputs(config, self._splits[split]) for split in ("train", "val")}
-        train = self._splits["train"]
-        self._neighbours = Neighbours(
-            directory, config, model, mesh, damage, train, len(self._pairs), self._vectors["train"]
-        )
+        self._neighbours = Neighbours(directory, config, embedder, mesh, damage, self._pairs)
         self._epochs = range(0)  # covered by the two iterators below
         self._train: Batches = _empty()
         self._val: Batches = _empty()
@@ -87,11 +87,15 @@ class Feed:
         """Whether the towers' backbone is frozen in `epoch`."""
         return epoch < self._config.unfreeze_epoch and bool(self._model.backbone)
 
-    def train_batches(self, epoch: int, state: TrainState) -> Iterator[dict[str, jax.Array]]:
-        """Returns the batches of an epoch after `state`; they must be consumed before the next epoch is requested."""
+    def train_batches(self, epoch: int, state: TrainState, request: StopRequest) -> Iterator[dict[str, jax.Array]]:
+        """Returns the batches of an epoch after `state`; they must be consumed before the next epoch is requested.
+
+        Raises:
+            Stopped: `request` was made while the train split was embedded. The state is that of the last checkpoint.
+        """
         step = int(state.step)
         if epoch not in self._epochs:
-            self._set_up(epoch, step, state)
+            self._set_up(epoch, step, state, request)
         return itertools.islice(self._train, (epoch + 1) * self.steps_per_epoch - step)
 
     def val_batches(self) -> Batches:
@@ -103,17 +107,17 @@ class Feed:
         self._train.close()
         self._val.close()
 
-    def _set_up(self, epoch: int, step: int, state: TrainState) -> None:
+    def _set_up(self, epoch: int, step: int, state: TrainState, request: StopRequest) -> None:
         config, train, val = self._config, self._splits["train"], self._splits["val"]
         is_cached = self.is_frozen(epoch) and config.cache_frozen_features > 0
         end = min(config.unfreeze_epoch, config.epochs) if is_cached else config.epochs
+        vectors = self._frozen_vectors(state) if is_cached else self._vectors
         if config.batches == "neighbours":
-            self._neighbours.update(epoch, state)
+            self._neighbours.update(epoch, state, self.steps_per_epoch, vectors["train"], request)
             end = min(end, self._neighbours.next_update(epoch))
         num_planned = max(PLANNED_ROWS // (self.steps_per_epoch * config.batch_size), 1)
         self.close()
         self._epochs = range(epoch, min(epoch + num_planned, end))
-        vectors = self._frozen_vectors(state) if is_cached else self._vectors
         plans = np.concatenate([self.plan(planned) for planned in self._epochs])
         batches = pipeline.train_batches(
             train,

@@ -45,15 +45,16 @@ def learning_rate(config, steps_per_epoch: int) -> optax.Schedule:
     """Returns the rate of the next step as a function of the number of steps taken.
 
     It is `optim.lr`, rises linearly from 0 over the first `optim.warmup_epochs` epochs or `optim.warmup_steps` steps,
-    and decays to 0 over the last `optim.decay_epochs` epochs or `optim.decay_steps` steps.
+    and decays to 0 over the last `optim.decay_epochs` epochs or `optim.decay_steps` steps, or over all steps of a run
+    that is shorter.
     """
-    optim = config.optim
+    optim, steps = config.optim, config.epochs * steps_per_epoch
     warmup_steps, decay_steps = (
         optim[f"{name}_steps"] or round(optim[f"{name}_epochs"] * steps_per_epoch) for name in ("warmup", "decay")
     )
     schedule = optax.constant_schedule(optim.lr)
-    if decay_steps:
-        begin = max(config.epochs * steps_per_epoch - decay_steps, 0)
+    if decay_steps := min(decay_steps, steps):
+        begin = steps - decay_steps
         schedule = optax.linear_schedule(optim.lr, 0.0, decay_steps, begin)
         if optim.decay == "cosine":
             schedule = optax.join_schedules(

@@ -133,6 +133,12 @@ def check_splits(
             f"{dataset.folder}: has only the background class, so config.loss.classifier_weight must be 0; convert the "
             "data set with lower thresholds (--class-min-train), or use configs/adamine_ins.py"
         )
+    if config.batches == "neighbours" and loss.uses_class_pairs:
+        print(
+            "config.batches = 'neighbours': batches contain same-class pairs only by chance; the semantic losses will "
+            "mostly be 0",
+            flush=True,
+        )
     if config.batches == "classes" and loss.uses_class_pairs and not pairs:
         classed = np.sum(labels != 0)
         print(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from adamine_jax.distributed.preemption import Stopped, StopRequest
+from adamine_jax.distributed.preemption import StopRequest
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.retrieval.evaluators import Evaluator, measure
 from adamine_jax.runs.embedding import Embedder
@@ -31,13 +31,6 @@ class Validation:
         index = self.index
         if not len(index):
             return {}
-        step = int(state.step)
-
-        def batches() -> Iterator[dict[str, jax.Array]]:
-            for batch in self.batches():
-                if request.made():
-                    raise Stopped(step)
-                yield batch
-
-        image, recipe, numbers = self.embedder.embed_split(state.model, index, description, batches())
+        batches = request.watched(self.batches(), int(state.step))
+        image, recipe, numbers = self.embedder.embed_split(state.model, index, description, batches)
         return measure(self.evaluators, split_embeddings(index, numbers, image, recipe))

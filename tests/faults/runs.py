@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
+from adamine_jax.train import train
 from tests import xla
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,18 @@ def assert_same_bits(one, other) -> None:
     """Asserts that two trees are bit-identical."""
     for (path, left), right in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
         assert left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
+
+
+def train_in_two_parts(config, directory: Path, between: Callable[[], object] = lambda: None) -> None:
+    """Trains all epochs but the last, calls `between`, then resumes in this process with all of them."""
+    shorter = config.copy_and_resolve_references()
+    shorter.epochs = config.epochs - 1
+    train(shorter, directory)
+    stored = directory / "config.json"
+    stored.write_text(stored.read_text().replace(f'"epochs": {shorter.epochs}', f'"epochs": {config.epochs}'))
+    (directory / "eval_test.json").unlink()
+    between()
+    train(config, directory)
 
 
 def without_measurements(line: dict) -> dict:

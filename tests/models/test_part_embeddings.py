@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.models.recipe.bag import BagOfWords
+from adamine_jax.recipes.words import END_ID
 from tests.models.test_recipe import apply, init, small_batch, small_tower
 
 
@@ -13,17 +14,19 @@ def lstm():
         np.arange(20) < [[3], [0], [1], [20], [0], [2]]
     )
     batch["ingredients"][1] = 0
+    batch["ingredients"][2] = np.eye(20, dtype=int)[0] * END_ID  # what records contain for an empty list
     fields = (("ingredients",), ("words", "num_sentences"), ("title",))
     return small_tower(title_words=3, part_embeddings=True), batch, fields
 
 
 def bag():
     sizes, rng = (5, 9, 4), np.random.default_rng(0)
-    tower = BagOfWords(embedding_dim=7, columns=18, part_sizes=sizes)
+    tower = BagOfWords(embedding_dim=7, columns=18, part_sizes=sizes, recipe_dim=3)
     present = rng.random((6, 18)) < 0.3
     words = np.where(present, np.arange(18), 0)
     weights = np.where(present, rng.random((6, 18)), 0).astype(np.float32)
-    return tower, {"words": words, "word_weights": weights}, sizes
+    vectors = rng.normal(size=(6, 3)).astype(np.float32)
+    return tower, {"words": words, "word_weights": weights, "recipe_vectors": vectors}, sizes
 
 
 def alone(batch, fields, place):
@@ -31,7 +34,8 @@ def alone(batch, fields, place):
     if "word_weights" in batch:
         ends = np.cumsum(fields)
         inside = (batch["words"] >= ends[place] - fields[place]) & (batch["words"] < ends[place])
-        return batch | {"word_weights": np.where(inside, batch["word_weights"], 0)}
+        without = {"word_weights": np.where(inside, batch["word_weights"], 0), "recipe_vectors": np.zeros((6, 3))}
+        return batch | without
     emptied = {name: np.zeros_like(array) for name, array in batch.items()}
     return emptied | {name: batch[name] for name in fields[place]}
 
@@ -49,7 +53,7 @@ def test_a_part_is_embedded_like_a_recipe_without_the_others(make):
         if make is bag:
             expected = (only["word_weights"] > 0).any(axis=1)
         else:
-            expected = np.asarray(only[fields[place][-1]]).reshape(6, -1).any(axis=1)
+            expected = (np.asarray(only[fields[place][-1]]) > (END_ID if place == 0 else 0)).reshape(6, -1).any(axis=1)
         np.testing.assert_array_equal(found.mask[:, place], expected)
 
 

@@ -166,7 +166,11 @@ class BagOfWords(RecipeTower):
         parts = jnp.stack([bag[:, piece] @ self.table[piece] for piece in pieces], axis=1)
         output = parts.sum(axis=1) + self.bias
         mask = jnp.stack([jnp.any(bag[:, piece] > 0, axis=1) for piece in pieces], axis=1)
-        return Parts(output if vectors is None else output + self.fc(vectors), parts + self.bias, mask)
+        parts += self.bias
+        if vectors is not None:
+            output += self.fc(vectors)
+            parts += self.fc(jnp.zeros_like(vectors[:1]))  # its bias, as for a recipe without vectors
+        return Parts(output, parts, mask)
 
 
 class RecipeFeatures(RecipeTower):

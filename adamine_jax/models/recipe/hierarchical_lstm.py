@@ -18,6 +18,7 @@ from adamine_jax.models.recipe import lstm_batches, lstm_section
 from adamine_jax.models.recipe.lstm import LSTM, BidirectionalLSTM
 from adamine_jax.recipes import tfidf
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
+from adamine_jax.recipes.words import END_ID
 
 
 class HierarchicalLSTM(RecipeTower):
@@ -46,7 +47,8 @@ class HierarchicalLSTM(RecipeTower):
         dropout: Share of the values before the last layer that are dropped in training.
         title_words: Number of known words of titles; None = the tower does not read titles.
         part_embeddings: Whether the output has the embeddings of the parts as well: the last layer with zeros in place
-            of the other parts, as for a recipe that lacks them.
+            of the states of the other parts. Unless `instruction_lstm_over_padding`, a recipe that lacks the others has
+            the same embedding.
         dtype: Dtype of the matrix products in the LSTMs.
         param_dtype: Dtype of the parameters and the output.
     """
@@ -196,7 +198,7 @@ class HierarchicalLSTM(RecipeTower):
             keys = None
         parts, masks = [], []
         if self.ingredients:
-            masks.append(batch["ingredients"][:, 0] != 0)
+            masks.append(batch["ingredients"][:, 0] > END_ID)  # an empty list is [END_ID]
             parts.append(self.embed_ingredients(batch["ingredients"], _folded(keys, 0)))
         if self.instructions != "none":
             masks.append(batch["num_sentences"] > 0)
