@@ -1,4 +1,4 @@
-"""Embeds a split, a folder of photos or a file of recipes with a trained model and writes a gallery to search.
+"""Embeds a split, a folder of photos or recipes from files with a trained model and writes a gallery to search.
 
 python -m adamine_jax.embed --workdir runs/a --split test --out galleries/test
 python -m adamine_jax.embed --workdir runs/a --photos my_photos --out galleries/mine
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--split", choices=("train", "val", "test", "text"), default="test", help="default: test")
     source.add_argument("--photos", type=local_path, metavar="DIR", help="folder of photos, searched recursively")
     source.add_argument(
-        "--recipes", type=given_path, metavar="FILE", help="file with one JSON object per line: title, ingredients, …"
+        "--recipes", type=given_path, metavar="FILE", help="file or folder of recipes in any form that can be imported"
     )
     parser.add_argument(
         "--out", type=given_path, required=True, help="folder of the gallery; replaces an older one of the same kind"

@@ -4,8 +4,9 @@ python -m adamine_jax.search --workdir runs/a --image dinner.jpg
 python -m adamine_jax.search --workdir runs/a --recipe soup.json --without leek
 python -m adamine_jax.search --workdir runs/a --ingredients "beets, dill, sour cream" --in recipes --class soup
 
-A recipe is a JSON object with any of `title`, `ingredients` (lines) and `instructions` (lines). The default gallery is
-that of the test split, written at the end of training; `python -m adamine_jax.embed` builds others.
+A recipe is a JSON object with any of `title`, `ingredients` (lines) and `instructions` (lines), or a file in another
+form that can be imported, such as a saved web page; docs/own_recipes.md lists them. The default gallery is that of the
+test split, written at the end of training; `python -m adamine_jax.embed` builds others.
 """
 
 import argparse
@@ -19,12 +20,13 @@ import numpy as np
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.base.terminal_text import fitted
+from adamine_jax.formats.recipe_files import read_recipe
 from adamine_jax.gallery import index
 from adamine_jax.gallery.store import AMONG, Gallery, Hit
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.photos import stored
-from adamine_jax.recipes.texts import RecipeText, read_recipe
+from adamine_jax.recipes.texts import RecipeText, recipe_of
 from adamine_jax.runs import workdir
 
 _TITLE, _CLASS = 46, 18  # widths of the columns
@@ -73,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     workdir.add_flags(parser)
     query = parser.add_argument_group("query: a photo, a recipe, or parts of a recipe")
     query.add_argument("--image", type=given_path, metavar="PHOTO", help="image file of a dish")
-    query.add_argument("--recipe", type=given_path, metavar="FILE", help="JSON file of a recipe")
+    query.add_argument(
+        "--recipe", type=given_path, metavar="FILE", help="file of a recipe: JSON, a saved web page, Markdown, …"
+    )
     query.add_argument("--title", help="title of a recipe")
     query.add_argument("--ingredients", metavar="A,B", help="comma-separated ingredients of a recipe")
     query.add_argument("--instructions", metavar="TEXT", help="instructions of a recipe, one or more sentences")
@@ -109,14 +113,10 @@ def _recipe(flags: argparse.Namespace) -> RecipeText | None:
         return None
     if flags.recipe:
         return read_recipe(flags.recipe)
-    recipe = RecipeText(
-        title=(flags.title or "").strip(),
-        ingredients=tuple(_split(flags.ingredients)),
-        instructions=tuple(line.strip() for line in (flags.instructions or "").splitlines() if line.strip()),
-    )
-    if recipe.is_empty:
+    values = parts | {"ingredients": _split(flags.ingredients)}
+    if not any(map(str.strip, (flags.title or "", flags.instructions or "", *values["ingredients"]))):
         raise UserError(f"{given[0]}: empty value; give at least one word")
-    return recipe
+    return recipe_of(values, given[0])
 
 
 def _split(text: str | None) -> list[str]:

@@ -88,6 +88,16 @@ ROWS = {
             "infonce",
             {"model.recipe.ingredients": False, "model.recipe.instructions": "words"},
         ),
+        (
+            "trained on all, + loss between photos and parts",
+            "infonce+0.3*parts",
+            {
+                **dict.fromkeys(
+                    (*ALONE, "model.recipe.title", "model.recipe.ingredients", "model.recipe.instructions")
+                ),
+                "loss.terms.parts.photos": 2,
+            },
+        ),
     ),
     "features": (
         (

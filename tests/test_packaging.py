@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_requirements_list_the_dependencies_and_three_extras():
+def test_requirements_list_the_dependencies_and_four_extras():
     lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
     extras = PROJECT["project"]["optional-dependencies"]
-    declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"], *extras["search"]]
+    declared = [*PROJECT["project"]["dependencies"], *extras["convert"], *extras["figures"]]
+    declared += [*extras["pages"], *extras["search"]]
     assert sorted(filter(None, lines)) == sorted(name for name in declared if not name.startswith("adamine-jax["))
 
 

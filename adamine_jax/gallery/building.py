@@ -20,11 +20,12 @@ import tqdm
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
+from adamine_jax.formats.recipe_files import read_recipes
 from adamine_jax.gallery.files import BACKGROUND, Item
 from adamine_jax.gallery.writer import GalleryWriter
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.photos import UnusablePhoto, photo_files, stored
-from adamine_jax.recipes.texts import RecipeText, read_recipe_lines
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import workdir
 
 BLOCK = 256
@@ -113,7 +114,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
             unknown += 1
             _report(f"{where}: the model knows none of its words, so its embedding is meaningless", unknown)
     if not ids:
-        raise UserError(f"{file}: contains no recipes; expected one JSON object per line")
+        raise UserError(f"{file}: contains no recipes")
     class_names = [BACKGROUND, *sorted(classes - {"", BACKGROUND})]
     about = description(encoder.trained, {"recipes": digest.hexdigest()}, class_names)
     with (
@@ -149,7 +150,7 @@ def lines_digest(lines: Iterable[str]) -> str:
 
 def _numbered(file: Path) -> Iterator[tuple[RecipeText, str]]:
     """Yields the recipes of a file, each with an id, and their places in it."""
-    for number, recipe in enumerate(read_recipe_lines(file), 1):
+    for number, recipe in enumerate(read_recipes(file), 1):
         yield recipe if recipe.id else dataclasses.replace(recipe, id=f"recipe {number}"), f"{file}, recipe {number}"
 
 

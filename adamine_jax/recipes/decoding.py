@@ -9,6 +9,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from adamine_jax.base.extras import how_to_get
 from adamine_jax.recipes.photo_structure import APP1, START_OF_SCAN, UnreadablePhotoError, check_structure, markers
 
 # Decoding takes about 4 bytes per pixel, so this limits memory to 256 MB per photo.
@@ -27,7 +28,7 @@ _large_photo_lock = threading.Lock()
 # Pixels converted at a time, so that a large photo is never in memory three times.
 _BAND = 4_000_000
 # Downloads contain files of other formats whose names end in .jpg.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 # Values of the orientation tag (Exif 2.32, table 4); 1 is upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,9 +42,15 @@ _TRANSPOSITIONS = {
 _SWAPS_SIDES = tuple(_TRANSPOSITIONS[orientation] for orientation in (5, 6, 7, 8))
 # libjpeg's warning if it finds a marker before the end of the image.
 _INCOMPLETE = "premature end of data segment"
-# Formats of phone cameras (ISO/IEC 23008-12, AVIF), which get an error message of their own.
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
+# Formats of phone cameras (ISO/IEC 23008-12).
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 Image.init()
+try:
+    import pi_heif
+
+    pi_heif.register_heif_opener(thumbnails=False)
+except ImportError:  # the extra [heic]
+    pi_heif = None
 
 
 class TooLargeError(UnreadablePhotoError):
@@ -102,7 +109,9 @@ def reduced(data: bytes, shorter_side: int, quality: int = JPEG_QUALITY) -> tupl
         raise
     except UnidentifiedImageError:
         is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
-        raise UnreadablePhotoError("HEIC and AVIF are not supported" if is_heif else "not an image") from None
+        if is_heif and pi_heif is None:
+            raise UnreadablePhotoError(f"HEIC {how_to_get('pi_heif')}") from None
+        raise UnreadablePhotoError("not an image") from None
     except Image.DecompressionBombError:
         raise TooLargeError("too many pixels") from None
     except Exception as error:  # Pillow's decoders raise many types for damaged data
@@ -225,6 +234,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image) -> Image.Image:
+    if image.mode == "F":  # from 0 to 1, to 255 or to 65,535
+        values = np.nan_to_num(np.asarray(image))
+        largest = next((limit for limit in (1.0, 255.0) if values.max() <= limit), 65_535.0)
+        return Image.fromarray((values.clip(0, largest) * (255 / largest)).astype(np.uint8)).convert("RGB")
     if image.mode.startswith("I"):  # 16-bit greyscale, which convert() clips at 255
         values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF)
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

@@ -1,13 +1,15 @@
 """Field names and values of recipes as people write them, and their conversion to `Draft`."""
 
 import functools
-import html
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from adamine_jax.recipes import values as read
+from adamine_jax.recipes.markup import plain
+from adamine_jax.recipes.values import TooDeepError, Unread, is_absent
 
 # Accepted names of each field; case, spaces, hyphens and underscores are ignored. The first non-empty column counts.
 NAMES = {
@@ -15,24 +17,18 @@ NAMES = {
     "title": ("title", "name", "recipe_name", "recipe_title"),
     "ingredients": ("ingredients", "ingredient", "ingredient_lines", "recipeIngredient"),
     "instructions": ("instructions", "directions", "steps", "method", "preparation", "recipeInstructions"),
-    "images": ("images", "image", "photos", "photo", "pictures", "picture"),
+    "images": ("images", "image", "photos", "photo", "pictures", "picture", "image_name"),
     "url": ("url", "link"),
     "class": ("class", "category", "recipeCategory"),
     "partition": ("partition", "split"),
     "ingredient_names": ("ingredient_names",),
 }
+PARTS = ("title", "ingredients", "instructions")
 PARTITIONS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-MAX_DEPTH = 20
-"""Maximum nesting of lists and objects in a field; schema.org nests steps in sections in lists."""
-
-_TEXT_KEYS = ("text", "itemListElement", "steps", "item", "name")
-_PATH_KEYS = ("contentUrl", "url", "path", "file", "@id")
-_BLOCK_TAG = re.compile(r"<\s*/?\s*(?:p|br|li|div|ol|ul|h[1-6]|tr)\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
 def _normalized(column: str) -> str:
@@ -55,7 +51,8 @@ class Entry:
         folder: Folder that relative paths of photos refer to.
         values: The record.
         is_sheet: Whether the record is a row of a spreadsheet, where `|` separates items in a cell of one line.
-        is_linked_data: Whether the record follows schema.org, so text may contain HTML and extra fields are expected.
+        is_linked_data: Whether the record follows a known form, such as schema.org's, so extra fields are expected.
+        photos_beside: Paths of photos that belong to the record if it lists none that exist.
     """
 
     where: str
@@ -63,6 +60,7 @@ class Entry:
     values: Mapping[str, Any]
     is_sheet: bool = False
     is_linked_data: bool = False
+    photos_beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,8 @@ class Draft:
         class_name: Lower-case class, or "".
         partition: "train", "val", "test", or "" if it is to be drawn.
         photos: Paths or links as written.
+        photos_beside: As in the entry.
+        unread: Values that contain no text or path, by field.
     """
 
     where: str
@@ -89,6 +89,8 @@ class Draft:
     class_name: str
     partition: str
     photos: list[str]
+    photos_beside: tuple[str, ...]
+    unread: dict[str, list[str]]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -102,7 +104,7 @@ def known_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the non-empty fields of a record; of several columns for one field, the first in the order of `NAMES`."""
     found: dict[str, dict[str, Any]] = {}
     for column, value in values.items():
-        if (field := field_of(column)) and not _is_absent(value):
+        if (field := field_of(column)) and not is_absent(value):
             found.setdefault(field, {}).setdefault(_normalized(column), value)
     return {field: columns[min(columns, key=_NORMALIZED_NAMES[field].index)] for field, columns in found.items()}
 
@@ -125,9 +127,16 @@ def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
         UnusableError: A required field is absent, or a field has the wrong type.
     """
     fields = known_fields(entry.values)
-    title = _title(fields.get("title"), entry)
-    ingredients = list(_strings(fields.get("ingredients"), "ingredients", entry))
-    instructions = list(_strings(fields.get("instructions"), "instructions", entry))
+    title = _title(fields.get("title"))
+    unread = {field: Unread() for field in ("ingredients", "instructions", "images", "ingredient_names")}
+    is_sheet = entry.is_sheet
+    try:
+        ingredients = read.ingredients(fields.get("ingredients"), unread["ingredients"], is_sheet=is_sheet)
+        instructions = read.instructions(fields.get("instructions"), unread["instructions"], is_sheet=is_sheet)
+        photos = read.paths(fields.get("images"), unread["images"], is_sheet=is_sheet)
+        names = read.ingredients(fields.get("ingredient_names"), unread["ingredient_names"], is_sheet=is_sheet)
+    except TooDeepError:
+        raise UnusableError("lists and objects are nested too deeply") from None
     if not ingredients and not instructions:
         raise UnusableError("neither ingredients nor instructions")
     url = fields.get("url")
@@ -139,68 +148,21 @@ def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
         url=url.strip() if isinstance(url, str) else "",
         ingredients=ingredients,
         instructions=instructions,
-        names=list(_strings(fields.get("ingredient_names"), "ingredient_names", entry)) or None,
+        names=names or None,
         class_name=_class_name(fields.get("class"), entry) if with_classes else "",
         partition=_partition(fields.get("partition")),
-        photos=list(dict.fromkeys(_strings(fields.get("images"), "images", entry))),
+        photos=photos,
+        photos_beside=entry.photos_beside,
+        unread={field: list(values) for field, values in unread.items() if values},
     )
 
 
-def _is_absent(value: Any) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value in ([], {})
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return "a list" if isinstance(value, list) else "an object"
-
-
-def _title(value: Any, entry: Entry) -> str:
-    if _is_absent(value):
+def _title(value: Any) -> str:
+    if title := read.text(value):
+        return title
+    if is_absent(value) or isinstance(value, str | list | dict):
         raise UnusableError("no title")
-    if not isinstance(value, str):
-        raise UnusableError(f"title is {_kind(value)}, not text")
-    text = " ".join(_without_html(value).split()) if entry.is_linked_data else value.strip()
-    if not text:
-        raise UnusableError("no title")
-    return text
-
-
-def _strings(value: Any, field: str, entry: Entry, depth: int = 0) -> Iterator[str]:
-    """Yields the non-blank lines of a text or of nested lists and schema.org objects; the paths of `images`."""
-    is_path = field == "images"
-    if _is_absent(value):
-        return
-    if isinstance(value, str):
-        text = _without_html(value) if entry.is_linked_data and not is_path else value
-        lines = text.strip().splitlines()
-        lines = text.split("|") if entry.is_sheet and len(lines) == 1 else lines
-        yield from (line.strip() for line in lines if line.strip())
-    elif depth > MAX_DEPTH:
-        raise UnusableError(f"{field} are nested too deeply")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item, field, entry, depth + 1)
-    elif isinstance(value, dict):
-        keys = _PATH_KEYS if is_path else _TEXT_KEYS
-        inner = next((value[key] for key in keys if not _is_absent(value.get(key))), None)
-        if inner is None and not is_path:
-            raise UnusableError(f"{field} contain an object without a text")
-        yield from _strings(inner, field, entry, depth + 1)
-    else:
-        raise UnusableError(f"{field} contain {_kind(value)}, not {'a path' if is_path else 'text'}")
-
-
-def _without_html(text: str) -> str:
-    """Removes HTML markup; paragraphs and list items become lines."""
-    if "<" in text:
-        text = _TAG.sub("", _BLOCK_TAG.sub("\n", text))
-    return html.unescape(text) if "&" in text else text
+    raise UnusableError(f"title is {'true or false' if isinstance(value, bool) else 'a number'}, not text")
 
 
 def _identity(value: Any) -> str:
@@ -211,21 +173,21 @@ def _identity(value: Any) -> str:
 
 def _class_name(value: Any, entry: Entry) -> str:
     if isinstance(value, list):
-        value = next((item for item in value if not _is_absent(item)), None)
+        value = next((item for item in value if not is_absent(item)), None)
     if isinstance(value, dict):
         value = value.get("name")
-    if _is_absent(value):
+    if is_absent(value):
         return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise UnusableError(f"class is {_kind(value)}, not text")
-    text = _without_html(value).split(",")[0] if entry.is_linked_data and isinstance(value, str) else value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    text = plain(value).split(",")[0] if entry.is_linked_data and isinstance(value, str) else value
     text = text if isinstance(text, str) else _identity(text) or str(text)
     # Lone surrogates cannot be encoded.
     return " ".join(text.lower().encode("utf-8", "replace").decode().split())
 
 
 def _partition(value: Any) -> str:
-    if _is_absent(value):
+    if is_absent(value):
         return ""
     partition = PARTITIONS.get(value.strip().lower()) if isinstance(value, str) else None
     if partition is None:

@@ -14,9 +14,8 @@ _MAX_CHARS = 500
 _MAX_COUNT = 20
 
 
-def _word_lists() -> SimpleNamespace:
-    """Reads the sections of `ingredient_words.txt` as sets of words."""
-    text = resources.files("adamine_jax.recipes").joinpath("ingredient_words.txt").read_text(encoding="utf-8")
+def word_lists(text: str) -> dict[str, frozenset[str]]:
+    """Returns the words of each section of a text: "[section]", then words separated by commas and line ends."""
     lists: dict[str, list[str]] = {}
     words: list[str] = []
     for line in text.split("\n"):
@@ -25,10 +24,11 @@ def _word_lists() -> SimpleNamespace:
             words = lists.setdefault(section[1], [])
         elif content:
             words += [word.strip() for word in content.split(",") if word.strip()]
-    return SimpleNamespace(**{name: frozenset(words) for name, words in lists.items()})
+    return {name: frozenset(words) for name, words in lists.items()}
 
 
-WORDS = _word_lists()
+_TEXT = resources.files("adamine_jax.recipes").joinpath("ingredient_words.txt").read_text(encoding="utf-8")
+WORDS = SimpleNamespace(**word_lists(_TEXT))
 _DROPPED = WORDS.leading | WORDS.sizes
 _AFTER_ADVERB = WORDS.adverbs | WORDS.sizes
 _BEFORE_HYPHEN = WORDS.adverbs | WORDS.preparations

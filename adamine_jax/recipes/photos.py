@@ -10,9 +10,14 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.decoding import TooLargeError, encoded, read_photo, reduced
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-UNSUPPORTED = (".heic", ".heif", ".avif")
-"""Suffixes of photos that cannot be decoded; they are listed too, so that skipping them is reported."""
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif"),
+)
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+
+FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+"""For messages. HEIC needs the extra [heic]."""
 
 Photo = Path | str | bytes | Image.Image | np.ndarray
 """A path, the content of a file, a Pillow image, or (H, W, 3) uint8 pixels."""
@@ -21,7 +26,7 @@ Photo = Path | str | bytes | Image.Image | np.ndarray
 class UnusablePhoto(UserError):
     """A photo cannot be used; `reason` says why and `remedy` what to do, without naming the photo."""
 
-    def __init__(self, where: str, reason: str, remedy: str = "use an intact JPEG, PNG, WebP, GIF, BMP or TIFF file"):
+    def __init__(self, where: str, reason: str, remedy: str = f"use an intact {FORMATS} file"):
         self.reason, self.remedy = reason, remedy
         super().__init__(f"{where}: {reason}; {remedy}")
 
@@ -58,18 +63,32 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
 def photo_files(folder: Path) -> list[Path]:
     """Lists the photos in a folder and its subfolders, sorted by path; hidden files and folders are skipped.
 
-    Pipes, devices and broken links with the suffix of a photo are listed, too, so that skipping them is reported.
+    A photo is recognised by its suffix, or by its content if its name has none. Pipes, devices and broken links with
+    the suffix of a photo are listed, too, so that skipping them is reported.
 
     Raises:
         UserError: The folder does not exist, or contains no photo.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder of photos")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + UNSUPPORTED and not path.is_dir()]
-    visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    files = (path for path in folder.rglob("*") if not path.is_dir())
+    visible = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    visible = [path for path in visible if path.suffix.lower() in SUFFIXES or (not path.suffix and is_image(path))]
     if not visible:
         raise UserError(f"{folder}: contains no photo; give a folder of files that end in {', '.join(SUFFIXES)}")
     return sorted(visible, key=lambda path: path.relative_to(folder).parts)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a regular file begins like an image."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return False
+    return start.startswith(_STARTS) or start[8:12] == b"WEBP" or start[4:8] == b"ftyp"
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

@@ -1,20 +1,15 @@
-"""Recipes as text, read from JSON, and as the arrays that recipe towers receive."""
+"""Recipes as text, and as the arrays that recipe towers receive."""
 
 import dataclasses
 import functools
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.fields import Entry, UnusableError, draft, known_fields
-
-PARTS = ("title", "ingredients", "instructions")
-MAX_BYTES = 1_000_000
-"""Maximum size of one recipe in JSON."""
+from adamine_jax.recipes.fields import PARTS, Entry, UnusableError, draft, known_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,25 +74,30 @@ def unread_query(recipe: RecipeText, parts: Sequence[str]) -> str:
 
 
 def recipe_of(values: Any, where: str) -> RecipeText:
-    """Converts a JSON object to a recipe; docs/own_recipes.md lists the names of the fields.
+    """Converts a JSON object to a recipe, as an import does; docs/own_recipes.md lists the names of the fields.
 
     Args:
         values: Object with any of `title`, `ingredients` and `instructions`; the latter two are lists of lines or text.
         where: File, line or parameter, for errors.
 
     Raises:
-        UserError: The value is not an object, a field has the wrong type, or the recipe is empty.
+        UserError: The value is not an object, or the recipe is empty.
     """
     if not isinstance(values, Mapping):
         raise UserError(f'{where}: not a recipe; must be a JSON object like {{"title": …, "ingredients": […]}}')
-    fields = known_fields(values)
+    return text_of(Entry(where, Path(), values, is_linked_data="@type" in values))
+
+
+def text_of(entry: Entry) -> RecipeText:
+    """Converts a whole or partial record to a recipe; see `recipe_of`."""
+    fields = known_fields(entry.values)
     has_title, has_parts = "title" in fields, not fields.keys().isdisjoint(("ingredients", "instructions"))
     # `draft` requires whole recipes, so missing parts are filled with placeholders.
-    filled = {**values, **({} if has_title else {"title": "-"}), **({} if has_parts else {"instructions": ["-"]})}
+    filled = {**({} if has_title else {"title": "-"}), **({} if has_parts else {"instructions": ["-"]})}
     try:
-        found = draft(Entry(where, Path(), filled), with_classes=True)
+        found = draft(dataclasses.replace(entry, values={**entry.values, **filled}), with_classes=True)
     except UnusableError as error:
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{entry.where}: {error}") from None
     recipe = RecipeText(
         title=found.title if has_title else "",
         ingredients=tuple(found.ingredients) if has_parts else (),
@@ -107,51 +107,5 @@ def recipe_of(values: Any, where: str) -> RecipeText:
         names=tuple(found.names) if found.names else None,
     )
     if recipe.is_empty:
-        raise UserError(f"{where}: an empty recipe; give any of title, ingredients and instructions")
+        raise UserError(f"{entry.where}: an empty recipe; give any of title, ingredients and instructions")
     return recipe
-
-
-def read_recipe(path: Path) -> RecipeText:
-    """Reads a file that contains one recipe as a JSON object; see `recipe_of`.
-
-    Raises:
-        UserError: The file cannot be read, is too large, or does not contain a recipe.
-    """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give a JSON file with one recipe") from None
-    return _parsed(content, str(path))
-
-
-def read_recipe_lines(path: Path) -> Iterator[RecipeText]:
-    """Reads a file with one recipe per line as a JSON object; blank lines are skipped.
-
-    Raises:
-        UserError: The file cannot be read, or a line is not a recipe.
-    """
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _parsed(line, f"{path}, line {number}")
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give a file with one JSON object per line"
-        ) from None
-
-
-def _parsed(content: bytes, where: str) -> RecipeText:
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{where}: more than {MAX_BYTES:,} bytes are too long for one recipe")
-    try:
-        values = json.loads(content.strip())
-    except json.JSONDecodeError as error:
-        line = f"line {error.lineno}, " if "\n" in error.doc else ""
-        reason = f"{error.msg}, {line}column {error.colno}"
-    except (ValueError, RecursionError):
-        reason = "not UTF-8 text, or nested too deeply"
-    else:
-        return recipe_of(values, where)
-    raise UserError(f"{where}: not JSON ({reason}); must be one recipe as a JSON object")

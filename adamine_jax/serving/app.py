@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 import adamine_jax
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.photos import UnusablePhoto
+from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages
@@ -28,7 +28,7 @@ from adamine_jax.serving.item_responses import ItemResponses
 
 PAGE = Path(__file__).parent / "page"
 _JPEG = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
-_FORMATS = "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF file"
+_FORMATS = f"{FORMATS} file; the first frame of a GIF"
 _PHOTO_FORM = {
     "type": "object",
     "required": ["photo"],

@@ -72,3 +72,29 @@ def test_text_with_a_loss_that_needs_photos_is_refused():
     config.data.text_share = 0.25
     with pytest.raises(UserError, match=r"text_share = 0\.25: the loss 'triplet' learns nothing from recipes without"):
         checks.check(config)
+
+
+def test_a_part_finds_the_photo_of_its_recipe():
+    rng, section = np.random.default_rng(1), registry.section("parts")
+    section.temperature, section.photos = 0.2, 0.7
+    loss = registry.build(section)
+    with jax.enable_x64(True):
+        image, parts = unit(rng.standard_normal((9, 6))), unit(rng.standard_normal((9, 3, 6)))
+        mask, match = rng.random((9, 3)) < 0.7, np.where(rng.random(9) < 0.8, 1, -1)
+        group = rng.integers(0, 6, 9).astype(np.int32)
+        params = loss.init(jax.random.key(0), embedding_dim=6, num_classes=2)
+        embeddings = {"image": image, "recipe_parts": parts, "recipe_parts_mask": mask}
+        value, _ = loss(params, embeddings, {"group": group, "match": match}, key=jax.random.key(0))
+        maps = np.asarray(params["part_maps"], np.float64)
+        costs = []
+        for place in range(3):
+            rows = [row for row in range(9) if mask[row, place] and match[row] > 0]
+            ones = []
+            for row in rows:
+                counted = [each for each in rows if each == row or group[each] != group[row]]
+                for anchor, others in ((image[row], parts[:, place]), (parts[row, place], image)):
+                    logits = {each: anchor @ others[each] / 0.2 for each in counted}
+                    ones.append(np.log(sum(np.exp(logit) for logit in logits.values())) - logits[row])
+            costs.append(np.mean(ones))
+        expected = loop(parts, mask, group, maps, 0.2) + 0.7 * np.mean(costs)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)

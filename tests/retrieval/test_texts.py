@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.formats.recipe_files import read_recipe, read_recipes
 from adamine_jax.recipes.text_encoder import TextEncoder
-from adamine_jax.recipes.texts import RecipeText, read_recipe, read_recipe_lines, recipe_of
+from adamine_jax.recipes.texts import RecipeText, recipe_of
 
 WORDS = ("olive_oil", "salt", "egg", "green_bean", "bean", "salad", "Boil", "the", ".", "lime", "juice")
 IDS = {word: number for number, word in enumerate(WORDS, 2)}
@@ -71,9 +72,9 @@ def test_names_that_are_given_are_not_looked_for():
         ("soup", "not a recipe"),
         ({}, "an empty recipe"),
         ({"title": " ", "ingredients": [], "instructions": None}, "an empty recipe"),
-        ({"ingredients": 3}, "ingredients contain a number, not text"),
-        ({"title": ["a"], "ingredients": ["salt"]}, "title is a list, not text"),
-        ({"instructions": [{"a": 1}]}, "instructions contain an object without a text"),
+        ({"ingredients": 3}, "neither ingredients nor instructions"),
+        ({"title": 5, "ingredients": ["salt"]}, "title is a number, not text"),
+        ({"instructions": [{"a": 1}]}, "neither ingredients nor instructions"),
     ],
 )
 def test_what_is_no_recipe_is_named(tmp_path, values, message):
@@ -82,8 +83,8 @@ def test_what_is_no_recipe_is_named(tmp_path, values, message):
     with pytest.raises(UserError, match=rf"r\.json: {message}"):
         read_recipe(path)
     path.write_text('{"title": "Soup"}\n\n' + json.dumps(values) + "\n")
-    with pytest.raises(UserError, match=rf"r\.json, line 3: {message}"):
-        list(read_recipe_lines(path))
+    with pytest.raises(UserError, match=r"r\.json:3: "):
+        list(read_recipes(path))
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
@@ -92,10 +93,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         read_recipe(path)
     for content in (b"{", b"\xff\xfe", b"", b"[" * 100_000):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"r\.json: not JSON"):
+        with pytest.raises(UserError, match=r"r\.json: (?:not JSON|nested too deeply)"):
             read_recipe(path)
-    path.write_bytes(b" " * 1_000_001)
-    with pytest.raises(UserError, match="too long for one recipe"):
+    path.write_bytes(b" " * ((64 << 20) + 1))
+    with pytest.raises(UserError, match="more than 64 MiB"):
         read_recipe(path)
 
 

@@ -13,7 +13,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, integer, number, one_of
 from adamine_jax.losses.base import Loss
 from adamine_jax.losses.contrastive.infonce import infonce_loss
-from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, groups_of
+from adamine_jax.losses.contrastive.pairs import EXCLUDED, PairBatch, groups_of, pair_batch
 from adamine_jax.losses.distances import normalize
 
 
@@ -24,12 +24,16 @@ class PartsLoss(Loss):
     Transformers*, CVPR 2021), with InfoNCE instead of triplets. Row i's part a, mapped by the matrix of (a, b), must
     find part b of row i among those of the batch, and reverse. Rows without one of the two parts do not count for the
     pair. It needs a recipe tower with `part_embeddings`.
+
+    With `photos` = w, w times the mean over the parts of InfoNCE between photos and part embeddings is added, so that a
+    part alone finds the photo. Rows without a photo do not count for it.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "temperature": number("above 0"),
         "exclude": one_of(*EXCLUDED),
         "block": integer(0),
+        "photos": number("from 0"),
     }
 
     @classmethod
@@ -38,6 +42,7 @@ class PartsLoss(Loss):
         loss.temperature = 0.05  # divisor of the cosine similarities
         loss.exclude = "duplicates"  # not used as negatives: recipes of one 'class', or 'duplicates', of the same text
         loss.block = 0  # candidates per block; memory grows with batch_size · block; 0 = automatic
+        loss.photos = 0.0  # weight of InfoNCE between photos and parts
         return loss
 
     @property
@@ -70,7 +75,22 @@ class PartsLoss(Loss):
             rows = PairBatch(mapped, target, both, groups, groups)
             loss, accuracy = infonce_loss(rows, 1 / self.config.temperature, block=self.config.block)
             total, correct = total + loss / len(pairs), correct + accuracy / len(pairs)
+        if self.config.photos:
+            total += self.config.photos * self._with_photos(embeddings, batch)
         return total, {"loss": total, "accuracy": correct}
+
+    def _with_photos(self, embeddings, batch) -> jax.Array:
+        """Returns the mean over the parts of InfoNCE between photos and the embeddings of a part."""
+        parts, mask = embeddings["recipe_parts"], embeddings["recipe_parts_mask"]
+        total = jnp.zeros((), parts.dtype)
+        for place in range(parts.shape[1]):
+            pairs = pair_batch({"image": embeddings["image"], "recipe": parts[:, place]}, batch, self.config.exclude)
+            both = pairs.matched & mask[:, place]
+            image, part = (jnp.where(both[:, None], side, 0) for side in (pairs.image, pairs.recipe))
+            pairs = pairs._replace(image=image, recipe=part, matched=both)
+            loss, _ = infonce_loss(pairs, 1 / self.config.temperature, block=self.config.block)
+            total += loss / parts.shape[1]
+        return total
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

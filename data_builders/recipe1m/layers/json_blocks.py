@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import numpy as np
 
-from data_builders.recipe1m.layers.json_array import MAX_RECORD_CHARS, Element, read_array, read_rest
+from adamine_jax.base.json_array import MAX_RECORD_CHARS, Element, read_array, read_rest
 
 BLOCK_BYTES = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()

@@ -12,7 +12,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import save_array
-from data_builders.recipe1m.layers.json_array import loads
+from adamine_jax.base.json_array import loads
 from data_builders.recipe1m.layers.json_blocks import (
     BAD_JSON,
     Block,

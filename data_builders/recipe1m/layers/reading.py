@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.json_array import Element
 from data_builders.file_errors import file_exists
 from data_builders.recipe1m.layers import fields as layer_fields
 from data_builders.recipe1m.layers.fields import BadField
-from data_builders.recipe1m.layers.json_array import Element
 from data_builders.recipe1m.layers.json_blocks import (
     BAD_JSON,
     BLOCK_BYTES,

@@ -9,12 +9,12 @@ from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.flags import local_path
 from adamine_jax.recipes.fields import NAMES
 from data_builders.recipe1m.own_recipes.import_report import Report
-from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
+from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, checked, import_recipes
 from data_builders.splits import parse_splits
 
 DESCRIPTION = """Writes your own recipes in the layout of a Recipe1M download (layer1.json, layer2.json, det_ingrs.json,
-images/), which `python -m data_builders.recipe1m --source` converts. The input is a JSON Lines file, a JSON list, a CSV
-or TSV file, or a folder of schema.org recipes (.json, .jsonld, .html)."""
+images/), which `python -m data_builders.recipe1m --source` converts. The input is a file or a folder: saved web pages,
+JSON, tables, Markdown, or exports of recipe managers; docs/own_recipes.md lists the formats."""
 _EPILOG = "Fields and their accepted names, ignoring case, spaces, - and _: " + "; ".join(
     ", ".join(names) for names in NAMES.values()
 )
@@ -31,7 +31,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     needed = {"type": local_path, "required": True, "default": argparse.SUPPRESS}
     parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="recipes to import", **needed)
-    parser.add_argument("--out", help="folder to write; must be empty or new", **needed)
+    parser.add_argument("--out", type=local_path, help="folder to write; must be empty or new")
+    parser.add_argument(
+        "--check", action="store_true", help="show the first three recipes and what is left out, and write nothing"
+    )
+    parser.add_argument(
+        "--format",
+        dest="format_name",
+        default="",
+        metavar="NAME",
+        help="format of the files, or package.module:function; by default that of their suffixes",
+    )
     parser.add_argument(
         "--splits", default="0.7,0.15,0.15", help="shares of train, val and test for recipes without a partition"
     )
@@ -43,9 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         "the titles",
     )
     parser.add_argument("--allow-outside", action="store_true", help="accept photos outside the input folder")
-    parser.add_argument(
-        "--skip-broken", action="store_true", help="skip unreadable lines and files instead of stopping"
+    broken = parser.add_mutually_exclusive_group()
+    broken.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="skip unreadable lines and files instead of stopping; always done in folders, unless --strict",
     )
+    broken.add_argument("--strict", action="store_true", help="stop at an unreadable file of a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace the output of an earlier import")
     parser.add_argument("--workers", type=int, default=available_cores(), help="number of threads that decode photos")
     return parser
@@ -54,10 +68,16 @@ def _parser() -> argparse.ArgumentParser:
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    args = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    args = vars(parser.parse_args(arguments))
+    if not args["out"] and not args["check"]:
+        parser.error("the following arguments are required: --out (or --check)")
     options = ImportOptions(**(args | {"splits": parse_splits(args["splits"])}))
+    if options.check:
+        print(checked(options))
+        return 0
     report = import_recipes(options)
-    print(f"{report.summary()}\n{options.out}\nnext: {next_command(report, options.out)}")
+    print(f"{report.summary()}\n{args['out']}\nnext: {next_command(report, args['out'])}")
     return 0
 
 

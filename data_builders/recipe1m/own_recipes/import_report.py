@@ -19,13 +19,16 @@ class Report:
     Args:
         folder: Folder to write dropped.tsv to, which lists everything left out (kind, where, reason, what).
         skip_broken: Whether to skip unreadable input instead of stopping.
+        unpacked: Folder for the photos of archives; see `formats.report`.
     """
 
-    def __init__(self, folder: Path, *, skip_broken: bool):
+    def __init__(self, folder: Path, *, skip_broken: bool, unpacked: Path | None = None):
+        self.unpacked = unpacked
         self._file = (folder / "dropped.tsv").open("w", encoding="utf-8", newline="\n")
         self._skip_broken = skip_broken
         self.dropped: dict[str, Group] = {}
         self.photo_problems: dict[str, Group] = {}
+        self.parts: dict[str, Group] = {}
         self.without_recipe = Group()
         self.unknown_columns: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -55,13 +58,18 @@ class Report:
         self.photo_problems.setdefault(kind, Group()).add(_ALL, shown(name, 240))
         self._write("photo", where, detail or kind, listed)
 
+    def part(self, where: str, field: str, what: str) -> None:
+        """Reports an item of a field that contains no text."""
+        self.parts.setdefault(f"{field} without a text", Group()).add(_ALL, f"{shown(what, 80)} of {where}")
+        self._write("part", where, f"no text in {field}", what)
+
     def note(self, text: str) -> None:
         self.notes.append(" ".join(text.split()))
 
-    def no_recipe(self, name: str) -> None:
+    def no_recipe(self, name: str, why: str = "") -> None:
         """Reports a file without a recipe."""
-        self.without_recipe.add(_ALL, shown(name))
-        self._write("file", name, "contains no recipe", "")
+        self.without_recipe.add(_ALL, f"{shown(name)}{f' ({why})' if why else ''}")
+        self._write("file", name, "contains no recipe", why)
 
     def ingredient_line(self, line: str, names: list[tuple[str, bool]]) -> None:
         """Reports an ingredient line and the names found in it."""
@@ -85,14 +93,7 @@ class Report:
             f"  {partition}: {self.recipes[partition]} recipes, {self.with_photo[partition]} with a photo"
             for partition in ("train", "val", "test")
         ]
-        lines += _described("records left out", self.dropped)
-        lines.append(f"photos: {len(self.photos)}")
-        lines += _described("photos left out", self.photo_problems)
-        if count := self.without_recipe.counts.total():
-            lines.append(f"files without a recipe: {count}: {_first(self.without_recipe)}")
-        if self.unknown_columns:
-            lines.append(f"unused columns: {self.columns()}")
-        lines += self._names()
+        lines += [f"photos: {len(self.photos)}", *self.left_out(), *self._names()]
         if self.classes:
             largest = ", ".join(f"{shown(name, 40)} ({count})" for name, count in self.classes.most_common(5))
             more = ", ..." if len(self.classes) > 5 else ""
@@ -100,6 +101,14 @@ class Report:
                 f"classes: {len(self.classes)}: {largest}{more}; {written - self.classes.total()} recipes without one"
             )
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def left_out(self) -> list[str]:
+        """Returns the lines about what is left out."""
+        lines = _described("records left out", self.dropped) + _described("parts left out", self.parts)
+        lines += _described("photos left out", self.photo_problems)
+        if count := self.without_recipe.counts.total():
+            lines.append(f"files without a recipe: {count}: {_first(self.without_recipe)}")
+        return lines + ([f"unused columns: {self.columns()}"] if self.unknown_columns else [])
 
     def columns(self) -> str:
         """Returns the most frequent columns that are not fields."""

@@ -5,6 +5,7 @@ The texts of all recipes are kept in memory, and at most one photo per worker.
 
 import contextlib
 import os
+import tempfile
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from pathlib import Path
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
+from adamine_jax.formats.registry import read_source
 from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from data_builders.recipe1m.classes import BACKGROUND
+from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.import_report import Report
-from data_builders.recipe1m.own_recipes.photo_files import PhotoFile, PhotoFinder, PhotoProblem
-from data_builders.recipe1m.own_recipes.sources import read_source
+from data_builders.recipe1m.own_recipes.photo_files import NOT_A_PATH, PhotoFile, PhotoFinder, PhotoProblem
 from data_builders.recipe1m.own_recipes.writing import Placed, new_folder, open_layers, write_classes
 from data_builders.recipe1m.passes.photos import map_in_order
 from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
@@ -27,6 +29,7 @@ from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
 CLASSES_FROM = ("category", "none")
 # Size of a group of recipes from which a shared photo is suspected to be a placeholder.
 _PLACEHOLDER_GROUP = 5
+_CHECKED = 3
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,27 @@ class ImportOptions:
 
     Attributes:
         source: File or folder with the recipes.
-        out: Folder to write the download to.
+        out: Folder to write the download to; None with `check`.
+        check: Whether to show what would be read, and write nothing.
+        format_name: Format of the files; see `read_source`.
         splits: Shares of train, val and test for recipes without a given partition.
         class_from: "category" to use the recipes' classes or categories, "none" to write no classes.
         allow_outside: Whether to accept photos outside the input folder.
-        skip_broken: Whether to skip unreadable lines and files.
+        skip_broken: Whether to skip unreadable lines and files of a single file.
+        strict: Whether to stop at an unreadable file of a folder, which is skipped otherwise.
         overwrite: Whether to replace the output of an earlier import.
         workers: Number of threads that decode photos.
     """
 
     source: Path
-    out: Path
+    out: Path | None
+    check: bool = False
+    format_name: str = ""
     splits: tuple[float, float, float] = (0.7, 0.15, 0.15)
     class_from: str = "category"
     allow_outside: bool = False
     skip_broken: bool = False
+    strict: bool = False
     overwrite: bool = False
     workers: int = available_cores()
 
@@ -79,19 +88,52 @@ def import_recipes(options: ImportOptions) -> Report:
     Raises:
         UserError: The input cannot be read, none of its recipes or photos can be used, or `out` cannot be written.
     """
+    assert options.out is not None, "only `checked` needs no folder"
     source, out = (os.path.realpath(path) for path in (options.source, options.out))
     if os.path.isdir(source) and os.path.commonpath([source, out]) == source:
         raise UserError(f"--out {options.out} is inside the input folder; choose a folder outside {options.source}")
     if os.path.commonpath([source, out]) == out:
         raise UserError(f"--out {options.out} contains the input {options.source}; choose another folder")
     with new_folder(options.out, overwrite=options.overwrite) as folder:
-        report = Report(folder, skip_broken=options.skip_broken)
+        unpacked = folder.parent / "unpacked"
+        unpacked.mkdir()
+        report = _report(folder, unpacked, options)
         with contextlib.closing(report):
             drafts = _read(options, report)
             found = _without_repeats(_with_photos(drafts, options, report), report)
             placed = _placed(found, options, report)
             _write(folder, placed, report)
     return report
+
+
+def checked(options: ImportOptions) -> str:
+    """Reads the records and returns the first recipes and what would be left out, as text for a terminal.
+
+    Raises:
+        UserError: The input cannot be read, or contains no recipe.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        report = _report(Path(name), None, options)
+        with contextlib.closing(report):
+            drafts = _read(options, report)
+            for recipe in drafts:
+                report.recipes[recipe.partition] += 1
+    lines = [line for recipe in drafts[:_CHECKED] for line in _shown(recipe)]
+    return "\n".join([*lines, f"{len(drafts)} recipes could be imported; photos were not read", *report.left_out()])
+
+
+def _report(folder: Path, unpacked: Path | None, options: ImportOptions) -> Report:
+    skip_broken = options.skip_broken or (options.source.is_dir() and not options.strict)
+    return Report(folder, skip_broken=skip_broken, unpacked=unpacked)
+
+
+def _shown(recipe: Draft) -> list[str]:
+    """Returns the lines that show a recipe in a terminal."""
+    parts = {"ingredients": recipe.ingredients, "instructions": recipe.instructions, "photos": recipe.photos}
+    lines = [f"{recipe.where}: {shown(recipe.title)}{f' [{shown(recipe.class_name)}]' if recipe.class_name else ''}"]
+    for part, texts in parts.items():
+        lines += [f"  {part}: {len(texts)}", *(f"    {shown(text, 100)}" for text in texts)]
+    return [*lines, ""]
 
 
 def _read(options: ImportOptions, report: Report) -> list[Draft]:
@@ -104,19 +146,29 @@ def _read(options: ImportOptions, report: Report) -> list[Draft]:
         except UnusableError as reason:
             title = known_fields(entry.values).get("title")
             report.drop(entry.where, str(reason), title if isinstance(title, str) else "")
+            continue
+        for field, values in drafts[-1].unread.items():
+            for value in values if field != "images" else ():
+                report.part(entry.where, field, value)
     if drafts:
         return drafts
     reasons = f"; left out: {report.reasons(report.dropped)}" if report.dropped else ""
+    if files := report.without_recipe.first:
+        reasons += f"; files without a recipe: {', '.join(files[:3])}"
     columns = f"; unused columns: {report.columns()}" if report.unknown_columns else ""
     raise UserError(f"--from {options.source} contains no recipe{reasons}{columns}")
 
 
 def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) -> list[_Found]:
     root = options.source if options.source.is_dir() else options.source.parent
-    finder = PhotoFinder(root, allow_outside=options.allow_outside)
+    finder = PhotoFinder(root, unpacked=report.unpacked, allow_outside=options.allow_outside)
 
     def find_photos(recipe: Draft) -> list[PhotoFile | PhotoProblem]:
-        return [finder.find(recipe.folder, listed) for listed in recipe.photos]
+        listed = [finder.find(recipe.folder, name) for name in recipe.photos]
+        if any(isinstance(photo, PhotoFile) for photo in listed):
+            return listed
+        beside = [finder.find(recipe.folder, name) for name in recipe.photos_beside]
+        return [photo for photo in beside if isinstance(photo, PhotoFile)] or listed
 
     found = []
     with warnings.catch_warnings():
@@ -129,6 +181,8 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) ->
                     report.photo_problem(recipe.where, photo.kind, photo.listed, photo.detail)
                 else:
                     distinct.setdefault(photo.digest, photo)
+            for value in recipe.unread.get("images", ()):
+                report.photo_problem(recipe.where, NOT_A_PATH, value)
             digest = identity.text_digest(recipe.title, recipe.ingredients, recipe.instructions)
             found.append(_Found(recipe, list(distinct.values()), digest))
     if not any(recipe.photos for recipe in found):

@@ -1,22 +1,27 @@
 """Finds the photo files that a record lists and checks that they can be read."""
 
+import difflib
+import functools
 import hashlib
 import os
 import re
+import unicodedata
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
 from adamine_jax.recipes.decoding import read_photo, reduced
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError
+from adamine_jax.recipes.photos import SUFFIXES
 
 _LINK = re.compile(r"(?:https?|ftps?|file|data|blob|s3|gs):|//", re.IGNORECASE)
-_OTHER_FORMATS = (".heic", ".heif", ".avif", ".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")
+_OTHER_FORMATS = (".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")
 
 LINK = "links, which are not downloaded"
 OUTSIDE = "outside the input folder; --allow-outside accepts them"
 MISSING = "missing"
 UNREADABLE = "unreadable"
+NOT_A_PATH = "not a path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +43,39 @@ class PhotoProblem:
 
 
 class PhotoFinder:
-    """Finds photos in the input folder `root`, and with `allow_outside` in others, and caches their digests."""
+    """Finds photos in the input folder `root`, and with `allow_outside` in others, and caches their digests.
 
-    def __init__(self, root: Path, *, allow_outside: bool):
+    A name is also found in other capitals, in another Unicode normal form, and without its suffix. A name without a
+    folder is found anywhere in `root` if it is there once.
+
+    Args:
+        root: Folder of the input.
+        unpacked: Folder with the photos of archives.
+        allow_outside: Whether photos may be in other folders.
+    """
+
+    def __init__(self, root: Path, *, unpacked: Path | None = None, allow_outside: bool):
         self._root, self._allow_outside = os.path.realpath(root), allow_outside
+        self._roots = [self._root, *([os.path.realpath(unpacked)] if unpacked else [])]
         self._digests: dict[str, str | PhotoProblem] = {}
 
     def find(self, folder: Path, listed: str) -> PhotoFile | PhotoProblem:
         """Returns the photo `listed` by a record of a file in `folder`, or its problem."""
         if _LINK.match(listed):
             return PhotoProblem(listed, LINK)
+        if not listed:
+            return PhotoProblem(listed, MISSING)
         try:
             path = next(filter(os.path.isfile, _candidates(folder, listed)), None)
         except ValueError:  # a character that paths cannot contain
-            path = None
+            return PhotoProblem(listed, MISSING)
+        detail = ""
         if path is None:
-            is_inside = self._is_inside(_candidates(folder, listed)[0])
-            return PhotoProblem(listed, MISSING if is_inside else OUTSIDE)
+            if not self._is_inside(_candidates(folder, listed)[0]):
+                return PhotoProblem(listed, OUTSIDE)
+            path, detail = self._similar(folder, listed)
+        if path is None:
+            return PhotoProblem(listed, MISSING, detail)
         if not self._is_inside(path):
             return PhotoProblem(listed, OUTSIDE)
         digest = self._digests.get(path)
@@ -64,19 +85,62 @@ class PhotoFinder:
             return PhotoProblem(listed, digest.kind, digest.detail)
         return PhotoFile(listed, Path(path), digest)
 
+    def _similar(self, folder: Path, listed: str) -> tuple[str | None, str]:
+        """Returns the file whose name is the same but for capitals, normal form or suffix; or None and a near name."""
+        for candidate in _candidates(folder, listed):
+            path = _folded(os.path.relpath(os.path.normpath(candidate), self._root))
+            name = os.path.basename(path)
+            keys = [path] if os.path.dirname(os.path.normpath(listed).replace("\\", "/")) else [path, f"*/{name}"]
+            for key in keys:
+                if len(found := self._files.get(key, ())) == 1:
+                    return found[0], ""
+                if found:
+                    return None, f"{len(found)} photos have this name; give its folder"
+        names = {_folded(os.path.basename(path)): path for paths in self._files.values() for path in paths}
+        near = difflib.get_close_matches(_folded(os.path.basename(listed)), names, n=1, cutoff=0.8)
+        return None, f"similar: {os.path.relpath(names[near[0]], self._root)}" if near else ""
+
+    @functools.cached_property
+    def _files(self) -> dict[str, list[str]]:
+        """The files below the root by folded path, by name, and by both without the suffix."""
+        found: dict[str, list[str]] = {}
+        for parent, folders, files in os.walk(self._root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = os.path.join(parent, name)
+                if not os.path.isfile(path):
+                    continue
+                folded = _folded(os.path.relpath(path, self._root))
+                by_name = f"*/{os.path.basename(folded)}"
+                for key in dict.fromkeys(
+                    (folded, by_name, *(os.path.splitext(key)[0] for key in (folded, by_name) if _is_photo(key)))
+                ):
+                    found.setdefault(key, []).append(path)
+        return found
+
     def _is_inside(self, path: str) -> bool:
         if self._allow_outside:
             return True
         try:
-            return os.path.commonpath([self._root, os.path.realpath(path)]) == self._root
+            real = os.path.realpath(path)
+            return any(os.path.commonpath([root, real]) == root for root in self._roots)
         except ValueError:
             return True  # not a valid path, reported as missing
 
 
 def _candidates(folder: Path, listed: str) -> list[str]:
-    """Returns the path as written, with URL escapes decoded, and with Windows separators replaced."""
+    """Returns the path as written, with URL escapes decoded, with other separators, and without a query."""
     paths = [listed, urllib.parse.unquote(listed), listed.replace("\\", "/")]
-    return [os.path.join(folder, path) for path in dict.fromkeys(paths)]
+    paths += [re.split(r"[?#]", path)[0] for path in paths]
+    return [os.path.join(folder, path) for path in dict.fromkeys(paths) if path]
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _is_photo(path: str) -> bool:
+    return os.path.splitext(path)[1] in SUFFIXES
 
 
 def _digest(path: str) -> str | PhotoProblem:

@@ -5,8 +5,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.base.json_array import read_array
 from data_builders.recipe1m.layers import json_blocks
-from data_builders.recipe1m.layers.json_array import read_array
 from data_builders.recipe1m.layers.json_blocks import element_spans, read_block, read_blocks, read_text
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[],: \né\U0001f370'), max_size=8)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adamine_jax.base import json_array
 from adamine_jax.base.errors import UserError
-from data_builders.recipe1m.layers import json_array
-from data_builders.recipe1m.layers.json_array import read_array
+from adamine_jax.base.json_array import read_array
 from data_builders.recipe1m.layers.json_index import ArrayIndex
 
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))

@@ -1,0 +1,58 @@
+"""Cooklang files (cooklang.org/docs/spec): steps in which ingredients, tools and times are marked."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from adamine_jax.formats.markdown import markdown_recipe
+from adamine_jax.formats.opening import decoded, read_bytes
+from adamine_jax.formats.report import Report
+from adamine_jax.recipes.fields import Entry
+from adamine_jax.recipes.ingredient_lines import line_of
+from adamine_jax.recipes.photos import SUFFIXES
+
+_FRONT = re.compile(r"\A---[ \t]*\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_LINE_COMMENT = re.compile(r"--(?!-).*")
+_BLOCK_COMMENT = re.compile(r"\[-.*?-\]", re.DOTALL)
+_METADATA = re.compile(r">>\s*([^:]+?)\s*:\s*(.*)")
+_SECTION = re.compile(r"=+.*")
+# "@ground black pepper{1%tsp}(fresh)", "@salt", "#large pot{}", "~{10%minutes}".
+_MARKED = re.compile(
+    r"([@#~])[&?+-]*(?:([^@#~{}\n]*?)\{([^{}]*)\}|([\w'’-]+))(?:\(([^()]*)\))?",
+)
+_KEYS = {"source": "url", "image": "image", "course": "category", "category": "category", "title": "title"}
+
+
+def read_cooklang(path: Path, name: str, report: Report) -> Iterator[Entry]:
+    """Yields the recipe of a Cooklang file; its photo has the same name and another suffix."""
+    text = decoded(read_bytes(path))
+    front = _FRONT.match(text)
+    recipe = markdown_recipe(front[0], "") if front else {}
+    body = _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text[front.end() :] if front else text))
+    ingredients: list[str] = []
+    steps: list[str] = []
+    paragraph: list[str] = []
+    for line in [*map(str.strip, body.splitlines()), ""]:
+        if metadata := _METADATA.match(line):
+            if key := _KEYS.get(metadata[1].lower()):
+                recipe.setdefault(key, metadata[2].strip())
+        elif line and not _SECTION.match(line) and not line.startswith(">"):
+            paragraph.append(line)
+        elif paragraph:
+            steps.append(_MARKED.sub(lambda mark: _shown(mark, ingredients), " ".join(paragraph)))
+            paragraph.clear()
+    recipe |= {"ingredients": list(dict.fromkeys(ingredients)), "instructions": steps}
+    recipe["title"] = recipe.get("title") or path.stem
+    beside = (file for file in sorted(path.parent.glob("*")) if file.stem == path.stem)
+    photos = tuple(file.name for file in beside if file.suffix.lower() in SUFFIXES)
+    if ingredients or steps:
+        yield Entry(name, path.parent, recipe, is_linked_data=True, photos_beside=photos)
+
+
+def _shown(mark: re.Match[str], ingredients: list[str]) -> str:
+    """Returns a marked item as it is read in a step; adds an ingredient to the list."""
+    kind, name, amount = mark[1], (mark[2] or mark[4] or "").strip(), mark[3] or ""
+    quantity, _, unit = (part.strip() for part in amount.lstrip("=").partition("%"))
+    if kind == "@" and name:
+        ingredients.append(line_of({"amount": quantity, "unit": unit, "name": name, "note": mark[5] or ""}))
+    return " ".join(part for part in (quantity, unit) if part) if kind == "~" and amount else name

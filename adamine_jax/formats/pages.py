@@ -1,0 +1,258 @@
+"""Recipes on web pages, as browsers save them: JSON-LD, microdata, RDFa, scrapers of sites, and headings with lists."""
+
+import contextlib
+import email
+import email.policy
+import json
+import os
+import re
+import urllib.parse
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamine_jax.base.extras import require
+from adamine_jax.formats.headings import recipe_under_headings
+from adamine_jax.formats.linked_data import is_a, linked_recipes
+from adamine_jax.formats.opening import decoded, read_bytes
+from adamine_jax.formats.report import Report
+from adamine_jax.recipes.fields import Entry, field_of, known_fields
+from adamine_jax.recipes.markup import plain
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+MAX_BYTES = 64 << 20
+"""Maximum size of a page; with the photos that an .mhtml file contains."""
+
+_TYPE = re.compile(r"(?:^|[/:\s])Recipe/?(?=\s|$)")
+_PROPERTIES = ("name", "image", "recipeIngredient", "ingredients", "recipeInstructions", "recipeCategory", "inLanguage")
+# Comment and CDATA marks around the JSON of old pages. Bounded gaps keep long runs of spaces linear.
+_WRAPPING = re.compile(
+    r"^\s*(?://|/\*)?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?"
+    r"|(?://|/\*)?\s{0,99}(?:\]\]>|-->)(?:\s{0,99}\*/)?\s{0,99}$"
+)
+_TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
+# What distinguishes the sizes of one photo: "soup-300x200.jpg", "soup@2x.jpg", "soup_large.jpg".
+_SIZE = re.compile(
+    r"(?:[-_.](?:\d{2,4}x\d{2,4}|\d{2,4}w|scaled|large|medium|small|thumb(?:nail)?)|@\dx|\(\d\))+$", re.I
+)
+_PHOTO = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif", ".heic", ".tif", ".tiff", ".bmp", "")
+_JSON = json.JSONDecoder(strict=False)
+
+
+def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
+    """Yields the recipes of an HTML or MHTML file, with the photos that were saved with it."""
+    data, photos = read_bytes(path, MAX_BYTES), {}
+    if path.suffix.lower() in (".mhtml", ".mht"):
+        data, photos = _unpacked(data, report.unpacked)
+    recipes = page_recipes(decoded(data, is_page=True))
+    for number, recipe in enumerate(recipes, start=1):
+        where = name if len(recipes) == 1 else f"{name} recipe {number}"
+        listed = _links(recipe.get("image"))
+        saved = _saved(listed, photos or _files_beside(path))
+        yield Entry(where, path.parent, recipe | {"image": saved or listed}, is_linked_data=True)
+
+
+def page_recipes(page: str) -> list[dict[str, Any]]:
+    """Returns the recipes of a page, in the form of schema.org; no connection is opened.
+
+    The scraper of recipe-scrapers for the page's site is preferred, then JSON-LD, then microdata and RDFa. What they
+    lack is taken from headings such as "Ingredients" with what follows them.
+
+    Raises:
+        ModuleNotFoundError: recipe-scrapers is not installed.
+    """
+    require("recipe_scrapers")
+    from lxml import etree, html
+
+    try:
+        tree = html.document_fromstring(page.encode("utf-8", "replace"), parser=html.HTMLParser(encoding="utf-8"))
+    except (etree.ParserError, ValueError):
+        return []
+    documents = [document for script in tree.iter("script") for document in _documents(script)]
+    recipes = linked_recipes(documents)
+    recipes += [recipe for recipe in _marked_up(tree) if not recipes]
+    if site := _by_site(page, _address(tree, recipes), _headings(recipes)):
+        same = next((recipe for recipe in recipes if plain(str(recipe.get("name"))) == site["name"]), {})
+        recipes = [same | site, *(recipe for recipe in recipes if recipe is not same)] if same else [site, *recipes[1:]]
+    whole = [recipe for recipe in recipes if known_fields(recipe).keys() >= {"title", "ingredients", "instructions"}]
+    if whole or len(recipes) > 1:
+        return recipes
+    if not (found := recipe_under_headings(tree)):
+        return recipes
+    known = known_fields(recipes[0]) if recipes else {}
+    lacking = {key: value for key, value in found.items() if field_of(key) not in known}
+    return [{**(recipes[0] if recipes else {}), **lacking}]
+
+
+def _documents(script: "HtmlElement") -> list[Any]:
+    """Returns the JSON values of a script; [] if it is broken or contains none."""
+    text = _WRAPPING.sub("", script.text or "").strip().rstrip(";")
+    if "ld+json" not in (script.get("type") or "").lower() or not text:
+        return []
+    for candidate in (text, _TRAILING_COMMA.sub("", text)):
+        values, place = [], 0
+        with contextlib.suppress(ValueError, RecursionError):
+            while place < len(candidate):  # some scripts contain several values
+                value, place = _JSON.raw_decode(candidate, place)
+                values.append(value)
+                place += len(candidate[place:]) - len(candidate[place:].lstrip(" \t\r\n,;"))
+        if values:
+            return values
+    return []
+
+
+def _marked_up(tree: "HtmlElement") -> list[dict[str, Any]]:
+    """Returns the recipes of microdata (itemtype, itemprop) and RDFa (typeof, property)."""
+    recipes = []
+    for kind, prop in (("itemtype", "itemprop"), ("typeof", "property")):
+        for root in tree.xpath(f"//*[@{kind}]"):
+            if _TYPE.search(root.get(kind)):
+                recipe: dict[str, Any] = {"@type": "Recipe"}
+                _collect(root, kind, prop, recipe)
+                recipe |= {"name": recipe["name"][0]} if recipe.get("name") else {}
+                recipes.append(recipe)
+    return [recipe for recipe in recipes if len(recipe) > 1]
+
+
+def _collect(element: "HtmlElement", kind: str, prop: str, recipe: dict[str, Any]) -> None:
+    """Adds the properties of an element's descendants, without those of other objects in it."""
+    for child in element:
+        if not isinstance(child.tag, str):
+            continue
+        names = [re.split(r"[:/]", name)[-1] for name in (child.get(prop) or "").split()]
+        is_object = child.get(kind) is not None
+        for name in names:
+            if name in _PROPERTIES and not (is_object and name == "name"):
+                recipe.setdefault(name, []).append(_value(child, is_photo=name == "image"))
+        if not is_object and not any(name in ("recipeInstructions", "recipeIngredient") for name in names):
+            _collect(child, kind, prop, recipe)
+
+
+def _value(element: "HtmlElement", is_photo: bool) -> str:
+    """Returns the value of a property: an address, a given content, or the element's HTML."""
+    from lxml import html
+
+    if is_photo:
+        photos = [element, *element.iter("img")]
+        return next((at for e in photos for key in ("src", "data-src", "href", "content") if (at := e.get(key))), "")
+    if content := element.get("content"):
+        return content
+    return (element.text or "") + "".join(html.tostring(child, encoding="unicode") for child in element)
+
+
+def _address(tree: "HtmlElement", recipes: list[dict[str, Any]]) -> str:
+    """Returns the canonical address of a page, or another one that it names itself by."""
+    links = tree.xpath('//link[@rel="canonical"]/@href | //meta[@property="og:url"]/@content')
+    links += [recipe[key] for recipe in recipes for key in ("url", "@id", "mainEntityOfPage") if key in recipe]
+    return next((link for link in links if isinstance(link, str) and link.startswith("http")), "")
+
+
+def _by_site(page: str, address: str, headings: set[str]) -> dict[str, Any] | None:
+    """Returns what the scraper for the page's site finds; None if there is none or it fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from recipe_scrapers import scrape_html, scraper_exists_for
+
+        found: dict[str, Any] = {}
+        if not address or not scraper_exists_for(address):
+            return None
+        try:  # a scraper may raise anything on a page that its site has changed
+            scraper = scrape_html(page, org_url=address)
+            title, ingredients, steps = scraper.title(), scraper.ingredients(), scraper.instructions_list()
+        except Exception:
+            return None
+        with contextlib.suppress(Exception):
+            found["image"] = scraper.image()
+    steps = [step for step in steps if plain(step) not in headings]  # a section's name is no step
+    if not title or not (ingredients or steps):
+        return None
+    return found | {
+        "@type": "Recipe",
+        "name": plain(title),
+        "recipeIngredient": ingredients,
+        "recipeInstructions": steps,
+    }
+
+
+def _headings(value: Any) -> set[str]:
+    """Returns the names of the sections and steps in linked data."""
+    names = set()
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack += node
+        elif isinstance(node, dict):
+            if any(node.get(key) for key in ("text", "itemListElement")) or is_a(node, "HowToSection"):
+                names |= {plain(name) for key in ("name", "Name") if isinstance(name := node.get(key), str)}
+            stack += node.values()
+    return names
+
+
+def _links(image: Any) -> list[str]:
+    """Returns the first link of each image of a recipe; objects contain one photo in one or several sizes."""
+    links, stack = [], [image]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str) and node.strip():
+            links.append(node.strip())
+        elif isinstance(node, list):
+            stack += reversed(node)
+        elif isinstance(node, dict):
+            stack += [value for key in ("contentUrl", "url", "@id") if (value := node.get(key))][:1]
+    return list(dict.fromkeys(links))
+
+
+def _stem(link: str) -> str:
+    """Returns the name of a photo without its size and suffix, by which its sizes are recognised."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(link).path).rsplit("/", 1)[-1]
+    return _SIZE.sub("", os.path.splitext(name)[0]).casefold()
+
+
+def _saved(links: list[str], files: dict[str, str]) -> list[str]:
+    """Returns the saved files of photos, one for each, given those of each stem."""
+    with contextlib.suppress(ValueError):
+        return list(dict.fromkeys(files[stem] for stem in map(_stem, links) if stem in files))
+    return []
+
+
+def _files_beside(page: Path) -> dict[str, str]:
+    """Returns the largest photo of each stem in the folder that a browser saved with a page, relative to the page."""
+    folders = (folder for folder in page.parent.glob(f"{_escaped(page.stem)}[_.-]*") if folder.is_dir())
+    files = [
+        file for folder in folders for file in folder.iterdir() if file.suffix.lower() in _PHOTO and file.is_file()
+    ]
+    return {_stem(file.name): str(file.relative_to(page.parent)) for file in sorted(files, key=_size)}
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([\[\]*?])", r"[\1]", name)
+
+
+def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str]]:
+    """Returns the page of an MHTML file, and writes its photos to `folder`: the largest file of each stem."""
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    page, photos = b"", {}
+    for part in message.walk():
+        content = part.get_payload(decode=True)
+        if not isinstance(content, bytes):
+            continue
+        if part.get_content_type() == "text/html" and not page:
+            page = content
+        elif part.get_content_maintype() == "image" and folder is not None:
+            stem = _stem(str(part.get("Content-Location", "")))
+            if len(content) > len(photos.get(stem, (b"", ""))[0]):
+                photos[stem] = content, f"{len(list(folder.iterdir()))}"
+    if not page:
+        raise ValueError("contains no HTML page")
+    for content, name in photos.values():
+        assert folder is not None
+        (folder / name).write_bytes(content)
+    return page, {stem: str((folder or Path()) / name) for stem, (_, name) in photos.items()}

@@ -1,0 +1,65 @@
+"""Recipes as queries and for galleries, from files of any format that can be imported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.formats.json_files import parse_json, recipes_in
+from adamine_jax.formats.opening import decoded, read_bytes
+from adamine_jax.formats.pages import page_recipes
+from adamine_jax.formats.registry import format_of, read_source
+from adamine_jax.formats.report import StrictReport
+from adamine_jax.recipes.texts import RecipeText, recipe_of, text_of
+
+MAX_BYTES = 64 << 20
+"""Maximum size of a recipe, such as a web page."""
+
+
+def read_recipe(path: Path) -> RecipeText:
+    """Reads a file that contains one recipe, whole or partial.
+
+    Raises:
+        UserError: The file cannot be read, or does not contain one recipe.
+    """
+    try:
+        if format_of(path) not in ("json", "jsonl", ""):
+            found = [text_of(entry) for entry in read_source(path, StrictReport())]
+            return _only(found, str(path))
+        return parsed(decoded(read_bytes(path, MAX_BYTES)), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a file with one recipe") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def read_recipes(path: Path) -> Iterator[RecipeText]:
+    """Reads the recipes of a file or a folder, whole or partial.
+
+    Raises:
+        UserError: A file cannot be read, or contains no recipe.
+    """
+    for entry in read_source(path, StrictReport(), "" if path.is_dir() or format_of(path) else "jsonl"):
+        yield text_of(entry)
+
+
+def parsed(text: str, where: str) -> RecipeText:
+    """Returns the recipe of a JSON text or of the HTML of a web page.
+
+    Raises:
+        UserError: It is neither, or does not contain one recipe.
+    """
+    if text.lstrip()[:1] == "<":
+        return _only([recipe_of(recipe, where) for recipe in page_recipes(text)], where)
+    try:
+        document = parse_json(text.strip())
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; must be one recipe as a JSON object, or a web page") from None
+    if found := recipes_in(document):
+        return _only([recipe_of(recipe, where) for recipe in found], where)
+    return recipe_of(document, where)
+
+
+def _only(recipes: list[RecipeText], where: str) -> RecipeText:
+    if len(recipes) != 1:
+        raise UserError(f"{where}: contains {len(recipes) or 'no'} recipes; must be one")
+    return recipes[0]

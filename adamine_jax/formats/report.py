@@ -1,0 +1,40 @@
+"""What readers report to: unreadable input and left-out records."""
+
+from pathlib import Path
+from typing import Protocol
+
+from adamine_jax.base.errors import UserError
+
+
+class Report(Protocol):
+    """Receives what a reader leaves out.
+
+    Attributes:
+        unpacked: Folder to write the photos of archives to; None = they are not needed.
+    """
+
+    unpacked: Path | None
+
+    def broken(self, where: str, what: str) -> None:
+        """Reports unreadable input: a file, line or row. May raise a `UserError`; otherwise the reader goes on."""
+
+    def drop(self, where: str, reason: str, what: str = "") -> None:
+        """Reports a record that is left out."""
+
+    def no_recipe(self, name: str, why: str = "") -> None:
+        """Reports a file without a recipe."""
+
+
+class StrictReport:
+    """A report for queries: whatever is left out is an error."""
+
+    unpacked: Path | None = None
+
+    def broken(self, where: str, what: str) -> None:
+        raise UserError(f"{where}: {what}")
+
+    def drop(self, where: str, reason: str, what: str = "") -> None:
+        raise UserError(f"{where}: {reason}{f' ({what})' if what else ''}")
+
+    def no_recipe(self, name: str, why: str = "") -> None:
+        raise UserError(f"{name}: contains no recipe{f' ({why})' if why else ''}")

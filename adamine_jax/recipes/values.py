@@ -1,0 +1,165 @@
+"""Values of fields as files store them: texts, lists, and objects of schema.org and of recipe managers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from adamine_jax.recipes import ingredient_lines
+from adamine_jax.recipes.markup import plain, plain_lines
+from adamine_jax.recipes.steps import split_steps, without_mark
+
+MAX_DEPTH = 20
+"""Maximum nesting of lists and objects in a field; schema.org nests steps in sections in lists."""
+
+_INNER_LISTS = ("itemlistelement", "ingredients", "recipeingredient", "recipeingredients", "steps", "instructions")
+_INNER_LISTS += ("directions", "items", "item", "lines", "list")
+_STEP_TEXTS = ("text", "instruction", "step", "direction", "description", "content", "body", "html", "value", "@value")
+_PATHS = ("contenturl", "url", "path", "file", "filename", "src", "@id", "originalurl", "image")
+_PHOTO_NAME = re.compile(
+    r"\.(?:jpe?g|jpe|jfif|pjpe?g|png|webp|gif|bmp|tiff?|heic|heif|avif)(?:[?#].*)?$", re.IGNORECASE
+)
+_COUNTED_KEY = re.compile(r"(?:step|schritt|étape|paso)?[\s_-]*\d{1,3}", re.IGNORECASE)
+
+
+class TooDeepError(Exception):
+    """Lists and objects are nested in more than `MAX_DEPTH` levels."""
+
+
+class Unread(list):
+    """Values that were left out, as texts, in the order in which they were found."""
+
+    def add(self, value: Any) -> None:
+        self.append(plain(repr(value) if not isinstance(value, bool) else str(value).lower())[:80])
+
+
+def text(value: Any) -> str:
+    """Returns a text in one line: the value, or the first text of a list or an object."""
+    if isinstance(value, Mapping):
+        value = [value.get(key) for key in ("@value", "text", "name", "value")]
+    if isinstance(value, list):
+        return next((found for item in value if not isinstance(item, list) and (found := text(item))), "")
+    return plain(value) if isinstance(value, str) else ""
+
+
+def ingredients(value: Any, unread: Unread, *, is_sheet: bool = False) -> list[str]:
+    """Returns the ingredient lines of a value.
+
+    Args:
+        value: A text, a list of lines, of objects or of sections, or an object whose keys are ingredients or sections.
+        unread: Collects what contains no line.
+        is_sheet: Whether `|` separates the lines of a text of one line.
+
+    Raises:
+        TooDeepError: The value is nested too deeply.
+    """
+    lines = [without_mark(line) for line in _ingredients(value, unread, is_sheet, 0)]
+    return ingredient_lines.split_lines([line for line in lines if line], is_text=isinstance(value, str))
+
+
+def instructions(value: Any, unread: Unread, *, is_sheet: bool = False) -> list[str]:
+    """Returns the steps of a value, without the names of sections; see `ingredients` and `split_steps`."""
+    return split_steps(list(_steps(value, unread, is_sheet, 0)), is_text=isinstance(value, str))
+
+
+def paths(value: Any, unread: Unread, *, is_sheet: bool = False) -> list[str]:
+    """Returns the paths or links of photos without repetitions; see `ingredients`."""
+    return list(dict.fromkeys(_paths(value, unread, is_sheet, 0)))
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value is missing: None, NaN, or empty."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value != value or value in ([], {}, ())
+
+
+def _ingredients(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
+    _check(depth)
+    if is_absent(value):
+        return
+    if isinstance(value, str):
+        yield from _lines(value, is_sheet)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _ingredients(item, unread, is_sheet, depth + 1)
+    elif isinstance(value, Mapping):
+        if inner := _inner_lists(value):
+            yield from _ingredients(inner, unread, is_sheet, depth + 1)
+        elif ingredient_lines.is_ingredient(value):
+            if line := plain(ingredient_lines.line_of(value)):
+                yield line
+            else:
+                unread.add(value)
+        else:
+            for key, inner in value.items():
+                if isinstance(inner, str | int | float) and not isinstance(inner, bool):
+                    yield plain(ingredient_lines.line_of({"amount": inner, "name": str(key)}))
+                else:
+                    yield from _ingredients(inner, unread, is_sheet, depth + 1)
+    else:
+        unread.add(value)
+
+
+def _steps(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
+    _check(depth)
+    if is_absent(value):
+        return
+    if isinstance(value, str):
+        yield from _lines(value, is_sheet)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _steps(item, unread, is_sheet, depth + 1)
+    elif isinstance(value, Mapping):
+        fields = {str(key).lower(): inner for key, inner in value.items()}
+        inner = next((found for key in _STEP_TEXTS if not is_absent(found := fields.get(key))), None)
+        lists = _inner_lists(value)
+        is_section = lists is not None or "itemlistelement" in fields or "Section" in str(fields.get("@type"))
+        found = list(_steps(lists, unread, is_sheet, depth + 1)) or list(_steps(inner, unread, is_sheet, depth + 1))
+        if not found and not is_section:
+            found = list(_steps(fields.get("name"), unread, is_sheet, depth + 1))
+        if not found and all(map(_COUNTED_KEY.fullmatch, fields)):
+            found = list(_steps(list(fields.values()), unread, is_sheet, depth + 1))
+        yield from found
+    else:
+        unread.add(value)
+
+
+def _paths(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
+    _check(depth)
+    if is_absent(value):
+        return
+    if isinstance(value, str):
+        lines = [line.strip() for line in value.strip().splitlines()]
+        if len(lines) == 1:
+            has_bars = is_sheet and "|" in value
+            parts = [part.strip() for part in value.split("|" if has_bars else ",")]
+            lines = parts if has_bars or all(map(_PHOTO_NAME.search, parts)) else lines
+        yield from filter(None, lines)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item, unread, is_sheet, depth + 1)
+    elif isinstance(value, Mapping):
+        fields = {str(key).lower().replace("_", ""): inner for key, inner in value.items()}
+        inner = next((found for key in _PATHS if not is_absent(found := fields.get(key))), None)
+        yield from _paths(inner, unread, is_sheet, depth + 1)
+    else:
+        unread.add(value)
+
+
+def _inner_lists(value: Mapping) -> Any:
+    """Returns the list in an object that is a section; None for others."""
+    fields = {str(key).lower().replace("_", ""): inner for key, inner in value.items()}
+    lists = (fields.get(key) for key in _INNER_LISTS)
+    return next((inner for inner in lists if isinstance(inner, list | Mapping) and not is_absent(inner)), None)
+
+
+def _lines(value: str, is_sheet: bool) -> list[str]:
+    lines = plain_lines(value)
+    if is_sheet and len(lines) == 1:
+        return [part.strip() for part in lines[0].split("|") if part.strip()]
+    return lines
+
+
+def _check(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise TooDeepError
