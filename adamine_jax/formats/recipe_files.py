@@ -61,5 +61,5 @@ def parsed(text: str, where: str) -> RecipeText:
 
 def _only(recipes: list[RecipeText], where: str) -> RecipeText:
     if len(recipes) != 1:
-        raise UserError(f"{where}: contains {len(recipes) or 'no'} recipes; must be one")
+        raise UserError(f"{where}: contains {len(recipes) or 'no'} recipe{'s' if recipes else ''}; must be one")
     return recipes[0]

@@ -1,5 +1,6 @@
 """The ASGI application: the API and the page."""
 
+import dataclasses
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,19 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 import adamine_jax
 from adamine_jax.base.errors import UserError
+from adamine_jax.formats.recipe_files import parsed
 from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
-from adamine_jax.recipes.texts import RecipeText
+from adamine_jax.recipes.texts import RecipeText, recipe_of
 from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Guard
 from adamine_jax.serving.item_responses import ItemResponses
+from adamine_jax.serving.uploads import uploaded_photo
 
 PAGE = Path(__file__).parent / "page"
 _JPEG = {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
@@ -148,8 +149,13 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
 
     async def search(query: engines.Query, default: str, options: messages.Options) -> Response:
         start = time.perf_counter()
-        if options.class_name and options.class_name not in engine.gallery.class_counts():
-            raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
+        if options.class_name:
+            try:
+                has_items = len(engine.gallery.rows_of_class(options.class_name)) > 0
+            except UserError:
+                has_items = False
+            if not has_items:
+                raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
         answer = await engine.answer(query, _among(engine, options.among, default), options)
         return await engine.in_thread(respond, answer, start)
 
@@ -173,12 +179,13 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _PHOTO_FORM}}}},
     )
     async def search_by_photo(request: Request, options: Annotated[messages.Options, Query()]) -> Response:
-        """Searches by photo."""
+        """Searches by photo. The options may be in the query string or fields of the form."""
         if engine.decoders is None:
             raise HTTPException(
                 422, "The model reads precomputed image features and cannot embed photos; search with a recipe."
             )
-        upload = await _uploaded_photo(request)  # not yet a pending query, so that slow uploads do not fill the queue
+        # Not yet a pending query, so that slow uploads do not fill the queue.
+        upload, options = await uploaded_photo(request)
         with engine.taken():
             try:
                 photo = await engine.decoders.stored(upload, engine.encoder.trained.photo_side)
@@ -189,17 +196,13 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
 
     @router.post("/recipe", response_model=messages.Found, responses=_errors(400, 408, 413, 422, 503))
     async def search_by_recipe(query: messages.RecipeQuery) -> Response:
-        """Searches by a complete or partial recipe."""
-        recipe = RecipeText(
-            title=query.title,
-            ingredients=tuple(filter(None, query.ingredients)),
-            instructions=tuple(filter(None, query.instructions)),
-        )
-        try:
-            engine.encoder.check(recipe, "The query")
-        except UserError as error:
-            raise HTTPException(422, f"{error}.") from None
+        """Searches by a complete or partial recipe, or by a pasted one."""
         with engine.taken():
+            try:
+                recipe = await engine.in_thread(_recipe, query)
+                engine.encoder.check(recipe, "The query")
+            except (UserError, ImportError) as error:
+                raise HTTPException(422, f"{error}.") from None
             return await search(recipe, "photos", query)
 
     @router.get("/similar", response_model=messages.Found, responses=_errors(404, 422, 503))
@@ -213,6 +216,17 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
             return await search((modality, row), "recipes" if options.by == "photo" else "photos", options)
 
     return router
+
+
+def _recipe(query: messages.RecipeQuery) -> RecipeText:
+    """Returns the recipe of a query, read as an import reads it; parts that are given replace those of a pasted one."""
+    parts = {"title": query.title, "ingredients": query.ingredients, "instructions": query.instructions}
+    given = {part: value for part, value in parts.items() if "".join(value)}
+    if not query.text.strip():
+        return recipe_of(given, "The query")
+    pasted = parsed(query.text, "The pasted text")
+    recipe = recipe_of(given, "The query") if given else pasted
+    return dataclasses.replace(pasted, **{part: getattr(recipe, part) for part in given})
 
 
 def _row(engine: Engine, identifier: str) -> int:
@@ -230,28 +244,6 @@ def _among(engine: Engine, requested: str | None, default: str) -> tuple[str, ..
     if among not in engine.searched:
         raise HTTPException(422, f"The gallery contains only {engine.searched[0]}; search in {engine.searched[0]}.")
     return (among,)
-
-
-class _InMemoryParser(MultiPartParser):
-    """Keeps uploads in memory; `Guard` limits their size."""
-
-    spool_max_size = 0  # never spools to a file
-
-
-async def _uploaded_photo(request: Request) -> bytes:
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise HTTPException(415, "Send the photo as multipart/form-data in a field named photo.")
-    try:
-        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1).parse()
-    except MultiPartException as error:
-        raise HTTPException(400, f"The form cannot be read: {error.message}") from None
-    file = form.get("photo")
-    if not isinstance(file, UploadFile):
-        raise HTTPException(422, "The field photo is missing or contains no file.")
-    try:
-        return await file.read()
-    finally:
-        await form.close()
 
 
 def _errors(*statuses: int) -> dict[int | str, dict]:

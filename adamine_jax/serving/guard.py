@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PHOTO_PATH = "/api/v1/search/photo"
-"""The only path that accepts `Limits.photo_bytes`."""
+RECIPE_PATH = "/api/v1/search/recipe"
+"""The paths that accept `Limits.photo_bytes` and `Limits.page_bytes`."""
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -34,6 +35,7 @@ class Limits:
 
     Attributes:
         photo_bytes: Maximum size of an upload. `recipes.decoding.MAX_PIXELS` limits the pixels of its photo.
+        page_bytes: Maximum size of a recipe, which may be a pasted page.
         text_bytes: Maximum size of any other request.
         queue: Maximum number of running and waiting searches; further ones are refused.
         upload_bytes: Maximum size of all uploads in memory; further ones are refused.
@@ -41,6 +43,7 @@ class Limits:
     """
 
     photo_bytes: int = 16_000_000
+    page_bytes: int = 4_000_000
     text_bytes: int = 200_000
     queue: int = 64
     upload_bytes: int = 256_000_000
@@ -73,6 +76,8 @@ class Guard:
             return
         if scope["path"] == PHOTO_PATH:
             body = _Body(receive, self._limits.photo_bytes, self._uploads)
+        elif scope["path"] == RECIPE_PATH:
+            body = _Body(receive, self._limits.page_bytes, self._uploads)
         else:
             body = _Body(receive, self._limits.text_bytes)
         started = False

@@ -36,6 +36,9 @@ class SimilarOptions(Options):
 class RecipeQuery(Options):
     """A search with a complete or partial recipe as the query."""
 
+    text: Annotated[str, StringConstraints(max_length=4_000_000)] = Field(
+        "", description="a pasted recipe: JSON, or the HTML of a web page; the fields below replace its parts"
+    )
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
     ingredients: list[Line] = Field([], max_length=60, description="one ingredient per line")
     instructions: list[Line] = Field([], max_length=60, description="one step per line")

@@ -192,3 +192,28 @@ def test_a_gallery_of_photos(kitchen, model, tmp_path):
             assert answer.json()["error"].startswith("The gallery contains only photos")
         assert api.get("/search/similar", params={"id": "2.png"}).json()["photos"][0]["id"] == "2.png"
         assert "sour cream" in api.get("/suggestions", params={"text": "sour"}).json()["names"]
+
+
+def test_options_may_be_fields_of_the_form(api):
+    options = {"in": "both", "top": "2", "with": ["dill", "salt"], "class": "CAKE"}
+    by_query = api.post("/search/photo", params=options, files={"photo": photo_file(7)}).json()
+    by_form = api.post("/search/photo", data=options, files={"photo": photo_file(7)}).json()
+    assert len(by_form["recipes"]) == 2
+    assert by_form | {"milliseconds": 0} == by_query | {"milliseconds": 0}
+    answer = api.post("/search/photo", data={"top": "no"}, files={"photo": photo_file(7)})
+    assert (answer.status_code, answer.json()["error"][:4]) == (422, "top:")
+
+
+def test_a_pasted_page_is_the_same_query_as_its_recipe(api):
+    linked = {"@type": "Recipe", "name": "Soup", "recipeIngredient": ["<b>3 beets</b>, diced", "dill"],
+              "recipeInstructions": "<p>Stir the beets.</p><p>Eat.</p>"}  # fmt: skip
+    page = f'<html><script type="application/ld+json">{json.dumps(linked)}</script>{"<p>x</p>" * 50_000}</html>'
+    recipe = {"title": "Soup", "ingredients": ["3 beets, diced", "dill"], "instructions": ["Stir the beets.", "Eat."]}
+    expected = api.post("/search/recipe", json=recipe).json()["photos"]
+    for query in ({"text": page}, {"text": json.dumps(linked)}, {"text": page, "title": "Soup"}):
+        assert api.post("/search/recipe", json=query).json()["photos"] == expected
+    changed = api.post("/search/recipe", json={"text": page, "ingredients": ["salt"]}).json()
+    assert [name["name"] for name in changed["names"]] == ["salt"]
+    answer = api.post("/search/recipe", json={"text": "<p>no recipe</p>"})
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "The pasted text: contains no recipe; must be one."

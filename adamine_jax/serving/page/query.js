@@ -1,5 +1,7 @@
 // The query, and its representation in the address of the page, which can be shared.
 
+const lines = (text) => text.split("\n").map((line) => line.trim().slice(0, 500)).filter(Boolean).slice(0, 60);
+
 /** The chips of a query are its ingredients; those that are crossed out are removed from it. */
 export class Query {
   photo = null; // a file, which is not part of the address
@@ -32,7 +34,8 @@ export class Query {
       values.append("like", this.like.id);
       values.append("by", this.like.by);
     }
-    for (const name of ["title", "steps", "class"]) if (this[name].trim()) values.append(name, this[name]);
+    const texts = ["title", ...(this.isPasted() ? [] : ["steps"]), "class"]; // a pasted page is too long for an address
+    for (const name of texts) if (this[name].trim()) values.append(name, this[name]);
     for (const chip of this.chips) if (chip.own) values.append("ingredient", chip.name);
     for (const name of this.crossed()) values.append("without", name);
     if (!this.isEmpty()) values.append("in", this.among);
@@ -47,8 +50,8 @@ export class Query {
   }
 
   isEmpty() {
-    const { title, ingredients, instructions } = this.recipe();
-    return !this.photo && !this.like && !title && !ingredients.length && !instructions.length;
+    const { title, ingredients, instructions, text } = this.recipe();
+    return !this.photo && !this.like && !title && !ingredients.length && !instructions.length && !text;
   }
 
   add(name) {
@@ -76,11 +79,16 @@ export class Query {
   /** Ingredients to add to a photo or an item; those of a recipe are part of it. */
   added = () => (this.photo || this.like ? this.chips.filter((chip) => !chip.crossed).map((chip) => chip.name) : []);
 
+  /** Whether the steps are a pasted recipe: the HTML of a page, or JSON. */
+  isPasted = () => /^\s*[<{[]/.test(this.steps);
+
   recipe() {
+    const pasted = this.isPasted();
     return {
+      ...(pasted && { text: this.steps }),
       title: this.title.trim(),
       ingredients: this.chips.filter((chip) => chip.own).map((chip) => chip.name),
-      instructions: this.steps.split("\n").map((line) => line.trim().slice(0, 500)).filter(Boolean).slice(0, 60),
+      instructions: pasted ? [] : lines(this.steps),
     };
   }
 }
