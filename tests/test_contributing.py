@@ -189,3 +189,13 @@ def test_an_unknown_name_is_an_error(lab, name, message):
 def test_fields_of_an_external_tower_are_checked(lab, tiny_data):
     with pytest.raises(UserError, match=r"config.model.image.width = 0: must be an integer ≥ 1"):
         check(lab_config(tiny_data, model__image__width=0))
+
+
+def test_a_reader_of_recipe_files(lab, tmp_path, capsys):
+    from data_builders.recipe1m.own_recipes.command import main
+
+    (tmp_path / "cards.txt").write_text("Pie\n+flour\n>Mix.\n>Bake.\n\nNothing\n")
+    assert main(["--check", "--from", str(tmp_path / "cards.txt"), "--format", "kitchen_lab.cards:read_cards"]) == 0
+    printed = capsys.readouterr().out
+    assert "cards.txt card 1: Pie\n  ingredients: 1\n    flour\n  instructions: 2\n    Mix.\n    Bake.\n" in printed
+    assert "1 the card has no lines: cards.txt card 2 (Nothing)" in printed

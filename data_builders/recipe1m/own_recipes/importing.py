@@ -138,7 +138,7 @@ def _shown(recipe: Draft) -> list[str]:
 
 def _read(options: ImportOptions, report: Report) -> list[Draft]:
     drafts = []
-    for entry in track(read_source(options.source, report), "reading", unit="record"):
+    for entry in track(read_source(options.source, report, options.format_name), "reading", unit="record"):
         if not entry.is_linked_data:
             report.unknown_columns.update(unknown_columns(entry.values))
         try:
