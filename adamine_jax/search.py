@@ -25,8 +25,9 @@ from adamine_jax.gallery import index
 from adamine_jax.gallery.store import AMONG, Gallery, Hit
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved
 from adamine_jax.queries.encoder import Encoder
+from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import stored
-from adamine_jax.recipes.texts import RecipeText, recipe_of
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import workdir
 
 _TITLE, _CLASS = 46, 18  # widths of the columns

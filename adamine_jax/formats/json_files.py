@@ -12,7 +12,8 @@ from adamine_jax.formats.linked_data import linked_recipes
 from adamine_jax.formats.managers import exported
 from adamine_jax.formats.opening import decoded, open_bytes, read_bytes, text_lines
 from adamine_jax.formats.report import Report
-from adamine_jax.recipes.fields import PARTS, Entry, known_fields, looks_like_recipe
+from adamine_jax.recipes.fields import Entry, known_fields, looks_like_recipe
+from adamine_jax.recipes.texts import PARTS
 
 # int() refuses thousands of digits.
 _JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 100 else float(digits), strict=False)

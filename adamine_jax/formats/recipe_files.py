@@ -9,7 +9,8 @@ from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.pages import page_recipes
 from adamine_jax.formats.registry import format_of, read_source
 from adamine_jax.formats.report import StrictReport
-from adamine_jax.recipes.texts import RecipeText, recipe_of, text_of
+from adamine_jax.recipes.given import recipe_of, text_of
+from adamine_jax.recipes.texts import RecipeText
 
 MAX_BYTES = 64 << 20
 """Maximum size of a recipe, such as a web page."""

@@ -15,9 +15,10 @@ from adamine_jax.distributed import mesh as devices
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import embed_recipes
 from adamine_jax.recipes.crops import center_crops
+from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import Photo, stored
 from adamine_jax.recipes.text_encoder import TextEncoder
-from adamine_jax.recipes.texts import EncodedRecipe, RecipeText, recipe_of
+from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 64)

@@ -23,7 +23,6 @@ NAMES = {
     "partition": ("partition", "split"),
     "ingredient_names": ("ingredient_names",),
 }
-PARTS = ("title", "ingredients", "instructions")
 PARTITIONS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),

@@ -18,8 +18,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed
+from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
-from adamine_jax.recipes.texts import RecipeText, recipe_of
+from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Engine

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import read_recipe, read_recipes
+from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.text_encoder import TextEncoder
-from adamine_jax.recipes.texts import RecipeText, recipe_of
+from adamine_jax.recipes.texts import RecipeText
 
 WORDS = ("olive_oil", "salt", "egg", "green_bean", "bean", "salad", "Boil", "the", ".", "lime", "juice")
 IDS = {word: number for number, word in enumerate(WORDS, 2)}

@@ -1,0 +1,48 @@
+"""Recipes that people give as queries, whole or partial."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.fields import Entry, UnusableError, draft, known_fields
+from adamine_jax.recipes.texts import RecipeText
+
+
+def recipe_of(values: Any, where: str) -> RecipeText:
+    """Converts a JSON object to a recipe, as an import does; docs/own_recipes.md lists the names of the fields.
+
+    Args:
+        values: Object with any of `title`, `ingredients` and `instructions`; the latter two are lists of lines or text.
+        where: File, line or parameter, for errors.
+
+    Raises:
+        UserError: The value is not an object, or the recipe is empty.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f'{where}: not a recipe; must be a JSON object like {{"title": …, "ingredients": […]}}')
+    return text_of(Entry(where, Path(), values, is_linked_data="@type" in values))
+
+
+def text_of(entry: Entry) -> RecipeText:
+    """Converts a whole or partial record to a recipe; see `recipe_of`."""
+    fields = known_fields(entry.values)
+    has_title, has_parts = "title" in fields, not fields.keys().isdisjoint(("ingredients", "instructions"))
+    # `draft` requires whole recipes, so missing parts are filled with placeholders.
+    filled = {**({} if has_title else {"title": "-"}), **({} if has_parts else {"instructions": ["-"]})}
+    try:
+        found = draft(dataclasses.replace(entry, values={**entry.values, **filled}), with_classes=True)
+    except UnusableError as error:
+        raise UserError(f"{entry.where}: {error}") from None
+    recipe = RecipeText(
+        title=found.title if has_title else "",
+        ingredients=tuple(found.ingredients) if has_parts else (),
+        instructions=tuple(found.instructions) if has_parts else (),
+        id=found.given_id,
+        class_name=found.class_name,
+        names=tuple(found.names) if found.names else None,
+    )
+    if recipe.is_empty:
+        raise UserError(f"{entry.where}: an empty recipe; give any of title, ingredients and instructions")
+    return recipe
