@@ -72,7 +72,7 @@ ROWS = {
         AVERAGE,
     ),
     "parts": (
-        ("`configs/quickstart.py:infonce`", "infonce+0.3*parts", {}),
+        ("`configs/quickstart.py:infonce` without its loss between photos and parts", "infonce+0.3*parts", {}),
         (
             "trained on the title alone",
             "infonce",
@@ -89,7 +89,7 @@ ROWS = {
             {"model.recipe.ingredients": False, "model.recipe.instructions": "words"},
         ),
         (
-            "trained on all, + loss between photos and parts",
+            "`configs/quickstart.py:infonce`",
             "infonce+0.3*parts",
             {
                 **dict.fromkeys(

@@ -5,7 +5,7 @@
 
 Queries may be a title, ingredients or instructions alone, which the published training does not prepare for. It was not
 yet trained on Recipe1M. `--config configs/quickstart.py:infonce` is the small version for the kitchen: in half of the
-quickstart's steps it learns as much (docs/training.md).
+quickstart's steps it learns more (docs/training.md).
 """
 
 from adamine_jax.config import preset, set_loss, with_variant
@@ -19,6 +19,7 @@ def get_config(variant: str = ""):
     config.model.recipe.title = True
     config.model.recipe.part_embeddings = True
     set_loss(config, [("infonce", 1.0), ("parts", 0.3)])
+    config.loss.terms.parts.photos = 2.0  # a title alone finds the photo, too
     config.data.drop_part = 0.3
 
     config.optim.warmup_epochs = 1.0

@@ -65,6 +65,7 @@ _PARTS = re.compile(r",(?!\d)\s*|;\s*|\s-+\s|\s[|+]\s|\.\.+")
 _NUMBER = r"(?:\d+(?:[.,]\d+)*|\.\d+)(?:\s*/\s*\d+)?"
 _QUANTITY = re.compile(rf"~?\s*{_NUMBER}(?:(?:\s*[-x+/&]\s*|\s+(?:(?:to|or|and)\s+)?){_NUMBER})*(?:\s*[%+~])?")
 _JOINED = re.compile(r"-?([^\W\d_]+|°)\.?")
+_ELISION = re.compile(r"^(?:d|dell)'(?=\w)")
 _SEPARATOR = re.compile(r"[\s/|=:.,;+~-]*")
 _TWO_WORD_MEASURE = re.compile(rf"{_any_of(WORDS.measures_of_two_words)}\.?(?!\S)")
 _LATER_QUANTITY = re.compile(rf"\s[~(]?{_NUMBER}\s*-?{_any_of(WORDS.measures | WORDS.pieces)}\b.*")
@@ -176,6 +177,8 @@ def _without_lead(text: str) -> str:
     follows_number = False
     text = _LIST_MARK.sub("", text, count=1) if _LIST_MARK.match(text) else text
     while text:
+        if follows_number:
+            text = _ELISION.sub("", text)
         rest, is_count = _after_lead(text, follows_number)
         if rest == text:
             break
@@ -198,6 +201,8 @@ def _after_lead(text: str, follows_number: bool) -> tuple[str, bool]:
     word, _, rest = text.partition(" ")
     word = word.rstrip(".,")
     before_of = rest.startswith("of ")
+    if follows_number and rest and word in WORDS.articles:
+        return rest, True
     if word in WORDS.number_words or word in WORDS.measures or (follows_number and word in WORDS.after_a_number):
         return rest, True
     if word in WORDS.pieces and (follows_number or before_of) and (rest or word not in WORDS.ingredients_too):

@@ -195,3 +195,24 @@ def test_the_rule_agrees_with_what_was_detected_in_real_lines(collection, least)
             same += [name.replace("-", " ") for name, _ in found] == ([name["text"]] if name["text"] else [])
     assert same / lines > least
     assert sure / lines > 0.99
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("1 pint 7fl oz hot vegetable stock", "hot vegetable stock"),
+        ("150ml/5fl oz double cream", "double cream"),
+        ("1 cn black beans; drained", "black beans"),
+        ("1 pk yeast", "yeast"),
+        ("1 geh. TL Zimt", "zimt"),
+        ("2 EL Öl", "öl"),
+        ("1 Pck. Vanillezucker", "vanillezucker"),
+        ("2 cuillères à soupe d'huile d'olive", "huile d'olive"),
+        ("200 g de farine", "farine"),
+        ("2 cucharadas de aceite de oliva", "aceite de oliva"),
+        ("1 spicchio d'aglio", "aglio"),
+        ("2 eetlepels olijfolie", "olijfolie"),
+    ],
+)
+def test_units_and_articles_of_other_languages(line, name):
+    assert ingredient_names(line) == [(name, True)]
