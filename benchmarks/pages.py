@@ -3,10 +3,10 @@
     git clone --depth 1 https://github.com/hhursev/recipe-scrapers
     python -m benchmarks.pages --pages recipe-scrapers/tests/test_data
 
-DIR has pages (`.html` or `.testhtml`), each with a `.json` of the same name beside it: `title`, `ingredients` (lines)
-and `instructions_list`. Texts are compared in lower case without tags, entities, spaces and punctuation, all lines of a
-part at once. Not compared are the names of sections and steps, which the library lists among the steps, and the numbers
-of steps.
+DIR has pages (`.html` or `.testhtml`), each with a `.json` of the same name beside it: `title`, `ingredients` (lines),
+`instructions_list`, and `canonical_url`, the address of the page. Texts are compared in lower case without tags, entities,
+spaces and punctuation, all lines of a part at once. Not compared are the names of sections and steps, which the library
+lists among the steps, and the numbers of steps.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def compared(page: Path, by_site: bool) -> tuple[bool, ...]:
     if not by_site:
         pages._by_site = lambda *_: None
     headings = {plain(name) for name in pages._headings(linked_data(text))}
-    for recipe in pages.page_recipes(text):
+    for recipe in pages.page_recipes(text, expected.get("canonical_url", "")):
         try:
             found = draft(Entry(str(page), page.parent, recipe, is_linked_data=True))
         except UnusableError:

@@ -17,6 +17,7 @@ from adamine_jax.formats.headings import recipe_under_headings
 from adamine_jax.formats.linked_data import is_a, linked_recipes
 from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
+from adamine_jax.recipes import values as read
 from adamine_jax.recipes.fields import Entry, field_of, known_fields
 from adamine_jax.recipes.markup import plain
 
@@ -33,6 +34,7 @@ _WRAPPING = re.compile(
     r"^\s*(?://|/\*)?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?"
     r"|(?://|/\*)?\s{0,99}(?:\]\]>|-->)(?:\s{0,99}\*/)?\s{0,99}$"
 )
+_SAVED_FROM = re.compile(r"<!-- saved from url=\(\d+\)(\S+) -->")
 _TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
 # What distinguishes the sizes of one photo: "soup-300x200.jpg", "soup@2x.jpg", "soup_large.jpg".
 _SIZE = re.compile(
@@ -44,10 +46,10 @@ _JSON = json.JSONDecoder(strict=False)
 
 def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
     """Yields the recipes of an HTML or MHTML file, with the photos that were saved with it."""
-    data, photos = read_bytes(path, MAX_BYTES), {}
+    data, photos, address = read_bytes(path, MAX_BYTES), {}, ""
     if path.suffix.lower() in (".mhtml", ".mht"):
-        data, photos = _unpacked(data, report.unpacked)
-    recipes = page_recipes(decoded(data, is_page=True))
+        data, photos, address = _unpacked(data, report.unpacked)
+    recipes = page_recipes(decoded(data, is_page=True), address)
     for number, recipe in enumerate(recipes, start=1):
         where = name if len(recipes) == 1 else f"{name} recipe {number}"
         listed = _links(recipe.get("image"))
@@ -55,11 +57,15 @@ def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
         yield Entry(where, path.parent, recipe | {"image": saved or listed}, is_linked_data=True)
 
 
-def page_recipes(page: str) -> list[dict[str, Any]]:
+def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
     """Returns the recipes of a page, in the form of schema.org; no connection is opened.
 
     The scraper of recipe-scrapers for the page's site is preferred, then JSON-LD, then microdata and RDFa. What they
     lack is taken from headings such as "Ingredients" with what follows them.
+
+    Args:
+        page: HTML.
+        address: Address of the page; "" = the one that it names itself by.
 
     Raises:
         ModuleNotFoundError: recipe-scrapers is not installed.
@@ -74,7 +80,7 @@ def page_recipes(page: str) -> list[dict[str, Any]]:
     documents = [document for script in tree.iter("script") for document in _documents(script)]
     recipes = linked_recipes(documents)
     recipes += [recipe for recipe in _marked_up(tree) if not recipes]
-    if site := _by_site(page, _address(tree, recipes), _headings(recipes)):
+    if site := _by_site(page, address or _address(page, tree, recipes), _headings(recipes)):
         same = next((recipe for recipe in recipes if plain(str(recipe.get("name"))) == site["name"]), {})
         recipes = [same | site, *(recipe for recipe in recipes if recipe is not same)] if same else [site, *recipes[1:]]
     whole = [recipe for recipe in recipes if known_fields(recipe).keys() >= {"title", "ingredients", "instructions"}]
@@ -143,10 +149,11 @@ def _value(element: "HtmlElement", is_photo: bool) -> str:
     return (element.text or "") + "".join(html.tostring(child, encoding="unicode") for child in element)
 
 
-def _address(tree: "HtmlElement", recipes: list[dict[str, Any]]) -> str:
-    """Returns the canonical address of a page, or another one that it names itself by."""
+def _address(page: str, tree: "HtmlElement", recipes: list[dict[str, Any]]) -> str:
+    """Returns the canonical address of a page, or another one that it names itself by, or that a browser wrote."""
     links = tree.xpath('//link[@rel="canonical"]/@href | //meta[@property="og:url"]/@content')
     links += [recipe[key] for recipe in recipes for key in ("url", "@id", "mainEntityOfPage") if key in recipe]
+    links += _SAVED_FROM.findall(page[:2000])
     return next((link for link in links if isinstance(link, str) and link.startswith("http")), "")
 
 
@@ -178,7 +185,7 @@ def _by_site(page: str, address: str, headings: set[str]) -> dict[str, Any] | No
 
 
 def _headings(value: Any) -> set[str]:
-    """Returns the names of the sections and steps in linked data."""
+    """Returns the names of sections in linked data, and those of steps that have another text."""
     names = set()
     stack = [value]
     while stack:
@@ -186,8 +193,11 @@ def _headings(value: Any) -> set[str]:
         if isinstance(node, list):
             stack += node
         elif isinstance(node, dict):
-            if any(node.get(key) for key in ("text", "itemListElement")) or is_a(node, "HowToSection"):
-                names |= {plain(name) for key in ("name", "Name") if isinstance(name := node.get(key), str)}
+            name = plain(str(node.get("name") or node.get("Name") or ""))
+            text = read.text(node.get("text"))
+            is_section = bool(node.get("itemListElement")) or is_a(node, "HowToSection")
+            if name and (is_section or (text and not text.startswith(name.rstrip(".…")))):
+                names.add(name)
             stack += node.values()
     return names
 
@@ -236,8 +246,8 @@ def _escaped(name: str) -> str:
     return re.sub(r"([\[\]*?])", r"[\1]", name)
 
 
-def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str]]:
-    """Returns the page of an MHTML file, and writes its photos to `folder`: the largest file of each stem."""
+def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str], str]:
+    """Returns the page of an MHTML file, the largest photo of each stem, written to `folder`, and its address."""
     message = email.message_from_bytes(data, policy=email.policy.default)
     page, photos = b"", {}
     for part in message.walk():
@@ -255,4 +265,5 @@ def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str]]:
     for content, name in photos.values():
         assert folder is not None
         (folder / name).write_bytes(content)
-    return page, {stem: str((folder or Path()) / name) for stem, (_, name) in photos.items()}
+    files = {stem: str((folder or Path()) / name) for stem, (_, name) in photos.items()}
+    return page, files, str(message.get("Snapshot-Content-Location", ""))
