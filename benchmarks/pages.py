@@ -5,8 +5,8 @@
 
 DIR has pages (`.html` or `.testhtml`), each with a `.json` of the same name beside it: `title`, `ingredients` (lines),
 `instructions_list`, and `canonical_url`, the address of the page. Texts are compared in lower case without tags,
-entities, spaces and punctuation, all lines of a part at once. Not compared are the names of sections and steps, which the
-library lists among the steps, and the numbers of steps.
+entities, spaces and punctuation, all lines of a part at once. Not compared are the names of sections and steps, which
+the library lists among the steps, and the numbers of steps.
 """
 
 import argparse

@@ -3,6 +3,8 @@
 import contextlib
 import gzip
 import io
+import re
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -12,16 +14,16 @@ from pathlib import Path, PurePosixPath
 from adamine_jax.formats.json_files import parse_json
 from adamine_jax.formats.managers import paprika
 from adamine_jax.formats.opening import decoded
-from adamine_jax.formats.registry import format_of, read_folder
+from adamine_jax.formats.registry import UNREADABLE, format_of, read_folder
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry
+from adamine_jax.recipes.photos import SUFFIXES
 
 MAX_MEMBERS = 500_000
-MAX_UNPACKED = 64 << 30
-"""Maximum size of an archive's content in bytes."""
 MAX_RECIPE = 256 << 20
 """Maximum size in bytes of a recipe of Paprika, which contains its photos."""
-_MAX_RATIO = 200  # of a member's size to that in the archive; text shrinks to a tenth, photos not at all
+_MAX_RATIO = 100  # of the size of all content to that of the file; text shrinks to a tenth, photos not at all
+_ALLOWANCE = 16 << 20  # bytes beyond that
 _PAPRIKA = ".paprikarecipe"
 
 
@@ -40,60 +42,68 @@ def read_archive(path: Path, name: str, report: Report) -> Iterator[Entry]:
         if not zipfile.is_zipfile(path):
             raise ValueError("not a zip file")
         archive = stack.enter_context(zipfile.ZipFile(path))
-        for number, member in enumerate(_checked(archive)):
+        budget = [_MAX_RATIO * path.stat().st_size + _ALLOWANCE]
+        for number, member in enumerate(_checked(archive, budget)):
             inside = f"{name}/{member.filename}"
-            if PurePosixPath(member.filename).suffix.lower() == _PAPRIKA:
-                try:
+            try:
+                if member.filename.lower().endswith(_PAPRIKA):
                     yield _paprika(archive.read(member), folder, inside, report)
-                except ValueError as error:
-                    report.broken(inside, str(error))
-            else:
-                _unpack(archive, member, folder, number)
-        if any(folder.iterdir()):
+                else:
+                    _unpack(archive, member, folder, number, budget)
+            except DangerousArchiveError:
+                raise
+            except UNREADABLE as error:
+                report.broken(inside, str(error))
+        if any(format_of(file) for file in folder.rglob("*") if file.is_file()):
             yield from read_folder(folder, report, prefix=f"{name}/")
 
 
-def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Returns the members of an archive that are files.
+class DangerousArchiveError(ValueError):
+    """An archive must not be unpacked."""
+
+
+def _checked(archive: zipfile.ZipFile, budget: list[int]) -> list[zipfile.ZipInfo]:
+    """Returns the members of an archive that are recipes or may be photos; their sizes are subtracted from `budget`.
 
     Raises:
-        ValueError: The archive must not be unpacked.
+        DangerousArchiveError: A member is outside of the archive, or the content is too large.
     """
     members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED:
-        raise ValueError(f"contains more than {MAX_MEMBERS:,} files or {MAX_UNPACKED >> 30} GiB")
+    if len(members) > MAX_MEMBERS:
+        raise DangerousArchiveError(f"contains more than {MAX_MEMBERS:,} files")
     for member in members:
-        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-        if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
-            raise ValueError(f"{member.filename!r} is outside of the archive")
-        if member.file_size > _MAX_RATIO * max(member.compress_size, 1 << 16):
-            raise ValueError(f"{member.filename!r} is more than {_MAX_RATIO} times as large as in the archive")
-        if member.flag_bits & 1:
-            raise ValueError("is encrypted")
+        name = member.filename.replace("\\", "/")
+        if ".." in name.split("/") or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            raise DangerousArchiveError(f"{member.filename!r} is outside of the archive")
+    members = [member for member in members if _is_read(member.filename.replace("\\", "/"))]
+    budget[0] -= sum(member.file_size for member in members)
+    if budget[0] < 0:
+        raise DangerousArchiveError(f"its content is more than {_MAX_RATIO} times as large as the file")
     return members
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, number: int) -> None:
-    """Writes a member that is a recipe or may be a photo; an archive in the archive becomes a folder."""
+def _is_read(name: str) -> bool:
+    """Whether a member is a recipe or may be a photo, and is not hidden."""
+    path = PurePosixPath(name)
+    is_hidden = not path.parts or any(part.startswith(".") for part in path.parts) or path.parts[0] == "__MACOSX"
+    return not is_hidden and bool(format_of(Path(path.name)) or path.suffix.lower() in (*SUFFIXES, ""))
+
+
+def _unpack(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, number: int, budget: list[int], depth: int = 1
+) -> None:
+    """Writes a member; an archive in the archive becomes a folder."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
-    if any(part.startswith(".") for part in path.parts) or path.parts[0] == "__MACOSX":
-        return
     target = folder.joinpath(*path.parts)
-    if format_of(Path(path.name)) == "zip" and path.suffix.lower() == ".zip":
+    if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(io.BytesIO(archive.read(member))) as inner:
             target = target.with_name(f"{target.stem}_{number}")
-            for inner_number, inner_member in enumerate(_checked(inner)):
-                if not inner_member.filename.lower().endswith(".zip"):
-                    _unpack(inner, inner_member, target, inner_number)
+            for inner_number, inner_member in enumerate(_checked(inner, budget) if depth else ()):
+                _unpack(inner, inner_member, target, inner_number, budget, depth - 1)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, open(target, "wb") as file:
-        left = member.file_size
-        while chunk := source.read(1 << 20):
-            left -= len(chunk)
-            if left < 0:
-                raise ValueError(f"{member.filename!r} is larger than the archive says")
-            file.write(chunk)
+        shutil.copyfileobj(source, file)  # zipfile reads no more than the size that was checked
 
 
 def _paprika(data: bytes, folder: Path, where: str, report: Report) -> Entry:

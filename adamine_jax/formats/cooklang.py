@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.formats.markdown import markdown_recipe
+from adamine_jax.formats.markdown import MAX_BYTES, markdown_recipe
 from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry
@@ -12,20 +12,18 @@ from adamine_jax.recipes.ingredient_lines import line_of
 from adamine_jax.recipes.photos import SUFFIXES
 
 _FRONT = re.compile(r"\A---[ \t]*\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_LINE_COMMENT = re.compile(r"--(?!-).*")
-_BLOCK_COMMENT = re.compile(r"\[-.*?-\]", re.DOTALL)
-_METADATA = re.compile(r">>\s*([^:]+?)\s*:\s*(.*)")
-_SECTION = re.compile(r"=+.*")
+_LINE_COMMENT = re.compile(r"(?:^|(?<=\s))--(?!-).*", re.MULTILINE)
+_BLOCK_COMMENT = re.compile(r"\[-.{0,1000}?-\]", re.DOTALL)
 # "@ground black pepper{1%tsp}(fresh)", "@salt", "#large pot{}", "~{10%minutes}".
 _MARKED = re.compile(
-    r"([@#~])[&?+-]*(?:([^@#~{}\n]*?)\{([^{}]*)\}|([\w'’-]+))(?:\(([^()]*)\))?",
+    r"([@#~])[&?+-]{0,3}(?:([^@#~{}\n]{0,99}?)\{([^{}]{0,200})\}|([\w'’-]{1,99}))(?:\(([^()]{0,300})\))?",
 )
 _KEYS = {"source": "url", "image": "image", "course": "category", "category": "category", "title": "title"}
 
 
 def read_cooklang(path: Path, name: str, report: Report) -> Iterator[Entry]:
     """Yields the recipe of a Cooklang file; its photo has the same name and another suffix."""
-    text = decoded(read_bytes(path))
+    text = decoded(read_bytes(path, MAX_BYTES))
     front = _FRONT.match(text)
     recipe = markdown_recipe(front[0], "") if front else {}
     body = _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text[front.end() :] if front else text))
@@ -33,10 +31,11 @@ def read_cooklang(path: Path, name: str, report: Report) -> Iterator[Entry]:
     steps: list[str] = []
     paragraph: list[str] = []
     for line in [*map(str.strip, body.splitlines()), ""]:
-        if metadata := _METADATA.match(line):
-            if key := _KEYS.get(metadata[1].lower()):
-                recipe.setdefault(key, metadata[2].strip())
-        elif line and not _SECTION.match(line) and not line.startswith(">"):
+        if line.startswith(">>"):
+            name_of, _, value = line[2:].partition(":")
+            if key := _KEYS.get(name_of.strip().lower()):
+                recipe.setdefault(key, value.strip())
+        elif line and not line.startswith(("=", ">")):
             paragraph.append(line)
         elif paragraph:
             steps.append(_MARKED.sub(lambda mark: _shown(mark, ingredients), " ".join(paragraph)))

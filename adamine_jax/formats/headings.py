@@ -1,5 +1,6 @@
 """Headings of the parts of a recipe in the larger languages, and recipes on pages that have nothing but headings."""
 
+import functools
 import re
 import unicodedata
 from importlib import resources
@@ -15,7 +16,9 @@ _PART_OF = {word: part for part, words in _LISTS.items() for word in words}
 # "The ingredients", "Ingredients for 4 people", "Zutaten (4 Portionen)", "Method:".
 _ARTICLE = re.compile(r"(?:the|de|la|le|les|los|gli|die) (?=\w)")
 _ADDITION = re.compile(r"\s*[(:：\-–—|].*|\s+(?:for|fur|pour|para|per|voor|do|na)\s.*", re.DOTALL)
+_ENDS = re.compile(r"^[\W_]{1,80}|[\W_]{1,80}$")
 _MAX_CHARS = 80
+_MAX_HEADINGS = 20  # of one part, on a page
 _SKIPPED = (
     "script",
     "style",
@@ -65,13 +68,14 @@ _INLINE = [
 ]
 
 
+@functools.lru_cache(maxsize=4096)
 def part_of(heading: str) -> str:
     """Returns "ingredients" or "instructions" if a heading names this part, "end" if a recipe ends there, or ""."""
     if len(heading) > _MAX_CHARS:
         return ""
     folded = unicodedata.normalize("NFKD", heading.lower().replace("’", "'"))
-    text = " ".join("".join(char for char in folded if not unicodedata.combining(char)).split()).strip("#*_:. !?")
-    text = unicodedata.normalize("NFC", text)
+    text = " ".join("".join(char for char in folded if not unicodedata.combining(char)).split())
+    text = _ENDS.sub("", unicodedata.normalize("NFC", text))
     forms = (text, _ARTICLE.sub("", text, count=1), _ADDITION.sub("", text))
     return next((_PART_OF[form] for form in forms if form in _PART_OF), "")
 
@@ -80,9 +84,13 @@ def recipe_under_headings(tree: "HtmlElement") -> dict[str, Any] | None:
     """Returns the recipe of a page on which lists or paragraphs follow headings of its parts; None if there is none."""
     blocks = _blocks(tree)
     found: dict[str, list[tuple[int, list[str]]]] = {"ingredients": [], "instructions": []}
+    tried = dict.fromkeys(found, 0)
     for place, (text, level, _) in enumerate(blocks):
-        if level and (part := part_of(text)) in found and (items := _section(blocks, place, part)):
-            found[part].append((place, items))
+        part = part_of(text) if level else ""
+        if part in found and tried[part] < _MAX_HEADINGS:
+            tried[part] += 1
+            if items := _section(blocks, place, part):
+                found[part].append((place, items))
     lists = [(place, items) for place, items in found["ingredients"] if len(items) > 1]
     if not lists or not found["instructions"]:
         return None

@@ -1,5 +1,7 @@
 """JSON Lines, JSON documents and lists: objects with the usual fields, schema.org, and data sets keyed by id."""
 
+import codecs
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -52,7 +54,7 @@ def read_lines(path: Path, name: str, report: Report) -> Iterator[Entry]:
             continue
         if not isinstance(value, dict):
             report.drop(where, "the line is not an object")
-        elif found := linked_recipes(value):
+        elif found := recipes_in(value):
             yield from entries(path, where, found)
         else:
             yield Entry(where, path.parent, value)
@@ -73,18 +75,35 @@ def read_document(path: Path, name: str, report: Report) -> Iterator[Entry]:
     yield from entries(path, name, recipes_in(document))
 
 
-def recipes_in(document: Any, depth: int = 3) -> list[dict[str, Any]]:
-    """Returns the recipes of a JSON value: those of schema.org, or else the objects that look like recipes."""
+def recipes_in(document: Any) -> list[dict[str, Any]]:
+    """Returns the recipes of a JSON value: those of schema.org and of managers, and objects that look like recipes."""
     found = exported(document)
-    if found is not None or (found := linked_recipes(document)):
-        return found
-    if looks_like_recipe(document):
-        return [document]
+    return found if found is not None else [*linked_recipes(document), *_plain_recipes(document, depth=3)]
+
+
+def _plain_recipes(value: Any, depth: int) -> list[dict[str, Any]]:
+    """Returns the recipes without a type, and beside a recipe in a list also records that lack a part.
+
+    They may be in a list, in {"recipes": […], "count": 2}, {"id 1": {…}, "id 2": {…}} or {"recipe": {…}}.
+    """
+    if isinstance(value, dict):
+        if "@type" in value or "@graph" in value:
+            return []
+        if looks_like_recipe(value):
+            return [value]
+    inner = list(value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
     if not depth:
         return []
-    # {"recipes": […], "count": 2}, {"id 1": {…}, "id 2": {…}} or {"recipe": {…}}.
-    inner = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return [recipe for value in inner if isinstance(value, dict | list) for recipe in recipes_in(value, depth - 1)]
+    found = [_plain_recipes(item, depth - 1) for item in inner]
+    has_recipes = isinstance(value, list) and any(found)
+    for place, item in enumerate(inner):
+        if has_recipes and not found[place] and isinstance(item, dict) and "@type" not in item and _has_parts(item):
+            found[place] = [item]
+    return [recipe for recipes in found for recipe in recipes]
+
+
+def _has_parts(value: dict[str, Any]) -> bool:
+    return not known_fields(value).keys().isdisjoint(PARTS)
 
 
 def entries(path: Path, name: str, recipes: list[dict[str, Any]]) -> Iterator[Entry]:
@@ -111,9 +130,9 @@ def _list_entries(path: Path, name: str, report: Report) -> Iterator[Entry]:
             report.broken(name, str(error).removeprefix(f"{path}: "))
             return
         where = f"{name} record {number}"
-        if isinstance(value, dict | list) and (found := linked_recipes(value)):
+        if isinstance(value, dict | list) and (found := recipes_in(value)):
             yield from entries(path, where, found)
-        elif isinstance(value, dict) and not known_fields(value).keys().isdisjoint(PARTS):
+        elif isinstance(value, dict) and _has_parts(value):
             yield Entry(where, path.parent, value)
         else:
             report.drop(
@@ -125,4 +144,12 @@ def _is_plain_list(path: Path) -> bool:
     """Whether a file is a JSON list in UTF-8 without compression, which is read record by record."""
     with open_bytes(path) as file:
         start = file.read(4096)
-        return not hasattr(file, "mtime") and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        if hasattr(file, "mtime") or not start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+            return False
+        decoder, chunk = codecs.getincrementaldecoder("utf-8")(), start
+        with contextlib.suppress(UnicodeDecodeError):
+            while chunk:
+                decoder.decode(chunk)
+                chunk = file.read(1 << 20)
+            return True
+    return False

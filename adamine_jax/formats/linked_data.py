@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from adamine_jax.recipes.fields import known_fields
+from adamine_jax.recipes.texts import PARTS
 
 
 def linked_recipes(document: Any) -> list[dict[str, Any]]:
@@ -37,26 +38,24 @@ def is_a(node: dict[str, Any], kind: str) -> bool:
 
 def _merged(recipes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     merged: list[dict[str, Any]] = []
-    places: dict[str, int] = {}
+    places: dict[str, list[int]] = {}
     for recipe in recipes:
         keys = [f"{key} {value}" for key in ("@id", "name") if isinstance(value := recipe.get(key), str) and value]
-        place = next((places[key] for key in keys if key in places), None)
+        known = (place for key in keys for place in places.get(key, ()))
+        place = next((place for place in known if _complement(merged[place], recipe)), None)
         if place is None:
             place = len(merged)
             merged.append(recipe)
-        elif _complement(merged[place], recipe):
-            merged[place] = recipe | merged[place]
-        else:
-            place = len(merged)
-            merged.append(recipe)
-        places |= dict.fromkeys(keys, place)
+        merged[place] = recipe | merged[place]
+        for key in keys:
+            places.setdefault(key, []).append(place)
     return merged
 
 
 def _complement(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two nodes are parts or copies of one recipe: neither contradicts the ingredients of the other."""
-    first, second = (known_fields(node).get("ingredients") for node in (one, other))
-    return first is None or second is None or first == second
+    """Whether two nodes are parts or copies of one recipe: what both have is the same."""
+    first, second = (known_fields(node) for node in (one, other))
+    return all(first.get(part, second.get(part)) == second.get(part, first.get(part)) for part in PARTS[1:])
 
 
 def _with_images(recipe: dict[str, Any], images: dict[str, dict]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def paprika(recipe: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Returns a recipe of Paprika, with its photos written to `folder` unless that is None."""
     categories = recipe.get("categories")
     photos = [recipe.get("photo_data")]
-    photos += [photo.get("data") for photo in recipe.get("photos") or () if isinstance(photo, dict)]
+    photos += [photo.get("data") for photo in _objects(recipe.get("photos"))]
     images = []
     for number, data in enumerate(photos):
         if isinstance(data, str) and data and folder is not None:
@@ -49,7 +49,7 @@ def paprika(recipe: dict[str, Any], folder: Path | None) -> dict[str, Any]:
 
 def _tandoor(recipe: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns a recipe whose ingredients are in its steps."""
-    found = [item for step in steps for item in step.get("ingredients") or () if isinstance(item, dict)]
+    found = [item for step in steps for item in _objects(step.get("ingredients"))]
     found = [item | ({"amount": None} if item.get("no_amount") else {}) for item in found if not item.get("is_header")]
     keywords = recipe.get("keywords")
     return {
@@ -64,29 +64,29 @@ def _tandoor(recipe: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, A
 
 def _mealie_tables(tables: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the recipes of a database, whose tables refer to each other by id."""
-
-    def rows(name: str) -> list[dict[str, Any]]:
-        return [row for row in tables.get(name) or () if isinstance(row, dict)]
-
-    foods = {row.get("id"): row for row in rows("ingredient_foods")}
-    units = {row.get("id"): row for row in rows("ingredient_units")}
+    foods = {str(row.get("id")): row for row in _objects(tables.get("ingredient_foods"))}
+    units = {str(row.get("id")): row for row in _objects(tables.get("ingredient_units"))}
     ingredients, steps = defaultdict(list), defaultdict(list)
-    for row in sorted(rows("recipes_ingredients"), key=_position):
-        joined = row | {"food": foods.get(row.get("food_id")), "unit": units.get(row.get("unit_id"))}
-        ingredients[row.get("recipe_id")].append(joined | {"title": None})
-    for row in sorted(rows("recipe_instructions"), key=_position):
-        steps[row.get("recipe_id")].append({"text": row.get("text")})
-    for row in rows("recipes"):
-        key = row.get("id")
-        folder = f"{str(key)[:8]}-{str(key)[8:12]}-{str(key)[12:16]}-{str(key)[16:20]}-{str(key)[20:]}"
-        names = (str(key), folder) if "-" not in str(key) else (str(key),)
+    for row in sorted(_objects(tables.get("recipes_ingredients")), key=_position):
+        joined = row | {"food": foods.get(str(row.get("food_id"))), "unit": units.get(str(row.get("unit_id")))}
+        ingredients[str(row.get("recipe_id"))].append(joined | {"title": None})
+    for row in sorted(_objects(tables.get("recipe_instructions")), key=_position):
+        steps[str(row.get("recipe_id"))].append({"text": row.get("text")})
+    for row in _objects(tables.get("recipes")):
+        key = str(row.get("id"))
+        dashed = key if "-" in key else f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
         yield {
             "title": row.get("name"),
             "ingredients": ingredients[key],
             "instructions": steps[key],
             "url": row.get("org_url"),
-            "images": [f"data/recipes/{name}/images/original.webp" for name in names] if row.get("image") else [],
+            "images": [f"data/recipes/{dashed}/images/original.webp"] if row.get("image") else [],
         }
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Returns the objects of a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _position(row: dict[str, Any]) -> float:

@@ -12,22 +12,26 @@ from adamine_jax.formats.headings import part_of
 from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry, known_fields
+from adamine_jax.recipes.markup import without_hidden
 
 _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\r?\n(.*?)\r?\n\1[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
-_UNDERLINE = re.compile(r"(?:=+|-+)\s*$")
-_BOLD_LINE = re.compile(r"(?:\*\*|__)([^*_]+)(?:\*\*|__)\s*:?$")
+_HEADING = re.compile(r"(#{1,6})\s+(.*)")
+_BOLD_LINE = re.compile(r"(?:\*\*|__)([^*_]{1,100})(?:\*\*|__)\s?:?")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(.*)")
-_TABLE_RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*$")
-_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)|!\[\[([^\]|#]+)[^\]]*\]\]|<img\s[^<>]*src=[\"']([^\"'<>]+)")
-_LINK = re.compile(r"\[\[(?:[^\]|]*\|)?([^\]]*)\]\]|\[([^\]]*)\]\([^)]*\)")
+_IMAGE = re.compile(
+    r"!\[[^\[\]]{0,500}\]\(\s{0,9}(?:<([^<>]{1,500})>|((?:[^\s()]|\([^\s()]{0,99}\)){1,500}))[^()]{0,500}\)"
+    r"|!\[\[([^\[\]|#]{1,500})[^\[\]]{0,500}\]\]|<img\s[^<>]{0,500}?src=[\"']([^\"'<>]{1,500})"
+)
+_LINK = re.compile(r"\[\[(?:[^\[\]|]{0,500}\|)?([^\[\]]{0,500})\]\]|\[([^\[\]]{0,500})\]\([^()]{0,500}\)")
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<![\w*])[*_](?=\S)|(?<=\S)[*_](?![\w*])")
-_COMMENT = re.compile(r"%%.*?%%|<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"%%[^%]*%%")
+_BOLD = 7  # level of a heading that is a bold line
+MAX_BYTES = 4 << 20
 
 
 def read_markdown(path: Path, name: str, report: Report) -> Iterator[Entry]:
     """Yields the recipe of a Markdown file; none if it has neither ingredients nor instructions."""
-    recipe = markdown_recipe(decoded(read_bytes(path)), path.stem)
+    recipe = markdown_recipe(decoded(read_bytes(path, MAX_BYTES)), path.stem)
     if not known_fields(recipe).keys().isdisjoint(("ingredients", "instructions")):
         yield Entry(name, path.parent, recipe, is_linked_data=True)
 
@@ -43,7 +47,7 @@ def markdown_recipe(text: str, title: str) -> dict[str, Any]:
     """
     front = _FRONT.match(text)
     recipe = _front_matter(front[1], front[2]) if front else {}
-    body = _COMMENT.sub("", text[front.end() :] if front else text)
+    body = _COMMENT.sub("", without_hidden(text[front.end() :] if front else text))
     fields = known_fields(recipe)
     first, parts = _parts(body)
     images = [next(filter(None, found)) for found in _IMAGE.findall(body)]
@@ -64,49 +68,63 @@ def _front_matter(mark: str, text: str) -> dict[str, Any]:
 
 def _parts(body: str) -> tuple[str, dict[str, list[str]]]:
     """Returns the first heading of level 1, and the items or paragraphs of each part; "" = under no known heading."""
-    title, part = "", ""
+    title, part, part_level = "", "", 0
     blocks: dict[str, list[str]] = {"": [], "ingredients": [], "instructions": [], "end": []}
-    is_open = is_table = False
+    is_open = is_table = is_item = False
     lines = body.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        line = line.strip().removeprefix("> ")
-        heading = _HEADING.match(line) or _BOLD_LINE.match(line)
-        level, name = (len(heading[1]), heading[2]) if heading and heading.re is _HEADING else (0, "")
-        if not name and (heading or (line.endswith(":") and part_of(line))):
-            level, name = 7, heading[1] if heading else line
-        if not name and line and _UNDERLINE.match(following) and not _ITEM.match(line) and "|" not in line:
-            level, name = 1, line
+    for raw, following in zip(lines, [*lines[1:], ""], strict=True):
+        line = raw.strip().removeprefix("> ")
+        level, name = _heading(line, following.strip())
         if name:
             found = part_of(_plain(name))
             title = title or (_plain(name) if level == 1 and not found else "")
-            # A heading without a known name is that of a section, or of another part of the same level.
-            part = found or (part if level > 2 or part == "" else "end")
-            is_open = False
-        elif not line or _UNDERLINE.fullmatch(line):
+            # A deeper heading is that of a section, any other one that of another part.
+            if found:
+                part, part_level = found, level
+            elif part and level <= part_level and level < _BOLD:
+                part = "end"
+            is_open = is_item = False
+        elif not line or _is_rule(line):
             is_open = is_table = False
-        elif "|" in line and (is_table or _TABLE_RULE.match(following.strip()) or _TABLE_RULE.match(line)):
-            if is_table and not _TABLE_RULE.match(line):
+        elif "|" in line and (is_table or _is_table_rule(following) or _is_table_rule(line)):
+            if is_table and not _is_table_rule(line):
                 blocks[part].append(" ".join(cell for cell in map(_plain, line.strip("|").split("|")) if cell))
             is_table = True
         elif item := _ITEM.match(line):
-            blocks[part].append(f"- {_plain(item[1])}")
-            is_open = True
+            blocks[part].append(_plain(item[1]))
+            is_open = is_item = True
         elif text := _plain(line):
-            if is_open:
-                blocks[part][-1] += f" {text}"
+            if blocks[part] and (is_open or (is_item and raw[:1].isspace())):
+                blocks[part][-1] += f" {text}"  # a line of the same paragraph, or a paragraph of the same item
             else:
                 blocks[part].append(text)
-            is_open = part != "ingredients"  # lines of ingredients without marks are ingredients
-    return title, {part: _items(found) for part, found in blocks.items()}
+                is_item = False
+            is_open = is_item or part != "ingredients"  # lines of ingredients without marks are ingredients
+    return title, {part: [block for block in found if block] for part, found in blocks.items()}
 
 
-def _items(blocks: list[str]) -> list[str]:
-    """Returns the items of lists, or all blocks if there are none."""
-    items = [block[2:] for block in blocks if block.startswith("- ")]
-    return [item for item in items if item] or blocks
+def _heading(line: str, following: str) -> tuple[int, str]:
+    """Returns the level and the text of a heading; (0, "") for other lines."""
+    if heading := _HEADING.match(line):
+        return len(heading[1]), heading[2].rstrip("# ")
+    if bold := _BOLD_LINE.fullmatch(line):
+        return _BOLD, bold[1]
+    if line.endswith(":") and part_of(line):
+        return _BOLD, line
+    if line and _is_rule(following) and not _is_rule(line) and not _ITEM.match(line) and "|" not in line:
+        return (1 if following.startswith("=") else 2), line
+    return 0, ""
+
+
+def _is_rule(line: str) -> bool:
+    return len(line) > 2 and set(line) in ({"="}, {"-"}, {"*"})
+
+
+def _is_table_rule(line: str) -> bool:
+    return "-" in line and "|" in line and set(line) <= set("|:- \t")
 
 
 def _plain(text: str) -> str:
     """Returns a text without images, links and emphasis."""
-    text = _LINK.sub(lambda link: link[1] or link[2] or "", _IMAGE.sub("", text))
+    text = _LINK.sub(lambda link: link[1] or link[2] or "", _IMAGE.sub("", text)).removeprefix("[ ] ")
     return _EMPHASIS.sub("", text).replace("\\", "").strip()

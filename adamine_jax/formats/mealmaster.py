@@ -17,9 +17,8 @@ UNITS = {
     **{"ga": "gallon", "oz": "ounce", "lb": "pound", "ml": "ml", "cb": "cubic cm", "cl": "cl", "dl": "dl", "l": "l"},
     **{"mg": "mg", "cg": "cg", "dg": "dg", "g": "g", "kg": "kg"},
 }
-_START = re.compile(r"(?:M{5}|-{5,}).*(?:meal-?master|recipe via)", re.IGNORECASE)
-_END = re.compile(r"(?:M{5}|-{5,})\s*$")
-_SECTION = re.compile(r"(?:M{5}|-{5,}).*-{2,}\s*$")
+_MARKS = ("MMMMM", "-----")
+_NAMES = ("meal-master", "mealmaster", "recipe via")
 _FIELD = re.compile(r"\s*(Title|Categories|Yield|Servings)\s*:\s*(.*)", re.IGNORECASE)
 # Seven characters of amount, one space, two of unit, one space, then the text.
 _INGREDIENT = re.compile(r"([\s\d./-]{7}) (..) (\S.*)")
@@ -34,11 +33,11 @@ def read_mealmaster(path: Path, name: str, report: Report) -> Iterator[Entry]:
         if problem:
             report.broken(f"{name}:{number}", problem)
         line = line.rstrip().expandtabs()
-        if _START.match(line):
+        if line.startswith(_MARKS) and any(name in line.lower() for name in _NAMES):
             if lines:
                 yield _entry(path, f"{name}:{start}", lines)
             lines, start = [], number
-        elif lines is not None and _END.match(line):
+        elif lines is not None and (line == "MMMMM" or (line.startswith("-----") and not line.strip("-"))):
             yield _entry(path, f"{name}:{start}", lines)
             lines = None
         elif lines is not None:
@@ -69,7 +68,7 @@ def _ingredients(lines: list[str], start: int) -> tuple[list[str], int]:
     end = start
     for place in range(start, len(lines)):
         line = lines[place]
-        if _SECTION.match(line) or not line.strip():
+        if _is_section(line) or not line.strip():
             found += left + right
             left, right = [], []
             continue
@@ -95,10 +94,14 @@ def _add(text: str, column: list[str]) -> None:
         column.append(" ".join(part for part in (amount, unit, plain(name)) if part))
 
 
+def _is_section(line: str) -> bool:
+    return line.startswith(_MARKS) and line.endswith("--")
+
+
 def _paragraphs(lines: list[str]) -> list[str]:
     paragraphs: list[list[str]] = [[]]
     for line in lines:
-        if line.strip() and not _SECTION.match(line):
+        if line.strip() and not _is_section(line):
             paragraphs[-1].append(line.strip())
         elif paragraphs[-1]:
             paragraphs.append([])

@@ -12,6 +12,7 @@ from charset_normalizer import from_bytes
 
 MAX_BYTES = 1 << 30
 """Maximum size of a document that is read as a whole, after decompression."""
+_MAX_LINE = 64 << 20
 _SAMPLE = 1 << 18
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -73,7 +74,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str, str]]:
             # Bytes that cannot be decoded become surrogates, so that only their line is lost.
             errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
             with io.TextIOWrapper(file, encoding, errors) as text:
-                for number, line in enumerate(text, start=1):
+                for number, line in enumerate(iter(lambda: text.readline(_MAX_LINE), ""), start=1):
+                    if len(line) == _MAX_LINE:
+                        raise ValueError(f"line {number} is longer than {_MAX_LINE >> 20} MiB")
                     undecoded = _UNDECODED.search(line)
                     place = len(line[: undecoded.start()].encode()) + 1 if undecoded else 0
                     problem = f"not UTF-8 text (byte {place} of the line); save the file as UTF-8" if undecoded else ""
@@ -96,7 +99,7 @@ def _encoding(data: bytes, is_page: bool, is_whole: bool) -> str:
         valid = len(data[: error.start].decode().encode("ascii", "ignore")) < error.start
     if is_page and (charset := _CHARSET.search(data[:4096])):
         try:
-            codecs.lookup(charset[1].decode())
+            b"a".decode(charset[1].decode(), "replace")  # "hex" is no encoding of texts
             return charset[1].decode()
         except LookupError:
             pass

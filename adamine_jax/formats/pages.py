@@ -31,14 +31,14 @@ _TYPE = re.compile(r"(?:^|[/:\s])Recipe/?(?=\s|$)")
 _PROPERTIES = ("name", "image", "recipeIngredient", "ingredients", "recipeInstructions", "recipeCategory", "inLanguage")
 # Comment and CDATA marks around the JSON of old pages. Bounded gaps keep long runs of spaces linear.
 _WRAPPING = re.compile(
-    r"^\s*(?://|/\*)?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?"
+    r"^(?://|/\*)?\s{0,99}(?:<!\[CDATA\[|<!--)(?:\s{0,99}\*/)?"
     r"|(?://|/\*)?\s{0,99}(?:\]\]>|-->)(?:\s{0,99}\*/)?\s{0,99}$"
 )
 _SAVED_FROM = re.compile(r"<!-- saved from url=\(\d+\)(\S+) -->")
 _TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
 # What distinguishes the sizes of one photo: "soup-300x200.jpg", "soup@2x.jpg", "soup_large.jpg".
 _SIZE = re.compile(
-    r"(?:[-_.](?:\d{2,4}x\d{2,4}|\d{2,4}w|scaled|large|medium|small|thumb(?:nail)?)|@\dx|\(\d\))+$", re.I
+    r"(?:[-_.](?:\d{2,4}x\d{2,4}|\d{2,4}w|scaled|large|medium|small|thumb(?:nail)?)|@\dx|\(\d\)){1,4}$", re.I
 )
 _PHOTO = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif", ".heic", ".tif", ".tiff", ".bmp", "")
 _JSON = json.JSONDecoder(strict=False)
@@ -73,8 +73,9 @@ def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
     require("recipe_scrapers")
     from lxml import etree, html
 
+    parser = html.HTMLParser(encoding="utf-8", huge_tree=True)
     try:
-        tree = html.document_fromstring(page.encode("utf-8", "replace"), parser=html.HTMLParser(encoding="utf-8"))
+        tree = html.document_fromstring(page.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, ValueError):
         return []
     documents = [document for script in tree.iter("script") for document in _documents(script)]
@@ -95,9 +96,9 @@ def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
 
 def _documents(script: "HtmlElement") -> list[Any]:
     """Returns the JSON values of a script; [] if it is broken or contains none."""
-    text = _WRAPPING.sub("", script.text or "").strip().rstrip(";")
-    if "ld+json" not in (script.get("type") or "").lower() or not text:
+    if "ld+json" not in (script.get("type") or "").lower():
         return []
+    text = _WRAPPING.sub("", (script.text or "").strip()).strip().rstrip(";")
     for candidate in (text, _TRAILING_COMMA.sub("", text)):
         values, place = [], 0
         with contextlib.suppress(ValueError, RecursionError):
@@ -218,15 +219,17 @@ def _links(image: Any) -> list[str]:
 
 def _stem(link: str) -> str:
     """Returns the name of a photo without its size and suffix, by which its sizes are recognised."""
-    name = urllib.parse.unquote(urllib.parse.urlsplit(link).path).rsplit("/", 1)[-1]
+    try:
+        path = urllib.parse.urlsplit(link).path
+    except ValueError:
+        path = ""
+    name = urllib.parse.unquote(path).rsplit("/", 1)[-1][-300:]
     return _SIZE.sub("", os.path.splitext(name)[0]).casefold()
 
 
 def _saved(links: list[str], files: dict[str, str]) -> list[str]:
     """Returns the saved files of photos, one for each, given those of each stem."""
-    with contextlib.suppress(ValueError):
-        return list(dict.fromkeys(files[stem] for stem in map(_stem, links) if stem in files))
-    return []
+    return list(dict.fromkeys(files[stem] for stem in map(_stem, links) if stem in files))
 
 
 def _files_beside(page: Path) -> dict[str, str]:
@@ -248,9 +251,13 @@ def _escaped(name: str) -> str:
 
 def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str], str]:
     """Returns the page of an MHTML file, the largest photo of each stem, written to `folder`, and its address."""
-    message = email.message_from_bytes(data, policy=email.policy.default)
+    try:
+        message = email.message_from_bytes(data, policy=email.policy.compat32)
+        parts = list(message.walk())
+    except (IndexError, LookupError, TypeError) as error:
+        raise ValueError(f"malformed MHTML ({error})") from None
     page, photos = b"", {}
-    for part in message.walk():
+    for part in parts:
         content = part.get_payload(decode=True)
         if not isinstance(content, bytes):
             continue

@@ -1,7 +1,9 @@
 """The formats of recipe files: a reader for each suffix, and folders of files."""
 
 import os
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,13 @@ SUFFIXES = {
 }
 
 
+UNREADABLE = (
+    *(ValueError, OSError, RecursionError, EOFError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading a damaged file raises."""
+
+
 def read_source(source: Path, report: Report, format_name: str = "") -> Iterator[Entry]:
     """Yields the records of a file, or of all files of a folder and its subfolders.
 
@@ -64,6 +73,13 @@ def read_source(source: Path, report: Report, format_name: str = "") -> Iterator
         yield from read_file(source, source.name, report, format_name)
 
 
+# "Soup_files", as browsers call it in several languages.
+_PAGE_FOLDER = re.compile(
+    r"[_.-](?:files?|dateien|fichiers|archivos|arquivos|ficheiros|bestanden|filer|pliki|soubory|tiedostot|elemei)$",
+    re.I,
+)
+
+
 def read_file(path: Path, name: str, report: Report, format_name: str = "") -> Iterator[Entry]:
     """Yields the recipes of one file; reports it if it has none or cannot be read."""
     count = 0
@@ -73,7 +89,7 @@ def read_file(path: Path, name: str, report: Report, format_name: str = "") -> I
         for entry in FORMATS(format_name or format_of(path))(path, name, report):
             count += 1
             yield entry
-    except (ValueError, OSError, RecursionError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else " ".join(str(error).split())
         report.broken(name, reason)
         return
@@ -121,4 +137,5 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _belongs_to_page(folder: str, pages: list[str]) -> bool:
-    return any(folder.startswith((f"{page}_", f"{page}.", f"{page}-")) for page in pages)
+    stem = _PAGE_FOLDER.sub("", folder)
+    return stem != folder and stem in pages

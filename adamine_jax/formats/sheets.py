@@ -130,7 +130,9 @@ def _value(cell: str) -> Any:
                 value = parse(text)
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
-            return list(value) if isinstance(value, tuple | set) else value if isinstance(value, list | dict) else cell
+            return list(value) if isinstance(value, tuple) else value if isinstance(value, list | dict) else cell
+    if text == "character(0)":
+        return None
     if vector := _R_VECTOR.fullmatch(text):
         return [re.sub(r"\\(.)", r"\1", item) for item in _R_TEXT.findall(vector[1])]
     return cell

@@ -15,7 +15,7 @@ from adamine_jax.recipes.values import TooDeepError, Unread, is_absent
 NAMES = {
     "id": ("id", "identifier", "recipe_id"),
     "title": ("title", "name", "recipe_name", "recipe_title"),
-    "ingredients": ("ingredients", "ingredient", "ingredient_lines", "recipeIngredient"),
+    "ingredients": ("ingredients", "ingredient", "ingredient_lines", "recipeIngredient", "recipe_ingredient_parts"),
     "instructions": ("instructions", "directions", "steps", "method", "preparation", "recipeInstructions"),
     "images": ("images", "image", "photos", "photo", "pictures", "picture", "image_name"),
     "url": ("url", "link"),
@@ -125,17 +125,21 @@ def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
     Raises:
         UnusableError: A required field is absent, or a field has the wrong type.
     """
+    try:
+        return _draft(entry, with_classes)
+    except (TooDeepError, RecursionError):
+        raise UnusableError("lists and objects are nested too deeply or too long") from None
+
+
+def _draft(entry: Entry, with_classes: bool) -> Draft:
     fields = known_fields(entry.values)
     title = _title(fields.get("title"))
     unread = {field: Unread() for field in ("ingredients", "instructions", "images", "ingredient_names")}
     is_sheet = entry.is_sheet
-    try:
-        ingredients = read.ingredients(fields.get("ingredients"), unread["ingredients"], is_sheet=is_sheet)
-        instructions = read.instructions(fields.get("instructions"), unread["instructions"], is_sheet=is_sheet)
-        photos = read.paths(fields.get("images"), unread["images"], is_sheet=is_sheet)
-        names = read.ingredients(fields.get("ingredient_names"), unread["ingredient_names"], is_sheet=is_sheet)
-    except TooDeepError:
-        raise UnusableError("lists and objects are nested too deeply") from None
+    ingredients = read.ingredients(fields.get("ingredients"), unread["ingredients"], is_sheet=is_sheet)
+    instructions = read.instructions(fields.get("instructions"), unread["instructions"], is_sheet=is_sheet)
+    photos = read.paths(fields.get("images"), unread["images"], is_sheet=is_sheet)
+    names = read.ingredients(fields.get("ingredient_names"), unread["ingredient_names"], is_sheet=is_sheet)
     if not ingredients and not instructions:
         raise UnusableError("neither ingredients nor instructions")
     url = fields.get("url")
@@ -159,9 +163,7 @@ def draft(entry: Entry, *, with_classes: bool = True) -> Draft:
 def _title(value: Any) -> str:
     if title := read.text(value):
         return title
-    if is_absent(value) or isinstance(value, str | list | dict):
-        raise UnusableError("no title")
-    raise UnusableError(f"title is {'true or false' if isinstance(value, bool) else 'a number'}, not text")
+    raise UnusableError("title is true or false, not text" if isinstance(value, bool) else "no title")
 
 
 def _identity(value: Any) -> str:

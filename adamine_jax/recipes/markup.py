@@ -49,7 +49,7 @@ def _without_markup(text: str) -> str:
     """Unescapes and removes tags until nothing changes."""
     for _ in range(_MAX_ROUNDS):
         before = text
-        text = _without_hidden(text) if "<" in text else text
+        text = without_hidden(text) if "<" in text else text
         text = _TAG.sub("", _BLOCK.sub("\n", text)) if "<" in text else text
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
         if text == before:
@@ -57,7 +57,7 @@ def _without_markup(text: str) -> str:
     return text
 
 
-def _without_hidden(text: str) -> str:
+def without_hidden(text: str) -> str:
     """Removes comments, styles and scripts, in linear time even if they are not closed."""
     kept, place = [], 0
     while start := _HIDDEN.search(text, place):

@@ -14,7 +14,9 @@ _INNER_NUMBER = re.compile(
     rf"(?:^|(?<=[.!?;:)])\s*|(?<=\s))(?:{_STEP}\s*)?(\d{{1,2}})(?:\.(?![\d½¼¾⅓⅔])|\)|:(?!\d)(?<=[a-z]\s\d:))\s*",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?…]+[\"”’»)\]]*\s+(?=[\"“‘«(\[¡¿]*(?:[^\W\d_]|\d))|[。！？]+[」』）]*\s*(?=\S)")
+_SENTENCE_END = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"”’»)\]]*\s+(?=[\"“‘«(\[¡¿]*(?:[^\W\d_]|\d))|[。！？]+[」』）]*\s*(?=\S)"
+)
 _ABBREVIATIONS = (
     "approx ca circa c e.g eg i.e etc vs no nr st dr mr mrs ms fig vol tbsp tbs tbl tb tsp ts oz lb lbs pt qt pkg "
     "pkgs pk g kg ml dl cl l min mins sec secs hr hrs std h sek temp deg in inch max medium med lg sm z.b u.a d.h "
@@ -50,7 +52,7 @@ def sentences(paragraph: str) -> list[str]:
     found, start = [], 0
     for end in _SENTENCE_END.finditer(paragraph):
         following = paragraph[end.end() :].lstrip('"“‘«([¡¿')[:1]
-        words = paragraph[start : end.start()].split()
+        words = paragraph[max(start, end.start() - 20) : end.start()].split()
         last = words[-1].lower().lstrip("(") if words else ""
         is_abbreviation = end[0].startswith(".") and (
             last in _ABBREVIATIONS.split() or last.isdigit() or len(last) == 1
@@ -66,7 +68,7 @@ def _numbered(paragraph: str) -> list[str]:
     """Splits a paragraph at the numbers 1, 2, …; returns [] if it has not two or more of them in order."""
     starts, ends = [], []
     for number in _INNER_NUMBER.finditer(paragraph):
-        if int(number[1]) == len(starts) + 1 and (starts or not paragraph[: number.start()].strip()):
+        if int(number[1]) == len(starts) + 1 and (starts or not paragraph[: min(number.start(), 20)].strip()):
             starts.append(number.start())
             ends.append(number.end())
     if len(starts) < 2:

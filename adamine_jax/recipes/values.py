@@ -10,10 +10,14 @@ from adamine_jax.recipes.steps import split_steps, without_mark
 
 MAX_DEPTH = 20
 """Maximum nesting of lists and objects in a field; schema.org nests steps in sections in lists."""
+MAX_VALUES = 20_000
+"""Maximum number of values in a field."""
 
-_INNER_LISTS = ("itemlistelement", "ingredients", "recipeingredient", "recipeingredients", "steps", "instructions")
-_INNER_LISTS += ("directions", "items", "item", "lines", "list")
-_STEP_TEXTS = ("text", "instruction", "step", "direction", "description", "content", "body", "html", "value", "@value")
+_LISTS = ("itemlistelement", "items", "item", "lines", "list")
+_INGREDIENT_LISTS = ("ingredients", "recipeingredient", "recipeingredients", *_LISTS)
+_STEP_LISTS = ("steps", "instructions", "directions", "recipeinstructions", *_LISTS)
+_STEP_TEXTS = ("text", "instruction", "step", "direction", "@value")
+_OTHER_TEXTS = ("description", "content", "body", "html", "value")
 _PATHS = ("contenturl", "url", "path", "file", "filename", "src", "@id", "originalurl", "image")
 _PHOTO_NAME = re.compile(
     r"\.(?:jpe?g|jpe|jfif|pjpe?g|png|webp|gif|bmp|tiff?|heic|heif|avif)(?:[?#].*)?$", re.IGNORECASE
@@ -22,18 +26,22 @@ _COUNTED_KEY = re.compile(r"(?:step|schritt|étape|paso)?[\s_-]*\d{1,3}", re.IGN
 
 
 class TooDeepError(Exception):
-    """Lists and objects are nested in more than `MAX_DEPTH` levels."""
+    """Lists and objects are nested in more than `MAX_DEPTH` levels, or contain more than `MAX_VALUES` values."""
 
 
 class Unread(list):
-    """Values that were left out, as texts, in the order in which they were found."""
+    """Values that were left out, as texts, in the order in which they were found; `seen` counts all values."""
+
+    seen = 0
 
     def add(self, value: Any) -> None:
         self.append(plain(repr(value) if not isinstance(value, bool) else str(value).lower())[:80])
 
 
 def text(value: Any) -> str:
-    """Returns a text in one line: the value, or the first text of a list or an object."""
+    """Returns a text in one line: the value, or the first text of a list or an object; a number as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+        return f"{value:.15g}"
     if isinstance(value, Mapping):
         value = [value.get(key) for key in ("@value", "text", "name", "value")]
     if isinstance(value, list):
@@ -74,7 +82,7 @@ def is_absent(value: Any) -> bool:
 
 
 def _ingredients(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
-    _check(depth)
+    _check(depth, unread)
     if is_absent(value):
         return
     if isinstance(value, str):
@@ -83,7 +91,7 @@ def _ingredients(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iter
         for item in value:
             yield from _ingredients(item, unread, is_sheet, depth + 1)
     elif isinstance(value, Mapping):
-        if inner := _inner_lists(value):
+        if inner := _inner_list(value, _INGREDIENT_LISTS):
             yield from _ingredients(inner, unread, is_sheet, depth + 1)
         elif ingredient_lines.is_ingredient(value):
             if line := plain(ingredient_lines.line_of(value)):
@@ -101,7 +109,7 @@ def _ingredients(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iter
 
 
 def _steps(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
-    _check(depth)
+    _check(depth, unread)
     if is_absent(value):
         return
     if isinstance(value, str):
@@ -111,21 +119,24 @@ def _steps(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[s
             yield from _steps(item, unread, is_sheet, depth + 1)
     elif isinstance(value, Mapping):
         fields = {str(key).lower(): inner for key, inner in value.items()}
-        inner = next((found for key in _STEP_TEXTS if not is_absent(found := fields.get(key))), None)
-        lists = _inner_lists(value)
+        own, other = (
+            next((found for key in keys if not is_absent(found := fields.get(key))), None)
+            for keys in (_STEP_TEXTS, _OTHER_TEXTS)
+        )
+        lists = _inner_list(value, _STEP_LISTS)
         is_section = lists is not None or "itemlistelement" in fields or "Section" in str(fields.get("@type"))
-        found = list(_steps(lists, unread, is_sheet, depth + 1)) or list(_steps(inner, unread, is_sheet, depth + 1))
-        if not found and not is_section:
-            found = list(_steps(fields.get("name"), unread, is_sheet, depth + 1))
-        if not found and all(map(_COUNTED_KEY.fullmatch, fields)):
-            found = list(_steps(list(fields.values()), unread, is_sheet, depth + 1))
-        yield from found
+        sources = [own, lists, other, *([] if is_section else [fields.get("name")])]
+        sources += [list(fields.values())] if all(map(_COUNTED_KEY.fullmatch, fields)) else []
+        for source in sources:
+            if found := list(_steps(source, unread, is_sheet, depth + 1)):
+                yield from found
+                break
     else:
         unread.add(value)
 
 
 def _paths(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[str]:
-    _check(depth)
+    _check(depth, unread)
     if is_absent(value):
         return
     if isinstance(value, str):
@@ -146,10 +157,10 @@ def _paths(value: Any, unread: Unread, is_sheet: bool, depth: int) -> Iterator[s
         unread.add(value)
 
 
-def _inner_lists(value: Mapping) -> Any:
+def _inner_list(value: Mapping, names: tuple[str, ...]) -> Any:
     """Returns the list in an object that is a section; None for others."""
     fields = {str(key).lower().replace("_", ""): inner for key, inner in value.items()}
-    lists = (fields.get(key) for key in _INNER_LISTS)
+    lists = (fields.get(key) for key in names)
     return next((inner for inner in lists if isinstance(inner, list | Mapping) and not is_absent(inner)), None)
 
 
@@ -160,6 +171,7 @@ def _lines(value: str, is_sheet: bool) -> list[str]:
     return lines
 
 
-def _check(depth: int) -> None:
-    if depth > MAX_DEPTH:
+def _check(depth: int, unread: Unread) -> None:
+    unread.seen += 1
+    if depth > MAX_DEPTH or unread.seen > MAX_VALUES:
         raise TooDeepError

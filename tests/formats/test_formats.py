@@ -15,6 +15,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed, read_recipe, read_recipes
 from adamine_jax.formats.registry import read_source
 from adamine_jax.recipes.fields import draft
+from data_builders.recipe1m.own_recipes.command import main
 from data_builders.recipe1m.own_recipes.import_report import Report
 from tests.data_builders.recipe1m.own_recipes.own import jpeg
 
@@ -189,8 +190,9 @@ def test_nextcloud(read, tmp_path):
         ({"../a.json": "{}"}, "outside of the archive"),
         ({"/etc/a.json": "{}"}, "outside of the archive"),
         ({"a/..\\..\\b.json": "{}"}, "outside of the archive"),
-        ({"a.json": b" " * 50_000_000}, "more than 200 times as large"),
+        ({"a.json": b" " * 50_000_000}, "more than 100 times as large"),
         ({"a.zip": zipped({"../b.json": "{}"})}, "outside of the archive"),
+        ({"a.zip": zipped({f"{n}.json": bytes(10_000_000) for n in range(20)})}, "more than 100 times as large"),
     ],
 )
 def test_dangerous_archives_are_refused(read, tmp_path, members, message):
@@ -321,3 +323,122 @@ def test_ingredients_may_be_objects(value, line):
 )
 def test_ingredients_may_be_one_text(text, lines):
     assert list(parsed(json.dumps({"title": "Pie", "ingredients": text}), "r").ingredients) == lines
+
+
+def deflate64():
+    """An archive with a method of compression that Python does not have."""
+    data = bytearray(zipped({"a.json": "{}"}))
+    for mark, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        data[data.index(mark) + place] = 9
+    return bytes(data)
+
+
+BROKEN = {
+    "photos.zip": zipped({"a.jpg": jpeg(1)}),
+    "deflate64.zip": deflate64(),
+    "corrupt.zip": zipped({"a.json": json.dumps(LINKED) * 9}).replace(b"a.json", b"a.json", 1)[:60] + bytes(40),
+    "dot.zip": zipped({".": "{}", "b.json": json.dumps(5)}),
+    "types.json": '{"recipes": 5, "recipes_ingredients": 5, "recipe_instructions": 5}',
+    "tandoor.json": '{"name": "x", "steps": [{"instruction": "", "ingredients": 5}]}',
+    "photos.paprikarecipe": gzip.compress(b'{"name": "x", "photos": true}'),
+    "deep.json": '{"title": ' + '{"name": ' * 600 + '"x"' + "}" * 600 + ', "ingredients": ["x"]}',
+    "unit.jsonl": '{"title": "x", "ingredients": [{"name": "x", "unit": '
+    + '{"name": ' * 600
+    + '"x"'
+    + "}" * 600
+    + "}]}",
+    "loop.md": "---\ntitle: &a {name: *a}\ningredients: [egg]\n---\nBoil.\n",
+    "aliases.md": "---\ntitle: x\na: &a [egg, egg, egg, egg, egg, egg, egg, egg, egg, egg]\n"
+    + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(6))
+    + "ingredients: *g\n---\n",
+    "hex.html": b'<meta charset="hex">\xe9',
+    "name.mhtml": b"Content-Type: multipart/related; boundary=x\n\n--x\nContent-Type: image/jpeg; name*\n\nx\n--x--\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_cost_no_other_file_and_no_traceback(tmp_path, capsys, name):
+    path = written(tmp_path, name, BROKEN[name])
+    assert main(["--check", "--from", str(path)]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+    written(tmp_path, "good.json", json.dumps(LINKED))
+    assert main(["--check", "--from", str(tmp_path / "files")]) == 0
+    assert "good.json: Pie" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "-" * 100_000 + "x"),
+        ("a.html", "<p>Ingredients</p>" * 50_000),
+        ("a.json", json.dumps({"title": "x", "instructions": "." * 500_000})),
+        ("a.json", json.dumps({"title": "x", "instructions": "a. " * 200_000})),
+        ("a.json", json.dumps({"title": "x", "instructions": "x" + " 1." * 200_000})),
+        *(("a.md", text * 100_000) for text in ("![", "[", "<!--", "# a ", "#", "|", "**", "%%", "`")),
+        *(("a.md", f"# a{text * 100_000}x") for text in (" ", "#")),
+        *(("a.cook", text * 100_000) for text in ("[-", "@&", "@a ", "~{", ">> a", "-- ")),
+        ("a.cook", ">> a" + " " * 100_000 + "x"),
+        ("a.html", f"<script type='application/ld+json'>{' ' * 500_000}x</script>"),
+        ("a.html", page("-scaled" * 50_000 + "x.jpg")),
+    ],
+)
+def test_long_runs_take_linear_time(tmp_path, name, text):
+    """A quadratic reader would take minutes or hours."""
+    with contextlib.suppress(UserError):
+        read_recipe(written(tmp_path, name, text))
+
+
+def test_texts_of_steps_that_list_their_ingredients():
+    steps = [
+        {"number": 1, "step": "Boil the beets.", "ingredients": [{"name": "beets"}]},
+        {"text": "Eat.", "ingredients": ["5f"]},
+    ]
+    recipe = parsed(json.dumps({"title": "x", "ingredients": ["2 beets"], "instructions": steps}), "r")
+    assert recipe.instructions == ("Boil the beets.", "Eat.")
+
+
+def test_paragraphs_and_sections_of_markdown_are_kept(read, tmp_path):
+    text = (
+        "# Pie\n\n## 🛒 Ingredients\n\n2 eggs\n\n### Dough\n\n- 1 cup milk\n\n"
+        "## 👩‍🍳 Directions\n\nPreheat the oven.\n\n"
+        "1. Mix.\n\n   Rest it.\n\n2. Bake.\n\n![](<My Photo (1).jpg>)\n"
+    )
+    (recipe,) = read(written(tmp_path, "pie.md", text))
+    assert whole(recipe) == ("Pie", ["2 eggs", "1 cup milk"], ["Preheat the oven.", "Mix. Rest it.", "Bake."])
+    assert recipe.photos == ["My Photo (1).jpg"]
+    (other,) = read(
+        written(tmp_path, "b.md", "# Ingredients\n\n## Dough\n\n- egg\n\n# Directions\n\n## Dough\n\n1. Mix.\n")
+    )
+    assert whole(other) == ("b", ["egg"], ["Mix."])
+
+
+def test_records_of_a_list_are_read_like_documents_and_none_is_lost(read, tmp_path):
+    tandoor = {"name": "Soup", "steps": [{"instruction": "Boil.", "ingredients": [{"food": {"name": "beets"}}]}]}
+    (soup,) = read(written(tmp_path, "a.json", json.dumps([tandoor])))
+    assert whole(soup) == ("Soup", ["beets"], ["Boil."])
+    latin = json.dumps([{"title": "Crème", "ingredients": ["œuf"]}], ensure_ascii=False).encode("cp1252")
+    assert read(written(tmp_path, "b.json", latin))[0].title == "Crème"
+    same = [LINKED, LINKED | {"recipeInstructions": ["Fry."]}, LINKED]
+    assert len(read(written(tmp_path, "c.json", json.dumps({"@graph": same})))) == 2
+    mixed = {"recipes": [LINKED, {"title": "Tart", "ingredients": ["egg"]}, {"title": "only"}]}
+    report = Report(tmp_path / "report", skip_broken=False)
+    with contextlib.closing(report):
+        found = [entry.values for entry in read_source(written(tmp_path, "d.json", json.dumps(mixed)), report)]
+    assert [values.get("title", values.get("name")) for values in found] == ["Pie", "Tart", "only"]
+
+
+def test_photos_of_an_archive_are_found_in_it_alone(tmp_path):
+    table = "Title,Ingredients,Instructions,Image_Name\nPie,\"['flour', 'egg']\",Mix. Bake.,pie-abc\n"
+    archive = zipped({"recipes.csv": table, "Food Images/Food Images/pie-abc.jpg": jpeg(1)})
+    path = written(tmp_path, "kaggle.zip", archive)
+    written(tmp_path, "other/pie-abc.jpg", jpeg(2))
+    assert main(["--from", str(path), "--out", str(tmp_path / "out"), "--splits", "1,0,0"]) == 0
+    (photo,) = (tmp_path / "out" / "images").rglob("*.jpg")
+    assert photo.read_bytes() == jpeg(1)
+
+
+def test_names_with_colons_and_double_dashes(read, tmp_path):
+    (recipe,) = read(written(tmp_path, "a.paprikarecipes", zipped({"Soup: the best.paprikarecipe": paprika("Soup")})))
+    assert recipe.title == "Soup"
+    (recipe,) = read(written(tmp_path, "a.cook", "Serve at 10--15 degrees with @milk{}."))
+    assert (recipe.ingredients, recipe.instructions) == (["milk"], ["Serve at 10--15 degrees with milk."])

@@ -74,7 +74,7 @@ def test_names_that_are_given_are_not_looked_for():
         ({}, "an empty recipe"),
         ({"title": " ", "ingredients": [], "instructions": None}, "an empty recipe"),
         ({"ingredients": 3}, "neither ingredients nor instructions"),
-        ({"title": 5, "ingredients": ["salt"]}, "title is a number, not text"),
+        ({"title": True, "ingredients": ["salt"]}, "title is true or false, not text"),
         ({"instructions": [{"a": 1}]}, "neither ingredients nor instructions"),
     ],
 )

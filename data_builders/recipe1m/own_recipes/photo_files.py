@@ -15,6 +15,7 @@ from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 from adamine_jax.recipes.photos import SUFFIXES
 
 _LINK = re.compile(r"(?:https?|ftps?|file|data|blob|s3|gs):|//", re.IGNORECASE)
+_MAX_SIMILAR = 5000  # names that are compared with a missing one
 _OTHER_FORMATS = (".svg", ".pdf", ".mp4", ".mov", ".jxl", ".dng", ".cr2", ".nef", ".psd")
 
 LINK = "links, which are not downloaded"
@@ -71,11 +72,10 @@ class PhotoFinder:
             return PhotoProblem(listed, MISSING)
         detail = ""
         if path is None:
-            if not self._is_inside(_candidates(folder, listed)[0]):
-                return PhotoProblem(listed, OUTSIDE)
             path, detail = self._similar(folder, listed)
         if path is None:
-            return PhotoProblem(listed, MISSING, detail)
+            is_inside = self._is_inside(_candidates(folder, listed)[0])
+            return PhotoProblem(listed, MISSING if is_inside else OUTSIDE, detail if is_inside else "")
         if not self._is_inside(path):
             return PhotoProblem(listed, OUTSIDE)
         digest = self._digests.get(path)
@@ -87,30 +87,47 @@ class PhotoFinder:
 
     def _similar(self, folder: Path, listed: str) -> tuple[str | None, str]:
         """Returns the file whose name is the same but for capitals, normal form or suffix; or None and a near name."""
-        for candidate in _candidates(folder, listed):
-            path = _folded(os.path.relpath(os.path.normpath(candidate), self._root))
+        root = self._root_of(folder)
+        files = self._files(root)
+        is_of_site = listed.startswith("/")  # "/images/pie.jpg" in the front matter of a page
+        for candidate in _candidates(folder, listed.lstrip("/")):
+            path = _folded(os.path.relpath(os.path.normpath(candidate), root))
             name = os.path.basename(path)
-            keys = [path] if os.path.dirname(os.path.normpath(listed).replace("\\", "/")) else [path, f"*/{name}"]
-            for key in keys:
-                if len(found := self._files.get(key, ())) == 1:
+            has_folder = os.path.dirname(os.path.normpath(listed).replace("\\", "/")) and not is_of_site
+            for key in [path] if has_folder else [path, f"*/{name}"]:
+                if len(found := files.get(key, ())) == 1:
                     return found[0], ""
                 if found:
                     return None, f"{len(found)} photos have this name; give its folder"
-        names = {_folded(os.path.basename(path)): path for paths in self._files.values() for path in paths}
+        names = self._names(root)
         near = difflib.get_close_matches(_folded(os.path.basename(listed)), names, n=1, cutoff=0.8)
-        return None, f"similar: {os.path.relpath(names[near[0]], self._root)}" if near else ""
+        return None, f"similar: {os.path.relpath(names[near[0]], root)}" if near else ""
 
-    @functools.cached_property
-    def _files(self) -> dict[str, list[str]]:
-        """The files below the root by folded path, by name, and by both without the suffix."""
+    def _root_of(self, folder: Path) -> str:
+        """Returns the folder in which names are searched: that of the archive that a record is in, or the input's."""
+        real = os.path.realpath(folder)
+        for unpacked in self._roots[1:]:
+            if real.startswith(unpacked + os.sep):
+                return os.path.join(unpacked, os.path.relpath(real, unpacked).split(os.sep)[0])
+        return self._root
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def _names(self, root: str) -> dict[str, str]:
+        """Returns the files below a root by their names, unless they are too many to search for similar ones."""
+        names = {_folded(os.path.basename(path)): path for paths in self._files(root).values() for path in paths}
+        return names if len(names) <= _MAX_SIMILAR else {}
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def _files(self, root: str) -> dict[str, list[str]]:
+        """Returns the files below a root by folded path, by name, and by both without the suffix."""
         found: dict[str, list[str]] = {}
-        for parent, folders, files in os.walk(self._root):
+        for parent, folders, files in os.walk(root):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 path = os.path.join(parent, name)
                 if not os.path.isfile(path):
                     continue
-                folded = _folded(os.path.relpath(path, self._root))
+                folded = _folded(os.path.relpath(path, root))
                 by_name = f"*/{os.path.basename(folded)}"
                 for key in dict.fromkeys(
                     (folded, by_name, *(os.path.splitext(key)[0] for key in (folded, by_name) if _is_photo(key)))
