@@ -148,6 +148,7 @@ def test_the_only_part_that_a_tower_reads_is_kept():
     assert len(TextAugmentation(drop_ingredients=0.5)(vectors, 0).sentence_vectors) == 8
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_the_number_of_devices(tiny_data, tmp_path):
     fields = {"crop_area": 0.4, "jitter": 0.3, "erase": 0.5, "drop_part": 0.5, "drop_ingredients": 0.3}
     fields |= {"drop_sentences": 0.3, "shuffle_ingredients": True, "flip": True}

@@ -117,6 +117,15 @@ def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
     runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
 
 
+def test_a_missing_table_is_computed_again_and_reported(tiny_data, tmp_path, capfd):
+    config = config_with_features(tiny_data, tmp_path, epochs=4, neighbours__every_epochs=2)
+    path = tmp_path / "run/neighbours/epoch_0002.npy"
+    runs.train_in_two_parts(config, tmp_path / "run", path.unlink)
+    line = "epoch_0002.npy: missing or damaged; computing it again from the parameters of step 18"
+    assert line in capfd.readouterr().out
+    assert np.load(path).shape == (48, 16)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -129,13 +138,18 @@ def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
         lambda path: np.save(path, np.load(path).astype(np.float32)),
     ],
 )
-def test_a_damaged_table_is_computed_again_and_reported(tiny_data, tmp_path, capfd, damage):
-    config = config_with_features(tiny_data, tmp_path, epochs=4, neighbours__every_epochs=2)
-    path = tmp_path / "run/neighbours/epoch_0002.npy"
-    runs.train_in_two_parts(config, tmp_path / "run", lambda: damage(path))
-    line = "epoch_0002.npy: missing or damaged; computing it again from the parameters of step 18"
-    assert line in capfd.readouterr().out
-    assert np.load(path).shape == (48, 16)
+def test_a_damaged_table_is_not_used(tiny_data, tmp_path, damage):
+    train_index = open_dataset(tiny_data).index("train")
+    config = tiny.small_config(tiny_data, batches="neighbours")
+    tables = neighbours.Neighbours(tmp_path, config, None, None, None, train_index)
+    path = tmp_path / "neighbours/epoch_0001.npy"
+    path.parent.mkdir()
+    table = np.full((48, 16), 47, np.int32)
+    np.save(path, table)
+    np.testing.assert_array_equal(tables.table(1), table)
+    damage(path)
+    with pytest.raises(UserError, match=r"epoch_0001\.npy: missing or damaged; rerun the command"):
+        tables.table(1)
 
 
 def test_a_stop_is_noticed_while_the_split_is_embedded(tiny_data, tmp_path, monkeypatch):

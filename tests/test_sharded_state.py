@@ -90,6 +90,7 @@ def trained(config, directory, **fields):
     return jax.device_get(workdir.load(directory, "last").variables)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_on_the_same_and_on_another_mesh(tiny_data, tmp_path):
     config = tiny.small_config(str(tiny_data), mesh__fsdp=4)
     expected = trained(config, tmp_path / "whole")

@@ -55,7 +55,8 @@ def test_every_recipe_is_used_before_one_is_repeated():
     assert all((plan[:, :8] < 40).all() for plan in plans)
 
 
-@pytest.mark.parametrize("image", ["features", pytest.param("vit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("image", ["features", "vit"])
 def test_training_does_not_depend_on_the_number_of_devices(image, data, tmp_path):
     losses, fields = {}, {"model__dtype": "float64"}
     if image == "features":

@@ -43,7 +43,7 @@ ALL = [
     (("vit", "vit"), ("transformer", ""), "tanh"),
     (("vit", "siglip2"), ("lstm", ""), "linear"),
 ]
-FAST = (2, 4)
+FAST = (4,)
 BACKBONES = {"resnet": "resnet", "vit": "vit", "pretrained": "encoder"}
 
 
