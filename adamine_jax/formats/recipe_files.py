@@ -1,6 +1,6 @@
 """Recipes as queries and for galleries, from files of any format that can be imported."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
@@ -8,7 +8,7 @@ from adamine_jax.formats.json_files import parse_json, recipes_in
 from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.pages import page_recipes
 from adamine_jax.formats.registry import format_of, read_source
-from adamine_jax.formats.report import StrictReport
+from adamine_jax.formats.report import SkippingReport, StrictReport
 from adamine_jax.recipes.given import recipe_of, text_of
 from adamine_jax.recipes.texts import RecipeText
 
@@ -33,14 +33,24 @@ def read_recipe(path: Path) -> RecipeText:
         raise UserError(f"{path}: {error}") from None
 
 
-def read_recipes(path: Path) -> Iterator[RecipeText]:
+def read_recipes(path: Path, say: Callable[[str], object] = print) -> Iterator[RecipeText]:
     """Reads the recipes of a file or a folder, whole or partial.
 
+    Args:
+        path: File or folder.
+        say: Receives a line about each file and record of a folder that is skipped.
+
     Raises:
-        UserError: A file cannot be read, or contains no recipe.
+        UserError: The file, or all files of the folder, cannot be read or contain no recipe.
     """
-    for entry in read_source(path, StrictReport(), "" if path.is_dir() or format_of(path) else "jsonl"):
-        yield text_of(entry)
+    report = SkippingReport(say) if path.is_dir() else StrictReport()
+    for entry in read_source(path, report, "" if path.is_dir() or format_of(path) else "jsonl"):
+        try:
+            recipe = text_of(entry)
+        except UserError as error:
+            report.drop(entry.where, str(error).removeprefix(f"{entry.where}: "))
+            continue
+        yield recipe
 
 
 def parsed(text: str, where: str) -> RecipeText:

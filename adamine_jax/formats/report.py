@@ -1,5 +1,6 @@
 """What readers report to: unreadable input and left-out records."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -38,3 +39,21 @@ class StrictReport:
 
     def no_recipe(self, name: str, why: str = "") -> None:
         raise UserError(f"{name}: contains no recipe{f' ({why})' if why else ''}")
+
+
+class SkippingReport:
+    """A report for folders: `say` receives a line about whatever is skipped."""
+
+    unpacked: Path | None = None
+
+    def __init__(self, say: Callable[[str], object]):
+        self._say = say
+
+    def broken(self, where: str, what: str) -> None:
+        self._say(f"{where}: {what}; skipped")
+
+    def drop(self, where: str, reason: str, what: str = "") -> None:
+        self._say(f"{where}: {reason}{f' ({what})' if what else ''}; skipped")
+
+    def no_recipe(self, name: str, why: str = "") -> None:
+        self._say(f"{name}: contains no recipe{f' ({why})' if why else ''}; skipped")

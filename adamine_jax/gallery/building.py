@@ -5,12 +5,13 @@ source with the same model is resumed.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
         UserError: The model cannot read a recipe, or two recipes have the same id.
     """
     classes, digest, ids, unknown = set(), hashlib.sha256(), set(), 0
-    for recipe, where in _numbered(file):
+    for recipe, where in _numbered(file, functools.partial(tqdm.tqdm.write, file=sys.stderr)):
         encoder.check(recipe, where)
         classes.add(recipe.class_name)
         digest.update(json.dumps(vars(recipe)).encode())
@@ -148,9 +149,9 @@ def lines_digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _numbered(file: Path) -> Iterator[tuple[RecipeText, str]]:
-    """Yields the recipes of a file, each with an id, and their places in it."""
-    for number, recipe in enumerate(read_recipes(file), 1):
+def _numbered(file: Path, say: Callable[[str], object] = lambda _: None) -> Iterator[tuple[RecipeText, str]]:
+    """Yields the recipes of a file, each with an id, and their places in it; see `read_recipes`."""
+    for number, recipe in enumerate(read_recipes(file, say), 1):
         yield recipe if recipe.id else dataclasses.replace(recipe, id=f"recipe {number}"), f"{file}, recipe {number}"
 
 

@@ -442,3 +442,16 @@ def test_names_with_colons_and_double_dashes(read, tmp_path):
     assert recipe.title == "Soup"
     (recipe,) = read(written(tmp_path, "a.cook", "Serve at 10--15 degrees with @milk{}."))
     assert (recipe.ingredients, recipe.instructions) == (["milk"], ["Serve at 10--15 degrees with milk."])
+
+
+def test_galleries_of_a_folder_skip_what_is_broken(tmp_path):
+    written(tmp_path, "a.json", "{")
+    written(tmp_path, "b.json", json.dumps(LINKED))
+    written(tmp_path, "c.jsonl", '{"url": "x"}\n{"title": "Tart"}\n')
+    written(tmp_path, "d.md", "# About\n")
+    said: list[str] = []
+    assert [recipe.title for recipe in read_recipes(tmp_path / "files", said.append)] == ["Pie", "Tart"]
+    assert [line.split(":")[0] for line in said] == ["a.json", "c.jsonl", "d.md"]
+    assert all(line.endswith("; skipped") for line in said)
+    with pytest.raises(UserError, match=r"a\.json: not JSON"):
+        list(read_recipes(tmp_path / "files/a.json"))
