@@ -165,9 +165,9 @@ def _by_site(page: str, address: str, headings: set[str]) -> dict[str, Any] | No
         from recipe_scrapers import scrape_html, scraper_exists_for
 
         found: dict[str, Any] = {}
-        if not address or not scraper_exists_for(address):
-            return None
-        try:  # a scraper may raise anything on a page that its site has changed
+        try:  # malformed addresses raise, and a scraper may raise anything on a page that its site has changed
+            if not address or not scraper_exists_for(address):
+                return None
             scraper = scrape_html(page, org_url=address)
             title, ingredients, steps = scraper.title(), scraper.ingredients(), scraper.instructions_list()
         except Exception:

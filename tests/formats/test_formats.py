@@ -248,6 +248,7 @@ def test_mhtml(read, tmp_path):
         '<p property="recipeInstructions">Mix the flour.</p><p property="recipeInstructions">Bake it.</p></div>',
         '<script type="application/ld+json">{"@type": "Recipe", broken</script>' + page("x"),
         f'<script type="application/ld+json">{json.dumps(LINKED)[:-1]},}}</script>',
+        '<link rel="canonical" href="http:///?">' + page("x"),
         "<nav><li>Ingredients</li></nav><h1>Pie</h1><h2>What you'll need</h2>"
         "<ul><li>200 g <b>flour</b><li>2 eggs, beaten</ul>"
         "<h2>Method:</h2><ol><li><p>Mix the flour.</p></li><li>Bake it.</li></ol><h2>Comments</h2><p>Nice.</p>",
