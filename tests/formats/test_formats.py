@@ -15,6 +15,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed, read_recipe, read_recipes
 from adamine_jax.formats.registry import read_source
 from adamine_jax.recipes.fields import draft
+from adamine_jax.recipes.photos import photo_files
 from data_builders.recipe1m.own_recipes.command import main
 from data_builders.recipe1m.own_recipes.import_report import Report
 from tests.data_builders.recipe1m.own_recipes.own import jpeg
@@ -456,3 +457,18 @@ def test_galleries_of_a_folder_skip_what_is_broken(tmp_path):
     assert all(line.endswith("; skipped") for line in said)
     with pytest.raises(UserError, match=r"a\.json: not JSON"):
         list(read_recipes(tmp_path / "files/a.json"))
+
+
+def test_photos_are_recognised_by_their_content_or_suffix(tmp_path):
+    for name in ("a.jfif", "b.jpe", "c.JPG", "d.pjpeg", "e", "f.avif", ".hidden"):
+        written(tmp_path, name, jpeg(1))
+    written(tmp_path, "notes", "no photo")
+    written(tmp_path, "g.txt", jpeg(1))
+    assert [path.name for path in photo_files(tmp_path / "files")] == [
+        "a.jfif",
+        "b.jpe",
+        "c.JPG",
+        "d.pjpeg",
+        "e",
+        "f.avif",
+    ]
