@@ -5,7 +5,7 @@
 
 DIR has pages (`.html` or `.testhtml`), each with a `.json` of the same name beside it: `title`, `ingredients` (lines),
 `instructions_list`, and `canonical_url`, the address of the page. Texts are compared in lower case without tags,
-entities, spaces and punctuation, all lines of a part at once. Not compared are the names of sections and steps, which
+entities, spaces and punctuation, all lines of a part at once. The comparison ignores names of sections and steps, which
 the library lists among the steps, and the numbers of steps.
 """
 
@@ -20,7 +20,8 @@ import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+
+import lxml.html
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError, one_line_errors
@@ -88,10 +89,9 @@ def compared(page: Path, by_site: bool) -> tuple[bool, ...]:
     """Returns which of `PARTS` of a page are right; all False if it has no recipe."""
     expected = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     text = decoded(page.read_bytes(), is_page=True)
-    if not by_site:
-        pages._by_site = lambda *_: None
-    headings = {plain(name) for name in pages._headings(linked_data(text))}
-    for recipe in pages.page_recipes(text, expected.get("canonical_url", "")):
+    tree = lxml.html.document_fromstring(text.encode("utf-8"), parser=lxml.html.HTMLParser(encoding="utf-8"))
+    headings = {plain(name) for name in pages.headings_in(pages.linked_data(tree))}
+    for recipe in pages.page_recipes(text, expected.get("canonical_url", ""), use_scrapers=by_site):
         try:
             found = draft(Entry(str(page), page.parent, recipe, is_linked_data=True))
         except UnusableError:
@@ -103,14 +103,6 @@ def compared(page: Path, by_site: bool) -> tuple[bool, ...]:
             == joined(unnumbered(found.instructions), headings),
         )
     return (False,) * 3
-
-
-def linked_data(text: str) -> list[Any]:
-    """Returns the JSON-LD of a page."""
-    from lxml import html as parser
-
-    tree = parser.document_fromstring(text.encode("utf-8", "replace"), parser=parser.HTMLParser(encoding="utf-8"))
-    return [document for script in tree.iter("script") for document in pages._documents(script)]
 
 
 def joined(lines: Iterable[str], left_out: Iterable[str] = ()) -> str:

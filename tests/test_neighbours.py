@@ -121,7 +121,7 @@ def test_a_missing_table_is_computed_again_and_reported(tiny_data, tmp_path, cap
     config = config_with_features(tiny_data, tmp_path, epochs=4, neighbours__every_epochs=2)
     path = tmp_path / "run/neighbours/epoch_0002.npy"
     runs.train_in_two_parts(config, tmp_path / "run", path.unlink)
-    line = "epoch_0002.npy: missing or damaged; computing it again from the parameters of step 18"
+    line = "epoch_0002.npy: missing or damaged; recomputing it from the parameters of step 18"
     assert line in capfd.readouterr().out
     assert np.load(path).shape == (48, 16)
 

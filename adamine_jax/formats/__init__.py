@@ -1,1 +1,1 @@
-"""Readers of the files that recipes come in, one module a format; see `registry`."""
+"""Readers of recipe files, one module per format; see `registry`."""

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from adamine_jax.formats.json_files import parse_json
 from adamine_jax.formats.managers import paprika
 from adamine_jax.formats.opening import decoded
-from adamine_jax.formats.registry import UNREADABLE, format_of, read_folder
+from adamine_jax.formats.registry import UNREADABLE, format_of, read_folder, reason_of
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry
 from adamine_jax.recipes.photos import SUFFIXES
@@ -31,7 +31,7 @@ def read_archive(path: Path, name: str, report: Report) -> Iterator[Entry]:
     """Yields the recipes of an archive, whose photos are unpacked to `report.unpacked`.
 
     Raises:
-        ValueError: It is no archive, is damaged, has a member outside of it, or is much larger than its file.
+        ValueError: The file is not an archive, is damaged, has a member outside of it, or has far larger content.
     """
     with contextlib.ExitStack() as stack:
         folder = report.unpacked or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -53,7 +53,7 @@ def read_archive(path: Path, name: str, report: Report) -> Iterator[Entry]:
             except DangerousArchiveError:
                 raise
             except UNREADABLE as error:
-                report.broken(inside, str(error))
+                report.broken(inside, reason_of(error))
         if any(format_of(file) for file in folder.rglob("*") if file.is_file()):
             yield from read_folder(folder, report, prefix=f"{name}/")
 
@@ -66,7 +66,7 @@ def _checked(archive: zipfile.ZipFile, budget: list[int]) -> list[zipfile.ZipInf
     """Returns the members of an archive that are recipes or may be photos; their sizes are subtracted from `budget`.
 
     Raises:
-        DangerousArchiveError: A member is outside of the archive, or the content is too large.
+        DangerousArchiveError: A member is outside of the archive or encrypted, or the content is too large.
     """
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) > MAX_MEMBERS:
@@ -75,6 +75,8 @@ def _checked(archive: zipfile.ZipFile, budget: list[int]) -> list[zipfile.ZipInf
         name = member.filename.replace("\\", "/")
         if ".." in name.split("/") or name.startswith("/") or re.match(r"[A-Za-z]:", name):
             raise DangerousArchiveError(f"{member.filename!r} is outside of the archive")
+        if member.flag_bits & 1:
+            raise DangerousArchiveError("it is encrypted")
     members = [member for member in members if _is_read(member.filename.replace("\\", "/"))]
     budget[0] -= sum(member.file_size for member in members)
     if budget[0] < 0:

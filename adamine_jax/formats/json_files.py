@@ -82,7 +82,7 @@ def recipes_in(document: Any) -> list[dict[str, Any]]:
 
 
 def _plain_recipes(value: Any, depth: int) -> list[dict[str, Any]]:
-    """Returns the recipes without a type, and beside a recipe in a list also records that lack a part.
+    """Returns the recipes without a type; in a list with a recipe, records that lack a part are included.
 
     They may be in a list, in {"recipes": […], "count": 2}, {"id 1": {…}, "id 2": {…}} or {"recipe": {…}}.
     """

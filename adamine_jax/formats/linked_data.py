@@ -6,6 +6,9 @@ from typing import Any
 from adamine_jax.recipes.fields import known_fields
 from adamine_jax.recipes.texts import PARTS
 
+_COMPARED = 20
+"""Maximum number of recipes with the same name or `@id` that a recipe is compared with."""
+
 
 def linked_recipes(document: Any) -> list[dict[str, Any]]:
     """Returns the recipes at any depth of a JSON value, with their references to images resolved.
@@ -41,7 +44,7 @@ def _merged(recipes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     places: dict[str, list[int]] = {}
     for recipe in recipes:
         keys = [f"{key} {value}" for key in ("@id", "name") if isinstance(value := recipe.get(key), str) and value]
-        known = (place for key in keys for place in places.get(key, ()))
+        known = (place for key in keys for place in places.get(key, ())[-_COMPARED:])
         place = next((place for place in known if _complement(merged[place], recipe)), None)
         if place is None:
             place = len(merged)

@@ -1,4 +1,4 @@
-"""Opens text files in whatever encoding, compressed or not."""
+"""Opens text files in any supported encoding, compressed or not."""
 
 import codecs
 import gzip
@@ -53,7 +53,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
 
 
 def decoded(data: bytes, is_page: bool = False) -> str:
-    """Returns a text; its encoding is that of its byte order mark, UTF-8, that which a page declares, or guessed."""
+    """Decodes a text by its byte order mark, as UTF-8, by the encoding that a page declares, or by a guess."""
     return data.decode(_encoding(data, is_page, is_whole=True), "replace")
 
 

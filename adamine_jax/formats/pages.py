@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamine_jax.base.extras import require
-from adamine_jax.formats.headings import recipe_under_headings
 from adamine_jax.formats.linked_data import is_a, linked_recipes
 from adamine_jax.formats.opening import decoded, read_bytes
+from adamine_jax.formats.page_headings import recipe_under_headings
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes import values as read
 from adamine_jax.recipes.fields import Entry, field_of, known_fields
@@ -35,6 +35,8 @@ _WRAPPING = re.compile(
     r"|(?://|/\*)?\s{0,99}(?:\]\]>|-->)(?:\s{0,99}\*/)?\s{0,99}$"
 )
 _SAVED_FROM = re.compile(r"<!-- saved from url=\(\d+\)(\S+) -->")
+_EMBEDDED = re.compile(r"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=]{1000,}")
+_GAP = re.compile(r"[ \t\r\n,;]*")
 _TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
 # What distinguishes the sizes of one photo: "soup-300x200.jpg", "soup@2x.jpg", "soup_large.jpg".
 _SIZE = re.compile(
@@ -42,6 +44,7 @@ _SIZE = re.compile(
 )
 _PHOTO = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif", ".heic", ".tif", ".tiff", ".bmp", "")
 _JSON = json.JSONDecoder(strict=False)
+_MAX_DEPTH = 200
 
 
 def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
@@ -57,7 +60,7 @@ def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
         yield Entry(where, path.parent, recipe | {"image": saved or listed}, is_linked_data=True)
 
 
-def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
+def page_recipes(page: str, address: str = "", *, use_scrapers: bool = True) -> list[dict[str, Any]]:
     """Returns the recipes of a page, in the form of schema.org; no connection is opened.
 
     The scraper of recipe-scrapers for the page's site is preferred, then JSON-LD, then microdata and RDFa. What they
@@ -66,6 +69,7 @@ def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
     Args:
         page: HTML.
         address: Address of the page; "" = the one that it names itself by.
+        use_scrapers: Whether to use the scrapers of sites.
 
     Raises:
         ModuleNotFoundError: recipe-scrapers is not installed.
@@ -73,15 +77,16 @@ def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
     require("recipe_scrapers")
     from lxml import etree, html
 
-    parser = html.HTMLParser(encoding="utf-8", huge_tree=True)
+    # Embedded photos exceed the limit of an attribute.
+    data = _EMBEDDED.sub("", page).encode("utf-8", "replace")
     try:
-        tree = html.document_fromstring(page.encode("utf-8", "replace"), parser=parser)
+        tree = html.document_fromstring(data, parser=html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
         return []
-    documents = [document for script in tree.iter("script") for document in _documents(script)]
-    recipes = linked_recipes(documents)
+    recipes = linked_recipes(linked_data(tree))
     recipes += [recipe for recipe in _marked_up(tree) if not recipes]
-    if site := _by_site(page, address or _address(page, tree, recipes), _headings(recipes)):
+    address = (address or _address(page, tree, recipes)) if use_scrapers else ""
+    if site := _by_site(page, address, headings_in(recipes)):
         same = next((recipe for recipe in recipes if plain(str(recipe.get("name"))) == site["name"]), {})
         recipes = [same | site, *(recipe for recipe in recipes if recipe is not same)] if same else [site, *recipes[1:]]
     whole = [recipe for recipe in recipes if known_fields(recipe).keys() >= {"title", "ingredients", "instructions"}]
@@ -92,6 +97,11 @@ def page_recipes(page: str, address: str = "") -> list[dict[str, Any]]:
     known = known_fields(recipes[0]) if recipes else {}
     lacking = {key: value for key, value in found.items() if field_of(key) not in known}
     return [{**(recipes[0] if recipes else {}), **lacking}]
+
+
+def linked_data(tree: "HtmlElement") -> list[Any]:
+    """Returns the JSON-LD of a page."""
+    return [document for script in tree.iter("script") for document in _documents(script)]
 
 
 def _documents(script: "HtmlElement") -> list[Any]:
@@ -105,10 +115,15 @@ def _documents(script: "HtmlElement") -> list[Any]:
             while place < len(candidate):  # some scripts contain several values
                 value, place = _JSON.raw_decode(candidate, place)
                 values.append(value)
-                place += len(candidate[place:]) - len(candidate[place:].lstrip(" \t\r\n,;"))
+                place = _end_of_gap(candidate, place)
         if values:
             return values
     return []
+
+
+def _end_of_gap(text: str, place: int) -> int:
+    gap = _GAP.match(text, place)
+    return gap.end() if gap else place
 
 
 def _marked_up(tree: "HtmlElement") -> list[dict[str, Any]]:
@@ -124,9 +139,9 @@ def _marked_up(tree: "HtmlElement") -> list[dict[str, Any]]:
     return [recipe for recipe in recipes if len(recipe) > 1]
 
 
-def _collect(element: "HtmlElement", kind: str, prop: str, recipe: dict[str, Any]) -> None:
+def _collect(element: "HtmlElement", kind: str, prop: str, recipe: dict[str, Any], depth: int = 0) -> None:
     """Adds the properties of an element's descendants, without those of other objects in it."""
-    for child in element:
+    for child in element if depth < _MAX_DEPTH else ():
         if not isinstance(child.tag, str):
             continue
         names = [re.split(r"[:/]", name)[-1] for name in (child.get(prop) or "").split()]
@@ -135,7 +150,7 @@ def _collect(element: "HtmlElement", kind: str, prop: str, recipe: dict[str, Any
             if name in _PROPERTIES and not (is_object and name == "name"):
                 recipe.setdefault(name, []).append(_value(child, is_photo=name == "image"))
         if not is_object and not any(name in ("recipeInstructions", "recipeIngredient") for name in names):
-            _collect(child, kind, prop, recipe)
+            _collect(child, kind, prop, recipe, depth + 1)
 
 
 def _value(element: "HtmlElement", is_photo: bool) -> str:
@@ -151,7 +166,7 @@ def _value(element: "HtmlElement", is_photo: bool) -> str:
 
 
 def _address(page: str, tree: "HtmlElement", recipes: list[dict[str, Any]]) -> str:
-    """Returns the canonical address of a page, or another one that it names itself by, or that a browser wrote."""
+    """Returns the canonical address of a page, or else another one that the page states or a browser added."""
     links = tree.xpath('//link[@rel="canonical"]/@href | //meta[@property="og:url"]/@content')
     links += [recipe[key] for recipe in recipes for key in ("url", "@id", "mainEntityOfPage") if key in recipe]
     links += _SAVED_FROM.findall(page[:2000])
@@ -159,7 +174,7 @@ def _address(page: str, tree: "HtmlElement", recipes: list[dict[str, Any]]) -> s
 
 
 def _by_site(page: str, address: str, headings: set[str]) -> dict[str, Any] | None:
-    """Returns what the scraper for the page's site finds; None if there is none or it fails."""
+    """Returns the recipe that the scraper for the page's site finds; None without a scraper, or if it fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from recipe_scrapers import scrape_html, scraper_exists_for
@@ -185,7 +200,7 @@ def _by_site(page: str, address: str, headings: set[str]) -> dict[str, Any] | No
     }
 
 
-def _headings(value: Any) -> set[str]:
+def headings_in(value: Any) -> set[str]:
     """Returns the names of sections in linked data, and those of steps that have another text."""
     names = set()
     stack = [value]

@@ -64,7 +64,7 @@ def parsed(text: str, where: str) -> RecipeText:
     try:
         document = parse_json(text.strip())
     except ValueError as error:
-        raise UserError(f"{where}: {error}; must be one recipe as a JSON object, or a web page") from None
+        raise UserError(f"{where}: {error}; expected one recipe as a JSON object, or a web page") from None
     if found := recipes_in(document):
         return _only([recipe_of(recipe, where) for recipe in found], where)
     return recipe_of(document, where)
@@ -72,5 +72,7 @@ def parsed(text: str, where: str) -> RecipeText:
 
 def _only(recipes: list[RecipeText], where: str) -> RecipeText:
     if len(recipes) != 1:
-        raise UserError(f"{where}: contains {len(recipes) or 'no'} recipe{'s' if recipes else ''}; must be one")
+        raise UserError(
+            f"{where}: contains {len(recipes) or 'no'} recipe{'s' if recipes else ''}; expected exactly one"
+        )
     return recipes[0]

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import NO_ROOM, UserError
 from adamine_jax.base.registry import Registry
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry
@@ -42,12 +42,14 @@ SUFFIXES = {
     **dict.fromkeys((".zip", ".paprikarecipes", ".paprikarecipe"), "zip"),
 }
 
+UNREADABLE = (ValueError, OSError, RecursionError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""Exceptions of reading a damaged file."""
 
-UNREADABLE = (
-    *(ValueError, OSError, RecursionError, EOFError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
+# "Soup_files", as browsers call it in several languages.
+_PAGE_FOLDER = re.compile(
+    r"[_.-](?:files?|dateien|fichiers|archivos|arquivos|ficheiros|bestanden|filer|pliki|soubory|tiedostot|elemei)$",
+    re.I,
 )
-"""What reading a damaged file raises."""
 
 
 def read_source(source: Path, report: Report, format_name: str = "") -> Iterator[Entry]:
@@ -73,13 +75,6 @@ def read_source(source: Path, report: Report, format_name: str = "") -> Iterator
         yield from read_file(source, source.name, report, format_name)
 
 
-# "Soup_files", as browsers call it in several languages.
-_PAGE_FOLDER = re.compile(
-    r"[_.-](?:files?|dateien|fichiers|archivos|arquivos|ficheiros|bestanden|filer|pliki|soubory|tiedostot|elemei)$",
-    re.I,
-)
-
-
 def read_file(path: Path, name: str, report: Report, format_name: str = "") -> Iterator[Entry]:
     """Yields the recipes of one file; reports it if it has none or cannot be read."""
     count = 0
@@ -90,15 +85,23 @@ def read_file(path: Path, name: str, report: Report, format_name: str = "") -> I
             count += 1
             yield entry
     except UNREADABLE as error:
-        reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else " ".join(str(error).split())
-        report.broken(name, reason)
+        report.broken(name, reason_of(error))
         return
     if not count:
         report.no_recipe(name)
 
 
+def reason_of(error: Exception) -> str:
+    """Returns why a file cannot be read; raises the error again if the disk is full."""
+    if isinstance(error, OSError):
+        if error.errno in NO_ROOM:
+            raise error
+        return f"cannot be read ({error.strerror})"
+    return " ".join(str(error).split())
+
+
 def format_of(path: Path) -> str:
-    """Returns the name of a file's format, "" if there is none for its suffix; `.gz` after it is ignored."""
+    """Returns the name of the format for a file's suffix, without a final `.gz`; "" if the suffix is unknown."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()
@@ -126,7 +129,7 @@ def read_folder(folder: Path, report: Report, format_name: str = "", prefix: str
         names += [os.path.relpath(path, folder) for name in known if _is_inside(path := Path(parent, name), folder)]
     names.sort()
     if not names:
-        raise UserError(f"{folder}: contains no file of recipes; their names end in {', '.join(SUFFIXES)}")
+        raise UserError(f"{folder}: contains no recipe files; supported suffixes are {', '.join(SUFFIXES)}")
     for name in names:
         yield from read_file(folder / name, f"{prefix}{name}", report, format_name)
 

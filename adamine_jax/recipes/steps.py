@@ -48,7 +48,7 @@ def without_mark(line: str) -> str:
 
 
 def sentences(paragraph: str) -> list[str]:
-    """Splits a paragraph into sentences; not after abbreviations, numbers of lists and before small letters."""
+    """Splits a paragraph into sentences, but not after abbreviations or list numbers or before lowercase letters."""
     found, start = [], 0
     for end in _SENTENCE_END.finditer(paragraph):
         following = paragraph[end.end() :].lstrip('"“‘«([¡¿')[:1]
@@ -65,7 +65,7 @@ def sentences(paragraph: str) -> list[str]:
 
 
 def _numbered(paragraph: str) -> list[str]:
-    """Splits a paragraph at the numbers 1, 2, …; returns [] if it has not two or more of them in order."""
+    """Splits a paragraph at the numbers 1, 2, …; returns [] if fewer than two are in order."""
     starts, ends = [], []
     for number in _INNER_NUMBER.finditer(paragraph):
         if int(number[1]) == len(starts) + 1 and (starts or not paragraph[: min(number.start(), 20)].strip()):

@@ -87,8 +87,8 @@ class Neighbours:
         step, path = int(state.step), self._path(first)
         if step != first * steps_per_epoch:
             line = (
-                f"{shown(path)}: missing or damaged; computing it again from the parameters of step {step}, so the "
-                "batches are not those of an uninterrupted run"
+                f"{shown(path)}: missing or damaged; recomputing it from the parameters of step {step}, so the "
+                "batches differ from those of an uninterrupted run"
             )
             run_on_first(lambda: print(line, flush=True))
         numbers = np.arange(len(self.train))

@@ -177,7 +177,7 @@ def test_images_of_a_graph_are_resolved(folder, tmp_path):
 
 def test_a_folder_without_recipes_lists_the_supported_files(read, folder):
     (folder / "a.xyz").write_text("title\n")
-    with pytest.raises(UserError, match=r"contains no file of recipes; their names end in \.json, \.jsonld"):
+    with pytest.raises(UserError, match=r"contains no recipe files; supported suffixes are \.json, \.jsonld"):
         read(folder)
 
 

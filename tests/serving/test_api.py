@@ -216,4 +216,4 @@ def test_a_pasted_page_is_the_same_query_as_its_recipe(api):
     assert [name["name"] for name in changed["names"]] == ["salt"]
     answer = api.post("/search/recipe", json={"text": "<p>no recipe</p>"})
     assert answer.status_code == 422
-    assert answer.json()["error"] == "The pasted text: contains no recipe; must be one."
+    assert answer.json()["error"] == "The pasted text: contains no recipe; expected exactly one."

@@ -1,7 +1,7 @@
 """Finds the photo files that a record lists and checks that they can be read."""
 
+import dataclasses
 import difflib
-import functools
 import hashlib
 import os
 import re
@@ -46,7 +46,7 @@ class PhotoProblem:
 class PhotoFinder:
     """Finds photos in the input folder `root`, and with `allow_outside` in others, and caches their digests.
 
-    A name is also found in other capitals, in another Unicode normal form, and without its suffix. A name without a
+    A name also matches in another case, in another Unicode normal form, and without its suffix. A name without a
     folder is found anywhere in `root` if it is there once.
 
     Args:
@@ -58,10 +58,17 @@ class PhotoFinder:
     def __init__(self, root: Path, *, unpacked: Path | None = None, allow_outside: bool):
         self._root, self._allow_outside = os.path.realpath(root), allow_outside
         self._roots = [self._root, *([os.path.realpath(unpacked)] if unpacked else [])]
+        self._indexes: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
         self._digests: dict[str, str | PhotoProblem] = {}
 
     def find(self, folder: Path, listed: str) -> PhotoFile | PhotoProblem:
         """Returns the photo `listed` by a record of a file in `folder`, or its problem."""
+        found = self._find(folder, listed)
+        if any(listed.startswith(unpacked + os.sep) for unpacked in self._roots[1:]):
+            return dataclasses.replace(found, listed=os.path.basename(listed))  # not the temporary path
+        return found
+
+    def _find(self, folder: Path, listed: str) -> PhotoFile | PhotoProblem:
         if _LINK.match(listed):
             return PhotoProblem(listed, LINK)
         if not listed:
@@ -88,7 +95,7 @@ class PhotoFinder:
     def _similar(self, folder: Path, listed: str) -> tuple[str | None, str]:
         """Returns the file whose name is the same but for capitals, normal form or suffix; or None and a near name."""
         root = self._root_of(folder)
-        files = self._files(root)
+        files, names = self._indexed(root)
         is_of_site = listed.startswith("/")  # "/images/pie.jpg" in the front matter of a page
         for candidate in _candidates(folder, listed.lstrip("/")):
             path = _folded(os.path.relpath(os.path.normpath(candidate), root))
@@ -99,7 +106,6 @@ class PhotoFinder:
                     return found[0], ""
                 if found:
                     return None, f"{len(found)} photos have this name; give its folder"
-        names = self._names(root)
         near = difflib.get_close_matches(_folded(os.path.basename(listed)), names, n=1, cutoff=0.8)
         return None, f"similar: {os.path.relpath(names[near[0]], root)}" if near else ""
 
@@ -111,15 +117,19 @@ class PhotoFinder:
                 return os.path.join(unpacked, os.path.relpath(real, unpacked).split(os.sep)[0])
         return self._root
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019
-    def _names(self, root: str) -> dict[str, str]:
-        """Returns the files below a root by their names, unless they are too many to search for similar ones."""
-        names = {_folded(os.path.basename(path)): path for paths in self._files(root).values() for path in paths}
-        return names if len(names) <= _MAX_SIMILAR else {}
+    def _indexed(self, root: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Returns the files below a root by folded path, by name, and by both without the suffix; and their names.
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019
-    def _files(self, root: str) -> dict[str, list[str]]:
-        """Returns the files below a root by folded path, by name, and by both without the suffix."""
+        The names are empty if there are too many to search for similar ones.
+        """
+        if root not in self._indexes:  # two threads may make the same index
+            files = self._files(root)
+            names = {_folded(os.path.basename(path)): path for paths in files.values() for path in paths}
+            self._indexes[root] = files, names if len(names) <= _MAX_SIMILAR else {}
+        return self._indexes[root]
+
+    @staticmethod
+    def _files(root: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for parent, folders, files in os.walk(root):
             folders[:] = [name for name in folders if not name.startswith(".")]

@@ -81,7 +81,7 @@ def test_a_file_without_recipes_is_refused(tmp_path, out, capsys, name, data, me
 def test_a_folder_without_recipes_is_refused(tmp_path, out, capsys):
     (tmp_path / "own").mkdir()
     assert run_import(tmp_path / "own", out) == 2
-    assert "contains no file of recipes" in error_of(capsys)
+    assert "contains no recipe files" in error_of(capsys)
     write_list(tmp_path / "own" / "package.json", {"name": "x"})
     assert run_import(tmp_path / "own", out) == 2
     assert "contains no recipe" in error_of(capsys)
