@@ -6,6 +6,7 @@ import email.policy
 import json
 import os
 import re
+import tempfile
 import urllib.parse
 import warnings
 from collections.abc import Iterator
@@ -271,6 +272,7 @@ def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str], 
         parts = list(message.walk())
     except (IndexError, LookupError, TypeError) as error:
         raise ValueError(f"malformed MHTML ({error})") from None
+    folder = folder and Path(tempfile.mkdtemp(dir=folder))
     page, photos = b"", {}
     for part in parts:
         content = part.get_payload(decode=True)

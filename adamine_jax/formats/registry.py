@@ -1,15 +1,16 @@
 """The formats of recipe files: a reader for each suffix, and folders of files."""
 
+import functools
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from adamine_jax.base.errors import NO_ROOM, UserError
 from adamine_jax.base.registry import Registry
-from adamine_jax.formats.report import Report
+from adamine_jax.formats.report import RecordedReport, Report
 from adamine_jax.recipes.fields import Entry
 
 FORMATS = Registry(
@@ -42,6 +43,9 @@ SUFFIXES = {
     **dict.fromkeys((".zip", ".paprikarecipes", ".paprikarecipe"), "zip"),
 }
 
+SMALL = 4 << 20
+"""Maximum size in bytes of a file of a folder that is read by `map_files`; the recipes of larger ones are streamed."""
+
 UNREADABLE = (ValueError, OSError, RecursionError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """Exceptions of reading a damaged file."""
 
@@ -52,19 +56,20 @@ _PAGE_FOLDER = re.compile(
 )
 
 
-def read_source(source: Path, report: Report, format_name: str = "") -> Iterator[Entry]:
+def read_source(source: Path, report: Report, format_name: str = "", map_files: Callable = map) -> Iterator[Entry]:
     """Yields the records of a file, or of all files of a folder and its subfolders.
 
     Args:
         source: File or folder.
         report: Receives what is left out.
         format_name: Name of `FORMATS`, or `package.module:function`; "" = by the suffix.
+        map_files: Calls a function for the small files of a folder, in order, such as `map` or that of a pool.
 
     Raises:
         UserError: The source is missing, empty or of no known format.
     """
     if source.is_dir():
-        yield from read_folder(source, report, format_name)
+        yield from read_folder(source, report, format_name, map_files=map_files)
     elif not source.is_file():
         raise UserError(f"{source}: no such file or folder")
     elif not source.stat().st_size:
@@ -108,7 +113,9 @@ def format_of(path: Path) -> str:
     return SUFFIXES.get(suffixes[-1], "") if suffixes else ""
 
 
-def read_folder(folder: Path, report: Report, format_name: str = "", prefix: str = "") -> Iterator[Entry]:
+def read_folder(
+    folder: Path, report: Report, format_name: str = "", prefix: str = "", map_files: Callable = map
+) -> Iterator[Entry]:
     """Yields the recipes of all files of known formats in the order of their paths, except hidden ones.
 
     Args:
@@ -116,6 +123,7 @@ def read_folder(folder: Path, report: Report, format_name: str = "", prefix: str
         report: Receives what is left out.
         format_name: See `read_source`.
         prefix: Put before the paths of files in messages.
+        map_files: See `read_source`.
 
     Raises:
         UserError: The folder has no file of a known format.
@@ -130,8 +138,22 @@ def read_folder(folder: Path, report: Report, format_name: str = "", prefix: str
     names.sort()
     if not names:
         raise UserError(f"{folder}: contains no recipe files; supported suffixes are {', '.join(SUFFIXES)}")
+    small = {path: None for name in names if (path := folder / name).stat().st_size <= SMALL}
+    results = map_files(functools.partial(_recorded, folder, prefix, report.unpacked, format_name), small)
     for name in names:
-        yield from read_file(folder / name, f"{prefix}{name}", report, format_name)
+        if folder / name in small:
+            entries, calls = next(results)
+            yield from entries
+            calls.repeat(report)
+        else:
+            yield from read_file(folder / name, f"{prefix}{name}", report, format_name)
+
+
+def _recorded(
+    folder: Path, prefix: str, unpacked: Path | None, format_name: str, path: Path
+) -> tuple[list[Entry], RecordedReport]:
+    report = RecordedReport(unpacked)
+    return list(read_file(path, f"{prefix}{path.relative_to(folder)}", report, format_name)), report
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -41,6 +41,31 @@ class StrictReport:
         raise UserError(f"{name}: contains no recipe{f' ({why})' if why else ''}")
 
 
+class RecordedReport:
+    """A report of another process, to be repeated to the one of this process.
+
+    Attributes:
+        calls: Name and arguments of each call.
+    """
+
+    def __init__(self, unpacked: Path | None):
+        self.unpacked, self.calls = unpacked, []
+
+    def broken(self, where: str, what: str) -> None:
+        self.calls.append(("broken", (where, what)))
+
+    def drop(self, where: str, reason: str, what: str = "") -> None:
+        self.calls.append(("drop", (where, reason, what)))
+
+    def no_recipe(self, name: str, why: str = "") -> None:
+        self.calls.append(("no_recipe", (name, why)))
+
+    def repeat(self, report: Report) -> None:
+        """Makes the same calls to another report."""
+        for name, arguments in self.calls:
+            getattr(report, name)(*arguments)
+
+
 class SkippingReport:
     """A report for folders: `say` receives a line about whatever is skipped."""
 

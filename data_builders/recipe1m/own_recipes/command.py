@@ -61,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     broken.add_argument("--strict", action="store_true", help="stop at an unreadable file of a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace the output of an earlier import")
-    parser.add_argument("--workers", type=int, default=available_cores(), help="number of threads that decode photos")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=available_cores(),
+        help="number of processes that read files, and of threads that decode photos",
+    )
     return parser
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.recipes.languages import WITH_RULES
 from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.report.groups import Group, by_size
 
@@ -37,6 +38,7 @@ class Report:
         self.with_photo: Counter[str] = Counter()
         self.lines, self.named, self.unsure = 0, 0, Group()
         self.classes: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
         self.example: tuple[str, str] | None = None
         self._removed_chars = 0
 
@@ -127,7 +129,11 @@ class Report:
             f"ingredient lines: {self.lines}; {self.named} with a name, {nameless} without (such as headings), "
             f"{unsure} uncertain{f': {_first(self.unsure)}' if unsure else ''}"
         )
-        return [line, *(["  example: {!r} -> {!r}".format(*self.example)] if self.example else [])]
+        counts = [f"{language or 'unknown'} ({count})" for language, count in self.languages.most_common()]
+        languages = f"languages: {', '.join(counts)}"
+        if without := sorted(self.languages.keys() - {*WITH_RULES, ""}):
+            languages += f"; there are no rules for ingredient names in {', '.join(without)}, so these are uncertain"
+        return [languages, line, *(["  example: {!r} -> {!r}".format(*self.example)] if self.example else [])]
 
     def _write(self, *fields: str) -> None:
         self._file.write("\t".join(shown(field, 200) for field in fields) + "\n")

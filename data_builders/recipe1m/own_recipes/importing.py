@@ -4,10 +4,12 @@ The texts of all recipes are kept in memory, and at most one photo per worker.
 """
 
 import contextlib
+import functools
 import os
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +19,19 @@ from adamine_jax.base.progress import track
 from adamine_jax.formats.registry import read_source
 from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
 from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.languages import WITH_RULES, language_of
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.import_report import Report
-from data_builders.recipe1m.own_recipes.photo_files import NOT_A_PATH, PhotoFile, PhotoFinder, PhotoProblem
+from data_builders.recipe1m.own_recipes.journal import Journal, open_journal, parallel_map
+from data_builders.recipe1m.own_recipes.photo_files import (
+    NOT_A_PATH,
+    PhotoFile,
+    PhotoFinder,
+    PhotoProblem,
+    photo_digest,
+)
 from data_builders.recipe1m.own_recipes.writing import Placed, new_folder, open_layers, write_classes
 from data_builders.recipe1m.passes.photos import map_in_order
 from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
@@ -30,6 +40,8 @@ CLASSES_FROM = ("category", "none")
 # Size of a group of recipes from which a shared photo is suspected to be a placeholder.
 _PLACEHOLDER_GROUP = 5
 _CHECKED = 3
+# Most ingredient lines of a collection occur in many recipes.
+_names_of_line = functools.lru_cache(1 << 17)(ingredient_names)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class ImportOptions:
         skip_broken: Whether to skip unreadable lines and files of a single file.
         strict: Whether to stop at an unreadable file of a folder, which is skipped otherwise.
         overwrite: Whether to replace the output of an earlier import.
-        workers: Number of threads that decode photos.
+        workers: Number of processes that read files, and of threads that decode photos.
     """
 
     source: Path
@@ -94,13 +106,18 @@ def import_recipes(options: ImportOptions) -> Report:
         raise UserError(f"--out {options.out} is inside the input folder; choose a folder outside {options.source}")
     if os.path.commonpath([source, out]) == out:
         raise UserError(f"--out {options.out} contains the input {options.source}; choose another folder")
-    with new_folder(options.out, overwrite=options.overwrite) as folder:
+    with (
+        new_folder(options.out, overwrite=options.overwrite) as folder,
+        open_journal(Path(out).with_name(f".{Path(out).name}.journal")) as journal,
+    ):
         unpacked = folder.parent / "unpacked"
         unpacked.mkdir()
         report = _report(folder, unpacked, options)
         with contextlib.closing(report):
-            drafts = _read(options, report)
-            found = _without_repeats(_with_photos(drafts, options, report), report)
+            drafts = _read(
+                options, report, functools.partial(journal.map, parallel_map(options.workers, folder.parent))
+            )
+            found = _without_repeats(_with_photos(drafts, options, report, journal), report)
             placed = _placed(found, options, report)
             _write(folder, placed, report)
     return report
@@ -115,7 +132,7 @@ def checked(options: ImportOptions) -> str:
     with tempfile.TemporaryDirectory() as name:
         report = _report(Path(name), None, options)
         with contextlib.closing(report):
-            drafts = _read(options, report)
+            drafts = _read(options, report, parallel_map(options.workers, Path(name)))
             for recipe in drafts:
                 report.recipes[recipe.partition] += 1
     lines = [line for recipe in drafts[:_CHECKED] for line in _shown(recipe)]
@@ -136,9 +153,10 @@ def _shown(recipe: Draft) -> list[str]:
     return [*lines, ""]
 
 
-def _read(options: ImportOptions, report: Report) -> list[Draft]:
+def _read(options: ImportOptions, report: Report, map_files: Callable) -> list[Draft]:
     drafts = []
-    for entry in track(read_source(options.source, report, options.format_name), "reading", unit="record"):
+    entries = read_source(options.source, report, options.format_name, map_files)
+    for entry in track(entries, "reading", unit="record"):
         if not entry.is_linked_data:
             report.unknown_columns.update(unknown_columns(entry.values))
         try:
@@ -159,9 +177,10 @@ def _read(options: ImportOptions, report: Report) -> list[Draft]:
     raise UserError(f"--from {options.source} contains no recipe{reasons}{columns}")
 
 
-def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report) -> list[_Found]:
+def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report, journal: Journal) -> list[_Found]:
     root = options.source if options.source.is_dir() else options.source.parent
-    finder = PhotoFinder(root, unpacked=report.unpacked, allow_outside=options.allow_outside)
+    digest_of = functools.partial(journal.call, photo_digest)
+    finder = PhotoFinder(root, unpacked=report.unpacked, allow_outside=options.allow_outside, digest_of=digest_of)
 
     def find_photos(recipe: Draft) -> list[PhotoFile | PhotoProblem]:
         listed = [finder.find(recipe.folder, name) for name in recipe.photos]
@@ -241,10 +260,11 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
 
 def _write(folder: Path, placed: list[Placed], report: Report) -> None:
     class_of: dict[str, str] = {}
+    languages = _languages([recipe.draft for recipe in placed])
+    report.languages.update(languages)
     with open_layers(folder) as layers:
-        for recipe in track(placed, "writing", len(placed), "recipe"):
-            names = _names(recipe.draft, report)
-            layers.add(recipe, names)
+        for recipe, language in track(zip(placed, languages, strict=True), "writing", len(placed), "recipe"):
+            layers.add(recipe, _names(recipe.draft, language, report))
             report.recipes[recipe.partition] += 1
             report.with_photo[recipe.partition] += bool(recipe.photos)
             report.photos.update(identity for identity, _ in recipe.photos)
@@ -258,12 +278,21 @@ def _write(folder: Path, placed: list[Placed], report: Report) -> None:
             report.note(f"{partition} has no recipe with a photo; give partitions, or change --splits")
 
 
-def _names(recipe: Draft, report: Report) -> list[tuple[str, bool]]:
+def _languages(recipes: list[Draft]) -> list[str]:
+    """Returns the language of each recipe; that of most recipes for texts that are too short to tell."""
+    found = [language_of(recipe.ingredients, recipe.instructions) for recipe in recipes]
+    usual = next((language for language, _ in Counter(filter(None, found)).most_common(1)), "")
+    return [language or usual for language in found]
+
+
+def _names(recipe: Draft, language: str, report: Report) -> list[tuple[str, bool]]:
     if recipe.names is not None:
         return [(name, True) for name in recipe.names]
     found = []
     for line in recipe.ingredients:
-        names = ingredient_names(line)
+        names = _names_of_line(line)
+        if language and language not in WITH_RULES:  # without its units and articles, no name is sure
+            names = [(" ".join(line.lower().split()), False)] if names else []
         report.ingredient_line(line, names)
         found += names
     return found

@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +54,18 @@ class PhotoFinder:
         root: Folder of the input.
         unpacked: Folder with the photos of archives.
         allow_outside: Whether photos may be in other folders.
+        digest_of: Returns the digest of a file, or its problem.
     """
 
-    def __init__(self, root: Path, *, unpacked: Path | None = None, allow_outside: bool):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        unpacked: Path | None = None,
+        allow_outside: bool,
+        digest_of: "Callable[[str], str | PhotoProblem] | None" = None,
+    ):
+        self._digest_of = digest_of or photo_digest
         self._root, self._allow_outside = os.path.realpath(root), allow_outside
         self._roots = [self._root, *([os.path.realpath(unpacked)] if unpacked else [])]
         self._indexes: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {}
@@ -87,7 +97,7 @@ class PhotoFinder:
             return PhotoProblem(listed, OUTSIDE)
         digest = self._digests.get(path)
         if digest is None:  # two threads may compute the same digest
-            digest = self._digests[path] = _digest(path)
+            digest = self._digests[path] = self._digest_of(path)
         if isinstance(digest, PhotoProblem):
             return PhotoProblem(listed, digest.kind, digest.detail)
         return PhotoFile(listed, Path(path), digest)
@@ -170,7 +180,8 @@ def _is_photo(path: str) -> bool:
     return os.path.splitext(path)[1] in SUFFIXES
 
 
-def _digest(path: str) -> str | PhotoProblem:
+def photo_digest(path: str) -> str | PhotoProblem:
+    """Returns the hexadecimal SHA-256 of a photo's bytes, or its problem."""
     try:
         data = read_photo(Path(path))
         reduced(data, shorter_side=1)  # decodes the whole file, as the converter will

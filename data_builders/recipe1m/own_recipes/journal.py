@@ -1,0 +1,106 @@
+"""Reads many files on all cores, and remembers the slow results so that an interrupted import continues."""
+
+import contextlib
+import itertools
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import adamine_jax
+from data_builders.recipe1m.workers import Workers
+
+R = TypeVar("R")
+
+# Number of files from which starting processes is worthwhile: each takes a second to import what it needs.
+_MANY = 100
+# Everything else is read faster than it is looked up, or has photos that are unpacked again.
+_REMEMBERED = (".html", ".htm", ".xhtml")
+
+
+def parallel_map(processes: int, folder: Path) -> Callable[[Callable[[Path], R], Iterable[Path]], Iterator[R]]:
+    """Returns a map over files that starts up to `processes` processes if there are many; see `Workers`."""
+
+    def mapped(function: Callable[[Path], R], files: Iterable[Path]) -> Iterator[R]:
+        files = iter(files)
+        first = list(itertools.islice(files, _MANY))
+        with Workers(processes if len(first) == _MANY else 1, folder) as workers:
+            yield from workers.map(function, itertools.chain(first, files))
+
+    return mapped
+
+
+class Journal:
+    """Results for files, kept on disk until the import ends; a result counts as long as its file is unchanged.
+
+    Args:
+        path: File of the journal. What a killed process has not written completely is ignored.
+    """
+
+    def __init__(self, path: Path):
+        self._lock = threading.Lock()
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        self._known: dict[tuple, Any] = {}
+        end = 0
+        with contextlib.suppress(Exception):  # pickle raises almost anything for an incomplete record
+            while True:
+                key, result = pickle.load(self._file)
+                self._known[key], end = result, self._file.tell()
+        self._file.truncate(end)
+
+    def call(self, function: Callable[[str], R], file: str) -> R:
+        """Returns function(file), or its remembered result."""
+        key = _key(file)
+        return self._known[key] if key in self._known else self._added(key, function(file))
+
+    def map(self, mapped: Callable, function: Callable[[Path], R], files: Iterable[Path]) -> Iterator[R]:
+        """Yields function(file) for each file in order; `mapped` computes the results that are not remembered."""
+        keys = {file: _page_key(file) if file.suffix.lower() in _REMEMBERED else None for file in files}
+        computed = iter(mapped(function, (file for file, key in keys.items() if key not in self._known)))
+        for key in keys.values():
+            if key in self._known:
+                yield self._known[key]
+            else:
+                result = next(computed)
+                yield self._added(key, result) if key else result
+
+    def _added(self, key: tuple, result: R) -> R:
+        with self._lock:
+            self._known[key] = result
+            pickle.dump((key, result), self._file)
+            self._file.flush()
+        return result
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _key(file: str | Path) -> tuple:
+    state = os.stat(file)
+    return adamine_jax.__version__, os.fspath(file), state.st_size, state.st_mtime_ns
+
+
+def _page_key(page: Path) -> tuple:
+    return *_key(page), page.parent.stat().st_mtime_ns  # photos of a page are looked up in its folder
+
+
+@contextlib.contextmanager
+def open_journal(path: Path) -> Generator[Journal]:
+    """Opens a journal that is deleted at the end of the block, unless the user interrupts it."""
+    journal = Journal(path)
+    try:
+        yield journal
+    except KeyboardInterrupt:
+        print("the next import to the same --out continues", file=sys.stderr)
+        raise
+    except BaseException:
+        path.unlink()
+        raise
+    else:
+        path.unlink()
+    finally:
+        journal.close()
