@@ -8,6 +8,7 @@ hits = gallery.search(model.embed_photos(["dinner.jpg"]), among="recipes", top=5
 """
 
 import importlib
+import sqlite3  # noqa: F401 – before TensorFlow, whose own SQLite would take its place and lacks full-text search
 import typing
 
 __version__ = "0.1.0"

@@ -71,7 +71,7 @@ def part_scores(workdir: Path) -> dict[str, list[float]]:
     """Returns MedR, R@1 and R@10 of each direction, for queries with some `PARTS`, and of chance."""
     model = adamine_jax.load(workdir)
     gallery = adamine_jax.open_gallery(workdir / "gallery" / "test", model.digest)
-    items = [gallery.item(row) for row in range(len(gallery))]
+    items = [gallery.item(row) for row in gallery.rows]
     complete = [row for row, item in enumerate(items) if item.ingredients and item.instructions]
     image = gallery.embeddings("image")[complete]
     tower, found = registry.recipe_tower(model.trained.config.model), {}

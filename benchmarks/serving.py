@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from adamine_jax.gallery.store import Gallery
 from benchmarks.harness import describe_machine, memory_bytes, results_parser, write_page
 
 SECONDS = {1: 5, 32: 20}
@@ -109,11 +110,11 @@ def for_seconds(seconds: float) -> Callable[[int], bool]:
 
 def requests_of(gallery: Path) -> dict[str, list[Request]]:
     """Returns searches for the gallery's own photos and recipes."""
-    lines = (gallery / "items.jsonl").read_text(encoding="utf-8").splitlines()[:200]
+    opened = Gallery(gallery)
     photos, recipes = [], []
-    for item in map(json.loads, lines):
-        photos.append(_photo_search((gallery / item["photo"]).read_bytes()))
-        recipe = {name: item[name] for name in ("title", "ingredients", "instructions")}
+    for item in map(opened.item, opened.rows[:200]):
+        photos.append(_photo_search(item.photo.read_bytes()))
+        recipe = {name: getattr(item, name) for name in ("title", "ingredients", "instructions")}
         recipes.append(Request("/api/v1/search/recipe", json.dumps(recipe).encode(), "application/json"))
     return {"photos": photos, "recipes": recipes}
 

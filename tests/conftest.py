@@ -2,6 +2,7 @@
 
 import collections
 import os
+import sqlite3  # noqa: F401 – before TensorFlow, whose own SQLite would take its place and lacks full-text search
 
 from tests import xla
 

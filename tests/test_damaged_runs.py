@@ -4,6 +4,7 @@ Most of them read features instead of photos, because a ResNet takes long to com
 covered by the slow tests and the tests of the input.
 """
 
+import dataclasses
 import json
 import shutil
 import types
@@ -16,6 +17,7 @@ from adamine_jax import embed, evaluate, figures
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.gallery.split_building import write_split
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
@@ -205,11 +207,8 @@ def test_evaluation_and_galleries_skip_damaged_records_and_stay_aligned(data, tm
     assert "2 damaged records were skipped (listed above)" in printed.out
     for row in (3, 8):
         assert printed.err.count(f"recipe {index.ids[order[row]].decode()}: ") == 1
-    items = [
-        [json.loads(line) for line in (tmp_path / name / "items.jsonl").read_text().splitlines()]
-        for name in ("whole", "rest")
-    ]
-    whole, rest = ([item | {"photo": ""} for item in of] for of in items)  # photos are numbered by rows
+    galleries = [Gallery(tmp_path / name) for name in ("whole", "rest")]
+    whole, rest = ([dataclasses.replace(g.item(row), photo=None) for row in g.rows] for g in galleries)
     assert rest == [whole[row] for row in kept]
     for side in ("image.npy", "recipe.npy"):
         whole, rest = (np.load(tmp_path / name / side) for name in ("whole", "rest"))
@@ -232,7 +231,7 @@ def test_a_gallery_skips_records_that_became_unreadable_after_embedding(data, tm
     assert write_split(trained, index, "test", order, rows, -rows, tmp_path / "gallery", damage) == 11
     assert damage.count == 1
     np.testing.assert_array_equal(np.load(tmp_path / "gallery" / "recipe.npy"), -np.delete(rows, 5, axis=0))
-    ids = [json.loads(line)["id"] for line in (tmp_path / "gallery" / "items.jsonl").read_text().splitlines()]
+    ids = Gallery(tmp_path / "gallery").ids.tolist()
     assert ids == [index.ids[number].decode() for number in np.delete(order, 5)]
 
 

@@ -263,13 +263,13 @@ def test_an_empty_workdir_is_a_one_line_error(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("gallery/test/items.jsonl", "{}\n", "items.jsonl and items.npz do not belong together"),
-        ("gallery/test/items.npz", "x", "items.npz: cannot be read"),
+        ("gallery/test/gallery.sqlite", "x", "gallery.sqlite: cannot be read"),
+        ("gallery/test/items.jsonl", "{}\n", "a gallery of an earlier version"),
         ("gallery/test/image.npy", "x", "image.npy: cannot be read"),
         (
             "gallery/test/gallery.json",
             "{}",
-            "gallery.json: cannot be read (missing fields: class_names, dim, items, model, sides)",
+            "gallery.json: cannot be read (missing fields: dim, dtype, model, sides)",
         ),
         ("metrics.jsonl", "{\n", "metrics.jsonl, line 1"),
         ("config.json", "[]", "cannot read unfreeze_epoch"),

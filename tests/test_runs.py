@@ -12,6 +12,7 @@ from adamine_jax import embed, evaluate
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.distributed.preemption import RUN_AGAIN
+from adamine_jax.gallery.store import Gallery
 from adamine_jax.retrieval.protocols import score
 from adamine_jax.retrieval.rank_files import read_ranks
 from adamine_jax.runs import workdir
@@ -197,13 +198,14 @@ def test_evaluate_gives_the_numbers_of_the_run_again(undisturbed, tiny_data, tmp
 def test_embed_writes_a_gallery_sorted_by_id(undisturbed, tmp_path, capsys):
     out = tmp_path / "gallery"
     assert embed.main(["--workdir", str(undisturbed), "--split", "train", "--out", str(out)]) == 0
-    items = [json.loads(line) for line in (out / "items.jsonl").read_text().splitlines()]
-    assert [item["id"] for item in items] == sorted(item["id"] for item in items)
+    gallery = Gallery(out)
+    items = [gallery.item(row) for row in gallery.rows]
+    assert [item.id for item in items] == sorted(item.id for item in items)
     assert len(items) == 48
     image, recipe = np.load(out / "image.npy"), np.load(out / "recipe.npy")
     assert image.shape == recipe.shape == (48, 16)
     np.testing.assert_allclose(np.linalg.norm(image, axis=1), 1, rtol=1e-5)
-    assert all((out / item["photo"]).read_bytes()[:2] == b"\xff\xd8" for item in items)
+    assert all(item.photo.read_bytes()[:2] == b"\xff\xd8" for item in items)
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()

@@ -58,7 +58,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
     stamps = [
         f"{name} {(stat := path.lstat()).st_size} {stat.st_mtime_ns}" for name, path in zip(names, paths, strict=True)
     ]
-    about = description(encoder.trained, {"photos": lines_digest(stamps)}, [BACKGROUND])
+    about = description(encoder.trained, {"photos": lines_digest(stamps)})
 
     def read(path: Path) -> bytes | UnusablePhoto:
         if not path.is_file():  # reading a pipe would wait forever
@@ -103,10 +103,9 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
     Raises:
         UserError: The model cannot read a recipe, or two recipes have the same id.
     """
-    classes, digest, ids, unknown = set(), hashlib.sha256(), set(), 0
+    digest, ids, unknown = hashlib.sha256(), set(), 0
     for recipe, where in _numbered(file, functools.partial(tqdm.tqdm.write, file=sys.stderr)):
         encoder.check(recipe, where)
-        classes.add(recipe.class_name)
         digest.update(json.dumps(vars(recipe)).encode())
         if recipe.id in ids:
             raise UserError(f"{where}: duplicate id {recipe.id!r}; give every recipe a unique id, or none")
@@ -116,8 +115,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
             _report(f"{where}: the model knows none of its words, so its embedding is meaningless", unknown)
     if not ids:
         raise UserError(f"{file}: contains no recipes")
-    class_names = [BACKGROUND, *sorted(classes - {"", BACKGROUND})]
-    about = description(encoder.trained, {"recipes": digest.hexdigest()}, class_names)
+    about = description(encoder.trained, {"recipes": digest.hexdigest()})
     with (
         GalleryWriter(folder, about, ("recipe",), encoder.dim) as writer,
         Progress("embedding recipes", len(ids), "recipe", initial=writer.taken) as progress,
@@ -139,9 +137,9 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
         return writer.finish()
 
 
-def description(trained: workdir.Trained, source: dict[str, str], class_names: Iterable[str]) -> dict[str, Any]:
+def description(trained: workdir.Trained, source: dict[str, str]) -> dict[str, Any]:
     """Returns the `about` of a `GalleryWriter`, which identifies the model and the source."""
-    return {"model": trained.digest, "step": trained.step, "source": source, "class_names": list(class_names)}
+    return {"model": trained.digest, "step": trained.step, "source": source}
 
 
 def lines_digest(lines: Iterable[str]) -> str:

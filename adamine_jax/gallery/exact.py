@@ -1,15 +1,18 @@
 """Exact search for the rows most similar to a query. Memory does not grow with the number of rows."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.vectors import Vectors
 
 BLOCK = 1 << 16
 """Rows compared per block: 64 Ki rows of 1024 numbers take 256 MiB."""
 
 
 def search(
-    embeddings: np.ndarray, queries: np.ndarray, top: int, candidates: np.ndarray | None = None
+    embeddings: Vectors | np.ndarray, queries: np.ndarray, top: int, candidates: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the `top` rows with the largest dot products; ties are broken by the lower row number.
 
@@ -25,13 +28,9 @@ def search(
     Raises:
         UserError: A similarity is not finite.
     """
-    count = len(embeddings) if candidates is None else len(candidates)
     best = np.zeros((len(queries), 0), np.float32)
     rows = np.zeros((len(queries), 0), np.int64)
-    for start in range(0, count, BLOCK):
-        numbers = np.arange(start, min(start + BLOCK, count))
-        numbers = numbers if candidates is None else candidates[numbers]
-        block = embeddings[numbers[0] : numbers[-1] + 1] if candidates is None else embeddings[numbers]
+    for numbers, block in _blocks(embeddings, candidates):
         with np.errstate(invalid="ignore"):  # reported below
             similarities = (block @ queries.T).T  # ten times as fast as queries @ block.T for a single query
         if not np.isfinite(similarities).all():
@@ -39,6 +38,18 @@ def search(
             raise UserError(f"row {row} (from 0) of the gallery's embeddings is not finite; rebuild the gallery")
         best, rows = _merged(best, rows, similarities, numbers, top)
     return best, rows
+
+
+def _blocks(embeddings: Vectors | np.ndarray, candidates: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (numbers, rows) of at most `BLOCK` rows."""
+    if candidates is not None:
+        for start in range(0, len(candidates), BLOCK):
+            numbers = candidates[start : start + BLOCK]
+            yield numbers, embeddings[numbers]
+        return
+    whole = embeddings if isinstance(embeddings, Vectors) else Vectors([embeddings], embeddings.shape[1])
+    for start, block in whole.blocks(BLOCK):
+        yield np.arange(start, start + len(block)), block
 
 
 def _merged(

@@ -1,18 +1,17 @@
 """The files of a gallery. The folder appears only when it is complete.
 
 gallery/
-  gallery.json    the model and source of the gallery, and its number of items
-  image.npy       (N, D) float32 unit rows of the photos; absent from a gallery of recipes
-  recipe.npy      (N, D) float32 unit rows of the recipes; absent from a gallery of photos
-  items.jsonl     N lines: id, title, class, photo, ingredients, instructions
-  items.npz       offset of each line, class numbers and ids
-  photos/         the photos that the items name
+  gallery.json      the model and source of the gallery, its modalities, and the type of its embeddings
+  gallery.sqlite    the items, their words, and the row numbers of the embeddings; see `database`
+  image.npy         unit rows of the photos; absent from a gallery of recipes. Later ones are in image-*.npy
+  recipe.npy        unit rows of the recipes; absent from a gallery of photos. Later ones are in recipe-*.npy
+  photos/           the photos that the items name
 """
 
 import contextlib
 import dataclasses
 import json
-import zipfile
+import sqlite3
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -33,16 +32,13 @@ MAX_PHOTO_BYTES = 2**24
 REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40
-
-
+DTYPES = ("float32", "float16")
+"""Types in which embeddings may be stored."""
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "model": lambda value: isinstance(value, str),
-    "items": _is_count,
-    "dim": _is_count,
+    "dim": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40,
     "sides": lambda value: isinstance(value, list) and tuple(value) in KINDS,
-    "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "dtype": lambda value: value in DTYPES,
 }
 """Fields of `gallery.json`, and whether a value is valid."""
 
@@ -58,6 +54,8 @@ class Item:
         ingredients: Raw ingredient lines.
         instructions: Raw instruction lines.
         photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None without a photo.
+        language: ISO 639-1 code of the language; "" if unknown.
+        tags: Further fields of the source: (name, value) pairs.
     """
 
     id: str
@@ -66,6 +64,8 @@ class Item:
     ingredients: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
     photo: bytes | Path | np.ndarray | None = None
+    language: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @contextlib.contextmanager
@@ -75,28 +75,9 @@ def reading(where: Path | str) -> Generator[None]:
         if isinstance(where, Path):
             check_regular(where)
         yield
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, sqlite3.Error) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise UserError(f"{where}: cannot be read ({reason}); {REBUILD}") from None
-
-
-def parse_item(line: bytes, folder: Path, where: str) -> Item:
-    """Parses a line of `items.jsonl`; a `UserError` begins with `where`."""
-    with reading(where):
-        record = json.loads(line)
-        lists = record["ingredients"], record["instructions"]
-        if not all(isinstance(texts, list) for texts in lists) or "\0" in (record["photo"] or ""):
-            raise ValueError("ingredients and instructions must be lists, and photo a path or null")
-        # Other types and lone surrogates are errors.
-        "".join([record["id"], record["title"], record["class"], *lists[0], *lists[1]]).encode()
-        return Item(
-            id=record["id"],
-            title=record["title"],
-            class_name=record["class"],
-            ingredients=tuple(record["ingredients"]),
-            instructions=tuple(record["instructions"]),
-            photo=folder / record["photo"] if record["photo"] else None,
-        )
 
 
 def read_photo(path: Path) -> bytes:
@@ -122,6 +103,8 @@ def read_about(folder: Path) -> dict[str, Any]:
             f"{folder}: {problem}; build the gallery with "
             f"`python -m adamine_jax.embed --workdir RUN --split test --out {folder}`"
         )
+    if (folder / "items.jsonl").exists():
+        raise UserError(f"{folder}: a gallery of an earlier version; {REBUILD}")
     with reading(path):
         about = dict(json.loads(path.read_text(encoding="utf-8")))
         if missing := _FIELDS.keys() - about.keys():

@@ -22,6 +22,7 @@ from adamine_jax.base.errors import UserError, shown
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 from adamine_jax.gallery.files import KINDS
+from adamine_jax.gallery.vectors import Vectors
 
 SMALLEST = 10_000
 """Minimum number of items of an indexed gallery; exact search of fewer takes milliseconds."""
@@ -39,8 +40,12 @@ _BLOCK = 1 << 14
 _SEED = 0
 
 
+EXACT = 20_000
+"""Number of items up to which a filtered search is exact: gathering their embeddings takes less time than the index."""
+
+
 class Gallery(Protocol):
-    """The part of `store.Gallery` that an index reads; `store` imports this module."""
+    """The part of `store.Gallery` that is indexed; `store` imports this module."""
 
     folder: Path
     about: dict[str, Any]
@@ -48,9 +53,17 @@ class Gallery(Protocol):
     @property
     def modalities(self) -> tuple[str, ...]: ...
 
-    def embeddings(self, modality: str) -> np.ndarray: ...
+    def snapshot(self) -> "Rows": ...
 
-    def __len__(self) -> int: ...
+
+class Rows(Protocol):
+    """The part of `snapshot.Snapshot` that is searched."""
+
+    rows: np.ndarray
+    alive: np.ndarray | None
+    vectors: dict[str, Vectors]
+
+    def positions(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +76,7 @@ class About:
         visited: Number of cells that a query visits.
         recall: Recall@10 on the queries of the build.
         queries: Description of these queries: embeddings of the other modality if the gallery has it.
+        rows: Number of the first row that is not in the index.
     """
 
     gallery: str
@@ -70,36 +84,64 @@ class About:
     visited: int
     recall: float
     queries: str
+    rows: int
 
 
 class Index:
     """Opens the index of one modality of a gallery.
 
+    Args:
+        folder: Folder of the gallery.
+        about: Content of its `gallery.json`.
+        modality: Modality of the embeddings.
+
     Raises:
         UserError: The index is missing, damaged or that of another gallery.
     """
 
-    def __init__(self, gallery: Gallery, modality: str):
+    def __init__(self, folder: Path, about: dict[str, Any], modality: str):
         import faiss
 
-        path = gallery.folder / f"{modality}.faiss"
-        self._embeddings, self.about = gallery.embeddings(modality), _read_about(gallery, modality)
+        path = folder / f"{modality}.faiss"
+        self._modality, self.about = modality, _read_about(folder, about, modality)
         try:
             self._index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0][:200]}); {_BUILD}") from None
-        if (self._index.ntotal, self._index.d) != self._embeddings.shape:
-            raise UserError(f"{path}: {self._index.ntotal} items, but the gallery has {len(gallery)}; {_BUILD}")
-        _visit(self._index, self.about.visited)
+        if self._index.d != about["dim"]:
+            raise UserError(f"{path}: {self._index.d} dimensions, but the gallery has {about['dim']}; {_BUILD}")
 
-    def search(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, gallery: Rows, queries: np.ndarray, top: int, mask: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Searches all rows like `exact.search`, but misses rows outside the visited cells.
 
+        Args:
+            gallery: Snapshot of the gallery, which may have more or fewer rows than the index.
+            queries: (Q, D) float32 unit rows.
+            top: Maximum number of results K.
+            mask: (P,) whether a row may be found; None = all rows.
+
         Returns:
-            (similarities (Q, K), rows (Q, K)), best first; if the visited cells contain fewer than K rows, the last
-            entries are -inf and -1.
+            (similarities (Q, K), rows (Q, K)), best first. Rows that are not in the index are searched exactly.
         """
-        return _search(self._index, self._embeddings, queries, top)
+        vectors = gallery.vectors[self._modality]
+        first_new = int(gallery.positions(np.array([self.about.rows]))[0])
+        candidates = np.arange(len(vectors)) if mask is None else np.flatnonzero(mask)
+        new = candidates[np.searchsorted(candidates, first_new) :]
+        share = 1.0 if mask is None else np.count_nonzero(mask[:first_new]) / max(first_new, 1)
+        visited = min(round(self.about.visited * _more_cells(share)), self.about.cells)
+        allowed = None if mask is None else gallery.rows[:first_new][mask[:first_new]]
+        found = _candidates(self._index, queries, top, visited, allowed, self.about.rows)
+        top = min(top, len(candidates))
+        similarities, rows = np.full((len(queries), top), -np.inf, np.float32), np.full((len(queries), top), -1)
+        for number, near in enumerate(found):
+            near = np.union1d(gallery.positions(near[near >= 0]), new)
+            if len(near) < top:  # the visited cells contain fewer
+                near = candidates
+            best, positions = exact.search(vectors, queries[number : number + 1], top, near)
+            similarities[number], rows[number] = best, gallery.rows[positions]
+        return similarities, rows
 
 
 def build(gallery: Gallery, modality: str) -> About:
@@ -113,18 +155,20 @@ def build(gallery: Gallery, modality: str) -> About:
     """
     import faiss
 
-    embeddings, rng = gallery.embeddings(modality), np.random.default_rng(_SEED)
-    if len(embeddings) < SMALLEST:
+    snapshot, rng = gallery.snapshot(), np.random.default_rng(_SEED)
+    vectors = snapshot.vectors[modality]
+    positions = np.arange(len(vectors)) if snapshot.alive is None else np.flatnonzero(snapshot.alive)
+    if len(positions) < SMALLEST:
         raise UserError(
-            f"{gallery.folder}: {len(gallery):,} items; an index needs {SMALLEST:,}, exact search of fewer takes "
+            f"{gallery.folder}: {len(positions):,} items; an index needs {SMALLEST:,}, exact search of fewer takes "
             "milliseconds"
         )
-    index = _trained(gallery.folder, embeddings, rng)
-    with Progress("indexing", len(embeddings), "item") as progress:
-        for rows in _blocks(len(embeddings)):
-            index.add(np.ascontiguousarray(embeddings[rows]))
-            progress.update(rows.stop - rows.start)
-    about = _tuned(gallery, modality, index, embeddings, rng)
+    index = _trained(gallery.folder, vectors, positions, rng)
+    with Progress("indexing", len(positions), "item") as progress:
+        for block in _blocks(positions):
+            index.add_with_ids(vectors[block], snapshot.rows[block])
+            progress.update(len(block))
+    about = _tuned(gallery, snapshot, modality, index, positions, rng)
     path = gallery.folder / f"{modality}.faiss"
     (gallery.folder / f"{modality}.faiss.json").unlink(missing_ok=True)
     with files.atomic_write(path) as temporary:
@@ -143,38 +187,36 @@ def exists(gallery: Gallery, modality: str) -> bool:
     return (gallery.folder / f"{modality}.faiss.json").exists()
 
 
-def _read_about(gallery: Gallery, modality: str) -> About:
-    path = gallery.folder / f"{modality}.faiss.json"
+def _read_about(folder: Path, gallery: dict[str, Any], modality: str) -> About:
+    path = folder / f"{modality}.faiss.json"
     try:
         about = About(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{gallery.folder}: the {modality} embeddings have no index; {_BUILD}") from None
+        raise UserError(f"{folder}: the {modality} embeddings have no index; {_BUILD}") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {_BUILD}") from None
     if about.gallery != _digest(gallery):
-        raise UserError(f"{gallery.folder}/{modality}.faiss: index of another gallery or model; {_BUILD}")
+        raise UserError(f"{folder}/{modality}.faiss: index of another gallery or model; {_BUILD}")
     return about
 
 
-def _digest(gallery: Gallery) -> str:
-    return hashlib.sha256(json.dumps(gallery.about, sort_keys=True).encode()).hexdigest()
+def _digest(gallery: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(gallery, sort_keys=True).encode()).hexdigest()
 
 
-def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
+def _trained(folder: Path, vectors: Vectors, positions: np.ndarray, rng: np.random.Generator):
     """Returns an empty index whose components and cells are trained on samples.
 
     It compares Euclidean distances of the projections: among unit rows the nearest are the most similar.
     """
     import faiss
 
-    count, dim = embeddings.shape
+    count, dim = len(positions), vectors.shape[1]
     kept, cells = min(COMPONENTS, dim), 1 << round(np.log2(4 * np.sqrt(count)))
     components = faiss.PCAMatrix(dim, kept)
-    components.train(_sample(embeddings, rng, _COMPONENT_SAMPLE))
-    chosen = np.sort(rng.choice(count, min(count, _TRAIN_PER_CELL * cells), replace=False))
-    projected = np.concatenate(
-        [components.apply(np.ascontiguousarray(embeddings[chosen[rows]])) for rows in _blocks(len(chosen))]
-    )
+    components.train(vectors[_sample(positions, rng, _COMPONENT_SAMPLE)])
+    chosen = _sample(positions, rng, _TRAIN_PER_CELL * cells)
+    projected = np.concatenate([components.apply(vectors[block]) for block in _blocks(chosen)])
     print(f"{shown(folder)}: training {cells:,} cells on {len(chosen):,} of {count:,} items", flush=True)
     inverted = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(kept), kept, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2, False
@@ -185,49 +227,70 @@ def _trained(folder: Path, embeddings: np.ndarray, rng: np.random.Generator):
     return faiss.IndexPreTransform(components, inverted)
 
 
-def _sample(embeddings: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
-    rows = np.sort(rng.choice(len(embeddings), min(size, len(embeddings)), replace=False))
-    return np.ascontiguousarray(embeddings[rows])
+def _sample(positions: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    return np.sort(rng.choice(positions, min(size, len(positions)), replace=False))
 
 
-def _tuned(gallery: Gallery, modality: str, index, embeddings: np.ndarray, rng: np.random.Generator) -> About:
+def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np.ndarray, rng) -> About:
     """Doubles the number of visited cells until the recall reaches `GOAL`."""
+    import faiss
+
     other = next((name for name in gallery.modalities if name != modality), modality)
-    queries = _sample(gallery.embeddings(other), rng, _QUERIES)
-    expected = exact.search(embeddings, queries, 10)[1]
-    visited = 1
+    queries = snapshot.vectors[other][_sample(positions, rng, _QUERIES)]
+    expected = exact.search(snapshot.vectors[modality], queries, 10, positions)[1]
+    cells, visited, limit = faiss.extract_index_ivf(index).nlist, 1, int(snapshot.rows[-1]) + 1
     while True:
-        cells = _visit(index, visited)
-        found = _search(index, embeddings, queries, 10)[1]
+        found = []
+        for number, near in enumerate(_candidates(index, queries, 10, visited, None, limit)):
+            near = np.sort(snapshot.positions(near[near >= 0]))
+            found.append(exact.search(snapshot.vectors[modality], queries[number : number + 1], 10, near)[1][0])
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]))
         if recall >= GOAL or visited >= cells:
             break
         visited = min(2 * visited, cells)
-    return About(_digest(gallery), cells, visited, recall, f"{_QUERIES} {KINDS[other,]} of the gallery")
+    queries_of = f"{_QUERIES} {KINDS[other,]} of the gallery"
+    return About(_digest(gallery.about), cells, visited, recall, queries_of, limit)
 
 
-def _visit(index, cells: int) -> int:
-    """Sets the number of cells that a query visits, shared among all cores; returns the number of all cells."""
+def _more_cells(share: float) -> float:
+    """Returns how many times as many cells to visit if only a share of the rows may be found.
+
+    The nearest rows of a share are farther from the query than those of all rows, so more cells may contain them.
+    """
+    return max(share, 1e-9) ** -0.5
+
+
+def _candidates(
+    index, queries: np.ndarray, top: int, visited: int, allowed: np.ndarray | None, rows: int
+) -> np.ndarray:
+    """Returns the (Q, C) nearest rows of the projections; missing ones are -1.
+
+    Args:
+        index: FAISS index.
+        queries: (Q, D) rows.
+        top: Number of results K.
+        visited: Number of cells that a query visits, shared among all cores.
+        allowed: Rows that may be found; None = all.
+        rows: Number of the first row that is not in the index.
+    """
     import faiss
 
-    inverted = faiss.extract_index_ivf(index)
-    inverted.nprobe, inverted.parallel_mode = cells, 1
-    return inverted.nlist
+    faiss.extract_index_ivf(index).parallel_mode = 1
+    selector = None
+    if allowed is not None:
+        bits = np.zeros(rows, bool)
+        bits[allowed] = True
+        packed = np.packbits(bits, bitorder="little")
+        selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
+    # The type checker sees the constructors of C++, without the keywords that faiss adds.
+    parameters: Any = faiss.SearchParametersPreTransform
+    inner = faiss.SearchParametersIVF()
+    inner.nprobe, inner.sel = visited, selector
+    count = min(max(4 * top, CANDIDATES), index.ntotal)
+    queries = np.ascontiguousarray(queries, np.float32)
+    return index.search(queries, count, params=parameters(index_params=inner))[1]
 
 
-def _search(index, embeddings: np.ndarray, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-    top = min(top, len(embeddings))
-    candidates = min(max(4 * top, CANDIDATES), len(embeddings))
-    _, found = index.search(np.ascontiguousarray(queries, np.float32), candidates)
-    similarities, rows = np.full((len(queries), top), -np.inf, np.float32), np.full((len(queries), top), -1, np.int64)
-    for number, near in enumerate(found):
-        near = np.sort(near[near >= 0])
-        if len(near):
-            best, best_rows = exact.search(embeddings, queries[number : number + 1], top, near)
-            similarities[number, : best.shape[1]], rows[number, : best.shape[1]] = best, best_rows
-    return similarities, rows
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    for start in range(0, count, _BLOCK):
-        yield slice(start, min(start + _BLOCK, count))
+def _blocks(positions: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(positions), _BLOCK):
+        yield positions[start : start + _BLOCK]

@@ -93,7 +93,7 @@ def write_split(
 def _about_split(trained: workdir.Trained, index: RecordIndex, split: str) -> dict[str, Any]:
     order = index.sorted_by_id()
     records = [f"{index.ids[number].decode()} {index.length[number]}" for number in order]
-    return description(trained, {"split": split, "records": lines_digest(records)}, trained.class_names)
+    return description(trained, {"split": split, "records": lines_digest(records)})
 
 
 def _write_block(

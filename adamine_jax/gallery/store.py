@@ -1,6 +1,9 @@
 """Reads and searches a gallery: the embeddings of a collection and the items that they belong to."""
 
+import contextlib
+import dataclasses
 import difflib
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +11,11 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
-from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.files import KINDS, REBUILD, Item, parse_item, read_about, reading
+from adamine_jax.gallery import database, exact, index
+from adamine_jax.gallery.files import KINDS, REBUILD, Item, read_about, reading
+from adamine_jax.gallery.filters import Filter
+from adamine_jax.gallery.snapshot import Snapshot
+from adamine_jax.gallery.vectors import Vectors
 
 AMONG = {"recipes": "recipe", "photos": "image"}
 """What can be searched, and the modality of its embeddings."""
@@ -32,16 +38,18 @@ class Hit(NamedTuple):
 
 
 class Gallery:
-    """Reads a gallery. Embeddings are memory-mapped and items are read on demand, whatever the gallery's size.
+    """Reads a gallery, whatever its size: embeddings are memory-mapped and items are read on demand.
+
+    Every search sees the changes that were committed before it, whichever process made them. Several threads may use
+    the same object.
 
     Args:
         folder: Folder written by `python -m adamine_jax.embed`.
 
     Attributes:
         folder: Folder of the gallery.
-        about: Content of `gallery.json`: `model` (digest), `step`, `source`, `items`, `dim`, `sides` (the modalities)
-            and `class_names`.
-        ids: (N,) array of the items' ids.
+        about: Content of `gallery.json`: `model` (digest), `step`, `source`, `dim`, `sides` (the modalities) and
+            `dtype`.
 
     Raises:
         UserError: A file is missing, damaged or inconsistent with the others.
@@ -50,51 +58,59 @@ class Gallery:
     def __init__(self, folder: Path):
         self.folder = folder
         self.about: dict[str, Any] = read_about(folder)
-        with reading(folder / "items.jsonl"):
-            self._lines = np.memmap(folder / "items.jsonl", np.uint8, "r")
-        with reading(folder / "items.npz"), np.load(folder / "items.npz") as table:
-            self._starts, self._classes = table["starts"], table["class_id"]
-            self.ids: np.ndarray = table["ids"]
-        self._embeddings: dict[str, np.ndarray] = {}
+        self._connection = database.connect(folder / database.NAME)
+        self._lock = threading.Lock()
+        self._version = -1
+        self._snapshot: Snapshot | None = None
         self._indices: dict[str, index.Index] = {}
-        expected = (len(self), self.about["dim"])
-        for modality in self.modalities:
-            path = folder / f"{modality}.npy"
-            with reading(path):
-                rows = self._embeddings[modality] = np.load(path, mmap_mode="r")
-            if rows.shape != expected or rows.dtype != np.float32:
-                raise UserError(f"{path}: {rows.dtype} {rows.shape} instead of float32 {expected}; {REBUILD}")
-        tables = {"starts": (self._starts, len(self) + 1, "i"), "class_id": (self._classes, len(self), "i")}
-        tables["ids"] = (self.ids, len(self), "U")
-        is_valid = all(table.shape == (length,) and table.dtype.kind == kind for table, length, kind in tables.values())
-        if is_valid and len(self):
-            is_valid = bool(
-                self._starts[0] == 0
-                and self._starts[-1] == len(self._lines)
-                and (np.diff(self._starts) > 0).all()
-                and self._classes.min() >= 0
-                and self._classes.max() < len(self.about["class_names"])
-            )
-        if not is_valid:
-            raise UserError(f"{folder}: items.jsonl and items.npz do not belong together; {REBUILD}")
+        self.snapshot()
 
     def __len__(self) -> int:
-        return self.about["items"]
+        return self.snapshot().count
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Those of `MODALITIES` that the gallery has embeddings of."""
         return tuple(self.about["sides"])
 
+    @property
+    def rows(self) -> np.ndarray:
+        """(N,) int64 row numbers of the items, ascending. An item keeps its row number until it is changed."""
+        snapshot = self.snapshot()
+        return snapshot.rows if snapshot.alive is None else snapshot.rows[snapshot.alive]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(N,) ids of the items, in the order of `rows`."""
+        return np.array([identity for (identity,) in self._read("SELECT id FROM items ORDER BY row")], np.str_)
+
+    def snapshot(self) -> Snapshot:
+        """Returns the state after the last committed change."""
+        with self._lock, reading(self.folder / database.NAME):
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version or self._snapshot is None:
+                self._connection.execute("BEGIN")  # one state of the database for all that is read
+                try:
+                    self._snapshot = Snapshot(self.folder, self.about, self._connection, self._snapshot)
+                finally:
+                    self._connection.execute("ROLLBACK")
+                self._version = version
+            return self._snapshot
+
     def embeddings(self, modality: str) -> np.ndarray:
-        """Returns the memory-mapped (N, D) float32 unit rows of a modality, or raises a `UserError`."""
-        if modality not in self._embeddings:
-            kind = KINDS[self.modalities]
-            raise UserError(
-                f"{self.folder}: the gallery contains only {kind}, no {KINDS[modality,]}; search it with --in {kind} "
-                "or use another gallery"
-            )
-        return self._embeddings[modality]
+        """Returns the (N, D) float32 unit rows of a modality in the order of `rows`, memory-mapped if possible.
+
+        Raises:
+            UserError: The gallery does not have this modality.
+        """
+        snapshot = self.snapshot()
+        vectors = self._vectors(snapshot, modality)
+        return np.asarray(vectors) if snapshot.alive is None else vectors[np.flatnonzero(snapshot.alive)]
+
+    def embedding(self, modality: str, row: int) -> np.ndarray:
+        """Returns the (D,) float32 embedding of a row."""
+        snapshot = self.snapshot()
+        return self._vectors(snapshot, modality)[snapshot.positions([row])][0]
 
     def search(self, queries: np.ndarray, among: str = "recipes", top: int = 5, **options: Any) -> list[list[Hit]]:
         """Finds the items that are most similar to each query.
@@ -103,7 +119,7 @@ class Gallery:
             queries: (Q, D) float32 unit rows, embedded by the model that built the gallery.
             among: What to search: 'recipes' or 'photos'.
             top: Maximum number of results.
-            **options: `class_name` and `approximate`; see `nearest`.
+            **options: `class_name`, `where` and `approximate`; see `nearest`.
 
         Returns:
             The hits of each query, best first.
@@ -122,7 +138,13 @@ class Gallery:
         ]
 
     def nearest(
-        self, queries: np.ndarray, among: str, top: int, class_name: str | None = None, approximate: bool = False
+        self,
+        queries: np.ndarray,
+        among: str,
+        top: int,
+        class_name: str | None = None,
+        where: Filter | None = None,
+        approximate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Searches like `search`, without reading the items.
 
@@ -130,84 +152,106 @@ class Gallery:
             queries: (Q, D) float32 unit rows, embedded by the model that built the gallery.
             among: What to search: 'recipes' or 'photos'.
             top: Maximum number of results K.
-            class_name: Class to which the search is restricted.
-            approximate: Whether to use the FAISS index, which must exist. A search within a class is always exact.
+            class_name: Class to which the search is restricted; short for a filter.
+            where: Filter that every result passes.
+            approximate: Whether to use the FAISS index, which must exist. A search among few items is always exact.
 
         Returns:
             (similarities (Q, K) float32, rows (Q, K) int64), best first; missing results have row -1.
         """
         if among not in AMONG:
             raise UserError(f"among = {among!r}: expected {' or '.join(map(repr, AMONG))}")
-        modality = AMONG[among]
-        embeddings, candidates = self.embeddings(modality), self.rows_of_class(class_name) if class_name else None
+        snapshot = self.snapshot()
+        vectors = self._vectors(snapshot, AMONG[among])
         queries = np.asarray(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != embeddings.shape[1]:
-            raise UserError(f"queries have shape {queries.shape}, the gallery's embeddings {embeddings.shape}")
+        if queries.ndim != 2 or queries.shape[1] != vectors.shape[1]:
+            raise UserError(f"queries have shape {queries.shape}, the gallery's embeddings {vectors.shape}")
         if top < 1:
             raise UserError(f"top = {top}: expected at least 1")
-        if approximate and candidates is None:
-            if modality not in self._indices:
-                self._indices[modality] = index.Index(self, modality)
-            return self._indices[modality].search(queries, top)
-        return exact.search(embeddings, queries, top, candidates)
+        mask = self.mask(where or Filter(), class_name, snapshot)
+        if approximate:
+            found = self._index(AMONG[among])
+            if mask is None or np.count_nonzero(mask) > index.EXACT:
+                return found.search(snapshot, queries, top, mask)
+        similarities, positions = exact.search(vectors, queries, top, None if mask is None else np.flatnonzero(mask))
+        return similarities, snapshot.rows[positions]
+
+    def mask(self, where: Filter, class_name: str | None = None, snapshot: Snapshot | None = None) -> np.ndarray | None:
+        """Returns which stored rows pass a filter; None if all do. See `Snapshot.mask`."""
+        snapshot = snapshot or self.snapshot()
+        if name := class_name or where.class_name:
+            where = dataclasses.replace(where, class_name=self._class(name))
+        with self._lock:
+            return snapshot.mask(self._connection, where)
+
+    def count(self, where: Filter) -> int:
+        """Returns the number of items that pass a filter."""
+        mask = self.mask(where)
+        return len(self) if mask is None else int(np.count_nonzero(mask))
 
     def item(self, row: int) -> Item:
         """Reads the item of a row."""
-        start, end = int(self._starts[row]), int(self._starts[row + 1])
-        return parse_item(self._lines[start:end].tobytes(), self.folder, f"{self.folder}/items.jsonl, line {row + 1}")
+        with self._lock:
+            return database.item_of(self._connection, int(row), self.folder)
 
     def check(self) -> None:
-        """Reads all items and embeddings.
+        """Reads all items and embeddings, and checks the database.
 
         Raises:
-            UserError: A line of `items.jsonl` is malformed or differs from `items.npz`, or an embedding is not a unit
-                row.
+            UserError: An item or the database is damaged, or an embedding is not a unit row.
         """
-        names = self.about["class_names"]
-        with Progress(f"checking {self.folder.name}", len(self), "item") as progress:
-            for row in range(len(self)):
-                item, number = self.item(row), int(self._classes[row])
-                if item.id != str(self.ids[row]) or item.class_name != names[number]:
-                    raise UserError(
-                        f"{self.folder}/items.jsonl, line {row + 1}: the id or class differs from items.npz; {REBUILD}"
-                    )
+        snapshot, rows = self.snapshot(), self.rows
+        problems = self._read("PRAGMA integrity_check")
+        if problems != [("ok",)]:
+            raise UserError(f"{self.folder / database.NAME}: damaged ({problems[0][0]}); {REBUILD}")
+        if [row for (row,) in self._read("SELECT row FROM items ORDER BY row")] != rows.tolist():
+            raise UserError(f"{self.folder}: the items and the embeddings do not belong together; {REBUILD}")
+        with Progress(f"checking {self.folder.name}", snapshot.count, "item") as progress:
+            for row in rows:
+                self.item(row)
                 progress.update()
-        for modality, embeddings in self._embeddings.items():
-            for start in range(0, len(self), exact.BLOCK):
-                norms = np.linalg.norm(embeddings[start : start + exact.BLOCK], axis=1)
-                if not (is_unit := np.abs(norms - 1) < 1e-2).all():
-                    row = start + int(np.argmin(is_unit))
-                    raise UserError(f"{self.folder}/{modality}.npy: row {row} (from 0) is not a unit vector; {REBUILD}")
+        for modality, vectors in snapshot.vectors.items():
+            for start, block in vectors.blocks(exact.BLOCK):
+                is_unit = np.abs(np.linalg.norm(block, axis=1) - 1) < 1e-2
+                if not is_unit.all():
+                    row = snapshot.rows[start + int(np.argmin(is_unit))]
+                    raise UserError(
+                        f"{self.folder}: the {modality} embedding of row {row} is not a unit vector; {REBUILD}"
+                    )
 
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""
-        found = np.flatnonzero(self.ids == identifier)
-        if not len(found) or identifier.endswith("\0"):  # NumPy ignores NULs at the end
-            raise UserError(f"{self.folder}: no item has the id {identifier!r}; items.jsonl lists the ids")
-        return int(found[0])
+        with contextlib.suppress(UnicodeEncodeError):  # lone surrogates
+            if found := self._read("SELECT row FROM items WHERE id = ?", identifier):
+                return found[0][0]
+        raise UserError(f"{self.folder}: no item has the id {identifier!r}")
 
     def rows_of_class(self, name: str) -> np.ndarray:
         """Returns the (n,) int64 rows of a class in ascending order, or raises a `UserError` if there is no such class.
 
         Case is ignored unless it distinguishes classes.
         """
-        names = self.about["class_names"]
-        if name not in names:
-            written = {other.lower(): other for other in names}
-            if name.lower() in written and len(written) == len(names):
-                return self.rows_of_class(written[name.lower()])
-            if similar := difflib.get_close_matches(name.lower(), written, n=3):
-                suggestions = " or ".join(written[other] for other in similar)
-                raise UserError(f"{self.folder}: no class {name!r}; did you mean {suggestions}?")
-            largest = ", ".join(list(self.class_counts())[:8])
-            raise UserError(f"{self.folder}: no class {name!r}; the largest of {len(names)} classes are: {largest}")
-        return np.flatnonzero(self._classes == names.index(name))
+        found = self._read("SELECT row FROM items WHERE class = ? ORDER BY row", self._class(name))
+        return np.array([row for (row,) in found], np.int64)
 
     def class_counts(self) -> dict[str, int]:
-        """Returns the number of items of each class that is not empty, largest first."""
-        names = self.about["class_names"]
-        counts = np.bincount(self._classes, minlength=len(names))
-        return {names[number]: int(counts[number]) for number in np.argsort(-counts, kind="stable") if counts[number]}
+        """Returns the number of items of each class, largest first."""
+        return dict(self._read("SELECT class, count(*) AS n FROM items GROUP BY class ORDER BY n DESC, min(row)"))
+
+    def _class(self, name: str) -> str:
+        """Returns the name of a class as written."""
+        names = list(self.class_counts())
+        if name in names:
+            return name
+        written = {other.lower(): other for other in names}
+        if name.lower() in written and len(written) == len(names):
+            return written[name.lower()]
+        if similar := difflib.get_close_matches(name.lower(), written, n=3):
+            suggestions = " or ".join(written[other] for other in similar)
+            raise UserError(f"{self.folder}: no class {name!r}; did you mean {suggestions}?")
+        raise UserError(
+            f"{self.folder}: no class {name!r}; the largest of {len(names)} classes are: {', '.join(names[:8])}"
+        )
 
     def check_model(self, digest: str) -> None:
         """Raises a `UserError` unless the model with this digest built the gallery."""
@@ -217,6 +261,25 @@ class Gallery:
                 f"{self.folder}: built by another model ({step}{self.about['model'][:12]} instead of {digest[:12]}), "
                 f"whose embeddings cannot be compared; {REBUILD}"
             )
+
+    def _read(self, query: str, *arguments: Any) -> list[tuple]:
+        with self._lock, reading(self.folder / database.NAME):
+            return self._connection.execute(query, arguments).fetchall()
+
+    def _vectors(self, snapshot: Snapshot, modality: str) -> Vectors:
+        if modality not in snapshot.vectors:
+            kind = KINDS[self.modalities]
+            raise UserError(
+                f"{self.folder}: the gallery contains only {kind}, no {KINDS[modality,]}; search it with --in {kind} "
+                "or use another gallery"
+            )
+        return snapshot.vectors[modality]
+
+    def _index(self, modality: str) -> index.Index:
+        with self._lock:
+            if modality not in self._indices:
+                self._indices[modality] = index.Index(self.folder, self.about, modality)
+            return self._indices[modality]
 
 
 def open_gallery(folder: str | Path, digest: str) -> Gallery:

@@ -33,7 +33,18 @@ def load_items(folder: Path) -> tuple[list[Item], np.ndarray, np.ndarray]:
     """
     gallery = Gallery(folder)
     image, recipe = gallery.embeddings("image"), gallery.embeddings("recipe")
-    return [gallery.item(row) for row in range(len(gallery))], np.asarray(image), np.asarray(recipe)
+    return all_items(gallery), np.asarray(image), np.asarray(recipe)
+
+
+def all_items(gallery: Gallery) -> list[Item]:
+    """Returns the items of a gallery in the order of their rows.
+
+    Raises:
+        UserError: Items were removed from it, so a row number is no index of the list.
+    """
+    if gallery.rows[-1] != len(gallery) - 1:
+        raise UserError(f"{gallery.folder}: figures need a gallery as it was embedded, but items were removed from it")
+    return [gallery.item(row) for row in range(len(gallery))]
 
 
 def load_embeddings(folder: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -70,8 +70,6 @@ def find(gallery: Gallery, items: Sequence[Item], name: str, query: np.ndarray, 
         UserError: The class does not exist or is empty, or none of the photos can be read.
     """
     rows = gallery.rows_of_class(within).tolist() if within else range(len(gallery))
-    if not rows:
-        raise UserError(f"--within {within}: no recipe in {gallery.folder} has this class")
     searched = contain_ingredient([items[row] for row in rows], name)
     contains = dict(zip(rows, searched.tolist(), strict=True))
     # Retrieves a few extra in case some photos cannot be read.

@@ -11,7 +11,7 @@ from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.plots import ingredient_panels, removal, space
 from adamine_jax.plots.curves import curves
-from adamine_jax.plots.gallery_items import UnreadablePhoto, load_embeddings, load_items, sample_rows
+from adamine_jax.plots.gallery_items import UnreadablePhoto, all_items, load_embeddings, load_items, sample_rows
 from adamine_jax.plots.ingredient_presence import usual_name, visible_ingredients
 from adamine_jax.plots.rank_histogram import rank_histogram
 from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo
@@ -160,4 +160,4 @@ def _open(workdir: Path, encoder: Callable[[], Encoder]) -> tuple[Gallery, list[
     gallery = Gallery(_gallery_folder(workdir))
     model = encoder()
     gallery.check_model(model.digest)
-    return gallery, [gallery.item(row) for row in range(len(gallery))], model
+    return gallery, all_items(gallery), model

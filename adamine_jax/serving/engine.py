@@ -173,7 +173,7 @@ class Engine:
             before = after = (await self._embed_photos(_Embedding(query)))[0]
         else:
             modality, row = query
-            before = after = np.array(self.gallery.embeddings(modality)[row])
+            before = after = self.gallery.embedding(modality, row)
         added, removed = ([name for name in each if self.encoder.texts.knows(name)] for each in (added, removed))
         if added or removed:
             rows = await self._embed_all([RecipeText(ingredients=(name,)) for name in (*added, *removed)])
@@ -197,7 +197,7 @@ class Engine:
         for (among, class_name, _), numbers in groups.items():
             top = max(searches[number].top for number in numbers)
             rows = np.stack([searches[number].row for number in numbers])
-            similarities, found = self.gallery.nearest(rows, among, top, class_name, among in self._indexed)
+            similarities, found = self.gallery.nearest(rows, among, top, class_name, approximate=among in self._indexed)
             for row, number in enumerate(numbers):
                 kept = slice(searches[number].top)
                 results[number] = similarities[row, kept], found[row, kept]

@@ -57,8 +57,9 @@ class ItemResponses:
 
     def examples(self) -> list[messages.Item]:
         """Returns a few items with photos, evenly spaced over the gallery."""
-        step = max(len(self._gallery) // EXAMPLES, 1)
-        chosen = map(self.item, range(step // 2, len(self._gallery), step))
+        rows = self._gallery.rows.tolist()
+        step = max(len(rows) // EXAMPLES, 1)
+        chosen = map(self.item, rows[step // 2 :: step])
         return [messages.Item.model_validate(item) for item in chosen if item["photo"]][:EXAMPLES]
 
     def _item(self, row: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Names:
     """
 
     def __init__(self, gallery: Gallery, texts: TextEncoder, words: tuple[str, ...]):
-        rows = np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MAX_ITEMS)).astype(int))
+        rows = gallery.rows[np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MAX_ITEMS)).astype(int))]
         counts = collections.Counter(
             name for row in rows for line in gallery.item(row).ingredients for name in names_of(line)
         )

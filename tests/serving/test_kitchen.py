@@ -1,7 +1,5 @@
 """On the page of a model that has memorized a small data set, a photo's own recipe comes first."""
 
-import json
-
 import jax
 import pytest
 from playwright.sync_api import expect
@@ -48,12 +46,12 @@ def memorized(tmp_path_factory):
 def test_the_right_recipe_comes_first(memorized):
     model = adamine_jax.load(memorized / "run", checkpoint="last", batch_sizes=(1,))
     gallery = adamine_jax.open_gallery(memorized / "gallery", model.digest)
-    items = [json.loads(line) for line in (memorized / "gallery" / "items.jsonl").read_text().splitlines()]
+    items = [gallery.item(row) for row in gallery.rows[:5]]
     with serving(model, gallery) as (address, _, _), launched() as browser:
-        for item in items[:5]:
+        for item in items:
             page = browser.new_page(base_url=address, reduced_motion="reduce")
             page.goto("/")
             expect(page.locator(".example").first).to_be_visible()
-            choose(page, (memorized / "gallery" / item["photo"]).read_bytes(), "dish.jpg", "image/jpeg")
-            assert titles(page)[0] == item["title"]
+            choose(page, item.photo.read_bytes(), "dish.jpg", "image/jpeg")
+            assert titles(page)[0] == item.title
             page.close()
