@@ -4,8 +4,7 @@ python -m adamine_jax.embed --workdir runs/a --split test --out galleries/test
 python -m adamine_jax.embed --workdir runs/a --photos my_photos --out galleries/mine
 python -m adamine_jax.embed --workdir runs/a --recipes recipes.jsonl --out galleries/recipes
 
-The gallery contains `image.npy` (unless it is one of recipes) and `recipe.npy` (unless it is one of photos), both
-float32 unit rows, and `items.jsonl`, whose line i describes row i. Rerun the same command to resume an interrupted one.
+The gallery contains the embeddings, and the items in `gallery.sqlite`. Rerun the same command to resume.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from adamine_jax.base.errors import one_line_errors, shown
 from adamine_jax.base.extras import require
 from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.gallery import building, index, split_building
-from adamine_jax.gallery.files import MODALITIES
+from adamine_jax.gallery.files import DTYPES, MODALITIES
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.gallery.writer import check_replaceable
 from adamine_jax.input.damage import Damage
@@ -32,7 +31,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     workdir.add_flags(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--split", choices=("train", "val", "test", "text"), default="test", help="default: test")
+    source.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all", "text"),
+        default="test",
+        help="all = train, val and test; text = recipes without photos; default: test",
+    )
     source.add_argument("--photos", type=local_path, metavar="DIR", help="folder of photos, searched recursively")
     source.add_argument(
         "--recipes", type=given_path, metavar="FILE", help="file or folder of recipes in any form that can be imported"
@@ -42,6 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--index", action="store_true", help="also build a FAISS index, for hundreds of thousands of items"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=DTYPES[0],
+        help="type in which embeddings are stored; float16 takes half of the disk space (default: float32)",
     )
     parser.add_argument("--workers", type=int, default=available_cores(), help="number of threads that decode photos")
     flags = parser.parse_args(arguments)
@@ -71,18 +81,20 @@ def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
     damage = Damage(trained.config.data.max_damaged)
     sizes = (*BATCH_SIZES, trained.config.eval.batch_size)
     if flags.photos:
-        items, left_out = building.build_photos(Encoder(trained, sizes), flags.photos, flags.out, flags.workers)
+        items, left_out = building.build_photos(
+            Encoder(trained, sizes), flags.photos, flags.out, flags.workers, flags.dtype
+        )
         note = f"; {left_out} unusable photos left out" if left_out else ""
-        print(f"{shown(flags.out)}: {items} photos (image.npy, items.jsonl, photos/){note}")
+        print(f"{shown(flags.out)}: {items} photos{note}")
     elif flags.recipes:
-        items = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out)
-        print(f"{shown(flags.out)}: {items} recipes (recipe.npy, items.jsonl)")
+        items = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out, flags.dtype)
+        print(f"{shown(flags.out)}: {items} recipes")
     elif flags.split == "text":
-        items = split_building.build_text(Encoder(trained, sizes), flags.out, damage)
-        print(f"{shown(flags.out)}: {items} recipes (recipe.npy, items.jsonl)")
+        items = split_building.build_text(Encoder(trained, sizes), flags.out, damage, flags.dtype)
+        print(f"{shown(flags.out)}: {items} recipes")
     else:
-        items = split_building.build_split(trained, flags.split, flags.out, damage)
-        print(f"{shown(flags.out)}: {items} pairs (image.npy, recipe.npy, items.jsonl, photos/)")
+        items = split_building.build_split(trained, flags.split, flags.out, damage, flags.dtype)
+        print(f"{shown(flags.out)}: {items} pairs")
     if damage.count:
         print(damage.summary())
 

@@ -59,6 +59,8 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     encoder = Encoder(workdir.load_from_flags(flags), [size for size in BATCH_SIZES if size <= flags.batch])
     gallery.check_model(encoder.digest)
     gallery.check()
+    if not encoder.reads_photos:
+        print("the model reads image features: without --image-encoder, photos cannot be queries", file=sys.stderr)
     sizes = ", ".join(map(str, encoder.sizes))
     print(f"{shown(gallery.folder)}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adamine_jax.formats.markdown import without_emphasis
+
+_PAPRIKA_LINK = re.compile(r"\[(?:photo:[^\[\]]{0,200}|recipe:([^\[\]]{0,200}))\]")
+
 
 def exported(document: Any) -> list[dict[str, Any]] | None:
     """Returns the recipes of a document of Tandoor or of a backup of Mealie; None for other documents."""
@@ -29,7 +33,9 @@ def paprika(recipe: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     photos += [photo.get("data") for photo in _objects(recipe.get("photos"))]
     images = []
     for number, data in enumerate(photos):
-        if isinstance(data, str) and data and folder is not None:
+        if isinstance(data, str) and data and folder is None:
+            images.append("(in the file)")
+        elif isinstance(data, str) and data and folder is not None:
             try:
                 content = base64.b64decode(data, validate=False)
             except binascii.Error:
@@ -39,12 +45,17 @@ def paprika(recipe: dict[str, Any], folder: Path | None) -> dict[str, Any]:
             images.append(str(path))
     return {
         "title": recipe.get("name"),
-        "ingredients": recipe.get("ingredients"),
-        "instructions": recipe.get("directions"),
+        "ingredients": _unmarked(recipe.get("ingredients")),
+        "instructions": _unmarked(recipe.get("directions")),
         "category": categories[0] if isinstance(categories, list) and categories else None,
         "url": recipe.get("source_url"),
         "images": images,
     }
+
+
+def _unmarked(text: Any) -> Any:
+    """Returns a text of Paprika without emphasis and photos; links to other recipes become their names."""
+    return without_emphasis(_PAPRIKA_LINK.sub(r"\1", text)) if isinstance(text, str) else text
 
 
 def _tandoor(recipe: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:

@@ -23,8 +23,15 @@ _IMAGE = re.compile(
     r"|!\[\[([^\[\]|#]{1,500})[^\[\]]{0,500}\]\]|<img\s[^<>]{0,500}?src=[\"']([^\"'<>]{1,500})"
 )
 _LINK = re.compile(r"\[\[(?:[^\[\]|]{0,500}\|)?([^\[\]]{0,500})\]\]|\[([^\[\]]{0,500})\]\([^()]{0,500}\)")
-_EMPHASIS = re.compile(r"\*\*|__|`|(?<![\w*])[*_](?=\S)|(?<=\S)[*_](?![\w*])")
-_COMMENT = re.compile(r"%%[^%]*%%")
+_EMPHASIS = re.compile(r"\*\*|__|`|==|(?<![\w*])[*_](?=\S)|(?<=\S)[*_](?![\w*])")
+# Comments, ids of blocks and footnotes of Obsidian, shortcodes of Hugo, lines of tags.
+_COMMENT = re.compile(
+    r"%%[^%]*%%|(?<=\s)\^[\w-]{1,50}[ \t]*$|^\[\^[^\]\n]{1,50}\]:.*$|\[\^[^\]\n]{1,50}\]"
+    r"|\{\{[%<](?!\s*figure)[^{}]{0,500}\}\}|^>\s*\[![\w-]+\].*$(?:\n>.*$)*"
+    r"|(?:^|(?<=\s))(?:#[^\W\d][\w/-]{0,50}[ \t]*){1,20}$",
+    re.MULTILINE,
+)
+_FIGURE = re.compile(r"\{\{<\s*figure\s[^{}]{0,500}?src=[\"']?([^\"'\s{}]{1,500})[^{}]{0,500}\}\}")
 _BOLD = 7  # level of a heading that is a bold line
 MAX_BYTES = 4 << 20
 
@@ -47,7 +54,8 @@ def markdown_recipe(text: str, title: str) -> dict[str, Any]:
     """
     front = _FRONT.match(text)
     recipe = _front_matter(front[1], front[2]) if front else {}
-    body = _COMMENT.sub("", without_hidden(text[front.end() :] if front else text))
+    recipe = _flat(recipe)
+    body = _COMMENT.sub("", without_hidden(_FIGURE.sub(r"![](<\1>)", text[front.end() :] if front else text)))
     fields = known_fields(recipe)
     first, parts = _parts(body)
     images = [next(filter(None, found)) for found in _IMAGE.findall(body)]
@@ -64,6 +72,17 @@ def _front_matter(mark: str, text: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"malformed front matter ({' '.join(str(error).split())[:120]})") from None
     return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns front matter with the recipe and the cover photo that themes put into tables of their own."""
+    for name, field in (("cover", "image"), ("featured_image", ""), ("featuredImage", ""), ("banner", "")):
+        value = values.get(name)
+        photo = value.get(field) if isinstance(value, dict) else value
+        if isinstance(photo, str) and "images" not in known_fields(values):
+            values = {key: other for key, other in values.items() if key != name} | {"image": photo}
+    inner = values.get("recipe")
+    return values | inner if isinstance(inner, dict) else values
 
 
 def _parts(body: str) -> tuple[str, dict[str, list[str]]]:
@@ -127,4 +146,9 @@ def _is_table_rule(line: str) -> bool:
 def _plain(text: str) -> str:
     """Returns a text without images, links and emphasis."""
     text = _LINK.sub(lambda link: link[1] or link[2] or "", _IMAGE.sub("", text)).removeprefix("[ ] ")
-    return _EMPHASIS.sub("", text).replace("\\", "").strip()
+    return without_emphasis(text).replace("\\", "").strip()
+
+
+def without_emphasis(text: str) -> str:
+    """Returns a text without the marks of bold, italic, code and highlighted words."""
+    return _EMPHASIS.sub("", text)

@@ -17,8 +17,11 @@ _HEADING = re.compile("h([1-6])")
 _ITEM = re.compile("li|dt|tr")
 _SHORT = 7
 """Level of a short paragraph that names a part but is not a heading."""
+_NO_PHOTO = re.compile(r"^data:|logo|icon|avatar|sprite|pixel|emoji|\.svg", re.IGNORECASE)
 _MAX_HEADINGS = 20  # of one part, on a page
 _MAX_DEPTH = 200
+GUESSED = "guessed"
+"""Field of a recipe whose `image` lists all photos of the page, of which only the first saved one is taken."""
 
 
 class Block(NamedTuple):
@@ -53,9 +56,23 @@ def recipe_under_headings(tree: "HtmlElement") -> dict[str, Any] | None:
     # The first instructions after the ingredients, or else the last ones before them.
     after = [items for other, items in found["instructions"] if other > place]
     instructions = after[0] if after else found["instructions"][-1][1]
-    title = next((block.text for block in blocks if block.level == 1), "") or tree.findtext(".//title") or ""
-    recipe = {"@type": "Recipe", "name": title, "recipeIngredient": ingredients}
-    return recipe | {"recipeInstructions": instructions}
+    recipe = {"@type": "Recipe", "name": _title(tree, blocks), "recipeIngredient": ingredients}
+    recipe |= {"recipeInstructions": instructions}
+    return recipe | ({"image": photos, GUESSED: True} if (photos := _photos(tree)) else {})
+
+
+def _title(tree: "HtmlElement", blocks: list[Block]) -> str:
+    """Returns the main heading of a page, or else its title without the name of the site."""
+    heading = next((block.text for block in blocks if block.level == 1), "")
+    title = next(iter(tree.xpath('//meta[@property="og:title"]/@content')), "") or tree.findtext(".//title") or ""
+    return heading or re.split(r"\s[|–—·»-]\s", title.strip())[0]
+
+
+def _photos(tree: "HtmlElement") -> list[str]:
+    """Returns the addresses of a page's main photo, which sites state for links to it, and of those in its text."""
+    stated = tree.xpath('//meta[@property="og:image" or @name="twitter:image"]/@content')
+    images = tree.xpath("//img[not(ancestor::nav or ancestor::header or ancestor::footer or ancestor::aside)]/@src")
+    return [source for source in dict.fromkeys([*stated, *images]) if not _NO_PHOTO.search(source)]
 
 
 def _section(blocks: list[Block], start: int, part: str) -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import email
 import email.policy
+import html
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from adamine_jax.base.extras import require
 from adamine_jax.formats.linked_data import is_a, linked_recipes
 from adamine_jax.formats.opening import decoded, read_bytes
-from adamine_jax.formats.page_headings import recipe_under_headings
+from adamine_jax.formats.page_headings import GUESSED, recipe_under_headings
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes import values as read
 from adamine_jax.recipes.fields import Entry, field_of, known_fields
@@ -37,6 +38,7 @@ _WRAPPING = re.compile(
 )
 _SAVED_FROM = re.compile(r"<!-- saved from url=\(\d+\)(\S+) -->")
 _EMBEDDED = re.compile(r"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=]{1000,}")
+_SOURCE = re.compile(r"""<img\s[^<>]{0,2000}?src=["']([^"'<>]{1,500})["']""", re.IGNORECASE)
 _GAP = re.compile(r"[ \t\r\n,;]*")
 _TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")
 # What distinguishes the sizes of one photo: "soup-300x200.jpg", "soup@2x.jpg", "soup_large.jpg".
@@ -53,11 +55,13 @@ def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
     data, photos, address = read_bytes(path, MAX_BYTES), {}, ""
     if path.suffix.lower() in (".mhtml", ".mht"):
         data, photos, address = _unpacked(data, report.unpacked)
-    recipes = page_recipes(decoded(data, is_page=True), address)
+    text = decoded(data, is_page=True)
+    recipes = page_recipes(text, address)
+    files = photos or _files_beside(path, text)
     for number, recipe in enumerate(recipes, start=1):
         where = name if len(recipes) == 1 else f"{name} recipe {number}"
         listed = _links(recipe.get("image"))
-        saved = _saved(listed, photos or _files_beside(path))
+        saved = _saved(listed, files)[: 1 if recipe.pop(GUESSED, False) else None]
         yield Entry(where, path.parent, recipe | {"image": saved or listed}, is_linked_data=True)
 
 
@@ -76,12 +80,13 @@ def page_recipes(page: str, address: str = "", *, use_scrapers: bool = True) -> 
         ModuleNotFoundError: recipe-scrapers is not installed.
     """
     require("recipe_scrapers")
-    from lxml import etree, html
+    from lxml import etree
+    from lxml import html as lxml_html
 
     # Embedded photos exceed the limit of an attribute.
     data = _EMBEDDED.sub("", page).encode("utf-8", "replace")
     try:
-        tree = html.document_fromstring(data, parser=html.HTMLParser(encoding="utf-8"))
+        tree = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, ValueError):
         return []
     recipes = linked_recipes(linked_data(tree))
@@ -96,6 +101,8 @@ def page_recipes(page: str, address: str = "", *, use_scrapers: bool = True) -> 
     if not (found := recipe_under_headings(tree)):
         return recipes
     known = known_fields(recipes[0]) if recipes else {}
+    if "images" in known:
+        found.pop(GUESSED, None)
     lacking = {key: value for key, value in found.items() if field_of(key) not in known}
     return [{**(recipes[0] if recipes else {}), **lacking}]
 
@@ -156,14 +163,14 @@ def _collect(element: "HtmlElement", kind: str, prop: str, recipe: dict[str, Any
 
 def _value(element: "HtmlElement", is_photo: bool) -> str:
     """Returns the value of a property: an address, a given content, or the element's HTML."""
-    from lxml import html
+    from lxml.html import tostring
 
     if is_photo:
         photos = [element, *element.iter("img")]
         return next((at for e in photos for key in ("src", "data-src", "href", "content") if (at := e.get(key))), "")
     if content := element.get("content"):
         return content
-    return (element.text or "") + "".join(html.tostring(child, encoding="unicode") for child in element)
+    return (element.text or "") + "".join(tostring(child, encoding="unicode") for child in element)
 
 
 def _address(page: str, tree: "HtmlElement", recipes: list[dict[str, Any]]) -> str:
@@ -248,13 +255,27 @@ def _saved(links: list[str], files: dict[str, str]) -> list[str]:
     return list(dict.fromkeys(files[stem] for stem in map(_stem, links) if stem in files))
 
 
-def _files_beside(page: Path) -> dict[str, str]:
-    """Returns the largest photo of each stem in the folder that a browser saved with a page, relative to the page."""
-    folders = (folder for folder in page.parent.glob(f"{_escaped(page.stem)}[_.-]*") if folder.is_dir())
+def _files_beside(page: Path, text: str) -> dict[str, str]:
+    """Returns the largest photo of each stem that a browser saved with a page, relative to the page.
+
+    They are in a folder of the page's name, or where its `img` elements say if the page was renamed.
+    """
+    folders = [folder for folder in page.parent.glob(f"{_escaped(page.stem)}[_.-]*") if folder.is_dir()]
+    for source in dict.fromkeys(_SOURCE.findall(text)):
+        folder = page.parent / os.path.dirname(urllib.parse.unquote(html.unescape(source)))
+        if "://" not in source and folder not in folders and _is_below(folder, page.parent):
+            folders.append(folder)
     files = [
         file for folder in folders for file in folder.iterdir() if file.suffix.lower() in _PHOTO and file.is_file()
     ]
     return {_stem(file.name): str(file.relative_to(page.parent)) for file in sorted(files, key=_size)}
+
+
+def _is_below(folder: Path, parent: Path) -> bool:
+    try:
+        return folder.is_dir() and parent.resolve() in folder.resolve().parents
+    except (OSError, ValueError):  # a name that is no path
+        return False
 
 
 def _size(file: Path) -> int:

@@ -35,7 +35,7 @@ _MAX_REPORTED = 20
 """Number of problems that are reported one by one."""
 
 
-def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> tuple[int, int]:
+def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int, dtype: str = "float32") -> tuple[int, int]:
     """Embeds a folder of photos and writes their gallery. The id of an item is the photo's relative path.
 
     Unusable photos are reported on stderr and left out.
@@ -45,6 +45,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         photos: Folder of photos, searched recursively.
         folder: Folder of the gallery.
         workers: Number of threads that decode photos.
+        dtype: Type in which embeddings are stored.
 
     Returns:
         (number of items in the gallery, number of unusable photos).
@@ -69,7 +70,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
             return error
 
     with (
-        GalleryWriter(folder, about, ("image",), encoder.dim) as writer,
+        GalleryWriter(folder, about, ("image",), encoder.dim, dtype) as writer,
         ThreadPoolExecutor(workers) as threads,
         Progress("embedding photos", len(paths), "photo", initial=writer.taken) as progress,
     ):
@@ -95,7 +96,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int) -> 
         return writer.finish(), left_out
 
 
-def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
+def build_recipes(encoder: Encoder, file: Path, folder: Path, dtype: str = "float32") -> int:
     """Embeds a file of recipes, one JSON object per line, writes their gallery, and returns its number of items.
 
     A recipe without an id gets the id "recipe N". The whole file is checked before the first recipe is embedded.
@@ -117,7 +118,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path) -> int:
         raise UserError(f"{file}: contains no recipes")
     about = description(encoder.trained, {"recipes": digest.hexdigest()})
     with (
-        GalleryWriter(folder, about, ("recipe",), encoder.dim) as writer,
+        GalleryWriter(folder, about, ("recipe",), encoder.dim, dtype) as writer,
         Progress("embedding recipes", len(ids), "recipe", initial=writer.taken) as progress,
     ):
         recipes = (recipe for recipe, _ in itertools.islice(_numbered(file), writer.taken, None))

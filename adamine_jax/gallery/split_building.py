@@ -1,6 +1,6 @@
 """Builds the gallery of a split of the data set, from its records or from embeddings that exist already."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +19,45 @@ from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import embedding, workdir
 
 
-def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage) -> int:
-    """Embeds a split of the run's data set, writes its gallery, and returns the number of pairs in it.
+def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage, dtype: str = "float32") -> int:
+    """Embeds a split of the run's data set, or all splits, and writes their gallery.
+
+    Args:
+        trained: Model and data set of the run.
+        split: "train", "val" or "test", or "all" for these three.
+        folder: Folder of the gallery.
+        damage: Counts damaged records.
+        dtype: Type in which embeddings are stored.
+
+    Returns:
+        Number of pairs in the gallery.
 
     Raises:
         UserError: The split is missing, too many of its records are damaged, or the folder cannot be written.
     """
-    index = trained.open_dataset().index(split, damage)
-    if not len(index):
+    dataset = trained.open_dataset()
+    names = ("train", "val", "test") if split == "all" else (split,)
+    indices = [index for name in names if len(index := dataset.index(name, damage))]
+    if not indices:
         raise UserError(f"{trained.config.data.dir}: no {split} split to embed")
-    about = _about_split(trained, index, split)
-    with GalleryWriter(folder, about, MODALITIES, trained.config.model.embedding_dim) as writer:
-        remaining = index.sorted_by_id()[writer.taken :]
-        if len(remaining):
-            embedder = embedding.Embedder(trained.model, trained.config, trained.mesh, damage)
+    about = _about_split(trained, indices, split)
+    with GalleryWriter(folder, about, MODALITIES, trained.config.model.embedding_dim, dtype) as writer:
+        embedder, done = None, writer.taken
+        for index in indices:
+            remaining = index.sorted_by_id()[done:]
+            done = max(done - len(index), 0)
+            if not len(remaining):
+                continue
+            embedder = embedder or embedding.Embedder(trained.model, trained.config, trained.mesh, damage)
             batches = embedder.embed_batches(trained.variables, index, remaining, f"embedding {split}")
             for block in _joined(batches):
                 _write_block(writer, trained, index, block, damage)
         if not len(writer):
-            raise embedding.none_readable(index)
+            raise embedding.none_readable(indices[0])
         return writer.finish()
 
 
-def build_text(encoder: Encoder, folder: Path, damage: Damage) -> int:
+def build_text(encoder: Encoder, folder: Path, damage: Damage, dtype: str = "float32") -> int:
     """Embeds the recipes without photos, writes their gallery, and returns the number of recipes in it.
 
     Raises:
@@ -55,7 +71,7 @@ def build_text(encoder: Encoder, folder: Path, damage: Damage) -> int:
         )
     order = index.sorted_by_id()
     with (
-        GalleryWriter(folder, _about_split(trained, index, "text"), ("recipe",), encoder.dim) as writer,
+        GalleryWriter(folder, _about_split(trained, [index], "text"), ("recipe",), encoder.dim, dtype) as writer,
         Progress("embedding text", len(order), "recipe", initial=writer.taken) as progress,
     ):
         while len(numbers := order[writer.taken : writer.taken + BLOCK]):
@@ -81,7 +97,7 @@ def write_split(
     Returns:
         Number of pairs in the gallery; records that have become unreadable are left out.
     """
-    with GalleryWriter(folder, _about_split(trained, index, split), MODALITIES, image.shape[1]) as writer:
+    with GalleryWriter(folder, _about_split(trained, [index], split), MODALITIES, image.shape[1]) as writer:
         for start in range(writer.taken, len(numbers), BLOCK):
             rows = slice(start, start + BLOCK)
             readable = np.ones(len(numbers[rows]), bool)
@@ -90,9 +106,10 @@ def write_split(
         return writer.finish()
 
 
-def _about_split(trained: workdir.Trained, index: RecordIndex, split: str) -> dict[str, Any]:
-    order = index.sorted_by_id()
-    records = [f"{index.ids[number].decode()} {index.length[number]}" for number in order]
+def _about_split(trained: workdir.Trained, indices: Sequence[RecordIndex], split: str) -> dict[str, Any]:
+    records = [
+        f"{index.ids[number].decode()} {index.length[number]}" for index in indices for number in index.sorted_by_id()
+    ]
     return description(trained, {"split": split, "records": lines_digest(records)})
 
 

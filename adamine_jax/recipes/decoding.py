@@ -28,7 +28,7 @@ _large_photo_lock = threading.Lock()
 # Pixels converted at a time, so that a large photo is never in memory three times.
 _BAND = 4_000_000
 # Downloads contain files of other formats whose names end in .jpg.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 # Values of the orientation tag (Exif 2.32, table 4); 1 is upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,6 +49,7 @@ try:
     import pi_heif
 
     pi_heif.register_heif_opener(thumbnails=False)
+    _FORMATS.append("HEIF")
 except ImportError:  # the extra [heic]
     pi_heif = None
 

@@ -1,8 +1,10 @@
-"""The language of a recipe, recognised by py3langid."""
+"""The language of a recipe, recognised by py3langid, and whether its ingredients can be named."""
 
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from adamine_jax.recipes.ingredient_names import ingredient_names
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -25,6 +27,18 @@ def language_of(ingredients: Sequence[str], instructions: Sequence[str]) -> str:
     text = " ".join(instructions or ingredients)[:_CHARS]
     language, confidence = _identifier().classify(text)
     return language if confidence >= _MIN_CONFIDENCE else ""
+
+
+def names_in(line: str, language: str) -> list[tuple[str, bool]]:
+    """Returns `ingredient_names(line)`; the whole line, with False, in a language without rules ("" = unknown)."""
+    names = _names(line)
+    if names and language and language not in WITH_RULES:
+        return [(" ".join(line.lower().split()), False)]
+    return names
+
+
+# Most ingredient lines of a collection occur in many recipes.
+_names = functools.lru_cache(1 << 17)(ingredient_names)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from adamine_jax.recipes import words
-from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.languages import language_of, names_in
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 _MAX_TITLE_NAME_WORDS = 4
@@ -135,8 +135,12 @@ class TextEncoder:
         if not recipe.ingredients and not recipe.instructions:
             names = self._names_in(recipe.title)
             return names, [True] * len(names)
+        # A few words, such as a query's ingredients, do not tell their language.
+        language = language_of(recipe.ingredients, recipe.instructions) if recipe.instructions else ""
         found = [
-            (self._known_form(name, line), sure) for line in recipe.ingredients for name, sure in ingredient_names(line)
+            (self._known_form(name, line), sure)
+            for line in recipe.ingredients
+            for name, sure in names_in(line, language)
         ]
         return [name for name, _ in found], [sure for _, sure in found]
 

@@ -1,5 +1,8 @@
 """Markdown, Cooklang and Meal-Master, from files that follow their documentation to the expected recipe."""
 
+import gzip
+import json
+
 import pytest
 
 from adamine_jax.base.errors import UserError
@@ -89,3 +92,24 @@ def test_meal_master(read, tmp_path):
     ingredients = ["200 g Flour", "1 teaspoon Salt", "2 large Eggs; beaten, and cold", "1 1/2 cup Sugar"]
     assert whole(recipe) == ("Pie", ingredients, ["Mix the flour. Wait.", "Bake it."])
     assert recipe.class_name == "cakes"
+
+
+def test_marks_of_obsidian_hugo_and_paprika_are_no_text(read, tmp_path):
+    text = (
+        '+++\ntitle = "Pie"\n[cover]\nimage = "pie.jpg"\n+++\n{{% ingredients %}}\n## Ingredients\n'
+        "- 200 g ==flour==[^1]\n"
+        "- 2 eggs, beaten {{% /ingredients %}}\n\n## Steps\n1. Mix the flour. ^step3\n2. Bake it. #cake\n\n"
+        "> [!tip]\n> Better the next day.\n\n[^1]: Fine.\n\n#pie #sweet\n"
+    )
+    (recipe,) = read(written(tmp_path, "pie.md", text))
+    assert whole(recipe) == PIE
+    assert recipe.photos == ["pie.jpg"]
+    nested = "---\ntitle: Pie\nrecipe:\n  ingredients: [200 g flour, '2 eggs, beaten']\n"
+    nested += "  directions: [Mix the flour., Bake it.]\n"
+    (recipe,) = read(written(tmp_path, "b.md", nested + '---\n{{< figure src="/images/pie.jpg" >}}\n'))
+    assert whole(recipe) == PIE
+    assert recipe.photos == ["/images/pie.jpg"]
+    exported = {"name": "Pie", "ingredients": "**200 g** flour\n2 eggs, beaten", "uid": "1"}
+    exported |= {"directions": "_Mix_ the flour.\n[photo:1]\nBake [recipe:it]."}
+    (recipe,) = read(written(tmp_path, "a.paprikarecipe", gzip.compress(json.dumps(exported).encode())))
+    assert whole(recipe) == PIE

@@ -67,3 +67,28 @@ def test_the_scraper_of_a_site_is_used_without_names_of_sections():
     link = '<link rel="canonical" href="https://www.allrecipes.com/recipe/1/pie/">'
     recipe = parsed(f'<html>{link}<script type="application/ld+json">{json.dumps(linked)}</script></html>', "page")
     assert list(recipe.instructions) == PIE[2]
+
+
+def test_the_photo_of_a_page_without_markup_or_with_another_name(read, tmp_path):
+    body = (
+        "<header><img src='Pie_files/logo.png'></header><h1>Pie</h1><img src='./Pie%20it_files/pie.jpg'>"
+        "<img src='Pie%20it_files/other.jpg'><h2>Ingredients</h2><ul><li>200 g flour<li>2 eggs, beaten</ul>"
+        "<h2>Method</h2><ol><li>Mix the flour.<li>Bake it.</ol>"
+    )
+    for name in ("pie.jpg", "other.jpg"):
+        written(tmp_path, f"Pie it_files/{name}", jpeg(1))
+    (recipe,) = read(written(tmp_path, "Renamed.html", f"<html><title>Pie - my blog</title>{body}</html>"))
+    assert whole(recipe) == PIE
+    assert recipe.photos == ["Pie it_files/pie.jpg"]
+    head = '<meta property="og:image" content="https://example.org/up/other-300x200.jpg">'
+    (recipe,) = read(written(tmp_path, "Stated.html", f"<html>{head}{body}</html>"))
+    assert recipe.photos == ["Pie it_files/other.jpg"]
+    markup = page("https://example.org/up/pie-300x200.jpg") + "<img src='Pie%20it_files/pie.jpg'>"
+    (recipe,) = read(written(tmp_path, "Marked up.html", markup))
+    assert recipe.photos == ["Pie it_files/pie.jpg"]
+
+
+def test_a_title_loses_the_name_of_the_site(read, tmp_path):
+    text = "<title>Pie | my blog</title><h2>Ingredients</h2>1 egg<br>2 cups milk<h2>Method</h2><p>Mix.</p>"
+    (recipe,) = read(written(tmp_path, "a.html", f"<html>{text}</html>"))
+    assert recipe.title == "Pie"

@@ -121,7 +121,7 @@ def test_a_folder_of_photos_becomes_a_gallery(kitchen, model, tmp_path, capsys):
     assert embed.main(command) == 0
     printed = capsys.readouterr()
     assert f"{folder}/broken.jpg: not an image; left out" in printed.err
-    assert "g: 3 photos (image.npy, items.jsonl, photos/); 2 unusable photos left out" in printed.out
+    assert "g: 3 photos; 2 unusable photos left out" in printed.out
     assert f"{folder}/phone.HEIC: not an image; left out" in printed.err
     gallery = Gallery(tmp_path / "g")
     assert gallery.ids.tolist() == ["a.jpg", "b.png", "sub/c.PNG"]

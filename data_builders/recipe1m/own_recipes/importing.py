@@ -18,8 +18,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
 from adamine_jax.formats.registry import read_source
 from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
-from adamine_jax.recipes.ingredient_names import ingredient_names
-from adamine_jax.recipes.languages import WITH_RULES, language_of
+from adamine_jax.recipes.languages import language_of, names_in
 from data_builders.recipe1m.classes import BACKGROUND
 from data_builders.recipe1m.layers.markup import shown
 from data_builders.recipe1m.own_recipes import identity
@@ -40,8 +39,6 @@ CLASSES_FROM = ("category", "none")
 # Size of a group of recipes from which a shared photo is suspected to be a placeholder.
 _PLACEHOLDER_GROUP = 5
 _CHECKED = 3
-# Most ingredient lines of a collection occur in many recipes.
-_names_of_line = functools.lru_cache(1 << 17)(ingredient_names)
 
 
 @dataclass(frozen=True)
@@ -237,16 +234,16 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
     given = [recipe.partition for recipe in drafts]
     partitions, split = identity.partitions(ids, given, group, options.splits)
     if other := sum(bool(recipe.given_id and not RECIPE_ID.fullmatch(recipe.given_id)) for recipe in drafts):
-        report.note(f"{other} ids are not 10 hexadecimal digits and were replaced; imported.tsv lists the new ids")
+        report.note(f"replaced ids, which are not 10 hexadecimal digits: {other}; imported.tsv lists the new ones")
     if changed:
         first = ", ".join(f"{drafts[number].where} is {ids[number]}" for number in changed[:3])
-        report.note(f"{len(changed)} ids were taken by another recipe and replaced: {first}")
+        report.note(f"replaced ids, which another recipe has: {len(changed)} ({first})")
     if moved:
         report.note(f"the ids of {len(moved)} photos are not the first digits of their SHA-256, which were taken")
     sizes = Counter(group)
     if shared := [key for key, size in sizes.most_common() if size > 1]:
         largest = sizes[shared[0]]
-        text = f"{len(shared)} groups of recipes share a text or a photo and are each kept in one partition"
+        text = f"groups of recipes with a common text or photo, each kept in one partition: {len(shared)}"
         hint = "; is one of its photos a placeholder?" if largest >= _PLACEHOLDER_GROUP else ""
         report.note(f"{text}; the largest has {largest} recipes, including {drafts[shared[0]].where}{hint}")
     if split:
@@ -290,9 +287,7 @@ def _names(recipe: Draft, language: str, report: Report) -> list[tuple[str, bool
         return [(name, True) for name in recipe.names]
     found = []
     for line in recipe.ingredients:
-        names = _names_of_line(line)
-        if language and language not in WITH_RULES:  # without its units and articles, no name is sure
-            names = [(" ".join(line.lower().split()), False)] if names else []
+        names = names_in(line, language)
         report.ingredient_line(line, names)
         found += names
     return found

@@ -116,6 +116,11 @@ class PhotoFinder:
                     return found[0], ""
                 if found:
                     return None, f"{len(found)} photos have this name; give its folder"
+            # A path from another root: "attachments/pie.jpg" in "vault/Recipes/Pie.md" is in "vault/attachments".
+            end = f"/{_folded(os.path.normpath(listed.lstrip('/')).replace(os.sep, '/'))}"
+            below = [file for file in files.get(f"*/{name}", ()) if _folded(file).endswith(end)]
+            if has_folder and len(below) == 1:
+                return below[0], ""
         near = difflib.get_close_matches(_folded(os.path.basename(listed)), names, n=1, cutoff=0.8)
         return None, f"similar: {os.path.relpath(names[near[0]], root)}" if near else ""
 

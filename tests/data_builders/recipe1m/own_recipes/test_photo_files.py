@@ -57,6 +57,19 @@ def test_what_is_not_there_or_outside_is_not_taken(root, listed, kind):
     assert (problem.listed, problem.kind) == (listed, kind)
 
 
+@pytest.mark.parametrize("listed", ["sub/c.jpg", "Sub/C.JPG", "c.jpg", "/sub/c.jpg", "notes/sub/c.jpg"])
+def test_paths_from_another_root_are_found_if_one_file_fits(root, listed):
+    (root / "notes").mkdir()
+    found = PhotoFinder(root, allow_outside=False).find(root / "notes", listed)
+    if listed.startswith("notes"):
+        assert found.kind == MISSING
+    else:
+        assert found.path.read_bytes() == jpeg(2)
+        (root / "notes" / "more" / "sub").mkdir(parents=True)
+        (root / "notes" / "more" / "sub" / "c.jpg").write_bytes(jpeg(4))
+        assert isinstance(PhotoFinder(root, allow_outside=False).find(root / "notes", listed), PhotoProblem)
+
+
 def test_photos_outside_are_taken_where_that_is_allowed(root):
     finder = PhotoFinder(root, allow_outside=True)
     for listed in ("../outside.jpg", str(root.parent / "outside.jpg")):
