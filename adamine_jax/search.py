@@ -3,10 +3,12 @@
 python -m adamine_jax.search --workdir runs/a --image dinner.jpg
 python -m adamine_jax.search --workdir runs/a --recipe soup.json --without leek
 python -m adamine_jax.search --workdir runs/a --ingredients "beets, dill, sour cream" --in recipes --class soup
+python -m adamine_jax.search --workdir runs/a --image dinner.jpg --text "lemon tart" --exclude nuts
 
 A recipe is a JSON object with any of `title`, `ingredients` (lines) and `instructions` (lines), or a file in another
-form that can be imported, such as a saved web page; docs/own_recipes.md lists them. The default gallery is that of the
-test split, written at the end of training; `python -m adamine_jax.embed` builds others.
+form that can be imported, such as a saved web page; docs/own_recipes.md lists them. `--without` moves the query away from
+an ingredient, `--exclude` leaves out every recipe that contains it. The default gallery is that of the test split, written
+at the end of training; `python -m adamine_jax.embed` builds others.
 """
 
 import argparse
@@ -22,7 +24,10 @@ from adamine_jax.base.flags import given_path
 from adamine_jax.base.terminal_text import fitted
 from adamine_jax.formats.recipe_files import read_recipe
 from adamine_jax.gallery import index
-from adamine_jax.gallery.store import AMONG, Gallery, Hit
+from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.filters import Filter
+from adamine_jax.gallery.store import AMONG, Gallery
+from adamine_jax.gallery.words import Fused
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.given import recipe_of
@@ -43,7 +48,12 @@ def main(arguments: list[str] | None = None) -> None:
         stored(flags.image, 1)
     workdir.load_config(flags.workdir)
     gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test")
-    searched = len(gallery) if flags.class_name is None else len(gallery.rows_of_class(flags.class_name))
+    where = _filter(flags)
+    searched = gallery.count(where)
+    if recipe is None and not flags.image:
+        found = gallery.search_words(flags.text, top=flags.top, where=where)
+        _print(flags, gallery, f"“{flags.text}”", searched, _fused_hits(gallery, found))
+        return
     encoder = Encoder(workdir.load_from_flags(flags), batch_sizes=(1,))
     gallery.check_model(encoder.digest)
     among = flags.among or ("recipes" if flags.image else "photos")
@@ -54,19 +64,91 @@ def main(arguments: list[str] | None = None) -> None:
         index.build(gallery, AMONG[among])
 
     before, after = _embedded(encoder, flags, recipe)
-    options = {"among": among, "class_name": flags.class_name, "approximate": approximate}
+    options = {"among": among, "where": where, "approximate": approximate}
+    query = f"photo {flags.image}" if recipe is None else _summary(recipe)
+    if flags.text:
+        found = gallery.search_words(flags.text, after, top=flags.top, **options)
+        _print(flags, gallery, f"{query} and “{flags.text}” → {among}", searched, _fused_hits(gallery, found))
+        return
     (hits,) = gallery.search(after, top=flags.top, **options)
-    former_places = None
+    results = [_Result(hit.item, f"{hit.similarity:6.3f}", {"similarity": round(hit.similarity, 6)}) for hit in hits]
     if before is not after:
         (former_hits,) = gallery.search(before, top=max(FORMER_PLACES, flags.top), **options)
-        former_places = {hit.row: hit.place for hit in former_hits}
+        former = {hit.row: hit.place for hit in former_hits}
+        results = [
+            dataclasses.replace(
+                result,
+                fields=result.fields | {"place_before": former.get(hit.row)},
+                note=f"  (was {former.get(hit.row, f'beyond {FORMER_PLACES}')})",
+            )
+            for hit, result in zip(hits, results, strict=True)
+        ]
+    _print(flags, gallery, f"{query} → {among}", searched, results, with_photos=among == "photos")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """An item, its score as text, and further fields of the JSON output."""
+
+    item: Item
+    score: str
+    fields: dict[str, Any]
+    note: str = ""
+
+
+def _fused_hits(gallery: Gallery, found: list[Fused]) -> list[_Result]:
+    """Returns results with their places in each search."""
+    results = []
+    for each in found:
+        note = ", ".join(f"{name} {place}" for name, place in each.places.items())
+        results.append(_Result(gallery.item(each.row), f"{each.score:6.3f}", {"places": each.places}, f"  ({note})"))
+    return results
+
+
+def _print(
+    flags: argparse.Namespace,
+    gallery: Gallery,
+    query: str,
+    searched: int,
+    results: list[_Result],
+    *,
+    with_photos: bool = False,
+) -> None:
     if flags.json:
-        print(json.dumps([_json_hit(hit, former_places) for hit in hits], ensure_ascii=False, indent=2))
-    else:
-        query = f"photo {flags.image}" if recipe is None else _summary(recipe)
-        within = f" of class {flags.class_name}" if flags.class_name is not None else ""
-        print(f"{query} → {among} of {shown(gallery.folder)} ({searched:,}){within}\n")
-        print("\n".join(_line(hit, former_places, among) for hit in hits))
+        content = [_json_hit(place, result) for place, result in enumerate(results, 1)]
+        print(json.dumps(content, ensure_ascii=False, indent=2))
+        return
+    print(f"{query} in {shown(gallery.folder)} ({searched:,}){_conditions(flags)}\n")
+    for place, result in enumerate(results, 1):
+        item = result.item
+        line = f"{place:4}  {result.score}  {fitted(item.title, _TITLE)}  {fitted(item.class_name, _CLASS)}  {item.id}"
+        print(f"{line}{f'  {item.photo}' if with_photos else ''}{result.note}")
+
+
+def _filter(flags: argparse.Namespace) -> Filter:
+    """Returns the filter that the flags give."""
+    tags = []
+    for tag in flags.tag or ():
+        name, is_pair, value = tag.partition("=")
+        if not is_pair or not name or not value:
+            raise UserError(f"--tag {tag}: expected NAME=VALUE, such as cuisine=italian")
+        tags.append((name, value))
+    return Filter(
+        class_name=flags.class_name or "",
+        include=tuple(_split(flags.include)),
+        exclude=tuple(_split(flags.exclude)),
+        language=flags.language or "",
+        tags=tuple(tags),
+    )
+
+
+def _conditions(flags: argparse.Namespace) -> str:
+    """Returns the conditions of a search as text."""
+    tags = flags.tag or ()
+    given = [f"of class {flags.class_name}" if flags.class_name is not None else ""]
+    given += [f"with {flags.include}" if flags.include else "", f"without any {flags.exclude}" if flags.exclude else ""]
+    given += [f"in language {flags.language}" if flags.language else "", *tags]
+    return f" {', '.join(filter(None, given))}" if any(given) else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--title", help="title of a recipe")
     query.add_argument("--ingredients", metavar="A,B", help="comma-separated ingredients of a recipe")
     query.add_argument("--instructions", metavar="TEXT", help="instructions of a recipe, one or more sentences")
+    query.add_argument("--text", metavar="WORDS", help="words of the recipe, alone or together with any of the above")
     query.add_argument("--with", dest="added", metavar="A,B", help="ingredients to add to the query")
     query.add_argument(
         "--without", dest="removed", metavar="A,B", help="ingredients to remove from the query; shows former places"
@@ -92,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
         "--in", dest="among", choices=tuple(AMONG), help="default: recipes for a photo, photos for a recipe"
     )
     where.add_argument("--class", dest="class_name", metavar="NAME", help="search only items of this class")
+    where.add_argument("--include", metavar="A,B", help="search only recipes that have these ingredients")
+    where.add_argument("--exclude", metavar="A,B", help="search only recipes without any of these ingredients")
+    where.add_argument("--language", metavar="CODE", help="search only recipes in this language, such as en")
+    where.add_argument(
+        "--tag", action="append", metavar="NAME=VALUE", help="search only items with this tag; repeatable"
+    )
     where.add_argument(
         "--index", action="store_true", help="search approximately with a FAISS index, which is built if missing"
     )
@@ -106,11 +195,11 @@ def _recipe(flags: argparse.Namespace) -> RecipeText | None:
     given = [f"--{name}" for name in ("image", "recipe", *parts) if getattr(flags, name) is not None]
     if flags.top < 1:
         raise UserError(f"--top {flags.top}: expected at least 1")
-    if not given:
-        raise UserError("no query: give --image, --recipe, --title, --ingredients or --instructions")
+    if not given and not flags.text:
+        raise UserError("no query: give --image, --recipe, --title, --ingredients, --instructions or --text")
     if len(given) > 1 and ("--image" in given or "--recipe" in given):
         raise UserError(f"{' and '.join(given)}: give only one of a photo, the file of a recipe, and parts of a recipe")
-    if flags.image:
+    if flags.image or not given:
         return None
     if flags.recipe:
         return read_recipe(flags.recipe)
@@ -165,24 +254,11 @@ def _summary(recipe: RecipeText) -> str:
     return f"recipe ({', '.join(parts)})"
 
 
-def _line(hit: Hit, former_places: dict[int, int] | None, among: str) -> str:
-    title, class_name = fitted(hit.item.title, _TITLE), fitted(hit.item.class_name, _CLASS)
-    line = f"{hit.place:4}  {hit.similarity:6.3f}  {title}  {class_name}  {hit.item.id}"
-    if among == "photos":
-        line += f"  {hit.item.photo}"
-    if former_places is not None:
-        line += f"  (was {former_places.get(hit.row, f'beyond {FORMER_PLACES}')})"
-    return line
-
-
-def _json_hit(hit: Hit, former_places: dict[int, int] | None) -> dict[str, Any]:
-    content: dict[str, Any] = {"place": hit.place, "similarity": round(hit.similarity, 6)}
-    if former_places is not None:
-        content["place_before"] = former_places.get(hit.row)
-    item = dataclasses.asdict(hit.item)
+def _json_hit(place: int, result: _Result) -> dict[str, Any]:
+    item = dataclasses.asdict(result.item)
     photo = item.pop("photo")
     item["class"] = item.pop("class_name")
-    return content | item | {"photo": str(photo) if photo else None}
+    return {"place": place} | result.fields | item | {"photo": str(photo) if photo else None}
 
 
 if __name__ == "__main__":

@@ -123,19 +123,23 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path, dtype: str = "floa
     ):
         recipes = (recipe for recipe, _ in itertools.islice(_numbered(file), writer.taken, None))
         while block := list(itertools.islice(recipes, BLOCK)):
-            items = [
-                Item(
-                    id=recipe.id,
-                    title=recipe.title,
-                    class_name=recipe.class_name or BACKGROUND,
-                    ingredients=recipe.ingredients,
-                    instructions=recipe.instructions,
-                )
-                for recipe in block
-            ]
+            items = [item_of(recipe) for recipe in block]
             writer.write({"recipe": encoder.embed_recipes(block)}, items)
             progress.update(len(items))
         return writer.finish()
+
+
+def item_of(recipe: RecipeText, photo: bytes | None = None) -> Item:
+    """Returns the item of a recipe and the content of its photo's JPEG file."""
+    return Item(
+        id=recipe.id,
+        title=recipe.title,
+        class_name=recipe.class_name or BACKGROUND,
+        ingredients=recipe.ingredients,
+        instructions=recipe.instructions,
+        photo=photo,
+        tags=recipe.tags,
+    )
 
 
 def description(trained: workdir.Trained, source: dict[str, str]) -> dict[str, Any]:

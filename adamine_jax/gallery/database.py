@@ -28,6 +28,7 @@ _SCHEMA = """
 PRAGMA auto_vacuum = INCREMENTAL;
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, class TEXT NOT NULL,
     language TEXT NOT NULL, ingredients TEXT NOT NULL, instructions TEXT NOT NULL, photo TEXT);
+CREATE INDEX items_title ON items(title COLLATE NOCASE);
 CREATE INDEX items_class ON items(class);
 CREATE INDEX items_language ON items(language);
 CREATE INDEX items_bare ON items(row) WHERE ingredients = '[]';
@@ -52,6 +53,7 @@ CREATE TRIGGER words_delete AFTER DELETE ON items BEGIN
     INSERT INTO words(words, rowid, title, ingredients, instructions)
     VALUES ('delete', old.row, old.title, old.ingredients, old.instructions);
 END;
+INSERT INTO words(words, rank) VALUES ('rank', 'bm25(10.0, 3.0, 1.0)');
 INSERT INTO words(words) VALUES ('rebuild');
 CREATE VIRTUAL TABLE stems USING fts5(names, lines, content='', tokenize='unicode61');
 """

@@ -11,11 +11,12 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
-from adamine_jax.gallery import database, exact, index
+from adamine_jax.gallery import database, exact, index, words
 from adamine_jax.gallery.files import KINDS, REBUILD, Item, read_about, reading
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.snapshot import Snapshot
 from adamine_jax.gallery.vectors import Vectors
+from adamine_jax.gallery.words import Fused
 
 AMONG = {"recipes": "recipe", "photos": "image"}
 """What can be searched, and the modality of its embeddings."""
@@ -175,6 +176,38 @@ class Gallery:
                 return found.search(snapshot, queries, top, mask)
         similarities, positions = exact.search(vectors, queries, top, None if mask is None else np.flatnonzero(mask))
         return similarities, snapshot.rows[positions]
+
+    def search_words(
+        self, text: str, queries: np.ndarray | None = None, among: str = "recipes", top: int = 5, **options: Any
+    ) -> list[Fused]:
+        """Finds items by the words of their recipe, or by words and a query together.
+
+        Args:
+            text: Words.
+            queries: (1, D) float32 unit row of a photo or a recipe, or None.
+            among: What the query is compared with: 'recipes' or 'photos'.
+            top: Maximum number of results.
+            **options: `class_name`, `where` and `approximate`; see `nearest`.
+
+        Returns:
+            The results, best first, with their places in the search by "words" and by "embedding"; see `words.fused`.
+        """
+        snapshot = self.snapshot()
+        mask = self.mask(options.get("where") or Filter(), options.get("class_name"), snapshot)
+
+        def is_allowed(row: int) -> bool:
+            position = int(snapshot.positions([row])[0])
+            is_there = position < len(snapshot.rows) and snapshot.rows[position] == row
+            return is_there and (mask is None or bool(mask[position]))
+
+        depth = max(top, words.DEPTH)
+        with self._lock, reading(self.folder / database.NAME):
+            searches: dict[str, list[int]] = {"words": words.find(self._connection, text, depth, is_allowed)}
+            titles = words.titled(self._connection, text, is_allowed)
+        if queries is not None:
+            rows = self.nearest(queries, among, depth, **options)[1][0]
+            searches["embedding"] = [int(row) for row in rows if row >= 0]
+        return words.fused(searches, titles, top)
 
     def mask(self, where: Filter, class_name: str | None = None, snapshot: Snapshot | None = None) -> np.ndarray | None:
         """Returns which stored rows pass a filter; None if all do. See `Snapshot.mask`."""

@@ -1,13 +1,17 @@
 """Recipes that people give as queries, whole or partial."""
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.recipes.fields import Entry, UnusableError, draft, known_fields
+from adamine_jax.recipes.fields import Entry, UnusableError, draft, field_of, known_fields
 from adamine_jax.recipes.texts import RecipeText
+
+_LISTS = ("keywords", "tags")  # fields whose text is a list with commas
+_MAX_COLUMNS, _MAX_VALUES, _MAX_TAG = 50, 20, 100
 
 
 def recipe_of(values: Any, where: str) -> RecipeText:
@@ -42,7 +46,22 @@ def text_of(entry: Entry) -> RecipeText:
         id=found.given_id,
         class_name=found.class_name,
         names=tuple(found.names) if found.names else None,
+        tags=tuple(_tags(entry.values)),
     )
     if recipe.is_empty:
         raise UserError(f"{entry.where}: an empty recipe; give any of title, ingredients and instructions")
     return recipe
+
+
+def _tags(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the short texts and numbers of the fields that are no part of a recipe."""
+    for name, value in itertools.islice(values.items(), _MAX_COLUMNS):
+        if not isinstance(name, str) or name.startswith("@") or field_of(name) or len(name) > _MAX_TAG:
+            continue
+        texts = value if isinstance(value, list) else [value]
+        if name.lower() in _LISTS and isinstance(value, str):
+            texts = value.split(",")
+        for text in texts[:_MAX_VALUES]:
+            tag = " ".join(str(text).split()) if isinstance(text, str | int | float) else ""
+            if tag and len(tag) <= _MAX_TAG and "://" not in tag:
+                yield name, tag

@@ -22,6 +22,7 @@ class RecipeText:
         id: Given id, or "".
         class_name: Given class, or "".
         names: Given ingredient names; None = extracted from the ingredient lines.
+        tags: (name, value) of further fields of the source.
     """
 
     title: str = ""
@@ -30,6 +31,7 @@ class RecipeText:
     id: str = ""
     class_name: str = ""
     names: tuple[str, ...] | None = None
+    tags: tuple[tuple[str, str], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def is_empty(self) -> bool:

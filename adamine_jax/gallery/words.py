@@ -1,0 +1,83 @@
+"""Search by words, ranked by BM25, and its fusion with the search by embeddings.
+
+BM25: Robertson and Zaragoza, *The Probabilistic Relevance Framework*, 2009, as implemented by SQLite's FTS5. Reciprocal
+rank fusion: Cormack et al., *Reciprocal Rank Fusion Outperforms Condorcet*, SIGIR 2009.
+"""
+
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+DEPTH = 100
+"""Number of results of each search that are fused."""
+_OFFSET = 60  # of the places, as in the paper
+_TITLE = "title"
+"""Part of a fused result: the title is the text."""
+
+
+class Fused(NamedTuple):
+    """A result of several searches.
+
+    Attributes:
+        row: Row number in the gallery.
+        score: Sum of the parts' contributions.
+        places: Place of the row in each search that found it, from 1; "title" = 1 if its title is the text.
+    """
+
+    row: int
+    score: float
+    places: dict[str, int]
+
+
+def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callable[[int], bool]) -> list[int]:
+    """Returns the rows of the items that a text describes, best first: first those with all its words, then any.
+
+    Words of the title count more than those of the ingredients, and these more than those of the instructions.
+
+    Args:
+        connection: Database of the gallery.
+        text: Words; everything else is ignored.
+        top: Maximum number of rows.
+        is_allowed: Whether a row may be a result.
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text))
+    found: dict[int, None] = {}
+    for joint in (" ", " OR ") if len(words) > 1 else (" ",):
+        query = joint.join(f'"{word}"' for word in words)
+        ranked = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank", (query,))
+        for (row,) in ranked if words else ():
+            if row not in found and is_allowed(row):
+                found[row] = None
+                if len(found) == top:
+                    return list(found)
+    return list(found)
+
+
+def titled(connection: sqlite3.Connection, text: str, is_allowed: Callable[[int], bool]) -> list[int]:
+    """Returns the rows whose title is the text, in any case."""
+    found = connection.execute("SELECT row FROM items WHERE title = ? COLLATE NOCASE", (" ".join(text.split()),))
+    return [row for (row,) in found if is_allowed(row)]
+
+
+def fused(searches: Mapping[str, Sequence[int]], titles: Sequence[int], top: int) -> list[Fused]:
+    """Fuses the results of several searches by reciprocal ranks; a row whose title is the text comes first.
+
+    Args:
+        searches: Name of each search → its rows, best first.
+        titles: Rows whose title is the text.
+        top: Maximum number of results.
+    """
+    places: dict[int, dict[str, int]] = {}
+    for name, rows in searches.items():
+        for place, row in enumerate(rows, 1):
+            places.setdefault(row, {})[name] = place
+    for row in titles:
+        places.setdefault(row, {})[_TITLE] = 1
+    scored = [Fused(row, sum(map(_contribution, found, found.values())), found) for row, found in places.items()]
+    return sorted(scored, key=lambda each: (-each.score, each.row))[:top]
+
+
+def _contribution(search: str, place: int) -> float:
+    return 1.0 if search == _TITLE else 1 / (_OFFSET + place)
