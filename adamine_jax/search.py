@@ -6,9 +6,9 @@ python -m adamine_jax.search --workdir runs/a --ingredients "beets, dill, sour c
 python -m adamine_jax.search --workdir runs/a --image dinner.jpg --text "lemon tart" --exclude nuts
 
 A recipe is a JSON object with any of `title`, `ingredients` (lines) and `instructions` (lines), or a file in another
-form that can be imported, such as a saved web page; docs/own_recipes.md lists them. `--without` moves the query away from
-an ingredient, `--exclude` leaves out every recipe that contains it. The default gallery is that of the test split, written
-at the end of training; `python -m adamine_jax.embed` builds others.
+form that can be imported, such as a saved web page; docs/own_recipes.md lists them. `--without` moves the query away
+from an ingredient, `--exclude` leaves out every recipe that contains it. The default gallery is that of the test split,
+written at the end of training; `python -m adamine_jax.embed` builds others.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     searched = gallery.count(where)
     if recipe is None and not flags.image:
         found = gallery.search_words(flags.text, top=flags.top, where=where)
-        _print(flags, gallery, f"“{flags.text}”", searched, _fused_hits(gallery, found))
+        _print(flags, gallery, f"“{flags.text}” → recipes", searched, _fused_hits(gallery, found))
         return
     encoder = Encoder(workdir.load_from_flags(flags), batch_sizes=(1,))
     gallery.check_model(encoder.digest)
@@ -118,7 +118,7 @@ def _print(
         content = [_json_hit(place, result) for place, result in enumerate(results, 1)]
         print(json.dumps(content, ensure_ascii=False, indent=2))
         return
-    print(f"{query} in {shown(gallery.folder)} ({searched:,}){_conditions(flags)}\n")
+    print(f"{query} of {shown(gallery.folder)} ({searched:,}){_conditions(flags)}\n")
     for place, result in enumerate(results, 1):
         item = result.item
         line = f"{place:4}  {result.score}  {fitted(item.title, _TITLE)}  {fitted(item.class_name, _CLASS)}  {item.id}"
@@ -134,7 +134,7 @@ def _filter(flags: argparse.Namespace) -> Filter:
             raise UserError(f"--tag {tag}: expected NAME=VALUE, such as cuisine=italian")
         tags.append((name, value))
     return Filter(
-        class_name=flags.class_name or "",
+        class_name=flags.class_name,
         include=tuple(_split(flags.include)),
         exclude=tuple(_split(flags.exclude)),
         language=flags.language or "",

@@ -15,7 +15,7 @@ class Filter:
     """Conditions on items, all of which hold for every result.
 
     Attributes:
-        class_name: Name of the class, in any case; "" = any.
+        class_name: Name of the class, in any case; None = any.
         include: Ingredients that an item has. Each is a word or several consecutive words of the name of an ingredient,
             in the singular or plural.
         exclude: Ingredients that an item does not have: no line contains the word or words, whether or not the name of
@@ -24,7 +24,7 @@ class Filter:
         tags: (name, value) pairs, in any case.
     """
 
-    class_name: str = ""
+    class_name: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     language: str = ""
@@ -40,7 +40,7 @@ def matching(connection: sqlite3.Connection, chosen: Filter) -> Iterator[tuple[n
     Raises:
         UserError: An ingredient has no word.
     """
-    if chosen.class_name:
+    if chosen.class_name is not None:
         yield rows(connection, "SELECT row FROM items WHERE class = ?", [chosen.class_name]), True
     if chosen.language:
         yield rows(connection, "SELECT row FROM items WHERE language = ?", [chosen.language]), True

@@ -212,7 +212,8 @@ class Gallery:
     def mask(self, where: Filter, class_name: str | None = None, snapshot: Snapshot | None = None) -> np.ndarray | None:
         """Returns which stored rows pass a filter; None if all do. See `Snapshot.mask`."""
         snapshot = snapshot or self.snapshot()
-        if name := class_name or where.class_name:
+        name = where.class_name if class_name is None else class_name
+        if name is not None:
             where = dataclasses.replace(where, class_name=self._class(name))
         with self._lock:
             return snapshot.mask(self._connection, where)
