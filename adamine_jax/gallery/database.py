@@ -19,8 +19,8 @@ import numpy as np
 from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.base.files import check_regular
 from adamine_jax.gallery.files import Item, reading
-from adamine_jax.queries.changes import stem
 from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.mentions import stem
 
 NAME = "gallery.sqlite"
 _WAIT_SECONDS = 30

@@ -44,10 +44,10 @@ def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callab
     """
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text))
     found: dict[int, None] = {}
-    for joint in (" ", " OR ") if len(words) > 1 else (" ",):
+    for joint in (" ", " OR ")[: len(words)]:
         query = joint.join(f'"{word}"' for word in words)
         ranked = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank", (query,))
-        for (row,) in ranked if words else ():
+        for (row,) in ranked:
             if row not in found and is_allowed(row):
                 found[row] = None
                 if len(found) == top:

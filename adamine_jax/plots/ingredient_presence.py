@@ -9,9 +9,9 @@ import numpy as np
 
 from adamine_jax.gallery.files import Item
 from adamine_jax.queries import changes
-from adamine_jax.queries.changes import stem
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.mentions import stem
 from adamine_jax.recipes.texts import RecipeText
 
 SAMPLE_SIZE = 2000

@@ -12,6 +12,7 @@ import numpy as np
 
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.mentions import mention
 from adamine_jax.recipes.texts import RecipeText
 
 STEP = 0.5
@@ -79,34 +80,6 @@ def moved_by(photo: np.ndarray, added: np.ndarray, removed: np.ndarray) -> np.nd
     """Shifts like `moved`, given the (n, D) embeddings of the added and removed ingredients."""
     row = photo + STEP * (added.sum(axis=0) - removed.sum(axis=0))
     return (row / np.linalg.norm(row, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def mention(name: str) -> re.Pattern:
-    """Returns a pattern that finds a name as whole words, singular or plural; a name without words matches nothing."""
-    *others, last = name.lower().replace("_", " ").split() or [""]
-    if not last:
-        return re.compile(r"(?!)")
-    beginning, endings = _divided(last)  # the same for "tomatoes" and "tomato", and for "berries" and "berry"
-    words = r"[\s_-]+".join([*map(re.escape, others), re.escape(beginning) + endings])
-    return re.compile(rf"\b{words}\b", re.IGNORECASE)
-
-
-def stem(word: str) -> str:
-    """Returns the common beginning of the singular and the plural of a word."""
-    return _divided(word)[0]
-
-
-def _divided(word: str) -> tuple[str, str]:
-    """Returns the stem of a word and a pattern of its endings."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3], "(?:y|ies|ie)"
-    if word.endswith("y") and word[-2:-1] not in "aeiou":
-        return word[:-1], "(?:y|ies)"
-    if word.endswith(("oes", "ches", "shes", "sses", "xes")):
-        word = word[:-2]
-    elif word.endswith("s") and not word.endswith("ss") and len(word) > 1:
-        word = word[:-1]
-    return word, "(?:s|es)?"
 
 
 def _is_named(pattern: re.Pattern, line: str) -> bool:

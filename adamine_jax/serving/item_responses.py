@@ -15,8 +15,8 @@ from fastapi import HTTPException
 
 from adamine_jax.gallery.files import read_photo
 from adamine_jax.gallery.store import Gallery
-from adamine_jax.queries.changes import mention
 from adamine_jax.recipes.decoding import reduced
+from adamine_jax.recipes.mentions import mention
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Found
