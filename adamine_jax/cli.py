@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("adamine_jax.main", "train, validate and test a model, or resume a run"),
     "evaluate": ("adamine_jax.evaluate", "score a model on a split"),
     "embed": ("adamine_jax.embed", "embed a split, photos or recipes as a gallery"),
+    "gallery": ("adamine_jax.gallery", "add to, remove from and check a gallery"),
     "search": ("adamine_jax.search", "search a gallery with a photo or a recipe"),
     "serve": ("adamine_jax.serve", "serve a search page and an API"),
     "figures": ("adamine_jax.figures", "draw a run's figures"),

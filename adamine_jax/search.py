@@ -101,7 +101,7 @@ def _fused_hits(gallery: Gallery, found: list[Fused]) -> list[_Result]:
     results = []
     for each in found:
         note = ", ".join(f"{name} {place}" for name, place in each.places.items())
-        results.append(_Result(gallery.item(each.row), f"{each.score:6.3f}", {"places": each.places}, f"  ({note})"))
+        results.append(_Result(gallery.item(each.row), f"{each.score:6.4f}", {"places": each.places}, f"  ({note})"))
     return results
 
 

@@ -81,6 +81,9 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         photo = value.get(field) if isinstance(value, dict) else value
         if isinstance(photo, str) and "images" not in known_fields(values):
             values = {key: other for key, other in values.items() if key != name} | {"image": photo}
+    image = known_fields(values).get("images")
+    if isinstance(image, str) and (link := re.fullmatch(r"!?\[\[([^\[\]|]+).*\]\]", image.strip())):
+        values = values | {"images": link[1]}
     inner = values.get("recipe")
     return values | inner if isinstance(inner, dict) else values
 

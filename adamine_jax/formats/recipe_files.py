@@ -33,17 +33,21 @@ def read_recipe(path: Path) -> RecipeText:
         raise UserError(f"{path}: {error}") from None
 
 
-def read_recipes(path: Path, say: Callable[[str], object] = print) -> Iterator[RecipeText]:
+def read_recipes(
+    path: Path, say: Callable[[str], object] = print, unpacked: Path | None = None
+) -> Iterator[RecipeText]:
     """Reads the recipes of a file or a folder, whole or partial.
 
     Args:
         path: File or folder.
         say: Receives a line about each file and record of a folder that is skipped.
+        unpacked: Folder for the photos of archives; None = they are not needed.
 
     Raises:
         UserError: The file, or all files of the folder, cannot be read or contain no recipe.
     """
     report = SkippingReport(say) if path.is_dir() else StrictReport()
+    report.unpacked = unpacked
     for entry in read_source(path, report, "" if path.is_dir() or format_of(path) else "jsonl"):
         try:
             recipe = text_of(entry)

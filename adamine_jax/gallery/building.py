@@ -107,7 +107,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path, dtype: str = "floa
     digest, ids, unknown = hashlib.sha256(), set(), 0
     for recipe, where in _numbered(file, functools.partial(tqdm.tqdm.write, file=sys.stderr)):
         encoder.check(recipe, where)
-        digest.update(json.dumps(vars(recipe)).encode())
+        digest.update(json.dumps(vars(recipe), default=str).encode())
         if recipe.id in ids:
             raise UserError(f"{where}: duplicate id {recipe.id!r}; give every recipe a unique id, or none")
         ids.add(recipe.id)

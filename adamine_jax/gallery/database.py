@@ -18,7 +18,7 @@ import numpy as np
 
 from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.base.files import check_regular
-from adamine_jax.gallery.files import Item, reading
+from adamine_jax.gallery.files import Item, MissingItem, reading
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.mentions import stem
 
@@ -133,12 +133,13 @@ def item_of(connection: sqlite3.Connection, row: int, folder: Path) -> Item:
     """Returns the item of a row.
 
     Raises:
-        UserError: No item has this row, or its fields are damaged.
+        MissingItem: No item has this row.
+        UserError: Its fields are damaged.
     """
     with reading(f"{folder / NAME}, row {row}"):
         found = connection.execute(f"SELECT {_COLUMNS} FROM items WHERE row = ?", (row,)).fetchone()
         if found is None:
-            raise ValueError("there is no such row")
+            raise MissingItem(f"{folder}: no item has row {row}")
         _, identity, title, class_name, language, ingredients, instructions, photo = found
         lists = json.loads(ingredients), json.loads(instructions)
         if not all(isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in lists):

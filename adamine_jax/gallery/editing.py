@@ -140,6 +140,10 @@ class Editor(contextlib.AbstractContextManager):
         self._delete_unnamed()
         return len(removed)
 
+    def has(self, identity: str) -> bool:
+        """Whether an item has this id."""
+        return self.connection.execute("SELECT 1 FROM items WHERE id = ?", (identity,)).fetchone() is not None
+
     def counter(self, name: str) -> int:
         """Returns "next_row", the row number of the next item, or "taken", the items taken from a source."""
         return self.connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()[0]

@@ -68,6 +68,10 @@ class Item:
     tags: tuple[tuple[str, str], ...] = ()
 
 
+class MissingItem(UserError):
+    """No item has a row, because it was removed."""
+
+
 @contextlib.contextmanager
 def reading(where: Path | str) -> Generator[None]:
     """Turns the errors of reading a damaged or irregular file into a `UserError` that says where it is damaged."""

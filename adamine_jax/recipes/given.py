@@ -47,6 +47,7 @@ def text_of(entry: Entry) -> RecipeText:
         class_name=found.class_name,
         names=tuple(found.names) if found.names else None,
         tags=tuple(_tags(entry.values)),
+        photos=tuple((entry.folder, name) for name in (*found.photos, *found.photos_beside)),
     )
     if recipe.is_empty:
         raise UserError(f"{entry.where}: an empty recipe; give any of title, ingredients and instructions")

@@ -2,7 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
+import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ class RecipeText:
         class_name: Given class, or "".
         names: Given ingredient names; None = extracted from the ingredient lines.
         tags: (name, value) of further fields of the source.
+        photos: Folder and path, as listed, of each of its photos, which may be missing.
     """
 
     title: str = ""
@@ -32,11 +37,22 @@ class RecipeText:
     class_name: str = ""
     names: tuple[str, ...] | None = None
     tags: tuple[tuple[str, str], ...] = dataclasses.field(default=(), compare=False)
+    photos: tuple[tuple[Path, str], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def is_empty(self) -> bool:
         """Whether the recipe has no text that can be embedded."""
         return not (self.title or self.ingredients or self.instructions or self.names)
+
+
+def text_digest(title: str, ingredients: Sequence[str], instructions: Sequence[str]) -> str:
+    """Returns the hexadecimal SHA-256 of a recipe's text, ignoring case, spacing and Unicode composition."""
+
+    def canonical(line: str) -> str:
+        return " ".join(unicodedata.normalize("NFC", line).casefold().split())
+
+    record = [canonical(title), [canonical(line) for line in ingredients], [canonical(line) for line in instructions]]
+    return hashlib.sha256(json.dumps(record).encode("ascii")).hexdigest()
 
 
 _no_ids = functools.partial(np.zeros, 0, np.int64)

@@ -1,22 +1,10 @@
 """Ids and partitions that depend only on the content of the recipes, not on their order."""
 
 import hashlib
-import json
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
-
-
-def text_digest(title: str, ingredients: Sequence[str], instructions: Sequence[str]) -> str:
-    """Returns the hexadecimal SHA-256 of a recipe's text, ignoring case, spacing and Unicode composition."""
-
-    def canonical(line: str) -> str:
-        return " ".join(unicodedata.normalize("NFC", line).casefold().split())
-
-    record = [canonical(title), [canonical(line) for line in ingredients], [canonical(line) for line in instructions]]
-    return hashlib.sha256(json.dumps(record).encode("ascii")).hexdigest()
 
 
 def short_ids(digests: Iterable[str], taken: Iterable[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -16,21 +16,22 @@ from pathlib import Path
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
-from adamine_jax.formats.registry import read_source
-from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
-from adamine_jax.recipes.languages import language_of, names_in
-from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.layers.markup import shown
-from data_builders.recipe1m.own_recipes import identity
-from data_builders.recipe1m.own_recipes.import_report import Report
-from data_builders.recipe1m.own_recipes.journal import Journal, open_journal, parallel_map
-from data_builders.recipe1m.own_recipes.photo_files import (
+from adamine_jax.formats.photo_files import (
     NOT_A_PATH,
     PhotoFile,
     PhotoFinder,
     PhotoProblem,
     photo_digest,
 )
+from adamine_jax.formats.registry import read_source
+from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known_fields, unknown_columns
+from adamine_jax.recipes.languages import language_of, names_in
+from adamine_jax.recipes.texts import text_digest
+from data_builders.recipe1m.classes import BACKGROUND
+from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.own_recipes import identity
+from data_builders.recipe1m.own_recipes.import_report import Report
+from data_builders.recipe1m.own_recipes.journal import Journal, open_journal, parallel_map
 from data_builders.recipe1m.own_recipes.writing import Placed, new_folder, open_layers, write_classes
 from data_builders.recipe1m.passes.photos import map_in_order
 from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
@@ -199,7 +200,7 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report, jo
                     distinct.setdefault(photo.digest, photo)
             for value in recipe.unread.get("images", ()):
                 report.photo_problem(recipe.where, NOT_A_PATH, value)
-            digest = identity.text_digest(recipe.title, recipe.ingredients, recipe.instructions)
+            digest = text_digest(recipe.title, recipe.ingredients, recipe.instructions)
             found.append(_Found(recipe, list(distinct.values()), digest))
     if not any(recipe.photos for recipe in found):
         reason = f"no record lists one; name a column {' or '.join(NAMES['images'][:2])}"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.recipe1m.own_recipes.identity import draw, groups, partitions, recipe_ids, short_ids, text_digest
+from adamine_jax.recipes.texts import text_digest
+from data_builders.recipe1m.own_recipes.identity import draw, groups, partitions, recipe_ids, short_ids
 
 SHARES = (0.7, 0.15, 0.15)
 

@@ -6,7 +6,7 @@ import os
 import pytest
 from PIL import Image
 
-from data_builders.recipe1m.own_recipes.photo_files import (
+from adamine_jax.formats.photo_files import (
     LINK,
     MISSING,
     OUTSIDE,
