@@ -19,16 +19,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.extras import how_to_get
-from adamine_jax.base.flags import given_path
+from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.gallery import index
+from adamine_jax.gallery.editing import changes
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
 
 BATCH_SIZES = (1, 8, 32)
+MIN_TOKEN = 16
+"""Minimum length of a token."""
 GRACE_SECONDS, STOP_SECONDS = 25, 28.0
 """Time after SIGTERM to answer the accepted requests, and until the process ends in any case, in seconds."""
 
@@ -56,6 +60,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     from adamine_jax.serving.engine import Engine
     from adamine_jax.serving.guard import Limits
 
+    token = _token(flags.token_file) if flags.token_file else ""
     encoder = Encoder(workdir.load_from_flags(flags), [size for size in BATCH_SIZES if size <= flags.batch])
     gallery.check_model(encoder.digest)
     gallery.check()
@@ -65,7 +70,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     print(f"{shown(gallery.folder)}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     local = ("localhost", "127.0.0.1", "[::1]") if flags.host in ("localhost", "127.0.0.1", "::1") else ()
-    app = create_app(engine, flags.allow_origin, flags.allowed_host or local)
+    app = create_app(engine, flags.allow_origin, flags.allowed_host or local, token)
     if len(gallery) < index.SMALLEST:
         # A second BLAS thread has nothing to do on so few items, but its spinning takes a third of two cores.
         import threadpoolctl
@@ -94,7 +99,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     app.is_stopping = is_stopping
     threading.Thread(target=_end_in_time, args=(is_stopping,), daemon=True).start()
     before = threading.enumerate()
-    with contextlib.closing(engine):
+    with contextlib.closing(engine), changes(gallery.folder) if token else contextlib.nullcontext():
         server.run(sockets=[bound])
     print("stopped", flush=True)
     threads = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
@@ -102,6 +107,17 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
         thread.join(0.2)
     if any(thread.is_alive() for thread in threads):
         os._exit(0)  # the interpreter would wait for them
+
+
+def _token(path: Path) -> str:
+    """Returns the token in a file."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--token-file {path}: cannot be read ({error})") from None
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
+        raise UserError(f"--token-file {path}: expected one line of at least {MIN_TOKEN} ASCII characters")
+    return token
 
 
 def _end_in_time(is_stopping: Callable[[], bool]) -> None:
@@ -153,6 +169,12 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="NAME",
         help="accepted name in the Host header; repeatable (default: local names, or any name with another --host)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=local_path,
+        metavar="FILE",
+        help="accept changes of the gallery with the token in this file (default: no changes)",
     )
     parser.add_argument(
         "--batch", type=int, default=BATCH_SIZES[-1], help="maximum number of queries per batch (default: 32)"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
+from adamine_jax.gallery.editing import changes
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
@@ -23,10 +24,11 @@ def serving(
     origins: Sequence[str] = (),
     batch: int = 8,
     hosts: Sequence[str] = (),
+    token: str = "",
 ) -> Iterator[tuple[str, Engine, uvicorn.Server]]:
     """Yields (base address, engine, uvicorn's server) of a running server, and stops it as SIGTERM does."""
     engine = Engine(model, gallery, limits or Limits(), batch)
-    app = create_app(engine, origins, hosts)
+    app = create_app(engine, origins, hosts, token)
     server = uvicorn.Server(
         uvicorn.Config(app, http=Connection, log_level="error", access_log=False, timeout_graceful_shutdown=30)
     )
@@ -43,7 +45,8 @@ def serving(
         thread.start()
         assert started.wait(30)
         try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}", engine, server
+            with changes(gallery.folder) if token else contextlib.nullcontext():
+                yield f"http://127.0.0.1:{bound.getsockname()[1]}", engine, server
         finally:
             server.should_exit = True
             thread.join(40)

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,3 +239,13 @@ class Editor(contextlib.AbstractContextManager):
     def _delete_photos(self, names: Iterable[str | None]) -> None:
         for name in filter(None, names):
             (self.folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def changes(folder: Path) -> Generator[None]:
+    """Lets searches continue without waiting while a change is written, within the block: SQLite's write-ahead log."""
+    with contextlib.closing(database.connect(folder / database.NAME)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        yield
+        with contextlib.suppress(sqlite3.OperationalError):  # another process still uses the log, and removes it
+            connection.execute("PRAGMA journal_mode = DELETE")

@@ -272,6 +272,10 @@ class Gallery:
         """Returns the number of items of each class, largest first."""
         return dict(self._read("SELECT class, count(*) AS n FROM items GROUP BY class ORDER BY n DESC, min(row)"))
 
+    def language_counts(self) -> dict[str, int]:
+        """Returns the number of items of each language, most frequent first; "" = unknown."""
+        return dict(self._read("SELECT language, count(*) AS n FROM items GROUP BY language ORDER BY n DESC, language"))
+
     def _class(self, name: str) -> str:
         """Returns the name of a class as written."""
         names = list(self.class_counts())

@@ -1,6 +1,7 @@
 """The ASGI application: the API and the page."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed
+from adamine_jax.gallery.snapshot import Snapshot
 from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText
@@ -25,6 +27,7 @@ from adamine_jax.serving import engine as engines
 from adamine_jax.serving import messages
 from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Guard
+from adamine_jax.serving.item_changes import change_routes
 from adamine_jax.serving.item_responses import ItemResponses
 from adamine_jax.serving.uploads import uploaded_photo
 
@@ -38,8 +41,11 @@ _PHOTO_FORM = {
 }
 _DESCRIPTIONS = {
     400: "The request is malformed.",
+    401: "The token is missing or wrong.",
+    403: "The server does not accept changes.",
     404: "The item does not exist or has no photo.",
     408: "The request did not arrive in time.",
+    409: "The gallery has an item with this id.",
     413: "The request is too large.",
     415: "The content type of the request is wrong.",
     422: "A value in the request is invalid.",
@@ -47,13 +53,14 @@ _DESCRIPTIONS = {
 }
 
 
-def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[str] = ()) -> Guard:
+def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[str] = (), token: str = "") -> Guard:
     """Creates the application.
 
     Args:
         engine: Engine that answers the queries.
         origins: Other sites whose pages may use the API.
         hosts: Accepted names in the Host header; see `Guard`.
+        token: Token with which the gallery may be changed; "" = not at all.
     """
 
     app = FastAPI(
@@ -72,6 +79,8 @@ def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[st
     app.include_router(_state(engine), prefix="/api/v1", tags=["state"])
     app.include_router(_gallery(engine, items), prefix="/api/v1", tags=["gallery"])
     app.include_router(_searches(engine, items), prefix="/api/v1/search", tags=["search"])
+    errors = _errors(400, 401, 403, 404, 408, 409, 413, 422, 503)
+    app.include_router(change_routes(engine, token, errors), prefix="/api/v1", tags=["changes"])
     _add_page(app)
     return Guard(app, engine.limits, hosts)
 
@@ -107,20 +116,25 @@ def _state(engine: Engine) -> fastapi.APIRouter:
 
 def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     router, gallery = fastapi.APIRouter(), engine.gallery
-    about = messages.About(
-        items=len(gallery),
-        sides=[among for among in ("recipes", "photos") if among in engine.searched],
-        photo_queries=engine.decoders is not None,
-        classes=[messages.ClassCount(name=name, items=n) for name, n in gallery.class_counts().items()],
-        examples=items.examples(),
-        max_photo_bytes=engine.limits.photo_bytes,
-        step=gallery.about.get("step"),
-    )
+
+    @functools.lru_cache(1)
+    def about(_: Snapshot) -> messages.About:
+        """Describes a state of the gallery."""
+        return messages.About(
+            items=len(gallery),
+            sides=[among for among in ("recipes", "photos") if among in engine.searched],
+            photo_queries=engine.decoders is not None,
+            classes=[messages.ClassCount(name=name, items=n) for name, n in gallery.class_counts().items()],
+            languages=[language for language in gallery.language_counts() if language],
+            examples=items.examples(),
+            max_photo_bytes=engine.limits.photo_bytes,
+            step=gallery.about.get("step"),
+        )
 
     @router.get("/gallery")
-    async def the_gallery() -> messages.About:
+    def the_gallery() -> messages.About:
         """Describes the gallery and the queries that it supports."""
-        return about
+        return about(gallery.snapshot())
 
     @router.get("/item", response_model=messages.Item, responses=_errors(404, 422))
     def item(id: Annotated[messages.Identifier, Query()]) -> dict[str, Any]:
@@ -150,19 +164,25 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
 
     async def search(query: engines.Query, default: str, options: messages.Options) -> Response:
         start = time.perf_counter()
-        if options.class_name:
-            try:
-                has_items = len(engine.gallery.rows_of_class(options.class_name)) > 0
-            except UserError:
-                has_items = False
-            if not has_items:
-                raise HTTPException(422, "The gallery has no item of this class; /api/v1/gallery lists the classes.")
+        await check_filter(options)
         answer = await engine.answer(query, _among(engine, options.among, default), options)
-        return await engine.in_thread(respond, answer, start)
+        return await engine.in_thread(respond, answer, options, start)
 
-    def respond(answer: engines.Answer, start: float) -> Response:
+    async def check_filter(options: messages.Options) -> None:
+        if options.where:
+            try:
+                await engine.in_thread(engine.gallery.mask, options.where)
+            except UserError as error:
+                if options.class_name and "no class" in str(error):
+                    reason = "The gallery has no item of this class; /api/v1/gallery lists the classes."
+                else:
+                    reason = f"{error}."
+                raise HTTPException(422, reason) from None
+
+    def respond(answer: engines.Answer, options: messages.Options, start: float) -> Response:
         unknown = set(engine.encoder.texts.unknown_names(RecipeText(names=tuple(answer.names))))
-        hits = {among: items.hits(found, answer.names) for among, found in answer.found.items()}
+        marked = [*answer.names, *options.include]
+        hits = {among: items.hits(found, marked) for among, found in answer.found.items()}
         content = {
             "recipes": hits.get("recipes"),
             "photos": hits.get("photos"),
@@ -215,6 +235,18 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
         with engine.taken():
             row = await engine.in_thread(_row, engine, options.id)
             return await search((modality, row), "recipes" if options.by == "photo" else "photos", options)
+
+    @router.get("/words", response_model=messages.Found, responses=_errors(422, 503))
+    async def search_by_words(options: Annotated[messages.Options, Query()]) -> Response:
+        """Searches by `words` alone, in the recipes."""
+        start = time.perf_counter()
+        if not options.words:
+            raise HTTPException(422, "words: give at least one word.")
+        with engine.taken():
+            await check_filter(options)
+            among = _among(engine, options.among, engine.searched[0])
+            found = {each: await engine.find_words(each, options) for each in among}
+            return await engine.in_thread(respond, engines.Answer(found, [], []), options, start)
 
     return router
 

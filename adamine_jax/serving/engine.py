@@ -15,6 +15,7 @@ from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery import index
+from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.store import AMONG, Gallery
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
@@ -30,11 +31,19 @@ Query = bytes | RecipeText | tuple[str, int]
 
 
 class Found(NamedTuple):
-    """A row of the gallery, its similarity, and its place before ingredients were added or removed."""
+    """A result of a query.
+
+    Attributes:
+        row: Row of the gallery.
+        similarity: Cosine similarity; None in a search by words alone.
+        place_before: Place before ingredients were added or removed.
+        places: Places in the searches that were fused.
+    """
 
     row: int
-    similarity: float
-    place_before: int | None
+    similarity: float | None
+    place_before: int | None = None
+    places: dict[str, int] | None = None
 
 
 class Answer(NamedTuple):
@@ -55,14 +64,14 @@ class _Search(NamedTuple):
     row: np.ndarray
     among: str
     top: int
-    class_name: str | None
+    where: Filter
 
 
 class _Embedding(NamedTuple):
-    """Content to embed, and the searches (among, top, class) to run with its embedding in the same thread."""
+    """Content to embed, and the searches (among, top, filter) to run with its embedding in the same thread."""
 
     content: bytes | RecipeText
-    searches: Sequence[tuple[str, int, str | None]] = ()
+    searches: Sequence[tuple[str, int, Filter]] = ()
 
 
 class Engine:
@@ -117,11 +126,35 @@ class Engine:
 
     async def answer(self, query: Query, among: Sequence[str], options: Options) -> Answer:
         """Searches among 'recipes', 'photos' or both; raises a 422 if nothing is left of the recipe."""
-        if not (options.added or options.removed or isinstance(query, tuple)):
+        if not (options.added or options.removed or options.words or isinstance(query, tuple)):
             return await self._answer_unchanged(query, among, options)
         before, after, names, absent = await self._embedded(query, options)
+        if options.words:
+            return Answer({each: await self.find_words(each, options, after) for each in among}, names, absent)
         found = await asyncio.gather(*[self._find(each, options, before, after) for each in among])
         return Answer(dict(zip(among, found, strict=True)), names, absent)
+
+    async def embed_item(self, recipe: RecipeText | None, photo: bytes | None) -> dict[str, np.ndarray]:
+        """Returns the (1, D) embeddings of an item for the gallery, by modality."""
+        contents = {"recipe": (self._embed_recipes, recipe), "image": (self._embed_photos, photo)}
+        given = {side: (embed, content) for side, (embed, content) in contents.items() if content is not None}
+        rows = await asyncio.gather(*[embed(_Embedding(content)) for embed, content in given.values()])
+        return {side: row[None] for side, (row, _) in zip(given, rows, strict=True)}
+
+    async def find_words(self, among: str, options: Options, query: np.ndarray | None = None) -> list[Found]:
+        """Searches by words, or by words and the (D,) embedding of a query."""
+        return await self.in_thread(self._find_words, among, options, query)
+
+    def _find_words(self, among: str, options: Options, query: np.ndarray | None) -> list[Found]:
+        rows = None if query is None else query[None]
+        approximate = among in self._indexed
+        found = self.gallery.search_words(
+            options.words or "", rows, among, options.top, where=options.where, approximate=approximate
+        )
+        similarities = [
+            None if query is None else float(self.gallery.embedding(AMONG[among], row) @ query) for row, *_ in found
+        ]
+        return [Found(f.row, value, places=f.places) for f, value in zip(found, similarities, strict=True)]
 
     def check_progress(self) -> None:
         """Raises a 503 if a batch or a photo takes so long that its queries will time out."""
@@ -142,7 +175,7 @@ class Engine:
     async def _answer_unchanged(self, query: bytes | RecipeText, among: Sequence[str], options: Options) -> Answer:
         """Answers a query without changes. Searching in the embedding thread saves waiting for another one."""
         is_recipe = isinstance(query, RecipeText)
-        searches = [(each, options.top, options.class_name) for each in among]
+        searches = [(each, options.top, options.where) for each in among]
         _, results = await (self._embed_recipes if is_recipe else self._embed_photos)(_Embedding(query, searches))
         found = {each: _hits(similarities, rows, {}) for each, (similarities, rows) in zip(among, results, strict=True)}
         return Answer(found, self.encoder.texts.names(query) if is_recipe else [], [])
@@ -181,9 +214,9 @@ class Engine:
         return before, after, names, absent
 
     async def _find(self, among: str, options: Options, before: np.ndarray, after: np.ndarray) -> list[Found]:
-        searches = [_Search(after, among, options.top, options.class_name)]
+        searches = [_Search(after, among, options.top, options.where)]
         if is_changed := bool(options.added or options.removed):
-            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.class_name))
+            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.where))
         (similarities, rows), *former = await asyncio.gather(*map(self._search, searches))
         places = {int(row): place for place, row in enumerate(former[0][1], 1)} if is_changed else {}
         return _hits(similarities, rows, places)
@@ -192,12 +225,14 @@ class Engine:
         """Batches the searches of the same rows and of similar depth."""
         groups: dict[tuple, list[int]] = {}
         for number, search in enumerate(searches):
-            groups.setdefault((search.among, search.class_name, search.top >= FORMER_PLACES), []).append(number)
+            groups.setdefault((search.among, search.where, search.top >= FORMER_PLACES), []).append(number)
         results: list[Any] = [None] * len(searches)
-        for (among, class_name, _), numbers in groups.items():
+        for (among, where, _), numbers in groups.items():
             top = max(searches[number].top for number in numbers)
             rows = np.stack([searches[number].row for number in numbers])
-            similarities, found = self.gallery.nearest(rows, among, top, class_name, approximate=among in self._indexed)
+            similarities, found = self.gallery.nearest(
+                rows, among, top, where=where, approximate=among in self._indexed
+            )
             for row, number in enumerate(numbers):
                 kept = slice(searches[number].top)
                 results[number] = similarities[row, kept], found[row, kept]

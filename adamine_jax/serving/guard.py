@@ -11,8 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PHOTO_PATH = "/api/v1/search/photo"
+ITEMS_PATH = "/api/v1/items"
+"""The paths that accept `Limits.photo_bytes`."""
 RECIPE_PATH = "/api/v1/search/recipe"
-"""The paths that accept `Limits.photo_bytes` and `Limits.page_bytes`."""
+"""The path that accepts `Limits.page_bytes`."""
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -74,7 +76,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] == PHOTO_PATH:
+        if scope["path"] in (PHOTO_PATH, ITEMS_PATH):
             body = _Body(receive, self._limits.photo_bytes, self._uploads)
         elif scope["path"] == RECIPE_PATH:
             body = _Body(receive, self._limits.page_bytes, self._uploads)

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from adamine_jax.gallery.files import read_photo
+from adamine_jax.gallery.files import MissingItem, read_photo
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.recipes.decoding import reduced
 from adamine_jax.recipes.mentions import mention
@@ -45,15 +45,22 @@ class ItemResponses:
     def hits(self, found: Iterable[Found], query_names: Iterable[str]) -> list[dict[str, Any]]:
         """Returns search results as `messages.Hit`; ingredient lines that the query names are marked."""
         patterns = [mention(name) for name in query_names]
-        return [
-            {
-                **(_marked(self.item(row), patterns) if patterns else self.item(row)),
-                "place": place,
-                "place_before": place_before,
-                "similarity": round(similarity, 6),
-            }
-            for place, (row, similarity, place_before) in enumerate(found, 1)
-        ]
+        hits = []
+        for row, similarity, place_before, places in found:
+            try:
+                item = self.item(row)
+            except MissingItem:  # removed since the search
+                continue
+            hits.append(
+                {
+                    **(_marked(item, patterns) if patterns else item),
+                    "place": len(hits) + 1,
+                    "place_before": place_before,
+                    "similarity": None if similarity is None else round(similarity, 6),
+                    "places": places,
+                }
+            )
+        return hits
 
     def examples(self) -> list[messages.Item]:
         """Returns a few items with photos, evenly spaced over the gallery."""
@@ -70,6 +77,8 @@ class ItemResponses:
             "id": item.id,
             "title": item.title,
             "class": item.class_name,
+            "language": item.language,
+            "tags": item.tags,
             "ingredients": [
                 {"line": line, "names": list(names_of(line)), "in_query": False} for line in item.ingredients
             ],

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from adamine_jax.gallery.filters import Filter
+
 Size = Literal["small", "large"]
 Identifier = Annotated[str, StringConstraints(max_length=1000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
@@ -22,8 +24,33 @@ class Options(BaseModel):
     class_name: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, alias="class", description="search only items of this class"
     )
+    include: list[Name] = Field([], max_length=20, description="ingredients that every result has")
+    exclude: list[Name] = Field(
+        [], max_length=20, description="ingredients that no result has; recipes without ingredients are left out"
+    )
+    language: Annotated[str, StringConstraints(max_length=10)] | None = Field(
+        None, description="search only recipes in this language, such as en"
+    )
+    tags: list[Annotated[str, StringConstraints(max_length=250, pattern="^[^=]+=.+$")]] = Field(
+        [], alias="tag", max_length=20, description="NAME=VALUE; search only items with these tags"
+    )
+    words: Annotated[str, StringConstraints(max_length=300)] | None = Field(
+        None, description="words of the recipe; the results of both searches are fused"
+    )
     added: list[Name] = Field([], alias="with", max_length=20, description="ingredients to add to the query")
     removed: list[Name] = Field([], alias="without", max_length=20, description="ingredients to remove from the query")
+
+    @property
+    def where(self) -> Filter:
+        """The conditions on results."""
+        tags = [tag.partition("=") for tag in self.tags]
+        return Filter(
+            self.class_name or None,
+            tuple(self.include),
+            tuple(self.exclude),
+            self.language or "",
+            tuple((name.strip(), value.strip()) for name, _, value in tags),
+        )
 
 
 class SimilarOptions(Options):
@@ -56,7 +83,7 @@ class Ingredient(BaseModel):
 
     line: str
     names: list[str] = Field(description="names of its ingredients, as used by `with` and `without`")
-    in_query: bool = Field(False, description="whether the query contains one of them")
+    in_query: bool = Field(False, description="whether the query or `include` contains one of them")
 
 
 class Item(BaseModel):
@@ -65,6 +92,8 @@ class Item(BaseModel):
     id: str
     title: str
     class_name: str = Field(serialization_alias="class", validation_alias="class")
+    language: str = Field(description="ISO 639-1 code; empty if unknown")
+    tags: list[tuple[str, str]] = Field(description="names and values of further fields of the source")
     ingredients: list[Ingredient]
     instructions: list[str]
     photo: Photo | None
@@ -77,7 +106,11 @@ class Hit(Item):
     place_before: int | None = Field(
         None, description="place without `with` and `without`; null if neither is given, or beyond place 1000"
     )
-    similarity: float = Field(description="cosine similarity of the two embeddings")
+    similarity: float | None = Field(description="cosine similarity of the two embeddings; null in a search by words")
+    places: dict[str, int] | None = Field(
+        None,
+        description="places in the searches by `words` and by `embedding` that were fused; title = 1 if it is the text",
+    )
 
 
 class QueryName(BaseModel):
@@ -111,6 +144,7 @@ class About(BaseModel):
     sides: list[Literal["recipes", "photos"]]
     photo_queries: bool = Field(description="whether the model can embed a photo")
     classes: list[ClassCount]
+    languages: list[str] = Field(description="ISO 639-1 codes, most frequent first")
     examples: list[Item] = Field(description="items with photos to start from")
     max_photo_bytes: int
     step: int | None = Field(description="step of the model's checkpoint")
@@ -120,6 +154,25 @@ class Suggestions(BaseModel):
     """Names of ingredients, most frequent first."""
 
     names: list[str]
+
+
+class NewItem(BaseModel):
+    """A recipe to add to the gallery: its title, its lists of ingredients and instructions, an id, a class and tags."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Identifier | None = None
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+    ingredients: list[Line] = Field([], max_length=200)
+    instructions: list[Line] = Field([], max_length=200)
+    class_name: Annotated[str, StringConstraints(max_length=200)] | None = Field(None, alias="class")
+
+
+class Changed(BaseModel):
+    """The item that was added, replaced or removed."""
+
+    id: str
+    items: int = Field(description="number of items of the gallery")
 
 
 class State(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from adamine_jax.serving import messages
@@ -19,14 +19,19 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 0  # never spools to a file
 
 
+async def form_of(request: Request) -> FormData:
+    """Returns the form of a request, which the caller closes."""
+    try:
+        return await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=_MAX_FIELDS).parse()
+    except MultiPartException as error:
+        raise HTTPException(400, f"The form cannot be read: {error.message}") from None
+
+
 async def uploaded_photo(request: Request) -> tuple[bytes, messages.Options]:
     """Returns the photo of a form, and the options of the query string and the form."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "Send the photo as multipart/form-data in a field named photo.")
-    try:
-        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=_MAX_FIELDS).parse()
-    except MultiPartException as error:
-        raise HTTPException(400, f"The form cannot be read: {error.message}") from None
+    form = await form_of(request)
     file = form.get("photo")
     if not isinstance(file, UploadFile):
         raise HTTPException(422, "The field photo is missing or contains no file.")
@@ -34,7 +39,7 @@ async def uploaded_photo(request: Request) -> tuple[bytes, messages.Options]:
         given = [*request.query_params.multi_items(), *((name, value) for name, value in form.multi_items())]
         values: dict[str, Any] = {}
         for name, value in given:
-            if name in ("with", "without"):
+            if name in ("with", "without", "include", "exclude", "tag"):
                 values.setdefault(name, []).append(value)
             elif name != "photo":
                 values[name] = value
