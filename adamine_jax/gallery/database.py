@@ -4,6 +4,7 @@ An item has a row number for life; a changed item gets a new row. Every change i
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -19,11 +20,12 @@ import numpy as np
 from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.base.files import check_regular
 from adamine_jax.gallery.files import Item, MissingItem, reading
-from adamine_jax.recipes.ingredient_names import ingredient_names
+from adamine_jax.recipes.languages import names_in
 from adamine_jax.recipes.mentions import stem
 
 NAME = "gallery.sqlite"
 _WAIT_SECONDS = 30
+_BLOCK = 1000
 _SCHEMA = """
 PRAGMA auto_vacuum = INCREMENTAL;
 CREATE TABLE items (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, class TEXT NOT NULL,
@@ -119,7 +121,7 @@ def insert(connection: sqlite3.Connection, row: int, item: Item, photo: str | No
     tags = [(_text(name), _text(value), row) for name, value in item.tags]
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", tags)
     if has_words(connection):
-        _insert_stems(connection, row, item.ingredients)
+        _insert_stems(connection, row, item.ingredients, item.language)
 
 
 def delete(connection: sqlite3.Connection, row: int) -> None:
@@ -166,8 +168,10 @@ def create_words(connection: sqlite3.Connection) -> None:
 def rebuild_stems(connection: sqlite3.Connection) -> None:
     """Makes `stems` again, without the rows that were removed."""
     connection.execute("INSERT INTO stems(stems) VALUES ('delete-all')")
-    for row, ingredients in connection.execute("SELECT row, ingredients FROM items").fetchall():
-        _insert_stems(connection, row, json.loads(ingredients))
+    items = connection.execute("SELECT row, ingredients, language FROM items ORDER BY row")
+    while block := items.fetchmany(_BLOCK):
+        for row, ingredients, language in block:
+            _insert_stems(connection, row, json.loads(ingredients), language)
 
 
 def has_words(connection: sqlite3.Connection) -> bool:
@@ -185,12 +189,13 @@ def rows(connection: sqlite3.Connection, query: str, arguments: Iterable = ()) -
     return np.sort(np.fromiter((row for (row,) in connection.execute(query, tuple(arguments))), np.int64))
 
 
-def _insert_stems(connection: sqlite3.Connection, row: int, lines: Iterable[str]) -> None:
-    names = _BETWEEN_LINES.join(_stems(name) for line in lines for name, _ in ingredient_names(line))
+def _insert_stems(connection: sqlite3.Connection, row: int, lines: Iterable[str], language: str) -> None:
+    names = _BETWEEN_LINES.join(_stems(name) for line in lines for name, _ in names_in(line, language))
     whole = _BETWEEN_LINES.join(map(_stems, lines))
     connection.execute("INSERT INTO stems(rowid, names, lines) VALUES (?, ?, ?)", (row, names, whole))
 
 
+@functools.lru_cache(1 << 17)
 def _stems(text: str) -> str:
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
     return " ".join(map(stem, words))

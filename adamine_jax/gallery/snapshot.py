@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,38 +39,36 @@ class Snapshot:
     def __init__(
         self, folder: Path, about: dict[str, Any], connection: sqlite3.Connection, previous: "Snapshot | None" = None
     ):
-        self._segments: dict[tuple[str, str], np.ndarray] = {}
         self._masks: dict[Filter, np.ndarray] = {}
-        dtype, dim = np.dtype(about["dtype"]), about["dim"]
-        rows, parts = [], {modality: [] for modality in about["sides"]}
-        for start, name, count, numbers in connection.execute(
-            "SELECT start, name, count, rows FROM segments ORDER BY 1"
-        ):
-            rows.append(np.arange(start, start + count) if numbers is None else np.frombuffer(numbers, np.int64))
-            for modality, found in parts.items():
-                key = modality, name
-                opened = previous._segments.get(key) if previous else None
-                if opened is None:
-                    opened = open_segment(folder / f"{modality}{name}.npy", count, dim, dtype)
-                self._segments[key] = opened
-                found.append(opened)
-        pending = connection.execute(f"SELECT row, {', '.join(about['sides'])} FROM pending ORDER BY row").fetchall()
-        rows.append(np.array([row for row, *_ in pending], np.int64))
-        for place, found in enumerate(parts.values(), 1):
-            found.append(np.frombuffer(b"".join(each[place] for each in pending), dtype).reshape(-1, dim))
-        self.rows = np.concatenate(rows)
-        self.vectors = {modality: Vectors(found, dim) for modality, found in parts.items()}
-        self.count: int = connection.execute("SELECT count(*) FROM items").fetchone()[0]
+        dtype, sides = np.dtype(about["dtype"]), about["sides"]
+        segments = connection.execute("SELECT start, name, count, rows FROM segments ORDER BY start").fetchall()
+        names = [name for _, name, _, _ in segments]
+        if previous is not None and names == [segment.name for segment in previous._segments]:
+            self._segments, self._stored, self._pending = previous._segments, previous._stored, previous._pending
+        else:
+            known = {segment.name: segment for segment in previous._segments} if previous else {}
+            self._segments = [known.get(each[1]) or _opened(folder, about, *each) for each in segments]
+            self._stored = _joined([segment.rows for segment in self._segments])
+            self._pending = np.zeros(0, np.int64), {side: np.zeros((0, about["dim"]), dtype) for side in sides}
+        self._pending = _with_new(connection, self._pending, dtype)
+        self.rows = np.concatenate([self._stored, self._pending[0]])
+        self.vectors = {
+            side: Vectors([*(each.vectors[side] for each in self._segments), self._pending[1][side]], about["dim"])
+            for side in sides
+        }
         removed = np.fromiter((row for (row,) in connection.execute("SELECT row FROM removed")), np.int64)
-        is_consistent = bool((np.diff(self.rows) > 0).all())
+        self.count: int = len(self.rows) - len(removed)
         self.alive = None
+        positions = np.searchsorted(self.rows, removed)
+        is_consistent = len(removed) == 0 or positions.max() < len(self.rows)
         if is_consistent and len(removed):
-            positions = np.searchsorted(self.rows, removed)
-            is_consistent = positions.max() < len(self.rows) and bool((self.rows[positions] == removed).all())
+            is_consistent = bool((self.rows[positions] == removed).all())
             self.alive = np.ones(len(self.rows), bool)
-            if is_consistent:
-                self.alive[positions] = False
-        if not is_consistent or self.count != len(self.rows) - len(removed):
+            self.alive[positions] = False
+        if previous is None and is_consistent:
+            is_consistent = bool((np.diff(self.rows) > 0).all())
+            is_consistent &= self.count == connection.execute("SELECT count(*) FROM items").fetchone()[0]
+        if not is_consistent:
             raise UserError(f"{folder}: the items and the embeddings do not belong together; {REBUILD}")
 
     def positions(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
@@ -104,3 +102,38 @@ class Snapshot:
             else:
                 mask[positions] = False
         return mask
+
+
+class _Segment(NamedTuple):
+    """An open segment."""
+
+    name: str
+    rows: np.ndarray
+    vectors: dict[str, np.ndarray]
+
+
+def _opened(folder: Path, about: dict[str, Any], start: int, name: str, count: int, numbers: bytes | None) -> _Segment:
+    rows = np.arange(start, start + count) if numbers is None else np.frombuffer(numbers, np.int64)
+    dtype = np.dtype(about["dtype"])
+    files = {side: open_segment(folder / f"{side}{name}.npy", count, about["dim"], dtype) for side in about["sides"]}
+    return _Segment(name, rows, files)
+
+
+def _with_new(
+    connection: sqlite3.Connection, pending: tuple[np.ndarray, dict[str, np.ndarray]], dtype: np.dtype
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns the rows that wait in the database, and their embeddings, given those that were read before."""
+    rows, vectors = pending
+    last = int(rows[-1]) if len(rows) else -1
+    query = f"SELECT row, {', '.join(vectors)} FROM pending WHERE row > ? ORDER BY row"
+    if not (new := connection.execute(query, (last,)).fetchall()):
+        return pending
+    joined = {}
+    for place, (side, before) in enumerate(vectors.items(), 1):
+        added = np.frombuffer(b"".join(each[place] for each in new), dtype)
+        joined[side] = np.concatenate([before, added.reshape(-1, before.shape[1])])
+    return np.concatenate([rows, np.array([row for row, *_ in new], np.int64)]), joined
+
+
+def _joined(rows: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.int64), *rows])

@@ -3,17 +3,16 @@
 import contextlib
 import dataclasses
 import difflib
-import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.progress import Progress
-from adamine_jax.gallery import database, exact, index, words
-from adamine_jax.gallery.files import KINDS, REBUILD, Item, read_about, reading
+from adamine_jax.gallery import exact, index, words
+from adamine_jax.gallery.files import KINDS, REBUILD, Item, read_about
 from adamine_jax.gallery.filters import Filter
+from adamine_jax.gallery.reader import Reader, check
 from adamine_jax.gallery.snapshot import Snapshot
 from adamine_jax.gallery.vectors import Vectors
 from adamine_jax.gallery.words import Fused
@@ -59,12 +58,8 @@ class Gallery:
     def __init__(self, folder: Path):
         self.folder = folder
         self.about: dict[str, Any] = read_about(folder)
-        self._connection = database.connect(folder / database.NAME)
-        self._lock = threading.Lock()
-        self._version = -1
-        self._snapshot: Snapshot | None = None
+        self._reader = Reader(folder, self.about)
         self._indices: dict[str, index.Index] = {}
-        self.snapshot()
 
     def __len__(self) -> int:
         return self.snapshot().count
@@ -83,20 +78,11 @@ class Gallery:
     @property
     def ids(self) -> np.ndarray:
         """(N,) ids of the items, in the order of `rows`."""
-        return np.array([identity for (identity,) in self._read("SELECT id FROM items ORDER BY row")], np.str_)
+        return np.array([identity for (identity,) in self._reader.read("SELECT id FROM items ORDER BY row")], np.str_)
 
     def snapshot(self) -> Snapshot:
-        """Returns the state after the last committed change."""
-        with self._lock, reading(self.folder / database.NAME):
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._version or self._snapshot is None:
-                self._connection.execute("BEGIN")  # one state of the database for all that is read
-                try:
-                    self._snapshot = Snapshot(self.folder, self.about, self._connection, self._snapshot)
-                finally:
-                    self._connection.execute("ROLLBACK")
-                self._version = version
-            return self._snapshot
+        """Returns the state after the last change; see `Reader.snapshot`."""
+        return self._reader.snapshot()
 
     def embeddings(self, modality: str) -> np.ndarray:
         """Returns the (N, D) float32 unit rows of a modality in the order of `rows`, memory-mapped if possible.
@@ -201,9 +187,8 @@ class Gallery:
             return is_there and (mask is None or bool(mask[position]))
 
         depth = max(top, words.DEPTH)
-        with self._lock, reading(self.folder / database.NAME):
-            searches: dict[str, list[int]] = {"words": words.find(self._connection, text, depth, is_allowed)}
-            titles = words.titled(self._connection, text, is_allowed)
+        found, titles = self._reader.words(text, depth, is_allowed)
+        searches = {"words": found}
         if queries is not None:
             rows = self.nearest(queries, among, depth, **options)[1][0]
             searches["embedding"] = [int(row) for row in rows if row >= 0]
@@ -215,8 +200,7 @@ class Gallery:
         name = where.class_name if class_name is None else class_name
         if name is not None:
             where = dataclasses.replace(where, class_name=self._class(name))
-        with self._lock:
-            return snapshot.mask(self._connection, where)
+        return self._reader.mask(snapshot, where)
 
     def count(self, where: Filter) -> int:
         """Returns the number of items that pass a filter."""
@@ -225,8 +209,7 @@ class Gallery:
 
     def item(self, row: int) -> Item:
         """Reads the item of a row."""
-        with self._lock:
-            return database.item_of(self._connection, int(row), self.folder)
+        return self._reader.item(row)
 
     def check(self) -> None:
         """Reads all items and embeddings, and checks the database.
@@ -234,29 +217,12 @@ class Gallery:
         Raises:
             UserError: An item or the database is damaged, or an embedding is not a unit row.
         """
-        snapshot, rows = self.snapshot(), self.rows
-        problems = self._read("PRAGMA integrity_check")
-        if problems != [("ok",)]:
-            raise UserError(f"{self.folder / database.NAME}: damaged ({problems[0][0]}); {REBUILD}")
-        if [row for (row,) in self._read("SELECT row FROM items ORDER BY row")] != rows.tolist():
-            raise UserError(f"{self.folder}: the items and the embeddings do not belong together; {REBUILD}")
-        with Progress(f"checking {self.folder.name}", snapshot.count, "item") as progress:
-            for row in rows:
-                self.item(row)
-                progress.update()
-        for modality, vectors in snapshot.vectors.items():
-            for start, block in vectors.blocks(exact.BLOCK):
-                is_unit = np.abs(np.linalg.norm(block, axis=1) - 1) < 1e-2
-                if not is_unit.all():
-                    row = snapshot.rows[start + int(np.argmin(is_unit))]
-                    raise UserError(
-                        f"{self.folder}: the {modality} embedding of row {row} is not a unit vector; {REBUILD}"
-                    )
+        check(self.folder, self._reader)
 
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""
         with contextlib.suppress(UnicodeEncodeError):  # lone surrogates
-            if found := self._read("SELECT row FROM items WHERE id = ?", identifier):
+            if found := self._reader.read("SELECT row FROM items WHERE id = ?", identifier):
                 return found[0][0]
         raise UserError(f"{self.folder}: no item has the id {identifier!r}")
 
@@ -265,16 +231,20 @@ class Gallery:
 
         Case is ignored unless it distinguishes classes.
         """
-        found = self._read("SELECT row FROM items WHERE class = ? ORDER BY row", self._class(name))
+        found = self._reader.read("SELECT row FROM items WHERE class = ? ORDER BY row", self._class(name))
         return np.array([row for (row,) in found], np.int64)
 
     def class_counts(self) -> dict[str, int]:
         """Returns the number of items of each class, largest first."""
-        return dict(self._read("SELECT class, count(*) AS n FROM items GROUP BY class ORDER BY n DESC, min(row)"))
+        return dict(
+            self._reader.read("SELECT class, count(*) AS n FROM items GROUP BY class ORDER BY n DESC, min(row)")
+        )
 
     def language_counts(self) -> dict[str, int]:
         """Returns the number of items of each language, most frequent first; "" = unknown."""
-        return dict(self._read("SELECT language, count(*) AS n FROM items GROUP BY language ORDER BY n DESC, language"))
+        return dict(
+            self._reader.read("SELECT language, count(*) AS n FROM items GROUP BY language ORDER BY n DESC, language")
+        )
 
     def _class(self, name: str) -> str:
         """Returns the name of a class as written."""
@@ -300,10 +270,6 @@ class Gallery:
                 f"whose embeddings cannot be compared; {REBUILD}"
             )
 
-    def _read(self, query: str, *arguments: Any) -> list[tuple]:
-        with self._lock, reading(self.folder / database.NAME):
-            return self._connection.execute(query, arguments).fetchall()
-
     def _vectors(self, snapshot: Snapshot, modality: str) -> Vectors:
         if modality not in snapshot.vectors:
             kind = KINDS[self.modalities]
@@ -314,10 +280,9 @@ class Gallery:
         return snapshot.vectors[modality]
 
     def _index(self, modality: str) -> index.Index:
-        with self._lock:
-            if modality not in self._indices:
-                self._indices[modality] = index.Index(self.folder, self.about, modality)
-            return self._indices[modality]
+        if modality not in self._indices:
+            self._indices[modality] = index.Index(self.folder, self.about, modality)
+        return self._indices[modality]
 
 
 def open_gallery(folder: str | Path, digest: str) -> Gallery:

@@ -43,10 +43,13 @@ class Vectors:
         if len(flat) and not 0 <= flat.min() <= flat.max() < len(self):
             raise IndexError(f"positions {flat.min()} to {flat.max()} of {len(self)} rows")
         found = np.empty((len(flat), self.shape[1]), np.float32)
-        part_of = np.searchsorted(self._starts, flat, side="right") - 1
-        for number in np.unique(part_of):
-            chosen = part_of == number
-            found[chosen] = self._parts[number][flat[chosen] - self._starts[number]]
+        if (np.diff(flat) >= 0).all():  # as the candidates of searches are
+            bounds = np.searchsorted(flat, self._starts)
+            for part, start, first, last in zip(self._parts, self._starts, bounds, bounds[1:], strict=False):
+                found[first:last] = part[flat[first:last] - start]
+            return found.reshape(*wanted.shape, self.shape[1])
+        order = np.argsort(flat, kind="stable")
+        found[order] = self[flat[order]]
         return found.reshape(*wanted.shape, self.shape[1])
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:

@@ -4,6 +4,8 @@ BM25: Robertson and Zaragoza, *The Probabilistic Relevance Framework*, 2009, as 
 rank fusion: Cormack et al., *Reciprocal Rank Fusion Outperforms Condorcet*, SIGIR 2009.
 """
 
+import collections
+import itertools
 import re
 import sqlite3
 import unicodedata
@@ -12,6 +14,9 @@ from typing import NamedTuple
 
 DEPTH = 100
 """Number of results of each search that are fused."""
+RANKED = 2000
+"""Maximum number of items that are ranked: computing BM25 takes microseconds an item."""
+_MAX_WORDS = 20
 _OFFSET = 60  # of the places, as in the paper
 _TITLE = "title"
 """Part of a fused result: the title is the text."""
@@ -34,7 +39,8 @@ class Fused(NamedTuple):
 def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callable[[int], bool]) -> list[int]:
     """Returns the rows of the items that a text describes, best first: first those with all its words, then any.
 
-    Words of the title count more than those of the ingredients, and these more than those of the instructions.
+    Words of the title count more than those of the ingredients, and these more than those of the instructions. Of the
+    items with a very frequent word, only `RANKED` are compared.
 
     Args:
         connection: Database of the gallery.
@@ -42,17 +48,30 @@ def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callab
         top: Maximum number of rows.
         is_allowed: Whether a row may be a result.
     """
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text))
-    found: dict[int, None] = {}
-    for joint in (" ", " OR ")[: len(words)]:
-        query = joint.join(f'"{word}"' for word in words)
-        ranked = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank", (query,))
-        for (row,) in ranked:
-            if row not in found and is_allowed(row):
-                found[row] = None
-                if len(found) == top:
-                    return list(found)
-    return list(found)
+    words = list(dict.fromkeys(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())))[:_MAX_WORDS]
+    if not words:
+        return []
+    found = _ranked(_scores(connection, " ".join(f'"{word}"' for word in words), RANKED, is_allowed))
+    if len(found) < top and len(words) > 1:
+        # BM25 is a sum over words, each of which is searched apart, so that a frequent one does not hide a rare one.
+        total: collections.Counter[int] = collections.Counter()
+        for word in words:
+            total.update(_scores(connection, f'"{word}"', RANKED // len(words), is_allowed))
+        found = list(dict.fromkeys([*found, *_ranked(total)]))
+    return found[:top]
+
+
+def _scores(
+    connection: sqlite3.Connection, query: str, most: int, is_allowed: Callable[[int], bool]
+) -> dict[int, float]:
+    """Returns the BM25 scores of the first rows that match a query."""
+    matches = connection.execute("SELECT rowid, rank FROM words WHERE words MATCH ?", (query,))
+    allowed = ((row, -rank) for row, rank in itertools.islice(matches, 10 * most) if is_allowed(row))
+    return dict(itertools.islice(allowed, most))
+
+
+def _ranked(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda row: (-scores[row], row))
 
 
 def titled(connection: sqlite3.Connection, text: str, is_allowed: Callable[[int], bool]) -> list[int]:
