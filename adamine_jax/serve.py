@@ -29,8 +29,11 @@ from adamine_jax.gallery.editing import changes
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
+from adamine_jax.serving import workers
 
 BATCH_SIZES = (1, 8, 32)
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 MIN_TOKEN = 16
 """Minimum length of a token."""
 GRACE_SECONDS, STOP_SECONDS = 25, 28.0
@@ -38,18 +41,26 @@ GRACE_SECONDS, STOP_SECONDS = 25, 28.0
 
 
 @one_line_errors
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int | None:
     """Parses the flags, loads the model and the gallery, and serves until stopped."""
     flags = _parser().parse_args(arguments)
-    for package in ("fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl"):
+    for package in ("fastapi", "uvicorn", "python_multipart", "msgspec", "threadpoolctl", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"serving {how_to_get(package, 'serve')}")
     workdir.load_config(flags.workdir)  # reports a wrong workdir before a missing gallery in it
-    gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test")
+    gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test", shared=flags.workers > 1)
     if min(flags.batch, flags.queue) < 1:
         raise UserError("--batch and --queue: expected at least 1")
-    with bound_socket(flags.host, flags.port) as bound:
+    if flags.workers < 1:
+        raise UserError(f"--workers {flags.workers}: expected at least 1")
+    inherited = workers.inherited()
+    with inherited or bound_socket(flags.host, flags.port) as bound:
+        if flags.workers > 1 and inherited is None:
+            bound.listen(BACKLOG)
+            given = sys.argv[1:] if arguments is None else arguments
+            return workers.supervise(flags.workers, bound, given, STOP_SECONDS)
         _serve(flags, gallery, bound)
+    return None
 
 
 def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) -> None:
@@ -86,9 +97,10 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
         access_log=False,  # URLs contain queries
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
-    bound.listen(config.backlog)  # clients that connect right after "ready" wait instead of being refused
+    bound.listen(BACKLOG)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     server = uvicorn.Server(config)
@@ -169,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="NAME",
         help="accepted name in the Host header; repeatable (default: local names, or any name with another --host)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="number of processes, each with a model of its own (default: 1)"
     )
     parser.add_argument(
         "--token-file",

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.editing import Editor
+from adamine_jax.gallery.editing import Editor, changes
 from adamine_jax.gallery.files import Item
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.store import Gallery
@@ -32,7 +32,7 @@ QUERIES, TOP = 200, 10
 GOAL_MS, GOAL_RECALL, GOAL_GIB = 20, 0.95, 1.5
 SHARES = {"truffle": 0.0001, "saffron": 0.001, "lychee": 0.01, "butter": 0.1, "salt": 0.5}
 """Share of the recipes that have an ingredient."""
-CLIENTS, ADDED, SECONDS = 32, 1000, 20
+CLIENTS, ADDED, SECONDS = 32, 1000, 30
 HALF_ITEMS = 100_000
 _BLOCK = 20_000
 
@@ -150,6 +150,7 @@ def change(folder: Path) -> dict[str, float]:
 def clients(gallery: Gallery, queries: np.ndarray, work: Callable[[], object]) -> list[float]:
     """Returns the milliseconds of the queries of several threads while something runs."""
     stop, milliseconds, failed = threading.Event(), [], []
+    sys.setswitchinterval(0.0005)  # as the server does
 
     def client(number: int) -> None:
         rng = np.random.default_rng(number)
@@ -175,7 +176,7 @@ def clients(gallery: Gallery, queries: np.ndarray, work: Callable[[], object]) -
 def add(folder: Path) -> dict[str, float]:
     """Adds items one by one, evenly over the time of the measurement, and removes them."""
     rows = queries_of(folder)[QUERIES:]
-    with Editor(folder) as editor:
+    with changes(folder), Editor(folder) as editor:
         for number, row in enumerate(rows):
             editor.add([Item(f"new {number}", "New")], {"recipe": row[None]})
             time.sleep(SECONDS / ADDED)

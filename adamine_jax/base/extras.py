@@ -10,6 +10,7 @@ EXTRAS = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "python_multipart": "serve",
+    "prometheus_client": "serve",
     "tensorflow": "convert",
     "tensorflow_datasets": "convert",
     "gensim": "convert",

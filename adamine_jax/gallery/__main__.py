@@ -22,7 +22,7 @@ import tqdm
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.gallery import additions, index, maintenance
-from adamine_jax.gallery.editing import Editor
+from adamine_jax.gallery.editing import Editor, changes
 from adamine_jax.gallery.files import KINDS
 from adamine_jax.gallery.store import Gallery
 from adamine_jax.queries.encoder import BATCH_SIZES, Encoder
@@ -79,8 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(flags: argparse.Namespace, *, replace: bool = False) -> None:
-    with Editor(flags.gallery) as editor:
-        Gallery(flags.gallery)
+    with changes(flags.gallery), Editor(flags.gallery) as editor:
         encoder = Encoder(workdir.load_from_flags(flags), BATCH_SIZES)
         Gallery(flags.gallery).check_model(encoder.digest)
         sides = tuple(editor.about["sides"])
@@ -107,7 +106,7 @@ def _remove(flags: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"--ids-from {flags.ids_from}: cannot be read ({error})") from None
     ids = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
-    with Editor(flags.gallery) as editor:
+    with changes(flags.gallery), Editor(flags.gallery) as editor:
         unknown = [identity for identity in ids if not editor.has(identity)]
         count = editor.remove(ids)
     if unknown:

@@ -1,5 +1,6 @@
 """Exact search for the rows most similar to a query. Memory does not grow with the number of rows."""
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,9 @@ BLOCK = 1 << 16
 """Rows compared per block: 64 Ki rows of 1024 numbers take 256 MiB."""
 DENSE = 0.1
 """Share of candidates from which all rows are compared: reading them in order is faster than gathering a part."""
+
+# A product uses all cores, and the threads of several at once would wait for each other for seconds.
+_product = threading.Lock()
 
 
 def search(
@@ -33,7 +37,7 @@ def search(
     best = np.zeros((len(queries), 0), np.float32)
     rows = np.zeros((len(queries), 0), np.int64)
     for numbers, block, chosen in _blocks(embeddings, candidates):
-        with np.errstate(invalid="ignore"):  # reported below
+        with _product, np.errstate(invalid="ignore"):  # reported below
             similarities = (block @ queries.T).T  # ten times as fast as queries @ block.T for a single query
         if chosen is not None:
             similarities = similarities[:, chosen]

@@ -48,9 +48,12 @@ def matching(connection: sqlite3.Connection, chosen: Filter) -> Iterator[tuple[n
         query = "SELECT row FROM tags WHERE name = ? COLLATE NOCASE AND value = ? COLLATE NOCASE"
         yield rows(connection, query, [name, value]), True
     for name in chosen.include:
-        yield rows(connection, "SELECT rowid FROM stems WHERE stems MATCH ?", [f"names : {_phrase(name)}"]), True
+        yield rows(connection, "SELECT rowid AS row FROM stems WHERE stems MATCH ?", [f"names : {_phrase(name)}"]), True
     for name in chosen.exclude:
-        yield rows(connection, "SELECT rowid FROM stems WHERE stems MATCH ?", [f"lines : {_phrase(name)}"]), False
+        yield (
+            rows(connection, "SELECT rowid AS row FROM stems WHERE stems MATCH ?", [f"lines : {_phrase(name)}"]),
+            False,
+        )
     if chosen.exclude:
         yield rows(connection, "SELECT row FROM items WHERE ingredients = '[]'"), False
 

@@ -8,20 +8,24 @@ re-ranks the candidates that the index returns by their exact similarities, comp
 The index consists of two files beside the embeddings: `<modality>.faiss` and, written last, `<modality>.faiss.json`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from adamine_jax.base import files
+from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError, shown
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import exact
 from adamine_jax.gallery.files import KINDS
+from adamine_jax.gallery.index_queries import Selection, candidates, more_cells
 from adamine_jax.gallery.vectors import Vectors
 
 SMALLEST = 10_000
@@ -30,8 +34,6 @@ GOAL = 0.98
 """Recall@10 that the visited cells must reach on the queries of the build."""
 COMPONENTS = 256
 """Maximum number of principal components."""
-CANDIDATES = 200
-"""Minimum number of candidates that are re-ranked exactly: the projection may swap neighbours."""
 _BUILD = "build it with `python -m adamine_jax.search … --index`"
 _QUERIES = 128
 _TRAIN_PER_CELL = 40
@@ -94,20 +96,23 @@ class Index:
         folder: Folder of the gallery.
         about: Content of its `gallery.json`.
         modality: Modality of the embeddings.
+        shared: Whether to memory-map the index, so that processes share it; a search then takes twice as long.
 
     Raises:
         UserError: The index is missing, damaged or that of another gallery.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], modality: str):
+    def __init__(self, folder: Path, about: dict[str, Any], modality: str, *, shared: bool = False):
         import faiss
 
         path = folder / f"{modality}.faiss"
         self._modality, self.about = modality, _read_about(folder, about, modality)
         try:
-            self._index = faiss.read_index(str(path))
+            self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if shared else 0)
         except RuntimeError as error:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0][:200]}); {_BUILD}") from None
+        self._running, self._counting = 0, threading.Lock()
+        self._selections: list[Selection] = []
         if self._index.d != about["dim"]:
             raise UserError(f"{path}: {self._index.d} dimensions, but the gallery has {about['dim']}; {_BUILD}")
 
@@ -126,22 +131,49 @@ class Index:
             (similarities (Q, K), rows (Q, K)), best first. Rows that are not in the index are searched exactly.
         """
         vectors = gallery.vectors[self._modality]
-        first_new = int(gallery.positions(np.array([self.about.rows]))[0])
-        candidates = np.arange(len(vectors)) if mask is None else np.flatnonzero(mask)
-        new = candidates[np.searchsorted(candidates, first_new) :]
-        share = 1.0 if mask is None else np.count_nonzero(mask[:first_new]) / max(first_new, 1)
-        visited = min(round(self.about.visited * _more_cells(share)), self.about.cells)
-        allowed = None if mask is None else gallery.rows[:first_new][mask[:first_new]]
-        found = _candidates(self._index, queries, top, visited, allowed, self.about.rows)
-        top = min(top, len(candidates))
-        similarities, rows = np.full((len(queries), top), -np.inf, np.float32), np.full((len(queries), top), -1)
+        chosen = self._selection(gallery, mask)
+        visited = min(round(self.about.visited * more_cells(chosen.share)), self.about.cells)
+        with self._share_of_cores():
+            found = candidates(self._index, queries, top, visited, chosen)
+        top = min(top, chosen.count)
+        best, positions = exact.search(vectors.tail(chosen.first_new), queries, top, chosen.new)
+        missing = top - best.shape[1]
+        similarities = np.pad(best, ((0, 0), (0, missing)), constant_values=-np.inf)
+        rows = np.pad(gallery.rows[chosen.first_new + positions], ((0, 0), (0, missing)), constant_values=-1)
         for number, near in enumerate(found):
-            near = np.union1d(gallery.positions(near[near >= 0]), new)
-            if len(near) < top:  # the visited cells contain fewer
-                near = candidates
+            near = np.sort(gallery.positions(near[near >= 0]))
+            if len(near) < min(top, chosen.count_old):  # the visited cells contain fewer
+                near = np.arange(chosen.first_new) if chosen.old is None else chosen.old
             best, positions = exact.search(vectors, queries[number : number + 1], top, near)
-            similarities[number], rows[number] = best, gallery.rows[positions]
+            both = np.concatenate([similarities[number], best[0]])
+            numbers = np.concatenate([rows[number], gallery.rows[positions[0]]])
+            order = np.lexsort((numbers, -both))[:top]
+            similarities[number], rows[number] = both[order], numbers[order]
         return similarities, rows
+
+    def _selection(self, gallery: Rows, mask: np.ndarray | None) -> Selection:
+        """Returns what a mask selects; the last ones are kept, because snapshots keep their masks."""
+        count = len(gallery.rows)
+        for kept in self._selections:
+            if kept.mask is mask and kept.rows == count:
+                return kept
+        chosen = Selection(gallery.rows, mask, self.about.rows)
+        self._selections = [chosen, *self._selections[:15]]
+        return chosen
+
+    @contextlib.contextmanager
+    def _share_of_cores(self) -> Generator[None]:
+        """Divides the cores among the searches that run at once; too many threads would wait for each other."""
+        import faiss
+
+        with self._counting:
+            self._running += 1
+            faiss.omp_set_num_threads(max(available_cores() // self._running, 1))  # of searches by this thread
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._running -= 1
 
 
 def build(gallery: Gallery, modality: str) -> About:
@@ -241,7 +273,7 @@ def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np
     cells, visited, limit = faiss.extract_index_ivf(index).nlist, 1, int(snapshot.rows[-1]) + 1
     while True:
         found = []
-        for number, near in enumerate(_candidates(index, queries, 10, visited, None, limit)):
+        for number, near in enumerate(candidates(index, queries, 10, visited)):
             near = np.sort(snapshot.positions(near[near >= 0]))
             found.append(exact.search(snapshot.vectors[modality], queries[number : number + 1], 10, near)[1][0])
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]))
@@ -250,45 +282,6 @@ def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np
         visited = min(2 * visited, cells)
     queries_of = f"{_QUERIES} {KINDS[other,]} of the gallery"
     return About(_digest(gallery.about), cells, visited, recall, queries_of, limit)
-
-
-def _more_cells(share: float) -> float:
-    """Returns how many times as many cells to visit if only a share of the rows may be found.
-
-    The nearest rows of a share are farther from the query than those of all rows, so more cells may contain them.
-    """
-    return max(share, 1e-9) ** -0.5
-
-
-def _candidates(
-    index, queries: np.ndarray, top: int, visited: int, allowed: np.ndarray | None, rows: int
-) -> np.ndarray:
-    """Returns the (Q, C) nearest rows of the projections; missing ones are -1.
-
-    Args:
-        index: FAISS index.
-        queries: (Q, D) rows.
-        top: Number of results K.
-        visited: Number of cells that a query visits, shared among all cores.
-        allowed: Rows that may be found; None = all.
-        rows: Number of the first row that is not in the index.
-    """
-    import faiss
-
-    faiss.extract_index_ivf(index).parallel_mode = 1
-    selector = None
-    if allowed is not None:
-        bits = np.zeros(rows, bool)
-        bits[allowed] = True
-        packed = np.packbits(bits, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(packed), faiss.swig_ptr(packed))
-    # The type checker sees the constructors of C++, without the keywords that faiss adds.
-    parameters: Any = faiss.SearchParametersPreTransform
-    inner = faiss.SearchParametersIVF()
-    inner.nprobe, inner.sel = visited, selector
-    count = min(max(4 * top, CANDIDATES), index.ntotal)
-    queries = np.ascontiguousarray(queries, np.float32)
-    return index.search(queries, count, params=parameters(index_params=inner))[1]
 
 
 def _blocks(positions: np.ndarray) -> Iterator[np.ndarray]:

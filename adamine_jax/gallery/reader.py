@@ -14,10 +14,10 @@ from adamine_jax.gallery.files import REBUILD, Item, reading
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.snapshot import Snapshot
 
-# A snapshot that takes longer than this many seconds to read is kept for several times as long, so that a quickly
-# changing gallery spends little of its time on them.
-_QUICK, _KEPT = 0.02, 4
-_LONGEST = 0.5  # seconds
+# A snapshot of a gallery that changes all the time is kept for this many seconds, and for several times as long as it
+# takes to read it, so that searches spend little of their time on it.
+_KEPT, _KEPT_TIMES, _LONGEST = 0.1, 4, 0.5
+_RECENT = 1.0  # seconds
 
 
 class Reader:
@@ -32,21 +32,37 @@ class Reader:
         self._folder, self._about, self._path = folder, about, folder / database.NAME
         self._lock, self._refreshing = threading.Lock(), threading.Lock()
         self._connection, self._watched = database.connect(self._path), database.connect(self._path)
-        self._version, self._next = -1, 0.0
+        self._version = self._watched.execute("PRAGMA data_version").fetchone()[0]
+        self._last = self._next = 0.0
         self._snapshot = self._read_snapshot(None)
 
     def snapshot(self) -> Snapshot:
-        """Returns the state after the last committed change, or for half a second the one before it."""
+        """Returns the state after the last committed change, or the one before it if changes follow each other."""
         if self._refreshing.acquire(blocking=False):  # otherwise another thread is at it
             try:
-                with reading(self._path):
-                    version = self._watched.execute("PRAGMA data_version").fetchone()[0]
-                if version != self._version and time.monotonic() >= self._next:
-                    self._snapshot = self._read_snapshot(self._snapshot)
-                    self._version = version
+                if time.monotonic() >= self._next:
+                    self._refresh()
             finally:
                 self._refreshing.release()
         return self._snapshot
+
+    def refresh(self) -> Snapshot:
+        """Returns the state after the last committed change."""
+        with self._refreshing:
+            self._refresh()
+        return self._snapshot
+
+    def _refresh(self) -> None:
+        with reading(self._path):
+            version = self._watched.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return
+        start = time.monotonic()
+        self._snapshot, self._version = self._read_snapshot(self._snapshot), version
+        now = time.monotonic()
+        is_changing = start - self._last < _RECENT
+        self._next = now + min(max(_KEPT, _KEPT_TIMES * (now - start)), _LONGEST) if is_changing else 0.0
+        self._last = now
 
     def read(self, query: str, *arguments: Any) -> list[tuple]:
         """Returns the rows of a query."""
@@ -60,26 +76,24 @@ class Reader:
 
     def mask(self, snapshot: Snapshot, where: Filter) -> Any:
         """Returns which rows pass a filter; see `Snapshot.mask`."""
+        if not where:
+            return snapshot.alive
         with self._lock, reading(self._path):
             return snapshot.mask(self._connection, where)
 
-    def words(self, text: str, top: int, is_allowed: Any) -> tuple[list[int], list[int]]:
+    def words(self, text: str, top: int, are_allowed: words.Allowed) -> tuple[list[int], list[int]]:
         """Returns the rows that a text describes, best first, and those whose title is the text."""
         with self._lock, reading(self._path):
-            found = words.find(self._connection, text, top, is_allowed)
-            return found, words.titled(self._connection, text, is_allowed)
+            found = words.find(self._connection, text, top, are_allowed)
+            return found, words.titled(self._connection, text, are_allowed)
 
     def _read_snapshot(self, previous: Snapshot | None) -> Snapshot:
-        start = time.monotonic()
         with reading(self._path):
             self._watched.execute("BEGIN")  # one state of the database for all that is read
             try:
-                snapshot = Snapshot(self._folder, self._about, self._watched, previous)
+                return Snapshot(self._folder, self._about, self._watched, previous)
             finally:
                 self._watched.execute("ROLLBACK")
-        seconds = time.monotonic() - start
-        self._next = time.monotonic() + (min(_KEPT * seconds, _LONGEST) if seconds > _QUICK else 0)
-        return snapshot
 
 
 def check(folder: Path, reader: Reader) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.gallery.database import rows
 from adamine_jax.gallery.files import REBUILD
 from adamine_jax.gallery.filters import Filter, matching
 from adamine_jax.gallery.vectors import Vectors, open_segment
@@ -41,22 +42,26 @@ class Snapshot:
     ):
         self._masks: dict[Filter, np.ndarray] = {}
         dtype, sides = np.dtype(about["dtype"]), about["sides"]
-        segments = connection.execute("SELECT start, name, count, rows FROM segments ORDER BY start").fetchall()
-        names = [name for _, name, _, _ in segments]
-        if previous is not None and names == [segment.name for segment in previous._segments]:
+        # One value is read at a time; see `database.rows`.
+        self._names = connection.execute("SELECT group_concat(name, '/') FROM segments").fetchone()[0]
+        if previous is not None and self._names == previous._names:
             self._segments, self._stored, self._pending = previous._segments, previous._stored, previous._pending
         else:
             known = {segment.name: segment for segment in previous._segments} if previous else {}
+            segments = connection.execute("SELECT start, name, count, rows FROM segments ORDER BY start").fetchall()
             self._segments = [known.get(each[1]) or _opened(folder, about, *each) for each in segments]
             self._stored = _joined([segment.rows for segment in self._segments])
-            self._pending = np.zeros(0, np.int64), {side: np.zeros((0, about["dim"]), dtype) for side in sides}
-        self._pending = _with_new(connection, self._pending, dtype)
-        self.rows = np.concatenate([self._stored, self._pending[0]])
+            self._pending = _Pending(
+                0, {"row": np.zeros(0, np.int64)} | {s: np.zeros((0, about["dim"]), dtype) for s in sides}
+            )
+        self._pending = _with_new(connection, self._pending)
+        pending = {name: buffer[: self._pending.count] for name, buffer in self._pending.buffers.items()}
+        self.rows = np.concatenate([self._stored, pending["row"]])
         self.vectors = {
-            side: Vectors([*(each.vectors[side] for each in self._segments), self._pending[1][side]], about["dim"])
+            side: Vectors([*(each.vectors[side] for each in self._segments), pending[side]], about["dim"])
             for side in sides
         }
-        removed = np.fromiter((row for (row,) in connection.execute("SELECT row FROM removed")), np.int64)
+        removed = rows(connection, "SELECT row FROM removed")
         self.count: int = len(self.rows) - len(removed)
         self.alive = None
         positions = np.searchsorted(self.rows, removed)
@@ -119,20 +124,38 @@ def _opened(folder: Path, about: dict[str, Any], start: int, name: str, count: i
     return _Segment(name, rows, files)
 
 
-def _with_new(
-    connection: sqlite3.Connection, pending: tuple[np.ndarray, dict[str, np.ndarray]], dtype: np.dtype
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Returns the rows that wait in the database, and their embeddings, given those that were read before."""
-    rows, vectors = pending
-    last = int(rows[-1]) if len(rows) else -1
-    query = f"SELECT row, {', '.join(vectors)} FROM pending WHERE row > ? ORDER BY row"
+class _Pending(NamedTuple):
+    """The rows that wait in the database and their embeddings, at the beginning of buffers with room for more.
+
+    Later snapshots write behind the first `count` rows, which never change.
+    """
+
+    count: int
+    buffers: dict[str, np.ndarray]
+
+
+def _with_new(connection: sqlite3.Connection, pending: _Pending) -> _Pending:
+    """Returns the rows that wait in the database, given those that were read before."""
+    count, buffers = pending
+    last = int(buffers["row"][count - 1]) if count else -1
+    sides = [name for name in buffers if name != "row"]
+    query = f"SELECT row, {', '.join(sides)} FROM pending WHERE row > ? ORDER BY row"
     if not (new := connection.execute(query, (last,)).fetchall()):
         return pending
-    joined = {}
-    for place, (side, before) in enumerate(vectors.items(), 1):
-        added = np.frombuffer(b"".join(each[place] for each in new), dtype)
-        joined[side] = np.concatenate([before, added.reshape(-1, before.shape[1])])
-    return np.concatenate([rows, np.array([row for row, *_ in new], np.int64)]), joined
+    end = count + len(new)
+    if end > len(buffers["row"]):
+        buffers = {name: _larger(buffer[:count], 2 * end) for name, buffer in buffers.items()}
+    buffers["row"][count:end] = [row for row, *_ in new]
+    for place, side in enumerate(sides, 1):
+        added = np.frombuffer(b"".join(each[place] for each in new), buffers[side].dtype)
+        buffers[side][count:end] = added.reshape(len(new), -1)
+    return _Pending(end, buffers)
+
+
+def _larger(rows: np.ndarray, size: int) -> np.ndarray:
+    larger = np.empty((size, *rows.shape[1:]), rows.dtype)
+    larger[: len(rows)] = rows
+    return larger
 
 
 def _joined(rows: list[np.ndarray]) -> np.ndarray:

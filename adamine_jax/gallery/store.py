@@ -40,11 +40,11 @@ class Hit(NamedTuple):
 class Gallery:
     """Reads a gallery, whatever its size: embeddings are memory-mapped and items are read on demand.
 
-    Every search sees the changes that were committed before it, whichever process made them. Several threads may use
-    the same object.
+    Searches see the changes of all processes, within half a second. Several threads may use the same object.
 
     Args:
         folder: Folder written by `python -m adamine_jax.embed`.
+        shared: Whether several processes search the gallery, which then share its index.
 
     Attributes:
         folder: Folder of the gallery.
@@ -55,11 +55,11 @@ class Gallery:
         UserError: A file is missing, damaged or inconsistent with the others.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, shared: bool = False):
         self.folder = folder
         self.about: dict[str, Any] = read_about(folder)
         self._reader = Reader(folder, self.about)
-        self._indices: dict[str, index.Index] = {}
+        self._indices, self._shared = dict[str, index.Index](), shared
 
     def __len__(self) -> int:
         return self.snapshot().count
@@ -83,6 +83,10 @@ class Gallery:
     def snapshot(self) -> Snapshot:
         """Returns the state after the last change; see `Reader.snapshot`."""
         return self._reader.snapshot()
+
+    def refresh(self) -> None:
+        """Lets the following searches see all changes that were committed; otherwise they may be half a second late."""
+        self._reader.refresh()
 
     def embeddings(self, modality: str) -> np.ndarray:
         """Returns the (N, D) float32 unit rows of a modality in the order of `rows`, memory-mapped if possible.
@@ -181,13 +185,12 @@ class Gallery:
         snapshot = self.snapshot()
         mask = self.mask(options.get("where") or Filter(), options.get("class_name"), snapshot)
 
-        def is_allowed(row: int) -> bool:
-            position = int(snapshot.positions([row])[0])
-            is_there = position < len(snapshot.rows) and snapshot.rows[position] == row
-            return is_there and (mask is None or bool(mask[position]))
+        def are_allowed(rows: np.ndarray) -> np.ndarray:
+            positions = np.minimum(snapshot.positions(rows), len(snapshot.rows) - 1)
+            return (snapshot.rows[positions] == rows) & (True if mask is None else mask[positions])
 
         depth = max(top, words.DEPTH)
-        found, titles = self._reader.words(text, depth, is_allowed)
+        found, titles = self._reader.words(text, depth, are_allowed)
         searches = {"words": found}
         if queries is not None:
             rows = self.nearest(queries, among, depth, **options)[1][0]
@@ -281,7 +284,7 @@ class Gallery:
 
     def _index(self, modality: str) -> index.Index:
         if modality not in self._indices:
-            self._indices[modality] = index.Index(self.folder, self.about, modality)
+            self._indices[modality] = index.Index(self.folder, self.about, modality, shared=self._shared)
         return self._indices[modality]
 
 

@@ -5,18 +5,23 @@ rank fusion: Cormack et al., *Reciprocal Rank Fusion Outperforms Condorcet*, SIG
 """
 
 import collections
-import itertools
 import re
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 DEPTH = 100
 """Number of results of each search that are fused."""
-RANKED = 2000
+RANKED = 1000
 """Maximum number of items that are ranked: computing BM25 takes microseconds an item."""
 _MAX_WORDS = 20
+_MAX_BLOCKS = 10
+
+Allowed = Callable[[np.ndarray], np.ndarray]
+"""Function from row numbers to whether each may be a result."""
 _OFFSET = 60  # of the places, as in the paper
 _TITLE = "title"
 """Part of a fused result: the title is the text."""
@@ -36,7 +41,7 @@ class Fused(NamedTuple):
     places: dict[str, int]
 
 
-def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callable[[int], bool]) -> list[int]:
+def find(connection: sqlite3.Connection, text: str, top: int, are_allowed: Allowed) -> list[int]:
     """Returns the rows of the items that a text describes, best first: first those with all its words, then any.
 
     Words of the title count more than those of the ingredients, and these more than those of the instructions. Of the
@@ -46,38 +51,44 @@ def find(connection: sqlite3.Connection, text: str, top: int, is_allowed: Callab
         connection: Database of the gallery.
         text: Words; everything else is ignored.
         top: Maximum number of rows.
-        is_allowed: Whether a row may be a result.
+        are_allowed: Returns which of some rows may be results.
     """
     words = list(dict.fromkeys(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())))[:_MAX_WORDS]
     if not words:
         return []
-    found = _ranked(_scores(connection, " ".join(f'"{word}"' for word in words), RANKED, is_allowed))
+    found = _ranked(_scores(connection, " ".join(f'"{word}"' for word in words), RANKED, are_allowed))
     if len(found) < top and len(words) > 1:
         # BM25 is a sum over words, each of which is searched apart, so that a frequent one does not hide a rare one.
         total: collections.Counter[int] = collections.Counter()
         for word in words:
-            total.update(_scores(connection, f'"{word}"', RANKED // len(words), is_allowed))
+            total.update(_scores(connection, f'"{word}"', RANKED // len(words), are_allowed))
         found = list(dict.fromkeys([*found, *_ranked(total)]))
     return found[:top]
 
 
-def _scores(
-    connection: sqlite3.Connection, query: str, most: int, is_allowed: Callable[[int], bool]
-) -> dict[int, float]:
+def _scores(connection: sqlite3.Connection, query: str, most: int, are_allowed: Allowed) -> dict[int, float]:
     """Returns the BM25 scores of the first rows that match a query."""
     matches = connection.execute("SELECT rowid, rank FROM words WHERE words MATCH ?", (query,))
-    allowed = ((row, -rank) for row, rank in itertools.islice(matches, 10 * most) if is_allowed(row))
-    return dict(itertools.islice(allowed, most))
+    scores: dict[int, float] = {}
+    for _ in range(_MAX_BLOCKS):
+        if len(scores) >= most or not (block := matches.fetchmany(most)):
+            break
+        allowed = are_allowed(np.array([row for row, _ in block]))
+        scores.update(
+            (row, -rank) for (row, rank), is_allowed in zip(block, allowed.tolist(), strict=True) if is_allowed
+        )
+    return scores
 
 
 def _ranked(scores: Mapping[int, float]) -> list[int]:
     return sorted(scores, key=lambda row: (-scores[row], row))
 
 
-def titled(connection: sqlite3.Connection, text: str, is_allowed: Callable[[int], bool]) -> list[int]:
+def titled(connection: sqlite3.Connection, text: str, are_allowed: Allowed) -> list[int]:
     """Returns the rows whose title is the text, in any case."""
     found = connection.execute("SELECT row FROM items WHERE title = ? COLLATE NOCASE", (" ".join(text.split()),))
-    return [row for (row,) in found if is_allowed(row)]
+    rows = np.array([row for (row,) in found], np.int64)
+    return rows[are_allowed(rows)].tolist()
 
 
 def fused(searches: Mapping[str, Sequence[int]], titles: Sequence[int], top: int) -> list[Fused]:

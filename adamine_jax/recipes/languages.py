@@ -24,7 +24,8 @@ def language_of(ingredients: Sequence[str], instructions: Sequence[str]) -> str:
         ingredients: Ingredient lines, used only if there are no instructions.
         instructions: Steps.
     """
-    text = " ".join(instructions or ingredients)[:_CHARS]
+    if not (text := " ".join(instructions or ingredients)[:_CHARS]):
+        return ""
     language, confidence = _identifier().classify(text)
     return language if confidence >= _MIN_CONFIDENCE else ""
 

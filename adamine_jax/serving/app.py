@@ -29,6 +29,7 @@ from adamine_jax.serving.engine import Engine
 from adamine_jax.serving.guard import Guard
 from adamine_jax.serving.item_changes import change_routes
 from adamine_jax.serving.item_responses import ItemResponses
+from adamine_jax.serving.metrics import Metrics
 from adamine_jax.serving.uploads import uploaded_photo
 
 PAGE = Path(__file__).parent / "page"
@@ -81,8 +82,11 @@ def create_app(engine: Engine, origins: Sequence[str] = (), hosts: Collection[st
     app.include_router(_searches(engine, items), prefix="/api/v1/search", tags=["search"])
     errors = _errors(400, 401, 403, 404, 408, 409, 413, 422, 503)
     app.include_router(change_routes(engine, token, errors), prefix="/api/v1", tags=["changes"])
+    metrics = Metrics(app, engine)
     _add_page(app)
-    return Guard(app, engine.limits, hosts)
+    guard = Guard(app, engine.limits, hosts)
+    guard.observe = metrics.observe
+    return guard
 
 
 def _add_page(app: FastAPI) -> None:

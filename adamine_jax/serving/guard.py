@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import re
+import time
 from collections.abc import Callable, Collection
 
 from starlette.exceptions import HTTPException
@@ -62,6 +63,7 @@ class Guard:
             other sites that make a browser resolve their name to this server (DNS rebinding).
 
     Attributes:
+        observe: Called with the method, the path of the route, the status and the seconds of each request.
         is_stopping: Returns whether to close connections, so that clients do not send further queries to a server that
             is shutting down.
     """
@@ -69,6 +71,7 @@ class Guard:
     def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] = ()):
         self._app, self._limits, self._hosts = app, limits, frozenset(hosts)
         self.is_stopping: Callable[[], bool] = lambda: False
+        self.observe: Callable[[str, str, int, float], object] = lambda *_: None
         self._uploads = _Uploads(limits.upload_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +79,22 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        start, status = time.perf_counter(), 499  # of a client that closed the connection
+
+        async def send_counted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._guarded(scope, receive, send_counted)
+        finally:
+            # Addresses without a route are not counted apart: there is no end of them.
+            is_of_api = "route" in scope and scope["path"].startswith("/api/")
+            path = scope["path"] if is_of_api else "other"
+            self.observe(scope["method"], path, status, time.perf_counter() - start)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in (PHOTO_PATH, ITEMS_PATH):
             body = _Body(receive, self._limits.photo_bytes, self._uploads)
         elif scope["path"] == RECIPE_PATH:

@@ -78,12 +78,14 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
                 raise HTTPException(409, "The gallery has an item with this id; replace it with PUT.")
             item = item_of(dataclasses.replace(recipe, id=identity), photo if "image" in sides else None)
             editor.add([item], embeddings, replace=replace)
+        engine.gallery.refresh()
         return messages.Changed(id=identity, items=len(engine.gallery))
 
     def removed(identity: str) -> messages.Changed:
         with lock, Editor(folder) as editor:
             if not editor.remove([identity]):
                 raise HTTPException(404, "The gallery has no such item.")
+        engine.gallery.refresh()
         return messages.Changed(id=identity, items=len(engine.gallery))
 
     @router.post(PATH, status_code=201, responses={**responses}, openapi_extra=_BODY)

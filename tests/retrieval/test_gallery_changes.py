@@ -118,10 +118,12 @@ def test_items_are_added_replaced_removed_and_compacted(tmp_path, monkeypatch, s
             editor.add([item(8), item(9, id="id 3")], embeddings([8, 9]))
         expected = numbered(0, 3, 4, 6) | {"id 2": 7}
         assert state(folder) == expected
+        opened.refresh()
         assert opened.rows.tolist() == [0, 3, 4, 6, 7]
         rows = opened.rows
         assert editor.compact() == 3
         assert state(folder) == expected
+        opened.refresh()
         np.testing.assert_array_equal(opened.rows, rows)  # row numbers stay
         assert editor.add([item(10)], embeddings([10])) == [8]
         assert editor.compact() == 0
@@ -204,6 +206,7 @@ def test_an_index_finds_what_was_added_and_not_what_was_removed(tmp_path, monkey
     with Editor(tmp_path / "g") as editor:
         editor.add(items[2500:], {"recipe": rows[2500:]})
         editor.remove([f"{n}" for n in range(0, 3000, 3)])
+    gallery.refresh()
     alive = np.array([n for n in range(3000) if n % 3])
     queries = rows[rng.choice(3000, 50)]
     for candidates, where in ((alive, None), (alive[alive % 10 == 0], Filter(class_name="soup"))):
@@ -213,6 +216,7 @@ def test_an_index_finds_what_was_added_and_not_what_was_removed(tmp_path, monkey
         assert np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]) > 0.95
         with Editor(tmp_path / "g") as editor:
             editor.compact()
+        gallery.refresh()
 
 
 def test_words_find_titles_first_and_fusion_shows_the_places(changed):

@@ -151,4 +151,5 @@ def test_other_processes_and_threads_change_the_gallery_while_it_is_searched(cha
         for thread in threads:
             thread.join()
     assert failed == []
+    gallery.refresh()
     assert gallery.count(Filter(class_name="bread")) == before + 8

@@ -250,3 +250,45 @@ def test_the_page_loads_nothing_from_other_servers(address):
         tag = {"if-none-match": answer.headers["etag"]}
         assert httpx.get(f"{address}/{name}", headers=tag).status_code == 304
         assert "https://" not in answer.text
+
+
+def test_filters_and_words(opened, api):
+    page = opened()
+    choose(page, photo_file(8))
+    before = titles(page)
+    page.locator("#filters summary").click()
+    line = page.locator(".card").first.locator(".lines li mark, .lines li span span").first.text_content()
+    name = api.post("/search/photo", files={"photo": photo_file(8)}).json()["recipes"][0]["ingredients"][0]["names"][0]
+    assert name in line
+    page.fill("#exclude", name)
+    expect(page.locator("#status")).to_contain_text(f"without any {name}")
+    without = titles(page)
+    assert without
+    assert name not in " ".join(page.locator(".lines li").all_text_contents())
+    assert "exclude=" in page.url
+    page.fill("#exclude", "")
+    page.fill("#include", name)
+    expect(page.locator("#status")).to_contain_text(f"with {name}")
+    expect(page.locator(".card").first.locator("mark").first).to_contain_text(name)
+    page.fill("#include", "")
+    page.fill("#text", before[3])
+    expect(page.locator(".facts").first).to_contain_text("title")
+    assert titles(page)[0] == before[3]
+    assert Axe().run(page).violations_count == 0
+    page.click("#clear-photo")
+    expect(page.locator(".facts").first).not_to_contain_text("similarity")
+    assert titles(page)[0] == before[3]
+    again = opened(f"?{urlsplit(page.url).query}")
+    assert titles(again) == titles(page)
+
+
+def test_a_photo_that_is_not_loaded_yet_is_grey(opened):
+    page = opened()
+    expect(page.locator(".example").first).to_be_visible()
+    page.route("**/api/v1/photo**", lambda route: None)  # never answered
+    page.fill("#text", "dish")
+    expect(page.locator(".card .picture").first).to_have_text("")
+    page.unroute("**/api/v1/photo**")
+    page.route("**/api/v1/photo**", lambda route: route.abort())
+    page.reload()
+    expect(page.locator(".card .picture").first).to_have_text("no photo")

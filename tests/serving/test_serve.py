@@ -1,5 +1,6 @@
 """The command reports mistakes in one line, and stops on SIGTERM."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 
 import httpx
+import psutil
 import pytest
 import threadpoolctl
 import uvicorn
@@ -152,3 +154,46 @@ def test_it_is_reachable_when_ready_and_blas_has_one_thread(kitchen, capsys, mon
     with threadpoolctl.threadpool_limits(4, "blas"):
         assert serve.main(["--workdir", str(kitchen / "run"), "--port", "0"]) == 0
     assert set(seen) == {1}
+
+
+def test_several_processes_answer_count_together_and_are_replaced(kitchen):
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    with (
+        subprocess.Popen([*command, "--workers", "2"], stdout=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)  # if the test fails
+        line = next(line for line in process.stdout if line.startswith("ready: "))
+        assert line.endswith("(2 workers)\n")
+        address = line.split()[1]
+        workers = psutil.Process(process.pid).children()
+        for worker in workers:
+            stack.callback(kill, worker)
+        assert len(workers) == 2
+        query = {"ingredients": ["beets"], "in": "recipes", "top": 3}
+        found = [httpx.post(f"{address}/api/v1/search/recipe", json=query).json()["recipes"] for _ in range(20)]
+        assert all(hits == found[0] for hits in found)
+        counted = httpx.get(f"{address}/metrics").text
+        assert 'adamine_requests_total{method="POST",path="/api/v1/search/recipe",status="200"} 20.0' in counted
+        assert "adamine_gallery_items 12.0" in counted
+        workers[0].kill()
+        workers[0].wait(10)
+        for _ in range(5):
+            assert httpx.post(f"{address}/api/v1/search/recipe", json=query).json()["recipes"] == found[0]
+        process.send_signal(signal.SIGTERM)
+        assert "stopped\n" in process.stdout.read()
+        assert process.wait(60) == 0
+        assert not any(worker.is_running() for worker in workers)
+
+
+def kill(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def test_a_worker_that_cannot_start_ends_all(kitchen, tmp_path):
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    command += ["--workers", "2", "--token-file", str(tmp_path / "missing")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "--token-file" in done.stderr

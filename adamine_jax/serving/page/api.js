@@ -12,15 +12,16 @@ export const suggestions = async (text, signal) =>
 
 /** Searches with a `Query`. */
 export function search(query, signal) {
-  const options = { in: query.among, class: query.class, with: query.added(), without: query.crossed() };
+  const options = { in: query.among, ...query.filters(), with: query.added(), without: query.crossed() };
   if (query.photo) {
     const body = new FormData();
     body.append("photo", query.photo, "photo");
     return ask(`search/photo?${parameters(options)}`, { method: "POST", body, signal });
   }
   if (query.like) return ask(`search/similar?${parameters({ ...options, ...query.like })}`, { signal });
+  if (query.hasNoContent()) return ask(`search/words?${parameters({ ...options, without: [] })}`, { signal });
   const recipe = { ...options, ...query.recipe(), with: [] };
-  if (!recipe.class) delete recipe.class;
+  for (const name of ["class", "words", "language"]) if (!recipe[name]) delete recipe[name];
   const headers = { "content-type": "application/json" };
   return ask("search/recipe", { method: "POST", headers, body: JSON.stringify(recipe), signal });
 }

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { showChips, suggest } from "./chips.js";
 import { receivePhotos, shrink } from "./photo.js";
-import { Query } from "./query.js";
+import { FILTERS, Query } from "./query.js";
 import { make, picture, show } from "./results.js";
 
 const DELAY = 300;
@@ -54,7 +54,9 @@ function showFound(found) {
   const searched = ["recipes", "photos"].filter((among) => found[among]);
   const counts = searched.map((among) => `${found[among].length} ${among}`);
   const within = query.class ? ` of kind ${query.class}` : "";
-  element("status").textContent = `${counts.join(" and ")}${within}, most similar first`;
+  const conditions = [query.include && ` with ${query.include}`, query.exclude && ` without any ${query.exclude}`];
+  const order = query.text.trim() ? "best match first" : "most similar first";
+  element("status").textContent = `${counts.join(" and ")}${within}${conditions.filter(Boolean).join("")}, ${order}`;
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
@@ -107,7 +109,8 @@ function showQuery() {
     if (query[name]) element("more").open = true;
   }
   for (const radio of document.querySelectorAll("[name=in]")) radio.checked = radio.value === query.among;
-  element("class").value = query.class;
+  for (const name of FILTERS) if (element(name).value !== query[name]) element(name).value = query[name];
+  if (query.include || query.exclude || query.language) element("filters").open = true;
 }
 
 async function showLiked() {
@@ -128,12 +131,14 @@ function cross(name) {
 }
 
 function like(item, by, among) {
-  const { class: kind } = query;
-  query = Object.assign(new Query(), { like: { id: item.id, by }, among, class: kind });
+  query = Object.assign(new Query(), { ...kept(query), text: "", like: { id: item.id, by }, among });
   run();
   element("results").focus({ preventScroll: true });
   scrollToResults();
 }
+
+/** The filters of a query, which a new one keeps. */
+const kept = (old) => Object.fromEntries(FILTERS.map((name) => [name, old[name]]));
 
 /** On a phone the results are below the query. */
 function scrollToResults() {
@@ -157,9 +162,9 @@ async function receivePhoto(file) {
   if (gallery && photo.size > gallery.max_photo_bytes) {
     return showError(`The photo is larger than ${gallery.max_photo_bytes / 1e6} MB. Choose a smaller one.`);
   }
-  const { chips, among, class: kind, like } = query;
+  const { chips, among, like } = query;
   const isFirst = !query.photo && !like;
-  query = Object.assign(new Query(), { photo, chips, class: kind, among: isFirst ? available("recipes") : among });
+  query = Object.assign(new Query(), { ...kept(query), photo, chips, among: isFirst ? available("recipes") : among });
   run();
   scrollToResults();
 }
@@ -193,10 +198,18 @@ function listen() {
       search();
     });
   }
-  element("class").addEventListener("change", (event) => {
-    query.class = event.target.value;
-    search();
-  });
+  for (const name of ["class", "language"]) {
+    element(name).addEventListener("change", (event) => {
+      query[name] = event.target.value;
+      search();
+    });
+  }
+  for (const name of ["text", "include", "exclude"]) {
+    element(name).addEventListener("input", (event) => {
+      query[name] = event.target.value;
+      changed();
+    });
+  }
   element("clear-photo").addEventListener("click", () => {
     Object.assign(query, { photo: null, like: null });
     run();
@@ -239,6 +252,10 @@ async function load() {
   kinds.sort((a, b) => a.name.localeCompare(b.name));
   element("class").append(...kinds.map(({ name, items }) => make("option", { value: name }, `${name} (${items})`)));
   if (query.class && !kinds.some(({ name }) => name === query.class)) query.class = "";
+  const names = new Intl.DisplayNames(["en"], { type: "language" });
+  element("language").append(...gallery.languages.map((code) => make("option", { value: code }, names.of(code))));
+  if (!gallery.languages.includes(query.language)) query.language = "";
+  for (const id of ["language", "language-label"]) element(id).hidden = gallery.languages.length < 2;
   query.among = available(query.among);
   for (const radio of document.querySelectorAll("[name=in]")) {
     radio.disabled = gallery.sides.length === 1 && radio.value !== gallery.sides[0];

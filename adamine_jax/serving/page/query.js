@@ -2,6 +2,11 @@
 
 const lines = (text) => text.split("\n").map((line) => line.trim().slice(0, 500)).filter(Boolean).slice(0, 60);
 
+const names = (text) => text.split(/[,;]/).map((name) => name.trim().slice(0, 80)).filter(Boolean).slice(0, 20);
+
+/** Fields that all queries have. */
+export const FILTERS = ["class", "text", "include", "exclude", "language"];
+
 /** The chips of a query are its ingredients; those that are crossed out are removed from it. */
 export class Query {
   photo = null; // a file, which is not part of the address
@@ -11,13 +16,17 @@ export class Query {
   chips = []; // {name, crossed, own}: `own` if the user typed it, rather than crossed it out in a result
   among = "recipes";
   class = "";
+  text = ""; // words of the recipe
+  include = ""; // ingredients that results have, and do not have, separated by commas
+  exclude = "";
+  language = "";
 
   static fromAddress(address) {
     const query = new Query();
     const values = new URLSearchParams(address);
     query.title = values.get("title") ?? "";
     query.steps = values.get("steps") ?? "";
-    query.class = values.get("class") ?? "";
+    for (const name of FILTERS) query[name] = values.get(name) ?? "";
     const id = values.get("like");
     if (id) query.like = { id, by: values.get("by") === "recipe" ? "recipe" : "photo" };
     const crossed = values.getAll("without");
@@ -34,7 +43,7 @@ export class Query {
       values.append("like", this.like.id);
       values.append("by", this.like.by);
     }
-    const texts = ["title", ...(this.isPasted() ? [] : ["steps"]), "class"]; // a pasted page is too long for an address
+    const texts = ["title", ...(this.isPasted() ? [] : ["steps"]), ...FILTERS]; // a pasted page is too long
     for (const name of texts) if (this[name].trim()) values.append(name, this[name]);
     for (const chip of this.chips) if (chip.own) values.append("ingredient", chip.name);
     for (const name of this.crossed()) values.append("without", name);
@@ -49,10 +58,22 @@ export class Query {
     return this.recipe().ingredients.length || this.title || this.steps ? "photos" : "recipes";
   }
 
-  isEmpty() {
+  /** Whether there is nothing that an embedding can be computed from. */
+  hasNoContent() {
     const { title, ingredients, instructions, text } = this.recipe();
     return !this.photo && !this.like && !title && !ingredients.length && !instructions.length && !text;
   }
+
+  isEmpty = () => this.hasNoContent() && !this.text.trim();
+
+  /** The conditions on results, as the API names them. */
+  filters = () => ({
+    class: this.class,
+    words: this.text.trim(),
+    include: names(this.include),
+    exclude: names(this.exclude),
+    language: this.language,
+  });
 
   add(name) {
     const plain = name.trim().replace(/\s+/g, " ");

@@ -32,13 +32,14 @@ export function show(container, found, query, actions) {
 }
 
 export function picture(item, alt = "") {
-  const box = make("div", { class: "picture" }, make("span", {}, "no photo"));
+  const box = make("div", { class: "picture" }); // grey until the photo is loaded
+  const none = () => make("span", {}, "no photo");
   if (item.photo) {
     const source = { src: local(item.photo.small), srcset: `${local(item.photo.large)} 2x` };
     const image = make("img", { ...source, alt, loading: "lazy", decoding: "async" });
-    image.addEventListener("error", () => image.remove());
+    image.addEventListener("error", () => image.replaceWith(none()));
     box.append(image);
-  }
+  } else box.append(none());
   return box;
 }
 
@@ -62,7 +63,7 @@ function card(hit, among, crossed, actions, opened) {
   const body = [
     make("h3", {}, hit.title || "Untitled"),
     facts(hit),
-    bar(hit.similarity),
+    hit.similarity == null ? null : bar(hit.similarity),
     lines.length ? make("ul", { class: "lines", "aria-label": "Ingredients" }, ...lines) : null,
     steps.length ? details(`${key} steps`, opened, `${steps.length} step${steps.length > 1 ? "s" : ""}`, steps) : null,
     make("div", { class: "buttons" }, ...questions),
@@ -89,7 +90,11 @@ function line(ingredient, key, crossed, actions) {
 }
 
 function facts(hit) {
-  const parts = [make("span", {}, `${hit.place}.`), make("span", {}, `similarity ${hit.similarity.toFixed(2)}`)];
+  const parts = [make("span", {}, `${hit.place}.`)];
+  if (hit.similarity != null) parts.push(make("span", {}, `similarity ${hit.similarity.toFixed(2)}`));
+  for (const [name, place] of Object.entries(hit.places ?? {})) {
+    parts.push(make("span", {}, name === "title" ? "title" : `${name} ${place}`));
+  }
   const moved = hit.place_before && hit.place_before - hit.place;
   if (moved) {
     const [word, arrow] = moved > 0 ? ["up", "↑"] : ["down", "↓"];
