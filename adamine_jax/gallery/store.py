@@ -177,10 +177,10 @@ class Gallery:
             queries: (1, D) float32 unit row of a photo or a recipe, or None.
             among: What the query is compared with: 'recipes' or 'photos'.
             top: Maximum number of results.
-            **options: `class_name`, `where` and `approximate`; see `nearest`.
+            **options: See `nearest`.
 
         Returns:
-            The results, best first, with their places in the search by "words" and by "embedding"; see `words.fused`.
+            The results, best first, with their places in the searches by "words" and by "embedding".
         """
         snapshot = self.snapshot()
         mask = self.mask(options.get("where") or Filter(), options.get("class_name"), snapshot)
@@ -189,9 +189,8 @@ class Gallery:
             positions = np.minimum(snapshot.positions(rows), len(snapshot.rows) - 1)
             return (snapshot.rows[positions] == rows) & (True if mask is None else mask[positions])
 
-        depth = max(top, words.DEPTH)
-        found, titles = self._reader.words(text, depth, are_allowed)
-        searches = {"words": found}
+        depth, searches = max(top, words.DEPTH), {}
+        searches["words"], titles = self._reader.words(text, depth, are_allowed)
         if queries is not None:
             rows = self.nearest(queries, among, depth, **options)[1][0]
             searches["embedding"] = [int(row) for row in rows if row >= 0]
@@ -207,8 +206,7 @@ class Gallery:
 
     def count(self, where: Filter) -> int:
         """Returns the number of items that pass a filter."""
-        mask = self.mask(where)
-        return len(self) if mask is None else int(np.count_nonzero(mask))
+        return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
 
     def item(self, row: int) -> Item:
         """Reads the item of a row."""

@@ -286,9 +286,11 @@ def test_a_photo_that_is_not_loaded_yet_is_grey(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
     page.route("**/api/v1/photo**", lambda route: None)  # never answered
-    page.fill("#text", "dish")
+    page.fill("#text", "soup")
     expect(page.locator(".card .picture").first).to_have_text("")
     page.unroute("**/api/v1/photo**")
     page.route("**/api/v1/photo**", lambda route: route.abort())
     page.reload()
     expect(page.locator(".card .picture").first).to_have_text("no photo")
+    page.fill("#text", "wombat")
+    expect(page.locator("#status")).to_have_text("Nothing found. Use other words, or fewer conditions.")

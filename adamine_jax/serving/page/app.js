@@ -56,7 +56,10 @@ function showFound(found) {
   const within = query.class ? ` of kind ${query.class}` : "";
   const conditions = [query.include && ` with ${query.include}`, query.exclude && ` without any ${query.exclude}`];
   const order = query.text.trim() ? "best match first" : "most similar first";
-  element("status").textContent = `${counts.join(" and ")}${within}${conditions.filter(Boolean).join("")}, ${order}`;
+  const isEmpty = searched.every((among) => !found[among].length);
+  element("status").textContent = isEmpty
+    ? "Nothing found. Use other words, or fewer conditions."
+    : `${counts.join(" and ")}${within}${conditions.filter(Boolean).join("")}, ${order}`;
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
