@@ -61,8 +61,9 @@ def read_page(path: Path, name: str, report: Report) -> Iterator[Entry]:
     for number, recipe in enumerate(recipes, start=1):
         where = name if len(recipes) == 1 else f"{name} recipe {number}"
         listed = _links(recipe.get("image"))
-        saved = _saved(listed, files)[: 1 if recipe.pop(GUESSED, False) else None]
-        yield Entry(where, path.parent, recipe | {"image": saved or listed}, is_linked_data=True)
+        found = _saved(listed, files) or listed
+        images = found[:1] if recipe.pop(GUESSED, False) else found
+        yield Entry(where, path.parent, recipe | {"image": images}, is_linked_data=True)
 
 
 def page_recipes(page: str, address: str = "", *, use_scrapers: bool = True) -> list[dict[str, Any]]:
@@ -258,22 +259,19 @@ def _saved(links: list[str], files: dict[str, str]) -> list[str]:
 def _files_beside(page: Path, text: str) -> dict[str, str]:
     """Returns the largest photo of each stem that a browser saved with a page, relative to the page.
 
-    They are in a folder of the page's name, or where its `img` elements say if the page was renamed.
+    They are in a folder of the page's name, and where its `img` elements say, also if the page was renamed.
     """
     folders = [folder for folder in page.parent.glob(f"{_escaped(page.stem)}[_.-]*") if folder.is_dir()]
-    for source in dict.fromkeys(_SOURCE.findall(text)):
-        folder = page.parent / os.path.dirname(urllib.parse.unquote(html.unescape(source)))
-        if "://" not in source and folder not in folders and _is_below(folder, page.parent):
-            folders.append(folder)
-    files = [
-        file for folder in folders for file in folder.iterdir() if file.suffix.lower() in _PHOTO and file.is_file()
-    ]
+    named = [page.parent / urllib.parse.unquote(html.unescape(source)) for source in set(_SOURCE.findall(text))]
+    files = [file for folder in folders for file in folder.iterdir()]
+    files += [file for file in named if file.parent not in folders and _is_below(file, page.parent)]
+    files = [file for file in files if file.suffix.lower() in _PHOTO and file.is_file()]
     return {_stem(file.name): str(file.relative_to(page.parent)) for file in sorted(files, key=_size)}
 
 
-def _is_below(folder: Path, parent: Path) -> bool:
+def _is_below(file: Path, folder: Path) -> bool:
     try:
-        return folder.is_dir() and parent.resolve() in folder.resolve().parents
+        return file.is_file() and folder.resolve() in file.resolve().parents
     except (OSError, ValueError):  # a name that is no path
         return False
 

@@ -83,6 +83,17 @@ def test_the_photo_of_a_page_without_markup_or_with_another_name(read, tmp_path)
     head = '<meta property="og:image" content="https://example.org/up/other-300x200.jpg">'
     (recipe,) = read(written(tmp_path, "Stated.html", f"<html>{head}{body}</html>"))
     assert recipe.photos == ["Pie it_files/other.jpg"]
+    written(tmp_path, "beside.jpg", jpeg(1))
+    (recipe,) = read(
+        written(tmp_path, "Beside.html", f"<html>{body.replace('./Pie%20it_files/pie.jpg', 'beside.jpg')}</html>")
+    )
+    assert recipe.photos == ["beside.jpg"]
+    outside = body.replace("./Pie%20it_files/pie.jpg", "../outside.jpg").replace(
+        "Pie%20it_files/other.jpg", "http://x/y"
+    )
+    (tmp_path / "outside.jpg").write_bytes(jpeg(1))
+    (recipe,) = read(written(tmp_path, "Outside.html", f"<html>{outside}</html>"))
+    assert recipe.photos == ["../outside.jpg"]  # which the import refuses
     markup = page("https://example.org/up/pie-300x200.jpg") + "<img src='Pie%20it_files/pie.jpg'>"
     (recipe,) = read(written(tmp_path, "Marked up.html", markup))
     assert recipe.photos == ["Pie it_files/pie.jpg"]

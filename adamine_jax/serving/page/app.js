@@ -59,7 +59,7 @@ function showFound(found) {
   const isEmpty = searched.every((among) => !found[among].length);
   element("status").textContent = isEmpty
     ? "Nothing found. Use other words, or fewer conditions."
-    : `${counts.join(" and ")}${within}${conditions.filter(Boolean).join("")}, ${order}`;
+    : `${counts.join(" and ")}${within}${conditions.filter(Boolean).join(",")}, ${order}`;
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
