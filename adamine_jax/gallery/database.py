@@ -87,11 +87,14 @@ def connect(path: Path) -> sqlite3.Connection:
             check_same_thread=False,
             uri=True,
         )
-        connection.execute("SELECT count(*) FROM counters")
-    if not connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
-        connection.close()
-        raise UserError("this SQLite has no full-text search; with TensorFlow, import adamine_jax before it")
-    return connection
+        try:
+            connection.execute("SELECT count(*) FROM counters")
+            if not connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
+                raise UserError("this SQLite has no full-text search; with TensorFlow, import adamine_jax before it")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 @contextlib.contextmanager

@@ -25,18 +25,14 @@ _BLOCK = 1024
 
 def stats(gallery: Gallery) -> dict[str, Any]:
     """Returns the numbers of items, languages, tags and classes, and the sizes of the files."""
-    connection = database.connect(gallery.folder / database.NAME)
-    counts = {
-        "items": len(gallery),
-        "removed rows": _count(connection, "removed"),
-        "rows in the database": _count(connection, "pending"),
-        "segments": _count(connection, "segments"),
-    }
-    languages = dict(connection.execute("SELECT language, count(*) FROM items GROUP BY language ORDER BY 2 DESC"))
-    tags = dict(
-        connection.execute("SELECT name, count(DISTINCT value) FROM tags GROUP BY name ORDER BY 2 DESC LIMIT 20")
-    )
-    connection.close()
+    with contextlib.closing(database.connect(gallery.folder / database.NAME)) as connection:
+        counts = {
+            "items": len(gallery),
+            "removed rows": _count(connection, "removed"),
+            "rows in the database": _count(connection, "pending"),
+            "segments": _count(connection, "segments"),
+        }
+        tags = dict(connection.execute("SELECT name, count(DISTINCT value) FROM tags GROUP BY name ORDER BY 2 DESC"))
     size = sum(path.stat().st_size for path in gallery.folder.rglob("*") if path.is_file())
     return counts | {
         "modalities": list(gallery.modalities),
@@ -44,7 +40,7 @@ def stats(gallery: Gallery) -> dict[str, Any]:
         "dimensions": gallery.about["dim"],
         "indexed": [modality for modality in gallery.modalities if index.exists(gallery, modality)],
         "classes": gallery.class_counts(),
-        "languages": {language or "unknown": count for language, count in languages.items()},
+        "languages": {language or "unknown": count for language, count in gallery.language_counts().items()},
         "tags": tags,
         "MiB": round(size / 2**20, 1),
     }

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class Reader:
         self._folder, self._about, self._path = folder, about, folder / database.NAME
         self._lock, self._refreshing = threading.Lock(), threading.Lock()
         self._connection, self._watched = database.connect(self._path), database.connect(self._path)
+        for connection in (self._connection, self._watched):
+            weakref.finalize(self, connection.close)
         self._version = self._watched.execute("PRAGMA data_version").fetchone()[0]
         self._last = self._next = 0.0
         self._snapshot = self._read_snapshot(None)

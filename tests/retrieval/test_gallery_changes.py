@@ -130,7 +130,8 @@ def test_items_are_added_replaced_removed_and_compacted(tmp_path, monkeypatch, s
     assert state(folder) == expected | numbered(10)
     photos = {path.name for path in (folder / "photos").iterdir()}
     assert photos == {f"{row:08d}.jpg" for row in (*rows, 8)}
-    named = {name for (name,) in sqlite3.connect(folder / database.NAME).execute("SELECT name FROM segments")}
+    with contextlib.closing(sqlite3.connect(folder / database.NAME)) as connection:
+        named = {name for (name,) in connection.execute("SELECT name FROM segments")}
     assert {path.name for path in folder.glob("*.npy")} == {
         f"{side}{name}.npy" for side in MODALITIES for name in named
     }
