@@ -103,7 +103,7 @@ class PhotoFinder:
         return PhotoFile(listed, Path(path), digest)
 
     def _similar(self, folder: Path, listed: str) -> tuple[str | None, str]:
-        """Returns the file whose name is the same but for capitals, normal form or suffix; or None and a near name."""
+        """Returns the file whose name differs only in case, normal form or suffix; or None and a similar name."""
         root = self._root_of(folder)
         files, names = self._indexed(root)
         is_of_site = listed.startswith("/")  # "/images/pie.jpg" in the front matter of a page

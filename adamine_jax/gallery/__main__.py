@@ -8,8 +8,8 @@ python -m adamine_jax.gallery stats --gallery galleries/mine --duplicates
 python -m adamine_jax.gallery verify --gallery galleries/mine
 python -m adamine_jax.gallery export --gallery galleries/mine --out items.parquet
 
-Searches in all processes see each change as soon as it is made. A command that is interrupted has made whole changes
-only; rerun it to continue.
+Searches in all processes see a change within half a second. An interrupted command leaves only complete changes;
+rerun it to continue.
 """
 
 import argparse
@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("compact", "delete the embeddings of removed items and join small files")
     command.add_argument("--index", action="store_true", help="also build the FAISS index again")
     command = add("stats", "show what a gallery contains")
-    command.add_argument("--duplicates", action="store_true", help="also list groups of near duplicates")
+    command.add_argument(
+        "--duplicates", action="store_true", help="also list groups of near duplicates, all with --json"
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     add("verify", "read everything and report damage")
     command = add("export", "write items and embeddings as Parquet")

@@ -38,7 +38,7 @@ def add(
         encoder: Encoder of the model.
         additions: What to add. A recipe without an id gets one from its text.
         say: Receives a line about each item that is left out.
-        replace: Whether an item replaces that of the same id, which otherwise leaves it out.
+        replace: Whether an item replaces the one with the same id; otherwise the new item is left out.
 
     Returns:
         Number of items added or replaced.

@@ -1,6 +1,6 @@
 """The SQLite file of a gallery: its items and their words, its rows, and where their embeddings are.
 
-An item has a row number for life; a changed item gets a new row. Every change is one transaction.
+An item keeps its row number until it is changed; a changed item gets a new one. Every change is one transaction.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def create(path: Path) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Opens the file; one in a folder that cannot be written is opened without locks.
+    """Opens the file, without locks if its folder is not writable.
 
     Raises:
         UserError: The file is missing or not a database, or SQLite has no full-text search.

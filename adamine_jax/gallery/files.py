@@ -69,7 +69,7 @@ class Item:
 
 
 class MissingItem(UserError):
-    """No item has a row, because it was removed."""
+    """No item has this row number, because it was removed."""
 
 
 @contextlib.contextmanager

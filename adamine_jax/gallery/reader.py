@@ -15,7 +15,7 @@ from adamine_jax.gallery.files import REBUILD, Item, reading
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.snapshot import Snapshot
 
-# A snapshot of a gallery that changes all the time is kept for this many seconds, and for several times as long as it
+# A snapshot of a gallery that changes all the time is kept for this many seconds, or for several times as long as it
 # takes to read it, so that searches spend little of their time on it.
 _KEPT, _KEPT_TIMES, _LONGEST = 0.1, 4, 0.5
 _RECENT = 1.0  # seconds
@@ -40,8 +40,8 @@ class Reader:
         self._snapshot = self._read_snapshot(None)
 
     def snapshot(self) -> Snapshot:
-        """Returns the state after the last committed change, or the one before it if changes follow each other."""
-        if self._refreshing.acquire(blocking=False):  # otherwise another thread is at it
+        """Returns the state after the last committed change, or one up to 0.5 s older if changes are frequent."""
+        if self._refreshing.acquire(blocking=False):  # otherwise another thread is refreshing it
             try:
                 if time.monotonic() >= self._next:
                     self._refresh()

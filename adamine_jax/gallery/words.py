@@ -42,7 +42,7 @@ class Fused(NamedTuple):
 
 
 def find(connection: sqlite3.Connection, text: str, top: int, are_allowed: Allowed) -> list[int]:
-    """Returns the rows of the items that a text describes, best first: first those with all its words, then any.
+    """Returns the rows of the items that a text describes, best first: those with all words, then any.
 
     Words of the title count more than those of the ingredients, and these more than those of the instructions. Of the
     items with a very frequent word, only `RANKED` are compared.

@@ -18,7 +18,7 @@ _MIN_CONFIDENCE = 0.8
 
 
 def language_of(ingredients: Sequence[str], instructions: Sequence[str]) -> str:
-    """Returns the ISO 639-1 code of a recipe's language; "" if the text is too short to tell.
+    """Returns the ISO 639-1 code of a recipe's language; "" if it is uncertain.
 
     Args:
         ingredients: Ingredient lines, used only if there are no instructions.
@@ -31,7 +31,7 @@ def language_of(ingredients: Sequence[str], instructions: Sequence[str]) -> str:
 
 
 def names_in(line: str, language: str) -> list[tuple[str, bool]]:
-    """Returns `ingredient_names(line)`; the whole line, with False, in a language without rules ("" = unknown)."""
+    """Returns `ingredient_names(line)`, or the whole line and False if the language is known and has no rules."""
     names = _names(line)
     if names and language and language not in WITH_RULES:
         return [(" ".join(line.lower().split()), False)]

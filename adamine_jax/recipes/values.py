@@ -87,7 +87,7 @@ class _Walk(NamedTuple):
 
     Attributes:
         of_text: Splits a text into texts, given the text and `is_sheet`.
-        of_object: Yields those of an object, given it, a function that yields those of a value in it, and `unread`.
+        of_object: Yields the texts of an object, given the object, a function for the values in it, and `unread`.
         unread: Collects what contains no text.
         is_sheet: Whether the value is a cell.
     """

@@ -89,7 +89,7 @@ class Guard:
         try:
             await self._guarded(scope, receive, send_counted)
         finally:
-            # Addresses without a route are not counted apart: there is no end of them.
+            # Addresses without a route are not counted separately, because their number is unlimited.
             is_of_api = "route" in scope and scope["path"].startswith("/api/")
             path = scope["path"] if is_of_api else "other"
             self.observe(scope["method"], path, status, time.perf_counter() - start)

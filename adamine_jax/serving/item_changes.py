@@ -75,7 +75,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
     ) -> messages.Changed:
         with lock, Editor(folder) as editor:
             if editor.has(identity) and not replace:
-                raise HTTPException(409, "The gallery has an item with this id; replace it with PUT.")
+                raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.")
             item = item_of(dataclasses.replace(recipe, id=identity), photo if "image" in sides else None)
             editor.add([item], embeddings, replace=replace)
         engine.gallery.refresh()

@@ -1,4 +1,4 @@
-"""Metrics of the server in Prometheus' format, summed over its processes."""
+"""Metrics of the server in the Prometheus format, for all its processes together."""
 
 import os
 

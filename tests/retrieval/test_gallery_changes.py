@@ -359,7 +359,7 @@ def test_a_change_that_is_killed_at_any_write_is_whole_or_absent(tmp_path, monke
         found = expected.index(state(folder))
         assert found >= reached  # what was once reached stays
         reached = found
-        with Editor(folder) as editor:  # goes on from there
+        with Editor(folder) as editor:  # later changes work
             CHANGES["compact"](editor)
             assert state(folder) == expected[found]
         shutil.rmtree(folder)

@@ -235,10 +235,10 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
     given = [recipe.partition for recipe in drafts]
     partitions, split = identity.partitions(ids, given, group, options.splits)
     if other := sum(bool(recipe.given_id and not RECIPE_ID.fullmatch(recipe.given_id)) for recipe in drafts):
-        report.note(f"replaced ids, which are not 10 hexadecimal digits: {other}; imported.tsv lists the new ones")
+        report.note(f"replaced ids that are not 10 hexadecimal digits: {other}; imported.tsv lists the new ones")
     if changed:
         first = ", ".join(f"{drafts[number].where} is {ids[number]}" for number in changed[:3])
-        report.note(f"replaced ids, which another recipe has: {len(changed)} ({first})")
+        report.note(f"replaced ids that another recipe has: {len(changed)} ({first})")
     if moved:
         report.note(f"the ids of {len(moved)} photos are not the first digits of their SHA-256, which were taken")
     sizes = Counter(group)

@@ -200,7 +200,7 @@ def test_recipes_that_share_a_text_or_a_photo_share_a_partition(folder, out, cap
     assert len({record["id"] for record in layer1}) == 24
     printed = capsys.readouterr().out
     assert "groups of recipes with a common text or photo, each kept in one partition: 12; the largest has 2" in printed
-    assert "replaced ids, which another recipe has: 6 (" in printed
+    assert "replaced ids that another recipe has: 6 (" in printed
 
 
 def test_a_photo_that_many_recipes_share_is_pointed_out(folder, out, capsys):
@@ -224,7 +224,7 @@ def test_partitions_and_ids_that_are_given_are_kept(folder, out, capsys):
     assert rows[9][:4] == [layer1[9]["id"], "test", "own.jsonl:10", "pie-9"]
     printed = capsys.readouterr().out
     assert "1 of these groups are split by their given partitions: a leak (own.jsonl:1)" in printed
-    assert "replaced ids, which are not 10 hexadecimal digits: 1; imported.tsv lists the new ones" in printed
+    assert "replaced ids that are not 10 hexadecimal digits: 1; imported.tsv lists the new ones" in printed
 
 
 def test_a_record_with_an_id_is_kept_and_its_repeat_without_one_is_not(folder, out):
