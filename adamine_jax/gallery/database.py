@@ -21,7 +21,7 @@ from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.base.files import check_regular
 from adamine_jax.gallery.files import Item, MissingItem, reading
 from adamine_jax.recipes.languages import names_in
-from adamine_jax.recipes.mentions import stem
+from adamine_jax.recipes.mentions import singular
 
 NAME = "gallery.sqlite"
 _WAIT_SECONDS = 30
@@ -40,7 +40,7 @@ CREATE TABLE removed (row INTEGER PRIMARY KEY);
 CREATE TABLE segments (start INTEGER PRIMARY KEY, name TEXT NOT NULL, count INTEGER NOT NULL, rows BLOB);
 CREATE TABLE pending (row INTEGER PRIMARY KEY, image BLOB, recipe BLOB);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO counters VALUES ('next_row', 0), ('taken', 0);
+INSERT INTO counters VALUES ('next_row', 0), ('taken', 0), ('generation', 0);
 """
 # `words` ranks by BM25 and takes its texts from `items`. `stems` has the stems of the words of each ingredient's name
 # and line; rows that were removed stay in it until it is made again.
@@ -61,6 +61,10 @@ CREATE VIRTUAL TABLE stems USING fts5(names, lines, content='', tokenize='unicod
 """
 _COLUMNS = "row, id, title, class, language, ingredients, instructions, photo"
 _BETWEEN_LINES = " 0 "  # keeps phrases within a line
+
+
+class BusyGallery(UserError):
+    """Another process is changing the gallery."""
 
 
 def create(path: Path) -> None:
@@ -102,26 +106,35 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Generator[None]:
     """Commits the changes of the block, or none of them if it raises.
 
     Raises:
+        BusyGallery: Another process does not end its change.
         DiskFull: The disk is full.
+        UserError: The folder cannot be written.
     """
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException as error:
         with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back already after some errors
             connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
+        code = error.sqlite_errorcode & 0xFF  # without the extension
+        if code == sqlite3.SQLITE_FULL:
             raise DiskFull(OSError(None, None, str(path))) from None
+        if code == sqlite3.SQLITE_BUSY:
+            raise BusyGallery(f"{path.parent}: another process is changing the gallery; try again later") from None
+        if code == sqlite3.SQLITE_READONLY:
+            raise UserError(f"{path.parent}: cannot be written; change its permissions") from None
         raise
 
 
 def insert(connection: sqlite3.Connection, row: int, item: Item, photo: str | None) -> None:
     """Adds an item; raises `sqlite3.IntegrityError` if its id is taken."""
-    texts = [_text(text) for text in (item.id, item.title, item.class_name, item.language)]
-    lists = [_text(json.dumps(lines, ensure_ascii=False)) for lines in (item.ingredients, item.instructions)]
+    texts = [text(each) for each in (item.id, item.title, item.class_name, item.language)]
+    lists = [text(json.dumps(lines, ensure_ascii=False)) for lines in (item.ingredients, item.instructions)]
     connection.execute(f"INSERT INTO items({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (row, *texts, *lists, photo))
-    tags = [(_text(name), _text(value), row) for name, value in item.tags]
+    tags = [(text(name), text(value), row) for name, value in item.tags]
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", tags)
     if has_words(connection):
         _insert_stems(connection, row, item.ingredients, item.language)
@@ -193,8 +206,9 @@ def rows(connection: sqlite3.Connection, query: str, arguments: Iterable = ()) -
     They are read as one text: sqlite3 releases the interpreter lock for each row that it reads, and a server's other
     threads would take it each time.
     """
-    text = connection.execute(f"SELECT group_concat(row) FROM ({query})", tuple(arguments)).fetchone()[0]
-    return np.sort(np.fromstring(text, np.int64, sep=",")) if text else np.zeros(0, np.int64)
+    cleaned = [text(each) if isinstance(each, str) else each for each in arguments]
+    joined = connection.execute(f"SELECT group_concat(row) FROM ({query})", cleaned).fetchone()[0]
+    return np.sort(np.fromstring(joined, np.int64, sep=",")) if joined else np.zeros(0, np.int64)
 
 
 def _insert_stems(connection: sqlite3.Connection, row: int, lines: Iterable[str], language: str) -> None:
@@ -204,14 +218,14 @@ def _insert_stems(connection: sqlite3.Connection, row: int, lines: Iterable[str]
 
 
 @functools.lru_cache(1 << 17)
-def _stems(text: str) -> str:
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
-    return " ".join(map(stem, words))
+def _stems(line: str) -> str:
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", line).lower())
+    return " ".join(map(singular, words))
 
 
-def _text(text: str) -> str:
+def text(given: str) -> str:
     """Returns a text without lone surrogates, which SQLite cannot store."""
-    return text.encode("utf-8", "replace").decode()
+    return given.encode("utf-8", "replace").decode()
 
 
 def _statements(script: str) -> list[str]:

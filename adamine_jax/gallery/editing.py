@@ -26,6 +26,10 @@ SEGMENT = 1 << 13
 """Number of rows of a segment; fewer wait in the database."""
 
 
+class TakenId(UserError):
+    """The gallery has an item with this id."""
+
+
 class _Segment(NamedTuple):
     """A segment: its name, its ascending rows, and whether each is kept."""
 
@@ -76,23 +80,24 @@ class Editor(contextlib.AbstractContextManager):
             Row number of each item.
 
         Raises:
-            UserError: The id of an item is taken, and `replace` is false.
+            TakenId: The id of an item is taken, and `replace` is false.
             DiskFull: The disk is full.
         """
         stored = {name: np.ascontiguousarray(embeddings[name], self._dtype) for name in self.about["sides"]}
         statement = f"INSERT INTO pending(row, {', '.join(stored)}) VALUES (?{', ?' * len(stored)})"
         former: list[str | None] = []
-        with self._transaction():
+        with self._transaction(), contextlib.ExitStack() as undo:
             first = self.counter("next_row")
             for number, item in enumerate(items):
                 if replace:
                     former += self._delete([item.id])
-                self._insert(first + number, item)
+                undo.callback(self._delete_photos, [self._insert(first + number, item)])
                 vectors = (rows[number].tobytes() for rows in stored.values())
                 self.connection.execute(statement, (first + number, *vectors))
             self._set_counter("next_row", first + len(items))
             if taken is not None:
                 self._set_counter("taken", taken)
+            undo.pop_all()  # the photos stay
         self._delete_photos(former)
         if self._pending() >= SEGMENT:
             self.flush()
@@ -108,16 +113,7 @@ class Editor(contextlib.AbstractContextManager):
     def flush(self) -> None:
         """Moves the rows that wait in the database to a segment."""
         with self._transaction():
-            rows = database.rows(self.connection, "SELECT row FROM pending")
-            if not len(rows):
-                return
-
-            def contents(modality: str) -> Iterator[bytes]:
-                return (row for (row,) in self.connection.execute(f"SELECT {modality} FROM pending ORDER BY row"))
-
-            is_first = not self.connection.execute("SELECT 1 FROM segments").fetchone()
-            self._add_segment(rows, contents, "" if is_first else f"-{rows[0]:09d}")
-            self.connection.execute("DELETE FROM pending")
+            self._flush()
         self.connection.execute("PRAGMA incremental_vacuum").fetchall()
 
     def compact(self) -> int:
@@ -128,21 +124,24 @@ class Editor(contextlib.AbstractContextManager):
         Returns:
             Number of removed rows whose embeddings were deleted.
         """
-        self.flush()
         with self._transaction():
+            self._flush()
             removed = database.rows(self.connection, "SELECT row FROM removed")
             for group in self._groups(removed):
                 self._merge(group)
             self.connection.execute("DELETE FROM removed")
+            self._set_counter("generation", self.counter("generation") + 1)
             if len(removed) and database.has_words(self.connection):
                 database.rebuild_stems(self.connection)
         self.connection.execute("PRAGMA incremental_vacuum").fetchall()
-        self._delete_unnamed()
+        with self._transaction():  # no other process writes files that it has not named yet
+            self._delete_unnamed()
         return len(removed)
 
     def has(self, identity: str) -> bool:
         """Whether an item has this id."""
-        return self.connection.execute("SELECT 1 FROM items WHERE id = ?", (identity,)).fetchone() is not None
+        found = self.connection.execute("SELECT 1 FROM items WHERE id = ?", (database.text(identity),))
+        return found.fetchone() is not None
 
     def counter(self, name: str) -> int:
         """Returns "next_row", the row number of the next item, or "taken", the items taken from a source."""
@@ -151,14 +150,31 @@ class Editor(contextlib.AbstractContextManager):
     def _set_counter(self, name: str, value: int) -> None:
         self.connection.execute("UPDATE counters SET value = ? WHERE name = ?", (value, name))
 
-    def _insert(self, row: int, item: Item) -> None:
+    def _insert(self, row: int, item: Item) -> str | None:
+        """Adds an item within a transaction, and returns its photo."""
+        photo = self._write_photo(row, item)
         language = item.language or language_of(item.ingredients, item.instructions)
         item = dataclasses.replace(item, language=language)
         try:
-            database.insert(self.connection, row, item, self._write_photo(row, item))
+            database.insert(self.connection, row, item, photo)
+            return photo
         except sqlite3.IntegrityError:
+            self._delete_photos([photo])
             remedy = "update the item, or give another id"
-            raise UserError(f"{self.folder}: the id {item.id!r} is taken; {remedy}") from None
+            raise TakenId(f"{self.folder}: the id {item.id!r} is taken; {remedy}") from None
+
+    def _flush(self) -> None:
+        """Moves the rows that wait to a segment, within a transaction."""
+        rows = database.rows(self.connection, "SELECT row FROM pending")
+        if not len(rows):
+            return
+
+        def contents(modality: str) -> Iterator[bytes]:
+            return (row for (row,) in self.connection.execute(f"SELECT {modality} FROM pending ORDER BY row"))
+
+        # The very first segment has a plain name; no name is used twice.
+        self._add_segment(rows, contents, f"-{rows[0]:09d}" if self.counter("generation") else "")
+        self.connection.execute("DELETE FROM pending")
 
     def _add_segment(self, rows: np.ndarray, contents: Callable[[str], Iterable[bytes]], name: str) -> None:
         """Writes a segment with the embeddings of ascending rows, given those of a modality, within a transaction."""
@@ -168,6 +184,7 @@ class Editor(contextlib.AbstractContextManager):
             write_segment(path, contents(modality), count, self._dim, self._dtype)
         numbers = None if rows[-1] - start + 1 == count else rows.tobytes()
         self.connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?)", (start, name, count, numbers))
+        self._set_counter("generation", self.counter("generation") + 1)
 
     def _groups(self, removed: np.ndarray) -> list[list[_Segment]]:
         """Returns groups of consecutive segments to rewrite, each as one of at most `SEGMENT` rows."""
@@ -220,7 +237,7 @@ class Editor(contextlib.AbstractContextManager):
         photos = []
         for identity in ids:
             query = "SELECT row, photo FROM items WHERE id = ?"
-            if found := self.connection.execute(query, (identity,)).fetchone():
+            if found := self.connection.execute(query, (database.text(identity),)).fetchone():
                 database.delete(self.connection, found[0])
                 photos.append(found[1])
         return photos
@@ -245,7 +262,10 @@ class Editor(contextlib.AbstractContextManager):
 def changes(folder: Path) -> Generator[None]:
     """Lets searches continue without waiting while a change is written, within the block: SQLite's write-ahead log."""
     with contextlib.closing(database.connect(folder / database.NAME)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        yield
-        with contextlib.suppress(sqlite3.OperationalError):  # another process still uses the log, and removes it
-            connection.execute("PRAGMA journal_mode = DELETE")
+        with contextlib.suppress(sqlite3.OperationalError):  # searches that wait are slower, no more
+            connection.execute("PRAGMA journal_mode = WAL")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.OperationalError):  # another process still uses the log, and removes it
+                connection.execute("PRAGMA journal_mode = DELETE")

@@ -141,7 +141,7 @@ class Index:
         similarities = np.pad(best, ((0, 0), (0, missing)), constant_values=-np.inf)
         rows = np.pad(gallery.rows[chosen.first_new + positions], ((0, 0), (0, missing)), constant_values=-1)
         for number, near in enumerate(found):
-            near = np.sort(gallery.positions(near[near >= 0]))
+            near = _stored(gallery, near)
             if len(near) < min(top, chosen.count_old):  # the visited cells contain fewer
                 near = np.arange(chosen.first_new) if chosen.old is None else chosen.old
             best, positions = exact.search(vectors, queries[number : number + 1], top, near)
@@ -153,12 +153,12 @@ class Index:
 
     def _selection(self, gallery: Rows, mask: np.ndarray | None) -> Selection:
         """Returns what a mask selects; the last ones are kept, because snapshots keep their masks."""
-        count = len(gallery.rows)
-        for kept in self._selections:
-            if kept.mask is mask and kept.rows == count:
+        current = [kept for kept in self._selections if kept.rows is gallery.rows]
+        for kept in current:
+            if kept.mask is mask:
                 return kept
         chosen = Selection(gallery.rows, mask, self.about.rows)
-        self._selections = [chosen, *self._selections[:15]]
+        self._selections = [chosen, *current[:15]]
         return chosen
 
     @contextlib.contextmanager
@@ -174,6 +174,12 @@ class Index:
         finally:
             with self._counting:
                 self._running -= 1
+
+
+def _stored(gallery: Rows, found: np.ndarray) -> np.ndarray:
+    """Returns the ascending positions of the rows found by an index, without those that `compact` has deleted."""
+    positions = np.minimum(gallery.positions(found), len(gallery.rows) - 1)
+    return np.sort(positions[gallery.rows[positions] == found])
 
 
 def build(gallery: Gallery, modality: str) -> About:

@@ -18,7 +18,7 @@ class Selection:
 
     Attributes:
         mask: The mask.
-        rows: P.
+        rows: The row numbers.
         first_new: First position that is not in the index.
         old: Selected positions before it; None = all.
         new: Selected positions from it on, relative to it; None = all.
@@ -28,7 +28,7 @@ class Selection:
     """
 
     def __init__(self, rows: np.ndarray, mask: np.ndarray | None, limit: int):
-        self.mask, self.rows = mask, len(rows)
+        self.mask, self.rows = mask, rows
         self.first_new = int(np.searchsorted(rows, limit))
         self.old = self.new = self.bits = None
         self.count, self.count_old = len(rows), self.first_new

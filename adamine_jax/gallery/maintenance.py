@@ -14,7 +14,7 @@ from adamine_jax.base.extras import require
 from adamine_jax.base.files import atomic_write
 from adamine_jax.base.progress import track
 from adamine_jax.gallery import database, index
-from adamine_jax.gallery.files import REBUILD, read_photo
+from adamine_jax.gallery.files import REBUILD, MissingItem, read_photo
 from adamine_jax.gallery.store import AMONG, Gallery
 
 SIMILAR = 0.99
@@ -58,6 +58,8 @@ def verify(gallery: Gallery) -> None:
             try:
                 connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")
             except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:  # only a writer can check them
+                    break
                 raise UserError(f"{gallery.folder / database.NAME}: {table}: damaged ({error}); {REBUILD}") from None
     for row in gallery.rows:
         item = gallery.item(row)
@@ -86,12 +88,13 @@ def duplicates(gallery: Gallery) -> list[list[str]]:
         similarities, found = gallery.nearest(queries, among, _NEIGHBOURS, approximate=is_indexed)
         for row, others in zip(block.tolist(), np.where(similarities >= SIMILAR, found, -1).tolist(), strict=True):
             for other in others:
-                if other >= 0 and other != row and _are_similar(gallery, row, other):
+                if other in parent and other != row and _are_similar(gallery, row, other):
                     one, two = sorted((root(row), root(other)))
                     parent[two] = one
     groups: dict[int, list[str]] = {}
-    for row, identity in zip(rows.tolist(), gallery.ids.tolist(), strict=True):
-        groups.setdefault(root(row), []).append(identity)
+    for row in rows.tolist():
+        with contextlib.suppress(MissingItem):  # removed meanwhile
+            groups.setdefault(root(row), []).append(gallery.item(row).id)
     return sorted((group for group in groups.values() if len(group) > 1), key=lambda group: (-len(group), group))
 
 

@@ -19,6 +19,7 @@ from adamine_jax.gallery.snapshot import Snapshot
 # takes to read it, so that searches spend little of their time on it.
 _KEPT, _KEPT_TIMES, _LONGEST = 0.1, 4, 0.5
 _RECENT = 1.0  # seconds
+_ATTEMPTS = 3
 
 
 class Reader:
@@ -91,12 +92,18 @@ class Reader:
             return found, words.titled(self._connection, text, are_allowed)
 
     def _read_snapshot(self, previous: Snapshot | None) -> Snapshot:
-        with reading(self._path):
-            self._watched.execute("BEGIN")  # one state of the database for all that is read
-            try:
-                return Snapshot(self._folder, self._about, self._watched, previous)
-            finally:
-                self._watched.execute("ROLLBACK")
+        for attempt in range(_ATTEMPTS):
+            with reading(self._path):
+                self._watched.execute("BEGIN")  # one state of the database for all that is read
+                try:
+                    return Snapshot(self._folder, self._about, self._watched, previous)
+                except UserError:
+                    # `compact` may have deleted a file whose name had been read.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                finally:
+                    self._watched.execute("ROLLBACK")
+        raise AssertionError("unreachable")
 
 
 def check(folder: Path, reader: Reader) -> None:

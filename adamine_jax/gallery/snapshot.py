@@ -42,9 +42,8 @@ class Snapshot:
     ):
         self._masks: dict[Filter, np.ndarray] = {}
         dtype, sides = np.dtype(about["dtype"]), about["sides"]
-        # One value is read at a time; see `database.rows`.
-        self._names = connection.execute("SELECT group_concat(name, '/') FROM segments").fetchone()[0]
-        if previous is not None and self._names == previous._names:
+        (self._generation,) = connection.execute("SELECT value FROM counters WHERE name = 'generation'").fetchone()
+        if previous is not None and self._generation == previous._generation:
             self._segments, self._stored, self._pending = previous._segments, previous._stored, previous._pending
         else:
             known = {segment.name: segment for segment in previous._segments} if previous else {}

@@ -1,6 +1,5 @@
 """Reads and searches a gallery: the embeddings of a collection and the items that they belong to."""
 
-import contextlib
 import dataclasses
 import difflib
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import exact, index, words
-from adamine_jax.gallery.files import KINDS, REBUILD, Item, read_about
+from adamine_jax.gallery import database, exact, index, words
+from adamine_jax.gallery.files import KINDS, REBUILD, Item, MissingItem, read_about
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.reader import Reader, check
 from adamine_jax.gallery.snapshot import Snapshot
@@ -99,9 +98,12 @@ class Gallery:
         return np.asarray(vectors) if snapshot.alive is None else vectors[np.flatnonzero(snapshot.alive)]
 
     def embedding(self, modality: str, row: int) -> np.ndarray:
-        """Returns the (D,) float32 embedding of a row."""
-        snapshot = self.snapshot()
-        return self._vectors(snapshot, modality)[snapshot.positions([row])][0]
+        """Returns the (D,) float32 embedding of a row, or raises a `MissingItem`."""
+        for snapshot in (self.snapshot(), self._reader.refresh()):
+            position = int(snapshot.positions([row])[0])
+            if position < len(snapshot.rows) and snapshot.rows[position] == row:
+                return self._vectors(snapshot, modality)[position]
+        raise MissingItem(f"{self.folder}: no item has row {row}")
 
     def search(self, queries: np.ndarray, among: str = "recipes", top: int = 5, **options: Any) -> list[list[Hit]]:
         """Finds the items that are most similar to each query.
@@ -222,9 +224,8 @@ class Gallery:
 
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""
-        with contextlib.suppress(UnicodeEncodeError):  # lone surrogates
-            if found := self._reader.read("SELECT row FROM items WHERE id = ?", identifier):
-                return found[0][0]
+        if found := self._reader.read("SELECT row FROM items WHERE id = ?", database.text(identifier)):
+            return found[0][0]
         raise UserError(f"{self.folder}: no item has the id {identifier!r}")
 
     def rows_of_class(self, name: str) -> np.ndarray:

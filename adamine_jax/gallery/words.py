@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adamine_jax.gallery.database import text as cleaned
+
 DEPTH = 100
 """Number of results of each search that are fused."""
 RANKED = 1000
@@ -86,7 +88,9 @@ def _ranked(scores: Mapping[int, float]) -> list[int]:
 
 def titled(connection: sqlite3.Connection, text: str, are_allowed: Allowed) -> list[int]:
     """Returns the rows whose title is the text, in any case."""
-    found = connection.execute("SELECT row FROM items WHERE title = ? COLLATE NOCASE", (" ".join(text.split()),))
+    found = connection.execute(
+        "SELECT row FROM items WHERE title = ? COLLATE NOCASE", (" ".join(cleaned(text).split()),)
+    )
     rows = np.array([row for (row,) in found], np.int64)
     return rows[are_allowed(rows)].tolist()
 

@@ -100,8 +100,8 @@ class GalleryWriter(contextlib.AbstractContextManager):
 
     def __exit__(self, *_) -> None:
         self._editor.__exit__()
+        (self._unfinished / ".lock").unlink(missing_ok=True)  # while it is locked
         self._lock.close()
-        (self._unfinished / ".lock").unlink(missing_ok=True)
 
     def _resumed(self) -> Editor | None:
         """Returns the editor of an interrupted writer of the same gallery."""

@@ -29,3 +29,19 @@ def _divided(word: str) -> tuple[str, str]:
     elif word.endswith("s") and not word.endswith("ss") and len(word) > 1:
         word = word[:-1]
     return word, "(?:s|es)?"
+
+
+def singular(word: str) -> str:
+    """Returns a form that the singular and the plural of a lower-case word have in common, and other words rarely.
+
+    "berries" and "berry" -> "berry", "cookies" and "cookie" -> "cooky", "brioches" and "brioche" -> "brioch".
+    """
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if word.endswith("ie") and len(word) > 3:
+        return f"{word[:-2]}y"
+    if word.endswith(("oes", "ches", "shes", "sses", "xes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith("ss") and len(word) > 1:
+        word = word[:-1]
+    return word[:-1] if word.endswith(("che", "she", "oe")) else word

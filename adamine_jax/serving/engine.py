@@ -15,6 +15,7 @@ from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.gallery import index
+from adamine_jax.gallery.files import MissingItem
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.store import AMONG, Gallery
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
@@ -206,7 +207,10 @@ class Engine:
             before = after = (await self._embed_photos(_Embedding(query)))[0]
         else:
             modality, row = query
-            before = after = self.gallery.embedding(modality, row)
+            try:
+                before = after = self.gallery.embedding(modality, row)
+            except MissingItem:
+                raise HTTPException(404, "The gallery has no such item.") from None
         added, removed = ([name for name in each if self.encoder.texts.knows(name)] for each in (added, removed))
         if added or removed:
             rows = await self._embed_all([RecipeText(ingredients=(name,)) for name in (*added, *removed)])

@@ -1,9 +1,10 @@
 """Changes of the gallery through the API: items are added, replaced and removed by those who have the token."""
 
+import contextlib
 import dataclasses
 import hmac
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Annotated, Any
 
 import fastapi
@@ -12,10 +13,11 @@ import numpy as np
 from fastapi import HTTPException, Query, Request
 from starlette.datastructures import UploadFile
 
-from adamine_jax.base.errors import UserError
+from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.gallery.additions import check
 from adamine_jax.gallery.building import item_of
-from adamine_jax.gallery.editing import Editor
+from adamine_jax.gallery.database import BusyGallery
+from adamine_jax.gallery.editing import Editor, TakenId
 from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText, text_digest
@@ -73,7 +75,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
     def write(
         identity: str, recipe: RecipeText, photo: bytes | None, embeddings: dict[str, np.ndarray], replace: bool
     ) -> messages.Changed:
-        with lock, Editor(folder) as editor:
+        with lock, _explained(), Editor(folder) as editor:
             if editor.has(identity) and not replace:
                 raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.")
             item = item_of(dataclasses.replace(recipe, id=identity), photo if "image" in sides else None)
@@ -82,7 +84,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
         return messages.Changed(id=identity, items=len(engine.gallery))
 
     def removed(identity: str) -> messages.Changed:
-        with lock, Editor(folder) as editor:
+        with lock, _explained(), Editor(folder) as editor:
             if not editor.remove([identity]):
                 raise HTTPException(404, "The gallery has no such item.")
         engine.gallery.refresh()
@@ -104,6 +106,18 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
         return removed(id)
 
     return router
+
+
+@contextlib.contextmanager
+def _explained() -> Generator[None]:
+    """Turns the errors of a change into responses."""
+    try:
+        yield
+    except TakenId:
+        raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.") from None
+    except (BusyGallery, DiskFull) as error:
+        reason = "Another process is changing the gallery" if isinstance(error, BusyGallery) else "The disk is full"
+        raise HTTPException(503, f"{reason}; try again later.", {"Retry-After": "5"}) from None
 
 
 class _Authorization:

@@ -109,7 +109,7 @@ class Hit(Item):
     similarity: float | None = Field(description="cosine similarity of the two embeddings; null in a search by words")
     places: dict[str, int] | None = Field(
         None,
-        description="places in the searches by `words` and by `embedding` that were fused; title = 1 if that is the title",
+        description="places in the searches by `words` and by `embedding` that were fused; title: 1 if it is the title",
     )
 
 

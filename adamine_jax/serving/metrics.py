@@ -10,6 +10,7 @@ from adamine_jax.serving.engine import Engine
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable with the folder in which several processes count, if there are several."""
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -32,12 +33,13 @@ class Metrics:
             "adamine_request_seconds", "Duration of requests", ("path",), buckets=_SECONDS, registry=own
         )
         searches = "Searches that are running or waiting"
-        pending = Gauge("adamine_pending_searches", searches, registry=own, multiprocess_mode="livesum")
-        items = Gauge("adamine_gallery_items", "Items of the gallery", registry=own, multiprocess_mode="livemax")
+        self._engine = engine
+        self._pending = Gauge("adamine_pending_searches", searches, registry=own, multiprocess_mode="livesum")
+        items = Gauge("adamine_gallery_items", "Items of the gallery", registry=own, multiprocess_mode="mostrecent")
 
         @app.get("/metrics", include_in_schema=False)
         def metrics() -> Response:
-            pending.set(engine.running)
+            self._pending.set(engine.running)
             items.set(len(engine.gallery))
             collected = registry
             if several:
@@ -54,5 +56,6 @@ class Metrics:
             status: Status of its response.
             seconds: Its duration.
         """
-        self._requests.labels(method, path, str(status)).inc()
+        self._requests.labels(method if method in _METHODS else "other", path, str(status)).inc()
+        self._pending.set(self._engine.running)
         self._seconds.labels(path).observe(seconds)

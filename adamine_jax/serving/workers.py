@@ -58,6 +58,9 @@ class _Supervisor:
                 if len(self._ready) < self._count:  # it cannot serve at all
                     self._stop(workers, seconds)
                     return worker.returncode or 1
+                from prometheus_client import multiprocess
+
+                multiprocess.mark_process_dead(worker.pid, self._folder)
                 print(f"worker {number} ended with status {worker.returncode}; starting another one", file=sys.stderr)
                 time.sleep(_PAUSE)
                 workers[number] = self._start(number)

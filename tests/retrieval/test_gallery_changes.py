@@ -373,3 +373,116 @@ def test_a_folder_that_cannot_be_written_is_read(tmp_path):
             path.chmod(0o500)
             stack.callback(path.chmod, 0o700)
         assert state(folder) == numbered(*range(5))
+
+
+def test_a_reader_follows_changes_between_compactions(tmp_path, monkeypatch):
+    monkeypatch.setattr(editing, "SEGMENT", 4)
+    folder = write(tmp_path / "g", range(10))
+    opened = Gallery(folder)
+
+    def agrees():
+        opened.refresh()
+        assert opened.rows.tolist() == Gallery(folder).rows.tolist()
+        np.testing.assert_array_equal(opened.embeddings("image"), Gallery(folder).embeddings("image"))
+        assert state(folder)
+
+    for rounds in range(3):
+        with Editor(folder) as editor:  # an item that only the reader's buffer has seen
+            editor.add([item(50)], embeddings([50]))
+            agrees()
+            editor.remove(["id 50"])
+            editor.compact()
+            agrees()
+        with Editor(folder) as editor:  # everything is replaced, segments included
+            editor.remove(opened.ids.tolist())
+            editor.compact()
+            numbers = range(20 + 5 * rounds, 25 + 5 * rounds)
+            editor.add([item(n) for n in numbers], embeddings(numbers))
+            editor.flush()
+        agrees()
+
+
+def test_an_index_forgets_what_was_compacted(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "SMALLEST", 100)
+    rng = np.random.default_rng(0)
+    rows = np.tanh(rng.normal(size=(2000, 3)) @ rng.normal(size=(3, DIM))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    with GalleryWriter(tmp_path / "g", ABOUT, ("recipe",), DIM) as writer:
+        writer.write({"recipe": rows}, [Item(f"{n}", "") for n in range(2000)])
+        writer.finish()
+    gallery = Gallery(tmp_path / "g")
+    index.build(gallery, "recipe")
+    for removed in (range(1990, 2000), range(0, 1990, 4)):
+        with Editor(tmp_path / "g") as editor:
+            editor.remove([f"{n}" for n in removed])
+            editor.compact()
+            added = [Item(f"new {n}", "") for n in removed]
+            new = embeddings(range(5000 + removed.start, 5000 + removed.start + len(added)))["recipe"]
+            editor.add(added, {"recipe": new})
+        gallery.refresh()
+        found = gallery.nearest(rows, "recipes", 5, approximate=True)[1]
+        assert np.isin(found, gallery.rows).all()
+        assert all(len(set(each)) == 5 for each in found.tolist())
+        itself = gallery.nearest(new, "recipes", 1, approximate=True)[1][:, 0]
+        assert itself.tolist() == gallery.rows[-len(added) :].tolist()
+
+
+def test_an_embedding_of_a_new_or_removed_row(tmp_path):
+    folder = write(tmp_path / "g", range(5))
+    gallery = Gallery(folder)
+    with Editor(folder) as editor:
+        editor.add([item(5)], embeddings([5]))
+        np.testing.assert_array_equal(gallery.embedding("image", 5), vector(5)[0])
+        editor.remove(["id 2"])
+        editor.compact()
+    gallery.refresh()
+    with pytest.raises(MissingItem):
+        gallery.embedding("image", 2)
+
+
+def test_another_process_that_changes_the_gallery_is_waited_for(tmp_path, monkeypatch):
+    folder = write(tmp_path / "g", range(5))
+    with Editor(folder) as other:
+        monkeypatch.setattr(database, "_WAIT_SECONDS", 0)
+        other.connection.execute("BEGIN IMMEDIATE")
+        with Editor(folder) as editor, pytest.raises(UserError, match="another process is changing the gallery"):
+            editor.compact()
+        other.connection.execute("ROLLBACK")
+    assert state(folder) == numbered(*range(5))
+
+
+def test_a_failed_change_leaves_no_photos(tmp_path):
+    folder = write(tmp_path / "g", range(5))
+    with Editor(folder) as editor, pytest.raises(UserError, match="is taken"):
+        editor.add([item(8), item(9, id="id 3")], embeddings([8, 9]))
+    assert len(list((folder / "photos").iterdir())) == 5
+    assert state(folder) == numbered(*range(5))
+
+
+def test_ids_that_are_no_unicode(tmp_path):
+    folder = write(tmp_path / "g", range(2))
+    with Editor(folder) as editor:
+        editor.add([item(5, id="caf\udce9.jpg")], embeddings([5]))
+        assert editor.has("caf\udce9.jpg")
+        assert Gallery(folder).search_words("caf\udce9", vector(5), "photos", 1)
+        assert editor.remove(["caf\udce9.jpg"]) == 1
+
+
+PLURALS = (
+    "cookie cookies, brioche brioches, quiche quiches, brownie brownies, berry berries, tomato tomatoes, pie pies, "
+    "shoe shoes, peach peaches, radish radishes, glass glasses, box boxes, nut nuts, egg eggs, turkey turkeys, "
+    "cheese cheeses, sauce sauces, olive olives, anchovy anchovies, smoothie smoothies, avocado avocados, chive chives"
+)
+
+
+@pytest.mark.parametrize("pair", PLURALS.split(", "))
+def test_filters_find_the_singular_and_the_plural(tmp_path, pair):
+    one, many = pair.split()
+    with GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM) as writer:
+        lines = (f"1 {one}",), (f"2 {many}, chopped",), ("1 cup water",)
+        writer.write(embeddings(range(3)), [item(n, ingredients=each) for n, each in enumerate(lines)])
+        writer.finish()
+    gallery = Gallery(tmp_path / "g")
+    for word in (one, many):
+        assert gallery.count(Filter(include=(word,))) == 2
+        assert gallery.count(Filter(exclude=(word,))) == 1

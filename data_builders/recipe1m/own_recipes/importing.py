@@ -106,7 +106,7 @@ def import_recipes(options: ImportOptions) -> Report:
         raise UserError(f"--out {options.out} contains the input {options.source}; choose another folder")
     with (
         new_folder(options.out, overwrite=options.overwrite) as folder,
-        open_journal(Path(out).with_name(f".{Path(out).name}.journal")) as journal,
+        open_journal(Path(out).with_name(f".{Path(out).name}.journal"), options.format_name) as journal,
     ):
         unpacked = folder.parent / "unpacked"
         unpacked.mkdir()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import adamine_jax
+from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.workers import Workers
 
 R = TypeVar("R")
@@ -38,11 +39,19 @@ class Journal:
 
     Args:
         path: File of the journal. What a killed process has not written completely is ignored.
+        format_name: Format of the files, of which the results are.
+
+    Raises:
+        UserError: The file is that of another user, who might have put code into it.
     """
 
-    def __init__(self, path: Path):
-        self._lock = threading.Lock()
-        self._file = path.open("a+b")
+    def __init__(self, path: Path, format_name: str):
+        self._lock, self._format = threading.Lock(), format_name
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._file = os.fdopen(descriptor, "a+b")
+        if os.fstat(descriptor).st_uid != os.getuid():
+            self._file.close()
+            raise UserError(f"{path}: belongs to another user; delete it, or choose another --out")
         self._file.seek(0)
         self._known: dict[tuple, Any] = {}
         end = 0
@@ -54,12 +63,12 @@ class Journal:
 
     def call(self, function: Callable[[str], R], file: str) -> R:
         """Returns function(file), or its remembered result."""
-        key = _key(file)
+        key = self._key(file)
         return self._known[key] if key in self._known else self._added(key, function(file))
 
     def map(self, mapped: Callable, function: Callable[[Path], R], files: Iterable[Path]) -> Iterator[R]:
         """Yields function(file) for each file in order; `mapped` computes the results that are not remembered."""
-        keys = {file: _page_key(file) if file.suffix.lower() in _REMEMBERED else None for file in files}
+        keys = {file: self._page_key(file) if file.suffix.lower() in _REMEMBERED else None for file in files}
         computed = iter(mapped(function, (file for file, key in keys.items() if key not in self._known)))
         for key in keys.values():
             if key in self._known:
@@ -78,20 +87,18 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
+    def _key(self, file: str | Path) -> tuple:
+        state = os.stat(file)
+        return adamine_jax.__version__, self._format, os.path.abspath(file), state.st_size, state.st_mtime_ns
 
-def _key(file: str | Path) -> tuple:
-    state = os.stat(file)
-    return adamine_jax.__version__, os.fspath(file), state.st_size, state.st_mtime_ns
-
-
-def _page_key(page: Path) -> tuple:
-    return *_key(page), page.parent.stat().st_mtime_ns  # photos of a page are looked up in its folder
+    def _page_key(self, page: Path) -> tuple:
+        return *self._key(page), page.parent.stat().st_mtime_ns  # photos of a page are looked up in its folder
 
 
 @contextlib.contextmanager
-def open_journal(path: Path) -> Generator[Journal]:
+def open_journal(path: Path, format_name: str) -> Generator[Journal]:
     """Opens a journal that is deleted at the end of the block, unless the user interrupts it."""
-    journal = Journal(path)
+    journal = Journal(path, format_name)
     try:
         yield journal
     except KeyboardInterrupt:
