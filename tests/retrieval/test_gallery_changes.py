@@ -1,9 +1,7 @@
-"""Galleries change while they are searched, each change whole or not at all; filters hold; words find titles."""
+"""Galleries change while they are searched, each change completely or not at all."""
 
 import contextlib
-import dataclasses
 import errno
-import random
 import shutil
 import sqlite3
 import subprocess
@@ -12,94 +10,13 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import database, editing, exact, index
+from adamine_jax.gallery import database, editing
 from adamine_jax.gallery.editing import Editor
-from adamine_jax.gallery.files import MODALITIES, Item, MissingItem
-from adamine_jax.gallery.filters import Filter
+from adamine_jax.gallery.files import MODALITIES, MissingItem
 from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.words import fused
-from adamine_jax.gallery.writer import GalleryWriter
-from adamine_jax.recipes.ingredient_names import ingredient_names
-from adamine_jax.recipes.mentions import mention
-from tests.tiny_gallery import photo_of
-
-DIM = 8
-ABOUT = {"model": "m", "step": 1, "source": {}}
-FOODS = [
-    "tomatoes",
-    "olive oil",
-    "cherry tomato",
-    "peanuts",
-    "nut",
-    "berries",
-    "egg",
-    "eggplant",
-    "Crème fraîche",
-    "oil",
-]
-CLASSES = ["soup", "Cake", "background"]
-
-
-def vector(number):
-    row = np.random.default_rng(number).normal(size=(1, DIM)).astype(np.float32)
-    return row / np.linalg.norm(row)
-
-
-def item(number, **fields):
-    rng = random.Random(number)
-    lines = tuple(f"{rng.randint(1, 9)} cups {food}, chopped" for food in rng.sample(FOODS, rng.randint(0, 4)))
-    whole = Item(
-        id=f"id {number}",
-        title=f"Dish {number} of {rng.choice(FOODS)}",
-        class_name=rng.choice(CLASSES),
-        ingredients=lines,
-        instructions=("Stir it and then boil it for an hour.",),
-        photo=photo_of(number % 60),
-        language=rng.choice(["en", "de"]),
-        tags=(("cuisine", rng.choice(["Thai", "French"])), ("minutes", str(rng.randint(1, 3)))),
-    )
-    return dataclasses.replace(whole, **fields)
-
-
-def embeddings(numbers):
-    rows = np.concatenate([vector(number) for number in numbers])
-    return {"image": rows, "recipe": -rows}
-
-
-def write(folder, numbers, dtype="float32"):
-    with GalleryWriter(folder, ABOUT, MODALITIES, DIM, dtype) as writer:
-        writer.write(embeddings(numbers), [item(number) for number in numbers])
-        writer.finish()
-    return folder
-
-
-def state(folder):
-    """The number of each item, by its id, and whether everything belongs together."""
-    gallery = Gallery(folder)
-    gallery.check()
-    found = {}
-    for row, recipe in zip(gallery.rows, gallery.embeddings("recipe"), strict=True):
-        stored = gallery.item(row)
-        (number,) = [n for n in range(100) if np.allclose(-vector(n)[0], recipe, atol=2e-3)]
-        expected = item(number, id=stored.id)
-        assert (stored.title, stored.ingredients, sorted(stored.tags)) == (
-            expected.title,
-            expected.ingredients,
-            sorted(expected.tags),
-        )
-        assert stored.photo.read_bytes() == expected.photo
-        found[stored.id] = number
-    for text in (f"Dish {number}" for number in found.values()):
-        assert gallery.search_words(text, top=1)
-    return found
-
-
-def numbered(*numbers):
-    return {f"id {number}": number for number in numbers}
+from tests.changing_gallery import embeddings, item, numbered, state, vector, write
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -135,111 +52,6 @@ def test_items_are_added_replaced_removed_and_compacted(tmp_path, monkeypatch, s
     assert {path.name for path in folder.glob("*.npy")} == {
         f"{side}{name}.npy" for side in MODALITIES for name in named
     }
-
-
-def naive(numbers, chosen):
-    """The numbers of the items that pass a filter."""
-
-    def passes(found):
-        names = [name for line in found.ingredients for name, _ in ingredient_names(line)]
-        tags = [(name.lower(), value.lower()) for name, value in found.tags]
-        return (
-            (chosen.class_name is None or found.class_name.lower() == chosen.class_name.lower())
-            and (not chosen.language or found.language == chosen.language)
-            and all((name.lower(), value.lower()) in tags for name, value in chosen.tags)
-            and all(any(mention(food).search(name) for name in names) for food in chosen.include)
-            and not any(mention(food).search(line) for food in chosen.exclude for line in found.ingredients)
-            and (not chosen.exclude or found.ingredients != ())
-        )
-
-    return [number for number in numbers if passes(item(number))]
-
-
-@pytest.fixture(scope="module")
-def changed(tmp_path_factory):
-    """A gallery with removed and added items, and their numbers."""
-    folder = write(tmp_path_factory.mktemp("filters") / "g", range(60))
-    with Editor(folder) as editor:
-        editor.remove([f"id {number}" for number in range(0, 60, 7)])
-        editor.add([item(number) for number in range(60, 80)], embeddings(range(60, 80)))
-    return Gallery(folder), [number for number in range(80) if number >= 60 or number % 7]
-
-
-foods = st.lists(st.sampled_from([*FOODS, "tomato", "nuts", "berry", "eggs", "cherry", "TOMATO"]), max_size=2).map(
-    tuple
-)
-filters = st.builds(
-    Filter,
-    class_name=st.sampled_from([None, "soup", "cake"]),
-    include=foods,
-    exclude=foods,
-    language=st.sampled_from(["", "en", "de"]),
-    tags=st.sampled_from([(), (("cuisine", "thai"),), (("Minutes", "2"), ("cuisine", "French"))]),
-)
-
-
-@settings(deadline=None, max_examples=200)
-@given(filters, st.integers(0, 1000), st.integers(1, 12))
-def test_filtered_results_are_those_of_a_naive_search(changed, chosen, seed, top):
-    gallery, numbers = changed
-    allowed = naive(numbers, chosen)
-    assert gallery.count(chosen) == len(allowed)
-    query = vector(10_000 + seed)
-    (hits,) = gallery.search(query, "recipes", top, where=chosen)
-    expected = sorted(allowed, key=lambda number: -float(-vector(number)[0] @ query[0]))[:top]
-    assert [hit.item.id for hit in hits] == [f"id {number}" for number in expected]
-    for found in gallery.search_words("dish tomato", top=top, where=chosen):
-        assert int(gallery.item(found.row).id.split()[1]) in allowed
-
-
-def test_an_index_finds_what_was_added_and_not_what_was_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "SMALLEST", 100)
-    monkeypatch.setattr(index, "EXACT", 20)
-    rng = np.random.default_rng(0)
-    rows = np.tanh(rng.normal(size=(3000, 3)) @ rng.normal(size=(3, DIM))).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    items = [Item(f"{n}", "", CLASSES[0] if n % 10 == 0 else CLASSES[1]) for n in range(3000)]
-    with GalleryWriter(tmp_path / "g", ABOUT, ("recipe",), DIM) as writer:
-        writer.write({"recipe": rows[:2500]}, items[:2500])
-        writer.finish()
-    gallery = Gallery(tmp_path / "g")
-    index.build(gallery, "recipe")
-    with Editor(tmp_path / "g") as editor:
-        editor.add(items[2500:], {"recipe": rows[2500:]})
-        editor.remove([f"{n}" for n in range(0, 3000, 3)])
-    gallery.refresh()
-    alive = np.array([n for n in range(3000) if n % 3])
-    queries = rows[rng.choice(3000, 50)]
-    for candidates, where in ((alive, None), (alive[alive % 10 == 0], Filter(class_name="soup"))):
-        found = gallery.nearest(queries, "recipes", 10, where=where, approximate=True)[1]
-        expected = exact.search(rows, queries, 10, candidates)[1]
-        assert np.isin(found, candidates).all()
-        assert np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]) > 0.95
-        with Editor(tmp_path / "g") as editor:
-            editor.compact()
-        gallery.refresh()
-
-
-def test_words_find_titles_first_and_fusion_shows_the_places(changed):
-    gallery, numbers = changed
-    for number in numbers[::5]:
-        title = item(number).title
-        found = gallery.search_words(title.upper(), vector(number + 1), "recipes", 5)
-        assert gallery.item(found[0].row).id == f"id {number}"
-        assert found[0].places["title"] == 1
-        assert "embedding" in found[1].places
-        (first, *_) = gallery.search_words(title, top=3)
-        assert first.row == found[0].row
-    assert gallery.search_words("?!") == gallery.search_words("wombat") == []
-    assert [each.row for each in fused({"a": [1, 2], "b": [2, 3]}, [], 3)] == [2, 1, 3]
-
-
-def test_a_filter_needs_words_and_known_classes(changed):
-    gallery, _ = changed
-    with pytest.raises(UserError, match="'!!': an ingredient needs at least one word"):
-        gallery.count(Filter(exclude=("!!",)))
-    with pytest.raises(UserError, match="no class 'stew'"):
-        gallery.count(Filter(class_name="stew"))
 
 
 def test_readers_see_whole_changes_while_a_writer_works(tmp_path, monkeypatch):
@@ -402,31 +214,6 @@ def test_a_reader_follows_changes_between_compactions(tmp_path, monkeypatch):
         agrees()
 
 
-def test_an_index_forgets_what_was_compacted(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "SMALLEST", 100)
-    rng = np.random.default_rng(0)
-    rows = np.tanh(rng.normal(size=(2000, 3)) @ rng.normal(size=(3, DIM))).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    with GalleryWriter(tmp_path / "g", ABOUT, ("recipe",), DIM) as writer:
-        writer.write({"recipe": rows}, [Item(f"{n}", "") for n in range(2000)])
-        writer.finish()
-    gallery = Gallery(tmp_path / "g")
-    index.build(gallery, "recipe")
-    for removed in (range(1990, 2000), range(0, 1990, 4)):
-        with Editor(tmp_path / "g") as editor:
-            editor.remove([f"{n}" for n in removed])
-            editor.compact()
-            added = [Item(f"new {n}", "") for n in removed]
-            new = embeddings(range(5000 + removed.start, 5000 + removed.start + len(added)))["recipe"]
-            editor.add(added, {"recipe": new})
-        gallery.refresh()
-        found = gallery.nearest(rows, "recipes", 5, approximate=True)[1]
-        assert np.isin(found, gallery.rows).all()
-        assert all(len(set(each)) == 5 for each in found.tolist())
-        itself = gallery.nearest(new, "recipes", 1, approximate=True)[1][:, 0]
-        assert itself.tolist() == gallery.rows[-len(added) :].tolist()
-
-
 def test_an_embedding_of_a_new_or_removed_row(tmp_path):
     folder = write(tmp_path / "g", range(5))
     gallery = Gallery(folder)
@@ -466,23 +253,3 @@ def test_ids_that_are_no_unicode(tmp_path):
         assert editor.has("caf\udce9.jpg")
         assert Gallery(folder).search_words("caf\udce9", vector(5), "photos", 1)
         assert editor.remove(["caf\udce9.jpg"]) == 1
-
-
-PLURALS = (
-    "cookie cookies, brioche brioches, quiche quiches, brownie brownies, berry berries, tomato tomatoes, pie pies, "
-    "shoe shoes, peach peaches, radish radishes, glass glasses, box boxes, nut nuts, egg eggs, turkey turkeys, "
-    "cheese cheeses, sauce sauces, olive olives, anchovy anchovies, smoothie smoothies, avocado avocados, chive chives"
-)
-
-
-@pytest.mark.parametrize("pair", PLURALS.split(", "))
-def test_filters_find_the_singular_and_the_plural(tmp_path, pair):
-    one, many = pair.split()
-    with GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM) as writer:
-        lines = (f"1 {one}",), (f"2 {many}, chopped",), ("1 cup water",)
-        writer.write(embeddings(range(3)), [item(n, ingredients=each) for n, each in enumerate(lines)])
-        writer.finish()
-    gallery = Gallery(tmp_path / "g")
-    for word in (one, many):
-        assert gallery.count(Filter(include=(word,))) == 2
-        assert gallery.count(Filter(exclude=(word,))) == 1
