@@ -14,12 +14,12 @@ import typing
 __version__ = "0.1.0"
 
 if typing.TYPE_CHECKING:
-    from adamine_jax.gallery.store import open_gallery
+    from adamine_jax.gallery.opening import open_gallery
     from adamine_jax.queries.encoder import load
 
 __all__ = ["load", "open_gallery"]
 
-_MODULES = {"load": "adamine_jax.queries.encoder", "open_gallery": "adamine_jax.gallery.store"}
+_MODULES = {"load": "adamine_jax.queries.encoder", "open_gallery": "adamine_jax.gallery.opening"}
 
 
 def __getattr__(name: str) -> typing.Any:

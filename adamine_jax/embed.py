@@ -3,21 +3,21 @@
 python -m adamine_jax.embed --workdir runs/a --split test --out galleries/test
 python -m adamine_jax.embed --workdir runs/a --photos my_photos --out galleries/mine
 python -m adamine_jax.embed --workdir runs/a --recipes recipes.jsonl --out galleries/recipes
+python -m adamine_jax.embed --workdir runs/a --split all --store postgresql://cook@db.example.org/recipes
 
 The gallery contains the embeddings, and the items in `gallery.sqlite`. Rerun the same command to resume.
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors, shown
 from adamine_jax.base.extras import require
 from adamine_jax.base.flags import given_path, local_path
-from adamine_jax.gallery import building, index, split_building
-from adamine_jax.gallery.files import DTYPES, MODALITIES
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.writer import check_replaceable
+from adamine_jax.gallery import building, opening, split_building, store
+from adamine_jax.gallery.items import DTYPES, MODALITIES
 from adamine_jax.input.damage import Damage
 from adamine_jax.queries.encoder import BATCH_SIZES, Encoder
 from adamine_jax.runs import workdir
@@ -41,12 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument(
         "--recipes", type=given_path, metavar="FILE", help="file or folder of recipes in any form that can be imported"
     )
-    parser.add_argument(
-        "--out", type=given_path, required=True, help="folder of the gallery; replaces an older one of the same kind"
-    )
-    parser.add_argument(
-        "--index", action="store_true", help="also build a FAISS index, for hundreds of thousands of items"
-    )
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--out", type=given_path, help="folder of the gallery; replaces an older one of the same kind")
+    opening.add_store_flag(place)
+    parser.add_argument("--index", action="store_true", help="also build an index, for hundreds of thousands of items")
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
@@ -58,45 +56,47 @@ def main(arguments: list[str] | None = None) -> None:
 
     # Everything that may be wrong with the flags is checked before the model is loaded.
     has_text_only = flags.recipes or flags.split == "text"
-    check_replaceable(flags.out, ("image",) if flags.photos else ("recipe",) if has_text_only else MODALITIES)
-    if flags.index:
+    place = flags.store or flags.out
+    opening.check_replaceable(place, ("image",) if flags.photos else ("recipe",) if has_text_only else MODALITIES)
+    if flags.index and flags.out:
         require("faiss")
     if flags.photos:
         building.photo_files(flags.photos)
     try:
-        _embed(flags, workdir.load_from_flags(flags))
+        count = _embed(flags, place, workdir.load_from_flags(flags))
     except KeyboardInterrupt:
-        print(f"{shown(flags.out)}: incomplete; rerun the same command to resume", file=sys.stderr)
+        print(f"{_name(place)}: incomplete; rerun the same command to resume", file=sys.stderr)
         raise
+    print(f"{_name(place)}: {count}")
     if flags.index:
-        gallery = Gallery(flags.out)
-        if len(gallery) < index.SMALLEST:
+        gallery = opening.opened(place)
+        if len(gallery) < store.SMALLEST:
             print(f"--index: not needed; exact search of {len(gallery):,} items takes milliseconds")
         else:
             for modality in gallery.modalities:
-                index.build(gallery, modality)
+                gallery.build_index(modality)
 
 
-def _embed(flags: argparse.Namespace, trained: workdir.Trained) -> None:
+def _name(place: str | Path) -> str:
+    return opening.name_of(place) if isinstance(place, str) else shown(place)
+
+
+def _embed(flags: argparse.Namespace, place: str | Path, trained: workdir.Trained) -> str:
+    """Writes the gallery, and returns what it contains."""
     damage = Damage(trained.config.data.max_damaged)
     sizes = (*BATCH_SIZES, trained.config.eval.batch_size)
     if flags.photos:
         items, left_out = building.build_photos(
-            Encoder(trained, sizes), flags.photos, flags.out, flags.workers, flags.dtype
+            Encoder(trained, sizes), flags.photos, place, flags.workers, flags.dtype
         )
-        note = f"; {left_out} unusable photos left out" if left_out else ""
-        print(f"{shown(flags.out)}: {items} photos{note}")
-    elif flags.recipes:
-        items = building.build_recipes(Encoder(trained, sizes), flags.recipes, flags.out, flags.dtype)
-        print(f"{shown(flags.out)}: {items} recipes")
-    elif flags.split == "text":
-        items = split_building.build_text(Encoder(trained, sizes), flags.out, damage, flags.dtype)
-        print(f"{shown(flags.out)}: {items} recipes")
+        return f"{items} photos{f'; {left_out} unusable photos left out' if left_out else ''}"
+    if flags.recipes:
+        return f"{building.build_recipes(Encoder(trained, sizes), flags.recipes, place, flags.dtype)} recipes"
+    if flags.split == "text":
+        found = f"{split_building.build_text(Encoder(trained, sizes), place, damage, flags.dtype)} recipes"
     else:
-        items = split_building.build_split(trained, flags.split, flags.out, damage, flags.dtype)
-        print(f"{shown(flags.out)}: {items} pairs")
-    if damage.count:
-        print(damage.summary())
+        found = f"{split_building.build_split(trained, flags.split, place, damage, flags.dtype)} pairs"
+    return f"{found}\n{damage.summary()}" if damage.count else found
 
 
 if __name__ == "__main__":

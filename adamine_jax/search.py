@@ -13,8 +13,10 @@ written at the end of training; `python -m adamine_jax.embed` builds others.
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,11 @@ from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path
 from adamine_jax.base.terminal_text import fitted
 from adamine_jax.formats.recipe_files import read_recipe
-from adamine_jax.gallery import index
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery import duplicates, opening, store
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.store import AMONG, Gallery
-from adamine_jax.gallery.words import Fused
+from adamine_jax.gallery.fusion import Fused
+from adamine_jax.gallery.items import Item
+from adamine_jax.gallery.store import AMONG, Store
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.given import recipe_of
@@ -47,30 +49,31 @@ def main(arguments: list[str] | None = None) -> None:
     if flags.image:
         stored(flags.image, 1)
     workdir.load_config(flags.workdir)
-    gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test")
+    gallery = opening.opened(flags.store or flags.gallery or flags.workdir / "gallery" / "test")
     where = _filter(flags)
     searched = gallery.count(where)
     if recipe is None and not flags.image:
-        found = gallery.search_words(flags.text, top=flags.top, where=where)
+        found = _fused(gallery, flags, where=where)
         _print(flags, gallery, f"“{flags.text}” → recipes", searched, _fused_hits(gallery, found))
         return
     encoder = Encoder(workdir.load_from_flags(flags), batch_sizes=(1,))
     gallery.check_model(encoder.digest)
     among = flags.among or ("recipes" if flags.image else "photos")
-    approximate = flags.index and len(gallery) >= index.SMALLEST
+    approximate = flags.index and len(gallery) >= store.SMALLEST
     if flags.index and not approximate:
         print(f"--index: not needed; exact search of {len(gallery):,} items takes milliseconds", file=sys.stderr)
-    if approximate and not index.exists(gallery, AMONG[among]):
-        index.build(gallery, AMONG[among])
+    if approximate and not gallery.has_index(AMONG[among]):
+        gallery.build_index(AMONG[among])
 
     before, after = _embedded(encoder, flags, recipe)
     options = {"among": among, "where": where, "approximate": approximate}
     query = f"photo {flags.image}" if recipe is None else _summary(recipe)
     if flags.text:
-        found = gallery.search_words(flags.text, after, top=flags.top, **options)
+        found = _fused(gallery, flags, after, **options)
         _print(flags, gallery, f"{query} and “{flags.text}” → {among}", searched, _fused_hits(gallery, found))
         return
-    (hits,) = gallery.search(after, top=flags.top, **options)
+    nearest = gallery.nearest if flags.duplicates else functools.partial(duplicates.nearest, gallery)
+    hits = gallery.hits(*nearest(after, top=flags.top, **options))[0]
     results = [_Result(hit.item, f"{hit.similarity:6.3f}", {"similarity": round(hit.similarity, 6)}) for hit in hits]
     if before is not after:
         (former_hits,) = gallery.search(before, top=max(FORMER_PLACES, flags.top), **options)
@@ -86,6 +89,14 @@ def main(arguments: list[str] | None = None) -> None:
     _print(flags, gallery, f"{query} → {among}", searched, results, with_photos=among == "photos")
 
 
+def _fused(gallery: Store, flags: argparse.Namespace, query: np.ndarray | None = None, **options: Any) -> list[Fused]:
+    """Searches by words, and by a query if there is one."""
+    if flags.duplicates:
+        return gallery.search_words(flags.text, query, top=flags.top, **options)
+    found = gallery.search_words(flags.text, query, top=2 * flags.top, **options)
+    return [found[place] for place in duplicates.distinct(gallery, [each.row for each in found], flags.top)]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Result:
     """An item, its score as text, and further fields of the JSON output."""
@@ -96,7 +107,7 @@ class _Result:
     note: str = ""
 
 
-def _fused_hits(gallery: Gallery, found: list[Fused]) -> list[_Result]:
+def _fused_hits(gallery: Store, found: list[Fused]) -> list[_Result]:
     """Returns results with their places in each search."""
     results = []
     for each in found:
@@ -107,7 +118,7 @@ def _fused_hits(gallery: Gallery, found: list[Fused]) -> list[_Result]:
 
 def _print(
     flags: argparse.Namespace,
-    gallery: Gallery,
+    gallery: Store,
     query: str,
     searched: int,
     results: list[_Result],
@@ -118,11 +129,11 @@ def _print(
         content = [_json_hit(place, result) for place, result in enumerate(results, 1)]
         print(json.dumps(content, ensure_ascii=False, indent=2))
         return
-    print(f"{query} of {shown(gallery.folder)} ({searched:,}){_conditions(flags)}\n")
+    print(f"{query} of {shown(gallery.name)} ({searched:,}){_conditions(flags)}\n")
     for place, result in enumerate(results, 1):
         item = result.item
         line = f"{place:4}  {result.score}  {fitted(item.title, _TITLE)}  {fitted(item.class_name, _CLASS)}  {item.id}"
-        print(f"{line}{f'  {item.photo}' if with_photos else ''}{result.note}")
+        print(f"{line}{f'  {item.photo}' if with_photos and isinstance(item.photo, Path) else ''}{result.note}")
 
 
 def _filter(flags: argparse.Namespace) -> Filter:
@@ -170,7 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         "--without", dest="removed", metavar="A,B", help="ingredients to remove from the query; shows former places"
     )
     where = parser.add_argument_group("what to search")
-    where.add_argument("--gallery", type=given_path, metavar="DIR", help="default: WORKDIR/gallery/test")
+    place = where.add_mutually_exclusive_group()
+    place.add_argument("--gallery", type=given_path, metavar="DIR", help="default: WORKDIR/gallery/test")
+    opening.add_store_flag(place)
     where.add_argument(
         "--in", dest="among", choices=tuple(AMONG), help="default: recipes for a photo, photos for a recipe"
     )
@@ -182,8 +195,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tag", action="append", metavar="NAME=VALUE", help="search only items with this tag; repeatable"
     )
     where.add_argument(
-        "--index", action="store_true", help="search approximately with a FAISS index, which is built if missing"
+        "--index", action="store_true", help="search approximately with an index, which is built if missing"
     )
+    where.add_argument("--duplicates", action="store_true", help="also show near duplicates of results")
     parser.add_argument("--top", type=int, default=5, metavar="K", help="maximum number of results (default: 5)")
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
     return parser
@@ -258,7 +272,7 @@ def _json_hit(place: int, result: _Result) -> dict[str, Any]:
     item = dataclasses.asdict(result.item)
     photo = item.pop("photo")
     item["class"] = item.pop("class_name")
-    return {"place": place} | result.fields | item | {"photo": str(photo) if photo else None}
+    return {"place": place} | result.fields | item | {"photo": str(photo) if isinstance(photo, Path) else None}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 python -m adamine_jax.serve --workdir runs/a
 python -m adamine_jax.serve --workdir runs/a --gallery galleries/mine --port 8080
+python -m adamine_jax.serve --workdir runs/a --store postgresql://cook@db.example.org/recipes
 
 Open the printed address in a browser. The server accepts only local connections unless --host is given. SIGTERM and
 Ctrl-C stop it after all accepted requests are answered.
@@ -24,9 +25,8 @@ from pathlib import Path
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.extras import how_to_get
 from adamine_jax.base.flags import given_path, local_path
-from adamine_jax.gallery import index
-from adamine_jax.gallery.editing import changes
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery import opening, store
+from adamine_jax.gallery.store import Store
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
 from adamine_jax.serving import workers
@@ -48,14 +48,15 @@ def main(arguments: list[str] | None = None) -> int | None:
         if importlib.util.find_spec(package) is None:
             raise UserError(f"serving {how_to_get(package, 'serve')}")
     workdir.load_config(flags.workdir)  # reports a wrong workdir before a missing gallery in it
-    gallery = Gallery(flags.gallery or flags.workdir / "gallery" / "test", shared=flags.workers > 1)
+    place = flags.store or flags.gallery or flags.workdir / "gallery" / "test"
+    gallery = opening.opened(place, shared=flags.workers is not None and flags.workers > 1)
     if min(flags.batch, flags.queue) < 1:
         raise UserError("--batch and --queue: expected at least 1")
-    if flags.workers < 1:
+    if flags.workers is not None and flags.workers < 1:
         raise UserError(f"--workers {flags.workers}: expected at least 1")
     inherited = workers.inherited()
     with inherited or bound_socket(flags.host, flags.port) as bound:
-        if flags.workers > 1 and inherited is None:
+        if flags.workers is not None and inherited is None:
             bound.listen(BACKLOG)
             given = sys.argv[1:] if arguments is None else arguments
             return workers.supervise(flags.workers, bound, given, STOP_SECONDS)
@@ -63,11 +64,11 @@ def main(arguments: list[str] | None = None) -> int | None:
     return None
 
 
-def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) -> None:
+def _serve(flags: argparse.Namespace, gallery: Store, bound: socket.socket) -> None:
     import uvicorn
 
     from adamine_jax.serving.app import create_app
-    from adamine_jax.serving.connections import Connection
+    from adamine_jax.serving.connections import Connection, Server
     from adamine_jax.serving.engine import Engine
     from adamine_jax.serving.guard import Limits
 
@@ -78,11 +79,11 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     if not encoder.reads_photos:
         print("the model reads image features: without --image-encoder, photos cannot be queries", file=sys.stderr)
     sizes = ", ".join(map(str, encoder.sizes))
-    print(f"{shown(gallery.folder)}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
+    print(f"{shown(gallery.name)}: {len(gallery):,} items; compiling for batch sizes {sizes}", flush=True)
     engine = Engine(encoder, gallery, Limits(queue=flags.queue), flags.batch)
     local = ("localhost", "127.0.0.1", "[::1]") if flags.host in ("localhost", "127.0.0.1", "::1") else ()
     app = create_app(engine, flags.allow_origin, flags.allowed_host or local, token)
-    if len(gallery) < index.SMALLEST:
+    if len(gallery) < store.SMALLEST:
         # A second BLAS thread has nothing to do on so few items, but its spinning takes a third of two cores.
         import threadpoolctl
 
@@ -103,7 +104,8 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     bound.listen(BACKLOG)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    server = uvicorn.Server(config)
+    server = Server(config)
+    signal.signal(workers.REPLACED, lambda *_: server.drain())
 
     def is_stopping() -> bool:
         return server.should_exit
@@ -111,7 +113,7 @@ def _serve(flags: argparse.Namespace, gallery: Gallery, bound: socket.socket) ->
     app.is_stopping = is_stopping
     threading.Thread(target=_end_in_time, args=(is_stopping,), daemon=True).start()
     before = threading.enumerate()
-    with contextlib.closing(engine), changes(gallery.folder) if token else contextlib.nullcontext():
+    with contextlib.closing(engine), gallery.accepting_changes() if token else contextlib.nullcontext():
         server.run(sockets=[bound])
     print("stopped", flush=True)
     threads = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
@@ -164,9 +166,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m adamine_jax.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     workdir.add_flags(parser)
-    parser.add_argument(
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
         "--gallery", type=given_path, metavar="DIR", help="gallery to search (default: WORKDIR/gallery/test)"
     )
+    opening.add_store_flag(place)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: local connections only)")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     parser.add_argument(
@@ -183,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
         help="accepted name in the Host header; repeatable (default: local names, or any name with another --host)",
     )
     parser.add_argument(
-        "--workers", type=int, default=1, help="number of processes, each with a model of its own (default: 1)"
+        "--workers",
+        type=int,
+        help="number of processes, each with a model of its own, which SIGHUP replaces one by one (default: this one)",
     )
     parser.add_argument(
         "--token-file",

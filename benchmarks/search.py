@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.editing import Editor, changes
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery import opening
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder import index
+from adamine_jax.gallery.folder.editing import Editor, changes
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import Item
+from adamine_jax.gallery.store import Store
 from benchmarks.harness import describe_machine, memory_bytes, own_process, results_parser, write_page
 
 DIM, MANIFOLD, NOISE = 1024, 32, 0.05
@@ -71,19 +72,19 @@ def recipes(rng: np.random.Generator, start: int, count: int, words: np.ndarray,
     ]
 
 
-def write(folder: Path, items: int, dtype: str = "float32") -> dict[str, float]:
-    """Writes a gallery of recipes, and the queries."""
+def write(place: Path | str, items: int, queries: Path, dtype: str = "float32") -> dict[str, float]:
+    """Writes a gallery of recipes, and the queries to a file."""
     rng, start = np.random.default_rng(0), time.perf_counter()
     first = rng.standard_normal((MANIFOLD, 256), np.float32) / np.sqrt(MANIFOLD)
     maps = first, rng.standard_normal((256, DIM), np.float32) / 16
     words, foods = vocabulary(rng, 20_000), vocabulary(rng, 2000)
     about = {"model": "0", "step": 0, "source": {"items": items}}
-    with GalleryWriter(folder, about, ("recipe",), DIM, dtype) as writer:
-        for place in range(0, items, _BLOCK):
-            count = min(_BLOCK, items - place)
-            writer.write({"recipe": points(rng, maps, count)}, recipes(rng, place, count, words, foods))
+    with opening.writer(place, about, ("recipe",), DIM, dtype) as writer:
+        for number in range(0, items, _BLOCK):
+            count = min(_BLOCK, items - number)
+            writer.write({"recipe": points(rng, maps, count)}, recipes(rng, number, count, words, foods))
         writer.finish()
-    np.save(folder.parent / f"{folder.name}.queries.npy", points(rng, maps, QUERIES + ADDED))
+    np.save(queries, points(rng, maps, QUERIES + ADDED))
     return {"seconds": time.perf_counter() - start}
 
 
@@ -102,11 +103,16 @@ def build(folder: Path) -> dict[str, float]:
 def search(folder: Path) -> dict[str, float]:
     """Times single queries: exact, with the index, within filters, by words, and both."""
     opened = time.perf_counter()
-    gallery, queries = Gallery(folder), queries_of(folder)[:QUERIES]
-    approximate = functools.partial(gallery.nearest, among="recipes", top=TOP, approximate=True)
-    approximate(queries[:1])
+    gallery, queries = Gallery(folder), np.load(queries_file(folder))[:QUERIES]
+    gallery.nearest(queries[:1], "recipes", TOP, approximate=True)
     opened = time.perf_counter() - opened
-    found = {"opened": opened, "gib": (folder / "recipe.faiss").stat().st_size / 2**30}
+    return {"opened": opened, "gib": (folder / "recipe.faiss").stat().st_size / 2**30} | times(gallery, queries)
+
+
+def times(gallery: Store, queries: np.ndarray) -> dict[str, float]:
+    """Times single queries: exact, with the index, within filters, by words, and both."""
+    approximate = functools.partial(gallery.nearest, among="recipes", top=TOP, approximate=True)
+    found = {}
     precise = functools.partial(gallery.nearest, among="recipes", top=TOP)
     expected = precise(queries)[1]  # also loads the file into the page cache
     found |= quantiles("index", [timed(approximate, query[None]) for query in queries])
@@ -119,13 +125,10 @@ def search(folder: Path) -> dict[str, float]:
             found[f"{key} first"] = timed(functools.partial(gallery.count, where))
             within = functools.partial(approximate, where=where)
             found |= quantiles(key, [timed(within, query[None]) for query in queries])
-            candidates = np.flatnonzero(gallery.mask(where))
-            best = exact.search(gallery.snapshot().vectors["recipe"], queries, TOP, candidates)[1]
-            found[f"{key} recall"] = recall(
-                gallery.snapshot().rows[best], np.concatenate([within(query[None])[1] for query in queries])
-            )
+            best = precise(queries, where=where)[1]
+            found[f"{key} recall"] = recall(best, np.concatenate([within(query[None])[1] for query in queries]))
     rng = np.random.default_rng(1)
-    titles = [gallery.item(row).title for row in rng.choice(gallery.rows, QUERIES)]
+    titles = [gallery.item(row).title for row in rng.choice(gallery.rows, len(queries))]
     pairs = [" ".join(title.split()[:2]) for title in titles]
     found |= quantiles("words", [timed(gallery.search_words, text) for text in pairs])
     both = functools.partial(gallery.search_words, among="recipes", approximate=True)
@@ -139,7 +142,7 @@ def search(folder: Path) -> dict[str, float]:
 
 def change(folder: Path) -> dict[str, float]:
     """Times the queries of several clients while another process adds items, and before."""
-    gallery, queries = Gallery(folder), queries_of(folder)[:QUERIES]
+    gallery, queries = Gallery(folder), np.load(queries_file(folder))[:QUERIES]
     gallery.nearest(queries[:1], "recipes", TOP, approximate=True)
     before = quantiles("before", clients(gallery, queries, lambda: time.sleep(SECONDS)))
     command = [sys.executable, "-m", "benchmarks.search", "--scratch", str(folder.parent), "--part", "add"]
@@ -175,7 +178,7 @@ def clients(gallery: Gallery, queries: np.ndarray, work: Callable[[], object]) -
 
 def add(folder: Path) -> dict[str, float]:
     """Adds items one by one, evenly over the time of the measurement, and removes them."""
-    rows = queries_of(folder)[QUERIES:]
+    rows = np.load(queries_file(folder))[QUERIES:]
     with changes(folder), Editor(folder) as editor:
         for number, row in enumerate(rows):
             editor.add([Item(f"new {number}", "New")], {"recipe": row[None]})
@@ -190,19 +193,19 @@ def half(folder: Path) -> dict[str, float]:
     for dtype in ("float32", "float16"):
         part = folder.parent / f"{folder.name}.{dtype}"
         if not part.exists():
-            write(part, HALF_ITEMS, dtype)
+            write(part, HALF_ITEMS, queries_file(part), dtype)
         gallery = Gallery(part)
         start = time.perf_counter()
-        found[dtype] = gallery.nearest(queries_of(part)[:QUERIES], "recipes", TOP)[1]
+        found[dtype] = gallery.nearest(np.load(queries_file(part))[:QUERIES], "recipes", TOP)[1]
         found[f"{dtype} seconds"] = time.perf_counter() - start
         found[f"{dtype} gib"] = sum(path.stat().st_size for path in part.glob("*.npy")) / 2**30
     same = recall(found.pop("float32"), found.pop("float16"))
     return found | {"recall": same}
 
 
-def queries_of(folder: Path) -> np.ndarray:
-    """Returns the queries that were written with a gallery."""
-    return np.load(folder.parent / f"{folder.name}.queries.npy")
+def queries_file(folder: Path) -> Path:
+    """Returns the file of the queries that were written with a gallery."""
+    return folder.parent / f"{folder.name}.queries.npy"
 
 
 def timed(function: Callable, *arguments, **options) -> float:
@@ -238,7 +241,7 @@ def main() -> None:
         return
     flags.scratch.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
-        print(f"written in {write(folder, flags.items)['seconds']:.0f} s", file=sys.stderr)
+        print(f"written in {write(folder, flags.items, queries_file(folder))['seconds']:.0f} s", file=sys.stderr)
     parts = {
         part: json.loads(own_process("search", "--scratch", flags.scratch, "--part", part).splitlines()[-1])
         for part in ("build", "search", "change", "half")

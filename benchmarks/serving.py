@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
 from benchmarks.harness import describe_machine, memory_bytes, results_parser, write_page
 
 SECONDS = {1: 5, 32: 20}

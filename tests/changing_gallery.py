@@ -5,9 +5,8 @@ import random
 
 import numpy as np
 
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery import opening
+from adamine_jax.gallery.items import MODALITIES, Item
 from tests.tiny_gallery import photo_of
 
 DIM = 8
@@ -53,20 +52,20 @@ def embeddings(numbers):
     return {"image": rows, "recipe": -rows}
 
 
-def write(folder, numbers, dtype="float32"):
-    with GalleryWriter(folder, ABOUT, MODALITIES, DIM, dtype) as writer:
+def write(place, numbers, dtype="float32"):
+    with opening.writer(place, ABOUT, MODALITIES, DIM, dtype) as writer:
         writer.write(embeddings(numbers), [item(number) for number in numbers])
         writer.finish()
-    return folder
+    return place
 
 
-def state(folder):
+def state(place):
     """The number of each item, by its id, and whether everything belongs together."""
-    gallery = Gallery(folder)
-    gallery.check()
+    gallery = opening.opened(place)
+    gallery.verify()
     found = {}
-    for row, recipe in zip(gallery.rows, gallery.embeddings("recipe"), strict=True):
-        stored = gallery.item(row)
+    for row in gallery.rows:
+        stored, recipe = gallery.item(row), gallery.embedding("recipe", row)
         (number,) = [n for n in range(100) if np.allclose(-vector(n)[0], recipe, atol=2e-3)]
         expected = item(number, id=stored.id)
         assert (stored.title, stored.ingredients, sorted(stored.tags)) == (
@@ -74,7 +73,7 @@ def state(folder):
             expected.ingredients,
             sorted(expected.tags),
         )
-        assert stored.photo.read_bytes() == expected.photo
+        assert gallery.photo(row) == expected.photo
         found[stored.id] = number
     for text in (f"Dish {number}" for number in found.values()):
         assert gallery.search_words(text, top=1)

@@ -45,6 +45,15 @@ def model(kitchen):
     return adamine_jax.load(kitchen / "run", batch_sizes=(8,))
 
 
+@pytest.fixture(scope="session")
+def database():
+    """The URL of a database with pgvector, of which tests use schemas of their own."""
+    from tests import databases
+
+    with databases.postgresql() as url:
+        yield url
+
+
 def pytest_addoption(parser):
     parser.addoption("--group-durations", action="store_true", help="print the time of each folder and top-level file")
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
-from adamine_jax.gallery.editing import changes
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.store import Store
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.serve import bound_socket
 from adamine_jax.serving.app import create_app
@@ -19,7 +18,7 @@ from adamine_jax.serving.guard import Limits
 @contextlib.contextmanager
 def serving(
     model: Encoder,
-    gallery: Gallery,
+    gallery: Store,
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     batch: int = 8,
@@ -45,7 +44,7 @@ def serving(
         thread.start()
         assert started.wait(30)
         try:
-            with changes(gallery.folder) if token else contextlib.nullcontext():
+            with gallery.accepting_changes() if token else contextlib.nullcontext():
                 yield f"http://127.0.0.1:{bound.getsockname()[1]}", engine, server
         finally:
             server.should_exit = True

@@ -16,8 +16,8 @@ import pytest
 from adamine_jax import embed, evaluate, figures
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
+from adamine_jax.gallery.folder.store import Gallery
 from adamine_jax.gallery.split_building import write_split
-from adamine_jax.gallery.store import Gallery
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset

@@ -22,8 +22,8 @@ class Others:
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Others()
 if sys.argv[0] == "adamine_jax.search":
-    from adamine_jax.gallery import index
-    index.SMALLEST = 1  # smallest gallery that an index is built for
+    from adamine_jax.gallery import store
+    store.SMALLEST = 1  # smallest gallery that an index is built for
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 

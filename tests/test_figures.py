@@ -10,8 +10,8 @@ from PIL import Image
 
 from adamine_jax import figures
 from adamine_jax.figures import main
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.plots import ingredient_panels, removal
 from adamine_jax.plots.gallery_items import load_items
 from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import editing
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.store import Gallery, open_gallery
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder import editing
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.items import MODALITIES, Item
+from adamine_jax.gallery.opening import open_gallery
 
 NAMES = ["background", "soup", "cake"]
 ABOUT = {"model": "abc", "step": 3, "source": {"split": "test"}}

@@ -12,7 +12,7 @@ from adamine_jax import embed, evaluate
 from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.distributed.preemption import RUN_AGAIN
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
 from adamine_jax.retrieval.protocols import score
 from adamine_jax.retrieval.rank_files import read_ranks
 from adamine_jax.runs import workdir

@@ -8,7 +8,7 @@ from adamine_jax import embed, search
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import set_loss, set_tower
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan, with_text
 from adamine_jax.runs import workdir

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.recipes.texts import RecipeText
 
 DIGEST = "d" * 64

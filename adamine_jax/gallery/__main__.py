@@ -15,16 +15,14 @@ rerun it to continue.
 import argparse
 import functools
 import sys
-from pathlib import Path
 
 import tqdm
 
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path, local_path
-from adamine_jax.gallery import additions, index, maintenance
-from adamine_jax.gallery.editing import Editor, changes
-from adamine_jax.gallery.files import KINDS
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery import additions, duplicates, maintenance, opening
+from adamine_jax.gallery.items import KINDS
+from adamine_jax.gallery.store import Store
 from adamine_jax.queries.encoder import BATCH_SIZES, Encoder
 from adamine_jax.runs import workdir
 
@@ -45,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, description: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=description, description=description)
         command.set_defaults(command=globals()[f"_{name}"])
-        command.add_argument("--gallery", type=local_path, required=True, metavar="DIR", help="folder of the gallery")
+        place = command.add_mutually_exclusive_group(required=True)
+        place.add_argument("--gallery", type=local_path, metavar="DIR", help="folder of the gallery")
+        opening.add_store_flag(place)
         return command
 
     for name, description in (
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     ids.add_argument("--ids", metavar="A,B", help="ids, separated by commas")
     ids.add_argument("--ids-from", type=given_path, metavar="FILE", help="file with an id in each line")
     command = add("compact", "delete the embeddings of removed items and join small files")
-    command.add_argument("--index", action="store_true", help="also build the FAISS index again")
+    command.add_argument("--index", action="store_true", help="also build the index again")
     command = add("stats", "show what a gallery contains")
     command.add_argument(
         "--duplicates", action="store_true", help="also list groups of near duplicates, all with --json"
@@ -81,21 +81,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(flags: argparse.Namespace, *, replace: bool = False) -> None:
-    with changes(flags.gallery), Editor(flags.gallery) as editor:
+    gallery = _opened(flags)
+    with gallery.accepting_changes(), gallery.editor() as editor:
         encoder = Encoder(workdir.load_from_flags(flags), BATCH_SIZES)
-        Gallery(flags.gallery).check_model(encoder.digest)
+        gallery.check_model(encoder.digest)
         sides = tuple(editor.about["sides"])
         say = functools.partial(tqdm.tqdm.write, file=sys.stderr)
         if (flags.photos is not None) != (sides == ("image",)):
             wanted = "--photos" if sides == ("image",) else "--recipes"
-            raise UserError(f"--gallery {flags.gallery}: a gallery of {KINDS[sides]}; add to it with {wanted}")
+            raise UserError(f"{gallery.name}: a gallery of {KINDS[sides]}; add to it with {wanted}")
         if flags.photos:
             encoder.check_reads_photos()
             found = additions.photos(encoder, flags.photos, say)
         else:
             found = additions.recipes(encoder, sides, flags.recipes, say)
         count = additions.add(editor, encoder, found, say, replace=replace)
-    print(f"{shown(flags.gallery)}: {count} {'added or replaced' if replace else 'added'}; {_items(flags.gallery)}")
+    _report(gallery, f"{count} {'added or replaced' if replace else 'added'}")
 
 
 def _update(flags: argparse.Namespace) -> None:
@@ -108,28 +109,29 @@ def _remove(flags: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"--ids-from {flags.ids_from}: cannot be read ({error})") from None
     ids = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
-    with changes(flags.gallery), Editor(flags.gallery) as editor:
+    gallery = _opened(flags)
+    with gallery.accepting_changes(), gallery.editor() as editor:
         unknown = [identity for identity in ids if not editor.has(identity)]
         count = editor.remove(ids)
     if unknown:
         print(f"not in the gallery: {', '.join(unknown[:5])}{', …' if len(unknown) > 5 else ''}", file=sys.stderr)
-    print(f"{shown(flags.gallery)}: {count} removed; {_items(flags.gallery)}")
+    _report(gallery, f"{count} removed")
 
 
 def _compact(flags: argparse.Namespace) -> None:
-    with Editor(flags.gallery) as editor:
+    gallery = _opened(flags)
+    with gallery.editor() as editor:
         count = editor.compact()
-    print(f"{shown(flags.gallery)}: the embeddings of {count} removed items are deleted; {_items(flags.gallery)}")
+    _report(gallery, f"the embeddings of {count} removed items are deleted")
     if flags.index:
-        gallery = Gallery(flags.gallery)
         for modality in gallery.modalities:
-            index.build(gallery, modality)
+            gallery.build_index(modality)
 
 
 def _stats(flags: argparse.Namespace) -> None:
-    gallery = Gallery(flags.gallery)
+    gallery = _opened(flags)
     found = maintenance.stats(gallery)
-    groups = maintenance.duplicates(gallery) if flags.duplicates else []
+    groups = duplicates.groups(gallery) if flags.duplicates else []
     if flags.json:
         print(maintenance.as_json(found | ({"duplicates": groups} if flags.duplicates else {})))
         return
@@ -141,18 +143,27 @@ def _stats(flags: argparse.Namespace) -> None:
 
 
 def _verify(flags: argparse.Namespace) -> None:
-    gallery = Gallery(flags.gallery)
-    maintenance.verify(gallery)
-    print(f"{shown(flags.gallery)}: {_items(flags.gallery)}, no damage found")
+    gallery = _opened(flags)
+    gallery.verify()
+    print(f"{shown(gallery.name)}: {_items(gallery)}, no damage found")
 
 
 def _export(flags: argparse.Namespace) -> None:
-    count = maintenance.export(Gallery(flags.gallery), flags.out)
+    count = maintenance.export(_opened(flags), flags.out)
     print(f"{shown(flags.out)}: {count} items")
 
 
-def _items(folder: Path) -> str:
-    count = len(Gallery(folder))
+def _opened(flags: argparse.Namespace) -> Store:
+    return opening.opened(flags.store or flags.gallery)
+
+
+def _report(gallery: Store, what: str) -> None:
+    gallery.refresh()
+    print(f"{shown(gallery.name)}: {what}; {_items(gallery)}")
+
+
+def _items(gallery: Store) -> str:
+    count = len(gallery)
     return f"{count:,} item{'s' if count != 1 else ''}"
 
 

@@ -14,8 +14,8 @@ from adamine_jax.base.progress import track
 from adamine_jax.formats.photo_files import PhotoFinder, PhotoProblem
 from adamine_jax.formats.recipe_files import read_recipes
 from adamine_jax.gallery.building import BLOCK, item_of
-from adamine_jax.gallery.editing import Editor
-from adamine_jax.gallery.files import KINDS
+from adamine_jax.gallery.items import KINDS
+from adamine_jax.gallery.store import Editor
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.photos import UnusablePhoto, photo_files, stored
 from adamine_jax.recipes.texts import RecipeText, text_digest

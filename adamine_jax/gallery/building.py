@@ -22,8 +22,8 @@ import tqdm
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.formats.recipe_files import read_recipes
-from adamine_jax.gallery.files import BACKGROUND, Item
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.items import BACKGROUND, Item
+from adamine_jax.gallery.opening import writer as opened_writer
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.photos import UnusablePhoto, photo_files, stored
 from adamine_jax.recipes.texts import RecipeText
@@ -35,7 +35,9 @@ _MAX_REPORTED = 20
 """Number of problems that are reported one by one."""
 
 
-def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int, dtype: str = "float32") -> tuple[int, int]:
+def build_photos(
+    encoder: Encoder, photos: Path, place: str | Path, workers: int, dtype: str = "float32"
+) -> tuple[int, int]:
     """Embeds a folder of photos and writes their gallery. The id of an item is the photo's relative path.
 
     Unusable photos are reported on stderr and left out.
@@ -43,7 +45,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int, dty
     Args:
         encoder: Encoder of the trained model.
         photos: Folder of photos, searched recursively.
-        folder: Folder of the gallery.
+        place: Folder of the gallery, or `postgresql://` URL.
         workers: Number of threads that decode photos.
         dtype: Type in which embeddings are stored.
 
@@ -70,7 +72,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int, dty
             return error
 
     with (
-        GalleryWriter(folder, about, ("image",), encoder.dim, dtype) as writer,
+        opened_writer(place, about, ("image",), encoder.dim, dtype) as writer,
         ThreadPoolExecutor(workers) as threads,
         Progress("embedding photos", len(paths), "photo", initial=writer.taken) as progress,
     ):
@@ -96,7 +98,7 @@ def build_photos(encoder: Encoder, photos: Path, folder: Path, workers: int, dty
         return writer.finish(), left_out
 
 
-def build_recipes(encoder: Encoder, file: Path, folder: Path, dtype: str = "float32") -> int:
+def build_recipes(encoder: Encoder, file: Path, place: str | Path, dtype: str = "float32") -> int:
     """Embeds a file of recipes, one JSON object per line, writes their gallery, and returns its number of items.
 
     A recipe without an id gets the id "recipe N". The whole file is checked before the first recipe is embedded.
@@ -118,7 +120,7 @@ def build_recipes(encoder: Encoder, file: Path, folder: Path, dtype: str = "floa
         raise UserError(f"{file}: contains no recipes")
     about = description(encoder.trained, {"recipes": digest.hexdigest()})
     with (
-        GalleryWriter(folder, about, ("recipe",), encoder.dim, dtype) as writer,
+        opened_writer(place, about, ("recipe",), encoder.dim, dtype) as writer,
         Progress("embedding recipes", len(ids), "recipe", initial=writer.taken) as progress,
     ):
         recipes = (recipe for recipe, _ in itertools.islice(_numbered(file), writer.taken, None))

@@ -1,13 +1,17 @@
 """Conditions that every result of a search fulfils: ingredients, class, language and tags."""
 
 import dataclasses
-import sqlite3
-from collections.abc import Iterator
-
-import numpy as np
+import functools
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.database import phrase, rows
+from adamine_jax.recipes.languages import names_in
+from adamine_jax.recipes.mentions import singular
+
+_BETWEEN_LINES = " 0 "  # keeps consecutive words within a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,31 +38,36 @@ class Filter:
         return self != Filter()
 
 
-def matching(connection: sqlite3.Connection, chosen: Filter) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yields the ascending rows that fulfil a condition, and whether they are kept or left out.
+class Stems(NamedTuple):
+    """Stems of the words of an item's ingredients, by which filters find it.
+
+    Attributes:
+        names: Those of the names.
+        lines: Those of the whole lines.
+    """
+
+    names: str
+    lines: str
+
+
+def stems_of(lines: Sequence[str], language: str) -> Stems:
+    """Returns the stems of ingredient lines."""
+    names = _BETWEEN_LINES.join(_stems(name) for line in lines for name, _ in names_in(line, language))
+    return Stems(names, _BETWEEN_LINES.join(map(_stems, lines)))
+
+
+def phrase(name: str) -> str:
+    """Returns the stems of the words of an ingredient in a filter, which an item must have consecutively.
 
     Raises:
-        UserError: An ingredient has no word.
+        UserError: The ingredient has no word.
     """
-    if chosen.class_name is not None:
-        yield rows(connection, "SELECT row FROM items WHERE class = ?", [chosen.class_name]), True
-    if chosen.language:
-        yield rows(connection, "SELECT row FROM items WHERE language = ?", [chosen.language]), True
-    for name, value in chosen.tags:
-        query = "SELECT row FROM tags WHERE name = ? COLLATE NOCASE AND value = ? COLLATE NOCASE"
-        yield rows(connection, query, [name, value]), True
-    for name in chosen.include:
-        yield rows(connection, "SELECT rowid AS row FROM stems WHERE stems MATCH ?", [f"names : {_phrase(name)}"]), True
-    for name in chosen.exclude:
-        yield (
-            rows(connection, "SELECT rowid AS row FROM stems WHERE stems MATCH ?", [f"lines : {_phrase(name)}"]),
-            False,
-        )
-    if chosen.exclude:
-        yield rows(connection, "SELECT row FROM items WHERE ingredients = '[]'"), False
-
-
-def _phrase(name: str) -> str:
-    if not (found := phrase(name)):
+    if not (words := _stems(name)):
         raise UserError(f"{name!r}: an ingredient needs at least one word")
-    return found
+    return words
+
+
+@functools.lru_cache(1 << 17)
+def _stems(line: str) -> str:
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", line).lower())
+    return " ".join(map(singular, words))

@@ -9,8 +9,9 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
 from adamine_jax.gallery.building import BLOCK, description, lines_digest
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.items import MODALITIES, Item
+from adamine_jax.gallery.opening import writer as opened_writer
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.reading import StoredRecipe, read_recipes
 from adamine_jax.input.records import RecordIndex
@@ -19,13 +20,13 @@ from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import embedding, workdir
 
 
-def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Damage, dtype: str = "float32") -> int:
+def build_split(trained: workdir.Trained, split: str, place: str | Path, damage: Damage, dtype: str = "float32") -> int:
     """Embeds a split of the run's data set, or all splits, and writes their gallery.
 
     Args:
         trained: Model and data set of the run.
         split: "train", "val" or "test", or "all" for these three.
-        folder: Folder of the gallery.
+        place: Folder of the gallery, or `postgresql://` URL.
         damage: Counts damaged records.
         dtype: Type in which embeddings are stored.
 
@@ -41,7 +42,7 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
     if not indices:
         raise UserError(f"{trained.config.data.dir}: no {split} split to embed")
     about = _about_split(trained, indices, split)
-    with GalleryWriter(folder, about, MODALITIES, trained.config.model.embedding_dim, dtype) as writer:
+    with opened_writer(place, about, MODALITIES, trained.config.model.embedding_dim, dtype) as writer:
         embedder, done = None, writer.taken
         for index in indices:
             remaining = index.sorted_by_id()[done:]
@@ -57,7 +58,7 @@ def build_split(trained: workdir.Trained, split: str, folder: Path, damage: Dama
         return writer.finish()
 
 
-def build_text(encoder: Encoder, folder: Path, damage: Damage, dtype: str = "float32") -> int:
+def build_text(encoder: Encoder, place: str | Path, damage: Damage, dtype: str = "float32") -> int:
     """Embeds the recipes without photos, writes their gallery, and returns the number of recipes in it.
 
     Raises:
@@ -71,7 +72,7 @@ def build_text(encoder: Encoder, folder: Path, damage: Damage, dtype: str = "flo
         )
     order = index.sorted_by_id()
     with (
-        GalleryWriter(folder, _about_split(trained, [index], "text"), ("recipe",), encoder.dim, dtype) as writer,
+        opened_writer(place, _about_split(trained, [index], "text"), ("recipe",), encoder.dim, dtype) as writer,
         Progress("embedding text", len(order), "recipe", initial=writer.taken) as progress,
     ):
         while len(numbers := order[writer.taken : writer.taken + BLOCK]):

@@ -1,23 +1,25 @@
-"""Reads and searches a gallery: the embeddings of a collection and the items that they belong to."""
+"""What every gallery can do, whether it is a folder (`folder.store.Gallery`) or in PostgreSQL (`postgresql.store`)."""
 
+import abc
+import contextlib
 import dataclasses
 import difflib
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import database, exact, index, words
-from adamine_jax.gallery.files import KINDS, REBUILD, Item, MissingItem, read_about
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.reader import Reader, check
-from adamine_jax.gallery.snapshot import Snapshot
-from adamine_jax.gallery.vectors import Vectors
-from adamine_jax.gallery.words import Fused
+from adamine_jax.gallery.fusion import Fused
+from adamine_jax.gallery.items import KINDS, REBUILD, Item
 
 AMONG = {"recipes": "recipe", "photos": "image"}
 """What can be searched, and the modality of its embeddings."""
+SMALLEST = 10_000
+"""Minimum number of items of an indexed gallery; exact search of fewer takes milliseconds."""
+GOAL = 0.98
+"""Recall@10 that a search with an index must reach on the queries with which it was built."""
 
 
 class Hit(NamedTuple):
@@ -36,100 +38,66 @@ class Hit(NamedTuple):
     item: Item
 
 
-class Gallery:
-    """Reads a gallery, whatever its size: embeddings are memory-mapped and items are read on demand.
+class Editor(Protocol):
+    """Changes a gallery. Each call is one change: all of it is visible, or nothing. A context manager."""
 
-    Searches see the changes of all processes, within half a second. Several threads may use the same object.
+    about: dict[str, Any]
 
-    Args:
-        folder: Folder written by `python -m adamine_jax.embed`.
-        shared: Whether several processes search the gallery, which then share its index.
+    def __enter__(self) -> "Editor": ...
 
-    Attributes:
-        folder: Folder of the gallery.
-        about: Content of `gallery.json`: `model` (digest), `step`, `source`, `dim`, `sides` (the modalities) and
-            `dtype`.
+    def __exit__(self, *_: object) -> Any: ...
 
-    Raises:
-        UserError: A file is missing, damaged or inconsistent with the others.
-    """
-
-    def __init__(self, folder: Path, *, shared: bool = False):
-        self.folder = folder
-        self.about: dict[str, Any] = read_about(folder)
-        self._reader = Reader(folder, self.about)
-        self._indices, self._shared = dict[str, index.Index](), shared
-
-    def __len__(self) -> int:
-        return self.snapshot().count
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those of `MODALITIES` that the gallery has embeddings of."""
-        return tuple(self.about["sides"])
-
-    @property
-    def rows(self) -> np.ndarray:
-        """(N,) int64 row numbers of the items, ascending. An item keeps its row number until it is changed."""
-        snapshot = self.snapshot()
-        return snapshot.rows if snapshot.alive is None else snapshot.rows[snapshot.alive]
-
-    @property
-    def ids(self) -> np.ndarray:
-        """(N,) ids of the items, in the order of `rows`."""
-        return np.array([identity for (identity,) in self._reader.read("SELECT id FROM items ORDER BY row")], np.str_)
-
-    def snapshot(self) -> Snapshot:
-        """Returns the state after the last change; see `Reader.snapshot`."""
-        return self._reader.snapshot()
-
-    def refresh(self) -> None:
-        """Lets the following searches see all changes that were committed; otherwise they may be half a second late."""
-        self._reader.refresh()
-
-    def embeddings(self, modality: str) -> np.ndarray:
-        """Returns the (N, D) float32 unit rows of a modality in the order of `rows`, memory-mapped if possible.
-
-        Raises:
-            UserError: The gallery does not have this modality.
-        """
-        snapshot = self.snapshot()
-        vectors = self._vectors(snapshot, modality)
-        return np.asarray(vectors) if snapshot.alive is None else vectors[np.flatnonzero(snapshot.alive)]
-
-    def embedding(self, modality: str, row: int) -> np.ndarray:
-        """Returns the (D,) float32 embedding of a row, or raises a `MissingItem`."""
-        for snapshot in (self.snapshot(), self._reader.refresh()):
-            position = int(snapshot.positions([row])[0])
-            if position < len(snapshot.rows) and snapshot.rows[position] == row:
-                return self._vectors(snapshot, modality)[position]
-        raise MissingItem(f"{self.folder}: no item has row {row}")
-
-    def search(self, queries: np.ndarray, among: str = "recipes", top: int = 5, **options: Any) -> list[list[Hit]]:
-        """Finds the items that are most similar to each query.
+    def add(self, items: Sequence[Item], embeddings: dict[str, np.ndarray], *, replace: bool = False) -> list[int]:
+        """Adds n items.
 
         Args:
-            queries: (Q, D) float32 unit rows, embedded by the model that built the gallery.
-            among: What to search: 'recipes' or 'photos'.
-            top: Maximum number of results.
-            **options: `class_name`, `where` and `approximate`; see `nearest`.
+            items: Items, with photos as the content of JPEG files.
+            embeddings: Modality → (n, D) float32 unit rows, of every modality of the gallery.
+            replace: Whether an item replaces the one that has its id.
 
         Returns:
-            The hits of each query, best first.
+            Row number of each item.
 
         Raises:
-            UserError: An argument does not fit the gallery, or its index is missing.
+            TakenId: The id of an item is taken, and `replace` is false.
         """
-        similarities, rows = self.nearest(queries, among, top, **options)
-        return [
-            [
-                Hit(place, float(similarity), int(row), self.item(row))
-                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
-                if row >= 0
-            ]
-            for best, found in zip(similarities, rows, strict=True)
-        ]
+        ...
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Removes the items with these ids; returns their number. Unknown ids are ignored."""
+        ...
+
+    def has(self, identity: str) -> bool:
+        """Whether an item has this id."""
+        ...
+
+    def compact(self) -> int:
+        """Frees the space of removed items, whose number it returns."""
+        ...
+
+
+class Store(abc.ABC):
+    """A gallery: items with unit rows that embed their photo, their recipe or both.
+
+    An item keeps its row number until it is changed. Several threads may use the same object.
+
+    Attributes:
+        name: Name of the gallery in messages.
+        about: Its `model` (digest), `step`, `source`, `dim`, `sides` (the modalities) and `dtype`.
+    """
+
+    name: str
+    about: dict[str, Any]
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> np.ndarray:
+        """(N,) int64 row numbers of the items, ascending."""
+
+    @abc.abstractmethod
     def nearest(
         self,
         queries: np.ndarray,
@@ -147,28 +115,13 @@ class Gallery:
             top: Maximum number of results K.
             class_name: Class to which the search is restricted; short for a filter.
             where: Filter that every result passes.
-            approximate: Whether to use the FAISS index, which must exist. A search among few items is always exact.
+            approximate: Whether to use the index, which must exist. A search among few items is always exact.
 
         Returns:
             (similarities (Q, K) float32, rows (Q, K) int64), best first; missing results have row -1.
         """
-        if among not in AMONG:
-            raise UserError(f"among = {among!r}: expected {' or '.join(map(repr, AMONG))}")
-        snapshot = self.snapshot()
-        vectors = self._vectors(snapshot, AMONG[among])
-        queries = np.asarray(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != vectors.shape[1]:
-            raise UserError(f"queries have shape {queries.shape}, the gallery's embeddings {vectors.shape}")
-        if top < 1:
-            raise UserError(f"top = {top}: expected at least 1")
-        mask = self.mask(where or Filter(), class_name, snapshot)
-        if approximate:
-            found = self._index(AMONG[among])
-            if mask is None or np.count_nonzero(mask) > index.EXACT:
-                return found.search(snapshot, queries, top, mask)
-        similarities, positions = exact.search(vectors, queries, top, None if mask is None else np.flatnonzero(mask))
-        return similarities, snapshot.rows[positions]
 
+    @abc.abstractmethod
     def search_words(
         self, text: str, queries: np.ndarray | None = None, among: str = "recipes", top: int = 5, **options: Any
     ) -> list[Fused]:
@@ -184,69 +137,154 @@ class Gallery:
         Returns:
             The results, best first, with their places in the searches by "words" and by "embedding".
         """
-        snapshot = self.snapshot()
-        mask = self.mask(options.get("where") or Filter(), options.get("class_name"), snapshot)
 
-        def are_allowed(rows: np.ndarray) -> np.ndarray:
-            positions = np.minimum(snapshot.positions(rows), len(snapshot.rows) - 1)
-            return (snapshot.rows[positions] == rows) & (True if mask is None else mask[positions])
+    @abc.abstractmethod
+    def check_filter(self, where: Filter) -> None:
+        """Raises a `UserError` unless the gallery can be searched with a filter."""
 
-        depth, searches = max(top, words.DEPTH), {}
-        searches["words"], titles = self._reader.words(text, depth, are_allowed)
-        if queries is not None:
-            rows = self.nearest(queries, among, depth, **options)[1][0]
-            searches["embedding"] = [int(row) for row in rows if row >= 0]
-        return words.fused(searches, titles, top)
-
-    def mask(self, where: Filter, class_name: str | None = None, snapshot: Snapshot | None = None) -> np.ndarray | None:
-        """Returns which stored rows pass a filter; None if all do. See `Snapshot.mask`."""
-        snapshot = snapshot or self.snapshot()
-        name = where.class_name if class_name is None else class_name
-        if name is not None:
-            where = dataclasses.replace(where, class_name=self._class(name))
-        return self._reader.mask(snapshot, where)
-
+    @abc.abstractmethod
     def count(self, where: Filter) -> int:
         """Returns the number of items that pass a filter."""
-        return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
 
+    @abc.abstractmethod
     def item(self, row: int) -> Item:
-        """Reads the item of a row."""
-        return self._reader.item(row)
+        """Returns the item of a row, or raises a `MissingItem`."""
 
-    def check(self) -> None:
-        """Reads all items and embeddings, and checks the database.
+    @abc.abstractmethod
+    def photo(self, row: int) -> bytes | None:
+        """Returns the content of a row's photo; None without one.
 
         Raises:
-            UserError: An item or the database is damaged, or an embedding is not a unit row.
+            MissingItem: No item has this row.
+            OSError: The photo cannot be read.
         """
-        check(self.folder, self._reader)
 
+    @abc.abstractmethod
+    def embeddings_of(self, modality: str, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Returns the (n, D) float32 embeddings of n rows, or raises a `MissingItem`."""
+
+    def embedding(self, modality: str, row: int) -> np.ndarray:
+        """Returns the (D,) float32 embedding of a row, or raises a `MissingItem`."""
+        return self.embeddings_of(modality, [row])[0]
+
+    @abc.abstractmethod
     def row_of(self, identifier: str) -> int:
         """Returns the row of an id, or raises a `UserError` if no item has it."""
-        if found := self._reader.read("SELECT row FROM items WHERE id = ?", database.text(identifier)):
-            return found[0][0]
-        raise UserError(f"{self.folder}: no item has the id {identifier!r}")
 
-    def rows_of_class(self, name: str) -> np.ndarray:
-        """Returns the (n,) int64 rows of a class in ascending order, or raises a `UserError` if there is no such class.
-
-        Case is ignored unless it distinguishes classes.
-        """
-        found = self._reader.read("SELECT row FROM items WHERE class = ? ORDER BY row", self._class(name))
-        return np.array([row for (row,) in found], np.int64)
-
+    @abc.abstractmethod
     def class_counts(self) -> dict[str, int]:
         """Returns the number of items of each class, largest first."""
-        return dict(
-            self._reader.read("SELECT class, count(*) AS n FROM items GROUP BY class ORDER BY n DESC, min(row)")
-        )
 
+    @abc.abstractmethod
     def language_counts(self) -> dict[str, int]:
         """Returns the number of items of each language, most frequent first; "" = unknown."""
-        return dict(
-            self._reader.read("SELECT language, count(*) AS n FROM items GROUP BY language ORDER BY n DESC, language")
-        )
+
+    @abc.abstractmethod
+    def stats(self) -> dict[str, Any]:
+        """Returns what the gallery takes where it is stored, and the number of values of each tag ("tags")."""
+
+    @abc.abstractmethod
+    def has_index(self, modality: str) -> bool:
+        """Whether `nearest` can be approximate among the embeddings of a modality."""
+
+    @abc.abstractmethod
+    def build_index(self, modality: str) -> None:
+        """Builds the index of a modality, and prints the recall that was measured.
+
+        Raises:
+            UserError: The gallery has fewer than `SMALLEST` items.
+        """
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Checks that what a server needs is complete; raises a `UserError` otherwise."""
+
+    @abc.abstractmethod
+    def verify(self) -> None:
+        """Reads everything; raises a `UserError` if something is damaged or missing."""
+
+    @abc.abstractmethod
+    def editor(self) -> Editor:
+        """Returns an editor of the gallery."""
+
+    @abc.abstractmethod
+    def state(self) -> Hashable:
+        """Returns a value that differs after a change, soon after it."""
+
+    def refresh(self) -> None:  # noqa: B027 – nothing to do where every search reads the last change
+        """Lets the following searches see all changes that were committed."""
+
+    def accepting_changes(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block, searches continue while changes are written."""
+        return contextlib.nullcontext()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of `MODALITIES` that the gallery has embeddings of."""
+        return tuple(self.about["sides"])
+
+    def search(self, queries: np.ndarray, among: str = "recipes", top: int = 5, **options: Any) -> list[list[Hit]]:
+        """Finds the items that are most similar to each query.
+
+        Args:
+            queries: (Q, D) float32 unit rows, embedded by the model that built the gallery.
+            among: What to search: 'recipes' or 'photos'.
+            top: Maximum number of results.
+            **options: `class_name`, `where` and `approximate`; see `nearest`.
+
+        Returns:
+            The hits of each query, best first.
+
+        Raises:
+            UserError: An argument does not fit the gallery, or its index is missing.
+        """
+        return self.hits(*self.nearest(queries, among, top, **options))
+
+    def hits(self, similarities: np.ndarray, rows: np.ndarray) -> list[list[Hit]]:
+        """Returns the results of `nearest` with their items."""
+        return [
+            [
+                Hit(place, float(similarity), int(row), self.item(row))
+                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
+                if row >= 0
+            ]
+            for best, found in zip(similarities, rows, strict=True)
+        ]
+
+    def check_model(self, digest: str) -> None:
+        """Raises a `UserError` unless the model with this digest built the gallery."""
+        if self.about["model"] != digest:
+            step = f"step {self.about['step']} of " if self.about.get("step") is not None else ""
+            raise UserError(
+                f"{self.name}: built by another model ({step}{self.about['model'][:12]} instead of {digest[:12]}), "
+                f"whose embeddings cannot be compared; {REBUILD}"
+            )
+
+    def _checked(self, queries: np.ndarray, among: str, top: int) -> tuple[np.ndarray, str]:
+        """Returns the queries as float32, and the modality to search; raises a `UserError` if they do not fit."""
+        if among not in AMONG:
+            raise UserError(f"among = {among!r}: expected {' or '.join(map(repr, AMONG))}")
+        queries, modality = np.asarray(queries, np.float32), AMONG[among]
+        self._check_modality(modality)
+        if queries.ndim != 2 or queries.shape[1] != self.about["dim"]:
+            raise UserError(f"queries have shape {queries.shape}, the gallery's embeddings {self.about['dim']} numbers")
+        if top < 1:
+            raise UserError(f"top = {top}: expected at least 1")
+        return queries, modality
+
+    def _check_modality(self, modality: str) -> None:
+        if modality not in self.modalities:
+            kind = KINDS[self.modalities]
+            raise UserError(
+                f"{self.name}: the gallery contains only {kind}, no {KINDS[modality,]}; search it with --in {kind} "
+                "or use another gallery"
+            )
+
+    def _resolved(self, where: Filter | None, class_name: str | None = None) -> Filter:
+        """Returns a filter with the name of its class as written."""
+        where = where or Filter()
+        name = where.class_name if class_name is None else class_name
+        return where if name is None else dataclasses.replace(where, class_name=self._class(name))
 
     def _class(self, name: str) -> str:
         """Returns the name of a class as written."""
@@ -258,45 +296,7 @@ class Gallery:
             return written[name.lower()]
         if similar := difflib.get_close_matches(name.lower(), written, n=3):
             suggestions = " or ".join(written[other] for other in similar)
-            raise UserError(f"{self.folder}: no class {name!r}; did you mean {suggestions}?")
+            raise UserError(f"{self.name}: no class {name!r}; did you mean {suggestions}?")
         raise UserError(
-            f"{self.folder}: no class {name!r}; the largest of {len(names)} classes are: {', '.join(names[:8])}"
+            f"{self.name}: no class {name!r}; the largest of {len(names)} classes are: {', '.join(names[:8])}"
         )
-
-    def check_model(self, digest: str) -> None:
-        """Raises a `UserError` unless the model with this digest built the gallery."""
-        if self.about["model"] != digest:
-            step = f"step {self.about['step']} of " if self.about.get("step") is not None else ""
-            raise UserError(
-                f"{self.folder}: built by another model ({step}{self.about['model'][:12]} instead of {digest[:12]}), "
-                f"whose embeddings cannot be compared; {REBUILD}"
-            )
-
-    def _vectors(self, snapshot: Snapshot, modality: str) -> Vectors:
-        if modality not in snapshot.vectors:
-            kind = KINDS[self.modalities]
-            raise UserError(
-                f"{self.folder}: the gallery contains only {kind}, no {KINDS[modality,]}; search it with --in {kind} "
-                "or use another gallery"
-            )
-        return snapshot.vectors[modality]
-
-    def _index(self, modality: str) -> index.Index:
-        if modality not in self._indices:
-            self._indices[modality] = index.Index(self.folder, self.about, modality, shared=self._shared)
-        return self._indices[modality]
-
-
-def open_gallery(folder: str | Path, digest: str) -> Gallery:
-    """Opens a gallery to search it with a model.
-
-    Args:
-        folder: Folder written by `python -m adamine_jax.embed`.
-        digest: Digest of the model that embeds the queries.
-
-    Raises:
-        UserError: The gallery cannot be read, or another model built it.
-    """
-    gallery = Gallery(Path(folder))
-    gallery.check_model(digest)
-    return gallery

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item, read_photo
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.files import read_photo
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import Item
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError, check_structure
 
 

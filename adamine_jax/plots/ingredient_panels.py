@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import style
 from adamine_jax.plots.gallery_items import has_readable_photo
 from adamine_jax.plots.ingredient_presence import contain_ingredient

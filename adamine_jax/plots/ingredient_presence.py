@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.queries import changes
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.ingredient_names import ingredient_names

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import style
 from adamine_jax.plots.gallery_items import square_pixels, title_of
 from adamine_jax.plots.text import squeeze, text_width, wrap

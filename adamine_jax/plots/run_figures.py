@@ -7,8 +7,8 @@ from pathlib import Path
 
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import ingredient_panels, removal, space
 from adamine_jax.plots.curves import curves
 from adamine_jax.plots.gallery_items import UnreadablePhoto, all_items, load_embeddings, load_items, sample_rows

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import BACKGROUND, Item
+from adamine_jax.gallery.items import BACKGROUND, Item
 from adamine_jax.plots import style
 from adamine_jax.plots.text import squeeze
 from adamine_jax.retrieval.ranks import checked_embeddings

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import BACKGROUND, Item
+from adamine_jax.gallery.items import BACKGROUND, Item
 from adamine_jax.plots import style
 from adamine_jax.plots.gallery_items import square_pixels, title_of
 from adamine_jax.plots.page import CAPTION, DPI, GAP, MARGIN, MATCH, PLAIN, TITLE, Page, signed

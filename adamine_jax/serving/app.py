@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed
-from adamine_jax.gallery.snapshot import Snapshot
+from adamine_jax.gallery.items import BusyGallery
 from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText
@@ -122,7 +123,7 @@ def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     router, gallery = fastapi.APIRouter(), engine.gallery
 
     @functools.lru_cache(1)
-    def about(_: Snapshot) -> messages.About:
+    def about(_: Hashable) -> messages.About:
         """Describes a state of the gallery."""
         return messages.About(
             items=len(gallery),
@@ -138,7 +139,7 @@ def _gallery(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     @router.get("/gallery")
     def the_gallery() -> messages.About:
         """Describes the gallery and the queries that it supports."""
-        return about(gallery.snapshot())
+        return about(gallery.state())
 
     @router.get("/item", response_model=messages.Item, responses=_errors(404, 422))
     def item(id: Annotated[messages.Identifier, Query()]) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
     async def check_filter(options: messages.Options) -> None:
         if options.where:
             try:
-                await engine.in_thread(engine.gallery.mask, options.where)
+                await engine.in_thread(engine.gallery.check_filter, options.where)
             except UserError as error:
                 if options.class_name and "no class" in str(error):
                     reason = "The gallery has no item of this class; /api/v1/gallery lists the classes."
@@ -304,6 +305,11 @@ def _add_errors(app: FastAPI) -> None:
             "extra_forbidden": f"{where}: unknown field.",
         }.get(first["type"], f"{where}: {first['msg']}.")
         return JSONResponse({"error": text}, 422)
+
+    @app.exception_handler(BusyGallery)
+    async def unreachable(_: Request, error: BusyGallery) -> JSONResponse:
+        print(error, file=sys.stderr, flush=True)
+        return JSONResponse({"error": "The gallery cannot be searched now; try again."}, 503, {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
     async def internal_error(_: Request, __: Exception) -> JSONResponse:

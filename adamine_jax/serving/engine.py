@@ -14,10 +14,10 @@ import numpy as np
 from fastapi import HTTPException
 from PIL import Image
 
-from adamine_jax.gallery import index
-from adamine_jax.gallery.files import MissingItem
+from adamine_jax.gallery import duplicates, store
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.store import AMONG, Gallery
+from adamine_jax.gallery.items import MissingItem
+from adamine_jax.gallery.store import AMONG, Store
 from adamine_jax.queries.changes import FORMER_PLACES, changed, moved_by
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.texts import RecipeText
@@ -66,13 +66,14 @@ class _Search(NamedTuple):
     among: str
     top: int
     where: Filter
+    with_duplicates: bool
 
 
 class _Embedding(NamedTuple):
-    """Content to embed, and the searches (among, top, filter) to run with its embedding in the same thread."""
+    """Content to embed, and the searches to run with its embedding in the same thread: `_Search` without the row."""
 
     content: bytes | RecipeText
-    searches: Sequence[tuple[str, int, Filter]] = ()
+    searches: Sequence[tuple[str, int, Filter, bool]] = ()
 
 
 class Engine:
@@ -94,13 +95,13 @@ class Engine:
         UserError: An index of the gallery cannot be used.
     """
 
-    def __init__(self, encoder: Encoder, gallery: Gallery, limits: Limits, batch: int):
+    def __init__(self, encoder: Encoder, gallery: Store, limits: Limits, batch: int):
         self.encoder, self.gallery, self.limits = encoder, gallery, limits
         self.running = 0
         self.names = Names(gallery, encoder.texts, encoder.trained.words)
         self.searched = tuple(among for among, modality in AMONG.items() if modality in gallery.modalities)
         self._indexed = {
-            among for among in self.searched if len(gallery) >= index.SMALLEST and index.exists(gallery, AMONG[among])
+            among for among in self.searched if len(gallery) >= store.SMALLEST and gallery.has_index(AMONG[among])
         }
         self._warm_up()
         self.decoders = Decoders() if encoder.reads_photos else None
@@ -149,9 +150,12 @@ class Engine:
     def _find_words(self, among: str, options: Options, query: np.ndarray | None) -> list[Found]:
         rows = None if query is None else query[None]
         approximate = among in self._indexed
+        depth = options.top if options.duplicates else 2 * options.top
         found = self.gallery.search_words(
-            options.words or "", rows, among, options.top, where=options.where, approximate=approximate
+            options.words or "", rows, among, depth, where=options.where, approximate=approximate
         )
+        if not options.duplicates:
+            found = [found[place] for place in duplicates.distinct(self.gallery, [f.row for f in found], options.top)]
         similarities = [
             None if query is None else float(self.gallery.embedding(AMONG[among], row) @ query) for row, *_ in found
         ]
@@ -176,7 +180,7 @@ class Engine:
     async def _answer_unchanged(self, query: bytes | RecipeText, among: Sequence[str], options: Options) -> Answer:
         """Answers a query without changes. Searching in the embedding thread saves waiting for another one."""
         is_recipe = isinstance(query, RecipeText)
-        searches = [(each, options.top, options.where) for each in among]
+        searches = [(each, options.top, options.where, options.duplicates) for each in among]
         _, results = await (self._embed_recipes if is_recipe else self._embed_photos)(_Embedding(query, searches))
         found = {each: _hits(similarities, rows, {}) for each, (similarities, rows) in zip(among, results, strict=True)}
         return Answer(found, self.encoder.texts.names(query) if is_recipe else [], [])
@@ -218,9 +222,9 @@ class Engine:
         return before, after, names, absent
 
     async def _find(self, among: str, options: Options, before: np.ndarray, after: np.ndarray) -> list[Found]:
-        searches = [_Search(after, among, options.top, options.where)]
+        searches = [_Search(after, among, options.top, options.where, options.duplicates)]
         if is_changed := bool(options.added or options.removed):
-            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.where))
+            searches.append(_Search(before, among, max(FORMER_PLACES, options.top), options.where, True))
         (similarities, rows), *former = await asyncio.gather(*map(self._search, searches))
         places = {int(row): place for place, row in enumerate(former[0][1], 1)} if is_changed else {}
         return _hits(similarities, rows, places)
@@ -229,14 +233,13 @@ class Engine:
         """Batches the searches of the same rows and of similar depth."""
         groups: dict[tuple, list[int]] = {}
         for number, search in enumerate(searches):
-            groups.setdefault((search.among, search.where, search.top >= FORMER_PLACES), []).append(number)
+            groups.setdefault((search.among, search.where, search.with_duplicates), []).append(number)
         results: list[Any] = [None] * len(searches)
-        for (among, where, _), numbers in groups.items():
+        for (among, where, with_duplicates), numbers in groups.items():
             top = max(searches[number].top for number in numbers)
             rows = np.stack([searches[number].row for number in numbers])
-            similarities, found = self.gallery.nearest(
-                rows, among, top, where=where, approximate=among in self._indexed
-            )
+            nearest = self.gallery.nearest if with_duplicates else functools.partial(duplicates.nearest, self.gallery)
+            similarities, found = nearest(rows, among, top, where=where, approximate=among in self._indexed)
             for row, number in enumerate(numbers):
                 kept = slice(searches[number].top)
                 results[number] = similarities[row, kept], found[row, kept]

@@ -16,8 +16,7 @@ from starlette.datastructures import UploadFile
 from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.gallery.additions import check
 from adamine_jax.gallery.building import item_of
-from adamine_jax.gallery.database import BusyGallery
-from adamine_jax.gallery.editing import Editor, TakenId
+from adamine_jax.gallery.items import BusyGallery, TakenId
 from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText, text_digest
@@ -51,7 +50,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
         responses: Descriptions of the errors.
     """
     router, lock = fastapi.APIRouter(dependencies=[fastapi.Depends(_Authorization(token))]), threading.Lock()
-    folder, sides = engine.gallery.folder, engine.gallery.modalities
+    sides = engine.gallery.modalities
 
     async def added(request: Request, identity: str | None, *, replace: bool) -> messages.Changed:
         values, photo = await _content(request)
@@ -75,7 +74,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
     def write(
         identity: str, recipe: RecipeText, photo: bytes | None, embeddings: dict[str, np.ndarray], replace: bool
     ) -> messages.Changed:
-        with lock, _explained(), Editor(folder) as editor:
+        with lock, _explained(), engine.gallery.editor() as editor:
             if editor.has(identity) and not replace:
                 raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.")
             item = item_of(dataclasses.replace(recipe, id=identity), photo if "image" in sides else None)
@@ -84,7 +83,7 @@ def change_routes(engine: Engine, token: str, responses: Mapping[int | str, dict
         return messages.Changed(id=identity, items=len(engine.gallery))
 
     def removed(identity: str) -> messages.Changed:
-        with lock, _explained(), Editor(folder) as editor:
+        with lock, _explained(), engine.gallery.editor() as editor:
             if not editor.remove([identity]):
                 raise HTTPException(404, "The gallery has no such item.")
         engine.gallery.refresh()
@@ -116,7 +115,7 @@ def _explained() -> Generator[None]:
     except TakenId:
         raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.") from None
     except (BusyGallery, DiskFull) as error:
-        reason = "Another process is changing the gallery" if isinstance(error, BusyGallery) else "The disk is full"
+        reason = "The gallery cannot be changed now" if isinstance(error, BusyGallery) else "The disk is full"
         raise HTTPException(503, f"{reason}; try again later.", {"Retry-After": "5"}) from None
 
 

@@ -8,13 +8,12 @@ import functools
 import re
 import urllib.parse
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
 
-from adamine_jax.gallery.files import MissingItem, read_photo
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.items import MissingItem
+from adamine_jax.gallery.store import Store
 from adamine_jax.recipes.decoding import reduced
 from adamine_jax.recipes.mentions import mention
 from adamine_jax.recipes.photo_structure import UnreadablePhotoError
@@ -36,9 +35,8 @@ class ItemResponses:
         gallery: Gallery of the items.
     """
 
-    def __init__(self, gallery: Gallery):
+    def __init__(self, gallery: Store):
         self._gallery = gallery
-        self._root = gallery.folder.resolve()
         self._thumbnail = functools.lru_cache(maxsize=512)(lambda row: _small(self._photo(row)))
         self.item = functools.lru_cache(maxsize=CACHED)(self._item)
 
@@ -94,13 +92,9 @@ class ItemResponses:
             raise HTTPException(404, "The item's photo is missing from the gallery or damaged.") from None
 
     def _photo(self, row: int) -> bytes:
-        item = self._gallery.item(row)
-        if not isinstance(item.photo, Path):
+        if (photo := self._gallery.photo(row)) is None:
             raise HTTPException(404, "The item has no photo.")
-        path = item.photo.resolve()
-        if not path.is_relative_to(self._root):
-            raise HTTPException(404, "The item's photo is not in the gallery.")
-        return read_photo(path)
+        return photo
 
 
 def _marked(item: dict[str, Any], patterns: list[re.Pattern]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Options(BaseModel):
     words: Annotated[str, StringConstraints(max_length=300)] | None = Field(
         None, description="words of the recipe; the results of both searches are fused"
     )
+    duplicates: bool = Field(False, description="whether near duplicates of a result are results too")
     added: list[Name] = Field([], alias="with", max_length=20, description="ingredients to add to the query")
     removed: list[Name] = Field([], alias="without", max_length=20, description="ingredients to remove from the query")
 
@@ -104,7 +105,8 @@ class Hit(Item):
 
     place: int = Field(description="place among the results, from 1")
     place_before: int | None = Field(
-        None, description="place without `with` and `without`; null if neither is given, or beyond place 1000"
+        None,
+        description="place without `with` and `without`, with near duplicates; null without these or beyond 1000",
     )
     similarity: float | None = Field(description="cosine similarity of the two embeddings; null in a search by words")
     places: dict[str, int] | None = Field(

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.store import Store
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.text_encoder import TextEncoder
 from adamine_jax.recipes.texts import RecipeText
@@ -31,7 +31,7 @@ class Names:
         words: Vocabulary of the model.
     """
 
-    def __init__(self, gallery: Gallery, texts: TextEncoder, words: tuple[str, ...]):
+    def __init__(self, gallery: Store, texts: TextEncoder, words: tuple[str, ...]):
         rows = gallery.rows[np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MAX_ITEMS)).astype(int))]
         counts = collections.Counter(
             name for row in rows for line in gallery.item(row).ingredients for name in names_of(line)

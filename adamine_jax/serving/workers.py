@@ -9,10 +9,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from typing import IO
 
 SOCKET = "ADAMINE_SERVE_SOCKET"
 """Environment variable with the descriptor of the socket, in a worker."""
+REPLACED = signal.SIGUSR1
+"""Signal to a worker that another one has taken its place."""
 _PAUSE = 1.0  # seconds before a worker that ended is started again
 _POLL = 0.2
 
@@ -25,6 +26,9 @@ def inherited() -> socket.socket | None:
 def supervise(count: int, bound: socket.socket, arguments: Sequence[str], seconds: float) -> int:
     """Runs `count` servers with the same arguments until SIGTERM or Ctrl-C, and starts those that end again.
 
+    SIGHUP replaces them one after the other, so that they read the model and the gallery again; requests that were
+    accepted are answered, and others wait for the next server.
+
     Embeddings and indices are memory-mapped, so that all processes share them; each has a model of its own.
 
     Args:
@@ -34,7 +38,7 @@ def supervise(count: int, bound: socket.socket, arguments: Sequence[str], second
         seconds: Time that the processes have to stop.
 
     Returns:
-        Exit status: that of the first process if it ends before all are ready.
+        Exit status: that of the process that ends before all are ready, or 0.
     """
     with tempfile.TemporaryDirectory() as folder:  # of the metrics of all processes
         return _Supervisor(count, bound, arguments, folder).run(seconds)
@@ -43,32 +47,63 @@ def supervise(count: int, bound: socket.socket, arguments: Sequence[str], second
 class _Supervisor:
     def __init__(self, count: int, bound: socket.socket, arguments: Sequence[str], folder: str):
         self._command = [sys.executable, "-m", "adamine_jax.serve", *arguments]
-        self._bound, self._count = bound, count
-        self._stopping, self._folder = threading.Event(), folder
-        self._ready: set[int] = set()
+        self._bound, self._count, self._folder = bound, count, folder
+        self._stopping, self._replacing = threading.Event(), threading.Event()
+        self._ready: set[int] = set()  # process identifiers
 
     def run(self, seconds: float) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        workers = [self._start(number) for number in range(self._count)]
+        signal.signal(signal.SIGHUP, lambda *_: self._replacing.set())
+        workers = [self._start(is_first=number == 0) for number in range(self._count)]
+        was_ready = False
         while not self._stopping.wait(_POLL):
+            if not was_ready and all(worker.pid in self._ready for worker in workers):
+                was_ready = True
+                print(f"{self._address} ({self._count} workers)", flush=True)
             for number, worker in enumerate(workers):
                 if worker.poll() is None:
                     continue
-                if len(self._ready) < self._count:  # it cannot serve at all
+                if not was_ready:  # it cannot serve at all
                     self._stop(workers, seconds)
                     return worker.returncode or 1
-                from prometheus_client import multiprocess
-
-                multiprocess.mark_process_dead(worker.pid, self._folder)
+                self._forget(worker)
                 print(f"worker {number} ended with status {worker.returncode}; starting another one", file=sys.stderr)
                 time.sleep(_PAUSE)
-                workers[number] = self._start(number)
+                workers[number] = self._start()
+            if was_ready and self._replacing.is_set():
+                self._replacing.clear()
+                self._replace(workers, seconds)
         self._stop(workers, seconds)
         print("stopped", flush=True)
         return 0
 
-    def _start(self, number: int) -> subprocess.Popen:
+    def _replace(self, workers: list[subprocess.Popen], seconds: float) -> None:
+        """Replaces one worker after the other by one that has read the model and the gallery again."""
+        for number, old in enumerate(workers):
+            new = self._start(is_first=number == 0)
+            while new.pid not in self._ready and new.poll() is None and not self._stopping.wait(_POLL):
+                pass
+            if new.pid not in self._ready:
+                self._stop([new], seconds)
+                if not self._stopping.is_set():
+                    print(
+                        f"worker {number} is not replaced: the new one ended with status {new.returncode}",
+                        file=sys.stderr,
+                    )
+                return
+            workers[number] = new
+            self._stop([old], seconds, REPLACED)
+            self._forget(old)
+        print(f"{self._address} ({self._count} workers replaced)", flush=True)
+
+    def _forget(self, worker: subprocess.Popen) -> None:
+        """Removes a process that has ended from the metrics."""
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid, self._folder)
+
+    def _start(self, *, is_first: bool = False) -> subprocess.Popen:
         descriptor = self._bound.fileno()
         # The second one is that of `metrics.FOLDER`; prometheus_client reads it when it is imported.
         environment = os.environ | {SOCKET: str(descriptor), "PROMETHEUS_MULTIPROC_DIR": self._folder}
@@ -80,24 +115,23 @@ class _Supervisor:
             text=True,
             start_new_session=True,  # Ctrl-C reaches this process alone
         )
-        threading.Thread(target=self._forward, args=(number, worker.stdout), daemon=True).start()
+        threading.Thread(target=self._forward, args=(worker, is_first), daemon=True).start()
         return worker
 
-    def _forward(self, number: int, lines: IO[str]) -> None:
-        """Prints the lines of the first worker; "ready" when all are."""
-        for line in lines:
+    def _forward(self, worker: subprocess.Popen, is_first: bool) -> None:
+        """Prints the lines of the first worker, and notes when a worker is ready."""
+        assert worker.stdout is not None
+        for line in worker.stdout:
             if line.startswith("ready:"):
-                was_ready = len(self._ready) == self._count
-                self._ready.add(number)
-                if len(self._ready) == self._count and not was_ready:
-                    print(line.rstrip(), f"({self._count} workers)", flush=True)
-            elif number == 0 and not line.startswith("stopped"):
+                self._address = line.rstrip()
+                self._ready.add(worker.pid)
+            elif is_first and not line.startswith("stopped"):
                 print(line.rstrip(), flush=True)
 
     @staticmethod
-    def _stop(workers: Sequence[subprocess.Popen], seconds: float) -> None:
+    def _stop(workers: Sequence[subprocess.Popen], seconds: float, how: signal.Signals = signal.SIGTERM) -> None:
         for worker in workers:
-            worker.terminate()
+            worker.send_signal(how)
         end = time.monotonic() + seconds
         for worker in workers:
             try:

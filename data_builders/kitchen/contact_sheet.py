@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 
 _COLUMNS, _ROWS = 6, 5
 _MARGIN, _GAP, _SIDE, _CAPTION = 0.1, 0.1, 1.0, 0.52  # inches

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import ingredient_panels
 from tests.plots.recording import record
 from tests.tiny_gallery import color_of, photo_of, write_gallery

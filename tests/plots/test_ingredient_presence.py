@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots.ingredient_presence import contain_ingredient, usual_name, visible_ingredients
 from adamine_jax.queries.changes import changed
 from adamine_jax.queries.encoder import Encoder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import removal
 from adamine_jax.recipes.texts import RecipeText
 from tests.plots.recording import record

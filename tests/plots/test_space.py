@@ -6,7 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import space, style
 
 CLASSES = ["soup", "pizza", "tart", "stew", "roast", "curry", "salad", "bread", "background", ""]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
+from adamine_jax.gallery.items import Item
 from adamine_jax.plots import style
 from adamine_jax.plots.page import DPI, Page
 from adamine_jax.plots.top5 import Model, top5_photo_to_recipe, top5_recipe_to_photo

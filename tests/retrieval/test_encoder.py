@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 import adamine_jax
 from adamine_jax import embed, search
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.models.image.features import FeatureTower
 from adamine_jax.models.image.resnet_tower import ResNetTower
@@ -185,7 +185,7 @@ def test_ctrl_c_tells_how_to_resume(kitchen, tmp_path, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adamine_jax.gallery.writer.GalleryWriter.finish", interrupt)
+    monkeypatch.setattr("adamine_jax.gallery.folder.writer.GalleryWriter.finish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         embed.main.__wrapped__(["--workdir", str(kitchen / "run"), "--split", "test", "--out", str(tmp_path / "g")])
     assert "g: incomplete; rerun the same command to resume" in capsys.readouterr().err
@@ -203,7 +203,7 @@ def test_an_interrupted_embedding_of_a_split_is_resumed(kitchen, tmp_path, capsy
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("adamine_jax.gallery.writer.GalleryWriter.finish", kill)
+        patch.setattr("adamine_jax.gallery.folder.writer.GalleryWriter.finish", kill)
         with pytest.raises(Killed):
             embed.main([*command, str(tmp_path / "g")])
     assert embed.main([*command, str(tmp_path / "g")]) == 0

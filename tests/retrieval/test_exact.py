@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamine_jax.gallery import exact
+from adamine_jax.gallery.folder import exact
 
 
 def by_sorting(embeddings, queries, top, candidates=None):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import database, editing
-from adamine_jax.gallery.editing import Editor
-from adamine_jax.gallery.files import MODALITIES, MissingItem
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder import database, editing
+from adamine_jax.gallery.folder.editing import Editor
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import MODALITIES, MissingItem
 from tests.changing_gallery import embeddings, item, numbered, state, vector, write
 
 
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_old_state(tmp_path, monkeypatch):
 KILLED = """
 import sys, os, shutil
 from pathlib import Path
-from adamine_jax.gallery import editing, vectors
+from adamine_jax.gallery.folder import editing, vectors
 from tests.retrieval import test_gallery_changes as t
 editing.SEGMENT = 3
 source, scratch, change = Path(sys.argv[1]), Path(sys.argv[2]), t.CHANGES[sys.argv[3]]

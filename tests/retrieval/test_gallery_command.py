@@ -7,9 +7,10 @@ import pyarrow.parquet
 import pytest
 
 from adamine_jax import embed, search
+from adamine_jax.gallery import duplicates, opening
 from adamine_jax.gallery.__main__ import main
-from adamine_jax.gallery.maintenance import duplicates
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
+from tests.databases import at
 from tests.small_collection import photo_file
 
 RECIPE = {
@@ -27,6 +28,14 @@ def pairs(kitchen, tmp_path_factory):
     folder = tmp_path_factory.mktemp("command") / "g"
     assert embed.main(["--workdir", str(kitchen / "run"), "--split", "all", "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def schema(kitchen, database):
+    """The same gallery in PostgreSQL."""
+    place = at(database, "command")
+    assert embed.main(["--workdir", str(kitchen / "run"), "--split", "all", "--store", place]) == 0
+    return place
 
 
 @pytest.fixture
@@ -98,7 +107,7 @@ def test_stats_export_and_duplicates(run, folder, tmp_path):
     assert found["tags"] == {"cuisine": 1, "keywords": 2}
     gallery = Gallery(folder)
     assert ["copy" in group for group in found["duplicates"]].count(True) == 1
-    assert found["duplicates"] == duplicates(gallery)
+    assert found["duplicates"] == duplicates.groups(gallery)
     assert "items: 50\n" in run("stats")[1]
     assert run("export", "--out", tmp_path / "items.parquet")[0] == 0
     table = pyarrow.parquet.read_table(tmp_path / "items.parquet")
@@ -129,3 +138,39 @@ def test_damage_is_found(run, folder):
     status, _, err = run("verify")
     assert status == 2
     assert "photos/00000003.jpg: cannot be read" in err
+
+
+def test_the_commands_do_the_same_in_postgresql(kitchen, pairs, schema, tmp_path, capsys):
+    workdir, name = ["--workdir", str(kitchen / "run")], opening.name_of(schema)
+
+    def run(command, *flags):
+        given = workdir if command in ("add", "update") else []
+        assert main([command, "--store", schema, *given, *map(str, flags)]) == 0
+        return capsys.readouterr().out
+
+    def found(*flags):
+        outputs = []
+        for place in (("--store", schema), ("--gallery", str(pairs))):
+            assert search.main([*workdir, *place, "--json", "--top", "9", *flags]) == 0
+            outputs.append([(hit["id"], hit["title"], hit["tags"]) for hit in json.loads(capsys.readouterr().out)])
+        return outputs
+
+    for flags in (["--title", "Soup"], ["--title", "Soup", "--in", "recipes", "--exclude", "salt"]):
+        one, two = found(*flags)
+        assert one == two != []
+    assert found("--text", Gallery(pairs).item(3).title)[0][0][0] == Gallery(pairs).item(3).id
+    assert run("verify") == f"{name}: 48 items, no damage found\n"
+    assert run("add", "--recipes", write(tmp_path / "new", RECIPE)) == f"{name}: 1 added; 49 items\n"
+    assert found("--text", "lemon tart")[0][0][1] == "Lemon tart"
+    stats = json.loads(run("stats", "--json"))
+    assert (stats["items"], stats["tags"]) == (49, {"cuisine": 1, "keywords": 2})
+    assert run("export", "--out", tmp_path / "items.parquet").endswith("49 items\n")
+    assert set(pyarrow.parquet.read_table(tmp_path / "items.parquet")["id"].to_pylist()) > set(Gallery(pairs).ids)
+    (identity,) = [hit[0] for hit in found("--text", "lemon tart")[0] if hit[1] == "Lemon tart"]
+    assert run("remove", "--ids", identity) == f"{name}: 1 removed; 48 items\n"
+    assert run("compact").startswith(f"{name}: the embeddings of ")
+    assert search.main([*workdir, "--store", schema, "--title", "Soup", "--index"]) == 0
+    assert "--index: not needed" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        search.main([*workdir, "--store", "mysql://x", "--title", "Soup"])
+    assert "expected postgresql://USER@HOST/DATABASE?schema=NAME" in capsys.readouterr().err

@@ -6,16 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.editing import Editor
-from adamine_jax.gallery.files import MODALITIES, Item
+from adamine_jax.gallery import opening, store
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.words import fused
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery.folder import exact, index
+from adamine_jax.gallery.folder.editing import Editor
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.fusion import fused
+from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.mentions import mention
 from tests.changing_gallery import ABOUT, CLASSES, DIM, FOODS, embeddings, item, vector, write
+from tests.databases import at
 
 
 def naive(numbers, chosen):
@@ -36,14 +38,23 @@ def naive(numbers, chosen):
     return [number for number in numbers if passes(item(number))]
 
 
+@pytest.fixture(scope="module", params=["folder", "postgresql"])
+def new_place(request, tmp_path_factory):
+    """A function from a name to the place of a new gallery, in a folder or in PostgreSQL."""
+    if request.param == "folder":
+        return lambda name: tmp_path_factory.mktemp(name) / "g"
+    url = request.getfixturevalue("database")
+    return lambda name: at(url, f"filters_{name}")
+
+
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory):
+def changed(new_place):
     """A gallery with removed and added items, and their numbers."""
-    folder = write(tmp_path_factory.mktemp("filters") / "g", range(60))
-    with Editor(folder) as editor:
+    gallery = opening.opened(write(new_place("changed"), range(60)))
+    with gallery.editor() as editor:
         editor.remove([f"id {number}" for number in range(0, 60, 7)])
         editor.add([item(number) for number in range(60, 80)], embeddings(range(60, 80)))
-    return Gallery(folder), [number for number in range(80) if number >= 60 or number % 7]
+    return gallery, [number for number in range(80) if number >= 60 or number % 7]
 
 
 foods = st.lists(st.sampled_from([*FOODS, "tomato", "nuts", "berry", "eggs", "cherry", "TOMATO"]), max_size=2).map(
@@ -74,7 +85,7 @@ def test_filtered_results_are_those_of_a_naive_search(changed, chosen, seed, top
 
 
 def test_an_index_finds_what_was_added_and_not_what_was_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "SMALLEST", 100)
+    monkeypatch.setattr(store, "SMALLEST", 100)
     monkeypatch.setattr(index, "EXACT", 20)
     rng = np.random.default_rng(0)
     rows = np.tanh(rng.normal(size=(3000, 3)) @ rng.normal(size=(3, DIM))).astype(np.float32)
@@ -102,7 +113,7 @@ def test_an_index_finds_what_was_added_and_not_what_was_removed(tmp_path, monkey
 
 
 def test_an_index_forgets_what_was_compacted(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "SMALLEST", 100)
+    monkeypatch.setattr(store, "SMALLEST", 100)
     rng = np.random.default_rng(0)
     rows = np.tanh(rng.normal(size=(2000, 3)) @ rng.normal(size=(3, DIM))).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -156,13 +167,14 @@ PLURALS = (
 
 
 @pytest.mark.parametrize("pair", PLURALS.split(", "))
-def test_filters_find_the_singular_and_the_plural(tmp_path, pair):
+def test_filters_find_the_singular_and_the_plural(new_place, pair):
     one, many = pair.split()
-    with GalleryWriter(tmp_path / "g", ABOUT, MODALITIES, DIM) as writer:
+    place = new_place(one)
+    with opening.writer(place, ABOUT, MODALITIES, DIM) as writer:
         lines = (f"1 {one}",), (f"2 {many}, chopped",), ("1 cup water",)
         writer.write(embeddings(range(3)), [item(n, ingredients=each) for n, each in enumerate(lines)])
         writer.finish()
-    gallery = Gallery(tmp_path / "g")
+    gallery = opening.opened(place)
     for word in (one, many):
         assert gallery.count(Filter(include=(word,))) == 2
         assert gallery.count(Filter(exclude=(word,))) == 1

@@ -8,10 +8,11 @@ import pytest
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import exact, index
-from adamine_jax.gallery.files import MODALITIES, Item
-from adamine_jax.gallery.store import Gallery
-from adamine_jax.gallery.writer import GalleryWriter
+from adamine_jax.gallery import store
+from adamine_jax.gallery.folder import exact, index
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.folder.writer import GalleryWriter
+from adamine_jax.gallery.items import MODALITIES, Item
 
 DIM, COUNT = 32, 3000
 ABOUT = {"model": "abc", "step": 3, "source": {}}
@@ -37,7 +38,7 @@ def write(folder, about=ABOUT, seed=0):
 def built(tmp_path_factory):
     folder = write(tmp_path_factory.mktemp("indexed") / "g")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "SMALLEST", 1000)
+        patch.setattr(store, "SMALLEST", 1000)
         about = index.build(Gallery(folder), "recipe")
     return folder, about
 
@@ -119,7 +120,7 @@ def test_a_deleted_index_is_reported(folder):
 
 
 def test_a_killed_build_leaves_no_index(folder, monkeypatch):
-    monkeypatch.setattr(index, "SMALLEST", 1000)
+    monkeypatch.setattr(store, "SMALLEST", 1000)
     before = json.loads((folder / "recipe.faiss.json").read_text())
 
     def kill(*_):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax import embed, search
-from adamine_jax.gallery.store import open_gallery
+from adamine_jax.gallery.opening import open_gallery
 from adamine_jax.serving import messages
 from tests.servers import serving
 from tests.small_collection import photo_file, recipes

@@ -18,8 +18,8 @@ from fastapi import HTTPException
 from PIL import Image
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import Item
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.gallery.items import Item
 from adamine_jax.serving.item_responses import ItemResponses
 from tests.servers import serving
 from tests.small_collection import photo_file
@@ -209,7 +209,7 @@ def test_missing_photos_and_photos_outside_the_gallery(folder, tmp_path):
     for row, photo in enumerate(("../secret.jpg", str(tmp_path / "secret.jpg"), "photos/x.jpg", None)):
         change(folder, row, photo=photo)
     items = ItemResponses(Gallery(folder))
-    for row, message in ((0, "not in the gallery"), (1, "not in the gallery"), (2, "is missing"), (3, "no photo")):
+    for row, message in ((0, "is missing"), (1, "is missing"), (2, "is missing"), (3, "no photo")):
         with pytest.raises(HTTPException, match=f"404: .*{message}"):
             items.photo(row, "small")
 

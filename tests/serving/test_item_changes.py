@@ -8,10 +8,11 @@ import time
 import httpx
 import pytest
 
-from adamine_jax.gallery.editing import Editor
+from adamine_jax import embed
+from adamine_jax.gallery import opening
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.maintenance import verify
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
+from tests.databases import at
 from tests.servers import serving
 from tests.small_collection import photo_file
 
@@ -26,16 +27,25 @@ RECIPE = {
 }
 
 
-@pytest.fixture(scope="module")
-def changing(model, folder, tmp_path_factory):
+@pytest.fixture(scope="module", params=["folder", "postgresql"])
+def changing(request, kitchen, model, folder, tmp_path_factory):
     """A client of a server that accepts changes, and its gallery."""
-    gallery = Gallery(shutil.copytree(folder, tmp_path_factory.mktemp("changing") / "g"))
+    if request.param == "folder":
+        gallery = Gallery(shutil.copytree(folder, tmp_path_factory.mktemp("changing") / "g"))
+    else:
+        place = at(request.getfixturevalue("database"), "serving")
+        assert embed.main(["--workdir", str(kitchen / "run"), "--split", "train", "--store", place]) == 0
+        gallery = opening.opened(place)
     with (
         serving(model, gallery, token=TOKEN) as (address, _, _),
         httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client,
     ):
         yield client, gallery
-    verify(gallery)
+    gallery.verify()
+
+
+def first_id(gallery):
+    return gallery.item(gallery.rows[0]).id
 
 
 def form(number=3, **fields):
@@ -83,12 +93,12 @@ def test_items_are_added_found_replaced_and_removed(changing):
 def test_nothing_changes_without_the_token(changing, given):
     api, gallery = changing
     headers = {"authorization": given.encode("latin-1")}
-    identity = str(gallery.ids[0])
+    identity = first_id(gallery)
     for method in ("POST", "PUT", "DELETE"):
         answer = api.request(method, "/items", params={"id": identity}, headers=headers)
         assert answer.status_code == 401
         assert answer.json() == {"error": "The token is missing or wrong."}
-    assert gallery.ids[0] == identity
+    assert first_id(gallery) == identity
 
 
 def test_changes_are_off_without_a_token(api):
@@ -141,8 +151,8 @@ def test_other_processes_and_threads_change_the_gallery_while_it_is_searched(cha
     try:
         for number in range(8):
             assert api.post("/items", headers=HEADERS, **form(number, title=f"Bread {number}")).status_code == 201
-            with Editor(gallery.folder) as editor:  # as `adamine gallery remove` in another process
-                editor.remove([str(gallery.ids[0])])
+            with gallery.editor() as editor:  # as `adamine gallery remove` in another process
+                editor.remove([first_id(gallery)])
             start = time.monotonic()
             while number == 4 and not api.get("/search/words", params={"words": "Bread 4"}).json()["recipes"]:
                 assert time.monotonic() < start + 1

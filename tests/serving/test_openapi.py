@@ -8,7 +8,7 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery.folder.store import Gallery
 from tests.servers import serving
 
 PATHS = {

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -17,8 +18,10 @@ import threadpoolctl
 import uvicorn
 
 from adamine_jax import serve
-from adamine_jax.gallery import index
-from adamine_jax.gallery.store import Gallery
+from adamine_jax.gallery import store
+from adamine_jax.gallery.folder import index
+from adamine_jax.gallery.folder.store import Gallery
+from adamine_jax.serving import connections
 from tests.small_collection import photo_file
 
 
@@ -54,7 +57,7 @@ def test_another_models_gallery_is_refused(kitchen, tmp_path, capsys):
 
 def test_a_deleted_index_is_reported_at_startup(kitchen, folder, tmp_path, capsys, monkeypatch):
     shutil.copytree(folder, tmp_path / "g")
-    monkeypatch.setattr(index, "SMALLEST", 5)
+    monkeypatch.setattr(store, "SMALLEST", 5)
     index.build(Gallery(tmp_path / "g"), "image")
     capsys.readouterr()
     (tmp_path / "g" / "image.faiss").unlink()
@@ -145,7 +148,7 @@ def test_it_is_reachable_when_ready_and_blas_has_one_thread(kitchen, capsys, mon
             socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
             seen.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
 
-    monkeypatch.setattr(uvicorn, "Server", Server)
+    monkeypatch.setattr(connections, "Server", Server)
     monkeypatch.setattr(
         uvicorn.Config, "configure_logging", lambda self: None
     )  # logging would keep a stream that capsys closes
@@ -184,6 +187,55 @@ def test_several_processes_answer_count_together_and_are_replaced(kitchen):
         assert "stopped\n" in process.stdout.read()
         assert process.wait(60) == 0
         assert not any(worker.is_running() for worker in workers)
+
+
+@pytest.mark.slow
+def test_model_and_gallery_are_replaced_without_a_failed_request(kitchen, folder, tmp_path):
+    current, stop, sizes, failed = tmp_path / "current", threading.Event(), set(), []
+    current.symlink_to(kitchen / "run" / "gallery" / "test")
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    command += ["--gallery", str(current), "--workers", "1"]
+
+    def search(address):
+        with httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:  # keeps its connection
+            while not stop.is_set():
+                try:
+                    client.post("/search/recipe", json={"title": "soup", "top": 3}).raise_for_status()
+                    sizes.add(client.get("/gallery").json()["items"])
+                except httpx.HTTPError as error:
+                    failed.append(repr(error))
+
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)  # if the test fails
+        address = next(line for line in process.stdout if line.startswith("ready: ")).split()[1]
+        (worker,) = psutil.Process(process.pid).children()
+        stack.callback(kill, worker)
+        clients = [threading.Thread(target=search, args=(address,)) for _ in range(4)]
+        stack.callback(stop.set)
+        for client in clients:
+            client.start()
+        (tmp_path / "next").symlink_to(folder)
+        os.replace(tmp_path / "next", current)
+        process.send_signal(signal.SIGHUP)
+        assert next(line for line in process.stdout if line.startswith("ready: ")).endswith("(1 workers replaced)\n")
+        assert httpx.get(f"{address}/api/v1/gallery").json()["items"] == 24
+        (second,) = psutil.Process(process.pid).children()
+        stack.callback(kill, second)
+        assert second.pid != worker.pid
+        current.unlink()  # a replacement that cannot start leaves the server as it is
+        process.send_signal(signal.SIGHUP)
+        assert any("worker 0 is not replaced" in line for line in process.stderr)
+        assert httpx.get(f"{address}/api/v1/gallery").json()["items"] == 24
+        stop.set()
+        for client in clients:
+            client.join()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert failed == []
+    assert sizes == {12, 24}
 
 
 def kill(process):

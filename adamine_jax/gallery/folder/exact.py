@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.vectors import Vectors
+from adamine_jax.gallery.folder.vectors import Vectors
 
 BLOCK = 1 << 16
 """Rows compared per block: 64 Ki rows of 1024 numbers take 256 MiB."""

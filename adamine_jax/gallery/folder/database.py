@@ -4,24 +4,21 @@ An item keeps its row number until it is changed; a changed item gets a new one.
 """
 
 import contextlib
-import functools
 import json
 import os
-import re
 import sqlite3
-import unicodedata
 import urllib.parse
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.base.files import check_regular
-from adamine_jax.gallery.files import Item, MissingItem, reading
-from adamine_jax.recipes.languages import names_in
-from adamine_jax.recipes.mentions import singular
+from adamine_jax.gallery.filters import stems_of
+from adamine_jax.gallery.folder.files import reading
+from adamine_jax.gallery.items import BusyGallery, Item, MissingItem
 
 NAME = "gallery.sqlite"
 _WAIT_SECONDS = 30
@@ -60,11 +57,6 @@ INSERT INTO words(words) VALUES ('rebuild');
 CREATE VIRTUAL TABLE stems USING fts5(names, lines, content='', tokenize='unicode61');
 """
 _COLUMNS = "row, id, title, class, language, ingredients, instructions, photo"
-_BETWEEN_LINES = " 0 "  # keeps phrases within a line
-
-
-class BusyGallery(UserError):
-    """Another process is changing the gallery."""
 
 
 def create(path: Path) -> None:
@@ -194,12 +186,6 @@ def has_words(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'stems'").fetchone() is not None
 
 
-def phrase(name: str) -> str:
-    """Returns the stems of a text's words, as a phrase of a query; "" if it has no word."""
-    words = _stems(name)
-    return f'"{words}"' if words else ""
-
-
 def rows(connection: sqlite3.Connection, query: str, arguments: Iterable = ()) -> np.ndarray:
     """Returns the (n,) int64 row numbers that a query selects as `row`, in ascending order.
 
@@ -211,16 +197,9 @@ def rows(connection: sqlite3.Connection, query: str, arguments: Iterable = ()) -
     return np.sort(np.fromstring(joined, np.int64, sep=",")) if joined else np.zeros(0, np.int64)
 
 
-def _insert_stems(connection: sqlite3.Connection, row: int, lines: Iterable[str], language: str) -> None:
-    names = _BETWEEN_LINES.join(_stems(name) for line in lines for name, _ in names_in(line, language))
-    whole = _BETWEEN_LINES.join(map(_stems, lines))
-    connection.execute("INSERT INTO stems(rowid, names, lines) VALUES (?, ?, ?)", (row, names, whole))
-
-
-@functools.lru_cache(1 << 17)
-def _stems(line: str) -> str:
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", line).lower())
-    return " ".join(map(singular, words))
+def _insert_stems(connection: sqlite3.Connection, row: int, lines: Sequence[str], language: str) -> None:
+    found = stems_of(lines, language)
+    connection.execute("INSERT INTO stems(rowid, names, lines) VALUES (?, ?, ?)", (row, *found))
 
 
 def text(given: str) -> str:

@@ -6,14 +6,12 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adamine_jax.base.errors import UserError
-from adamine_jax.base.progress import Progress
-from adamine_jax.gallery import database, exact, words
-from adamine_jax.gallery.files import REBUILD, Item, reading
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.snapshot import Snapshot
+from adamine_jax.gallery.folder import database, words
+from adamine_jax.gallery.folder.files import reading
+from adamine_jax.gallery.folder.snapshot import Snapshot
+from adamine_jax.gallery.items import Item
 
 # A snapshot of a gallery that changes all the time is kept for this many seconds, or for several times as long as it
 # takes to read it, so that searches spend little of their time on it.
@@ -104,28 +102,3 @@ class Reader:
                 finally:
                     self._watched.execute("ROLLBACK")
         raise AssertionError("unreachable")
-
-
-def check(folder: Path, reader: Reader) -> None:
-    """Reads all items and embeddings, and checks the database.
-
-    Raises:
-        UserError: An item or the database is damaged, or an embedding is not a unit row.
-    """
-    snapshot = reader.snapshot()
-    rows = snapshot.rows if snapshot.alive is None else snapshot.rows[snapshot.alive]
-    problems = reader.read("PRAGMA integrity_check")
-    if problems != [("ok",)]:
-        raise UserError(f"{folder / database.NAME}: damaged ({problems[0][0]}); {REBUILD}")
-    if [row for (row,) in reader.read("SELECT row FROM items ORDER BY row")] != rows.tolist():
-        raise UserError(f"{folder}: the items and the embeddings do not belong together; {REBUILD}")
-    with Progress(f"checking {folder.name}", len(rows), "item") as progress:
-        for row in rows:
-            reader.item(row)
-            progress.update()
-    for modality, vectors in snapshot.vectors.items():
-        for start, block in vectors.blocks(exact.BLOCK):
-            is_unit = np.abs(np.linalg.norm(block, axis=1) - 1) < 1e-2
-            if not is_unit.all():
-                row = snapshot.rows[start + int(np.argmin(is_unit))]
-                raise UserError(f"{folder}: the {modality} embedding of row {row} is not a unit vector; {REBUILD}")

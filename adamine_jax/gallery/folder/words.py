@@ -1,46 +1,23 @@
-"""Search by words, ranked by BM25, and its fusion with the search by embeddings.
+"""Search by words, ranked by BM25.
 
-BM25: Robertson and Zaragoza, *The Probabilistic Relevance Framework*, 2009, as implemented by SQLite's FTS5. Reciprocal
-rank fusion: Cormack et al., *Reciprocal Rank Fusion Outperforms Condorcet*, SIGIR 2009.
+BM25: Robertson and Zaragoza, *The Probabilistic Relevance Framework*, 2009, as implemented by SQLite's FTS5.
 """
 
 import collections
-import re
 import sqlite3
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from adamine_jax.gallery.database import text as cleaned
+from adamine_jax.gallery.folder.database import text as cleaned
+from adamine_jax.gallery.fusion import words_of
 
-DEPTH = 100
-"""Number of results of each search that are fused."""
 RANKED = 1000
 """Maximum number of items that are ranked: computing BM25 takes microseconds an item."""
-_MAX_WORDS = 20
 _MAX_BLOCKS = 10
 
 Allowed = Callable[[np.ndarray], np.ndarray]
 """Function from row numbers to whether each may be a result."""
-_OFFSET = 60  # of the places, as in the paper
-_TITLE = "title"
-"""Part of a fused result: the title is the text."""
-
-
-class Fused(NamedTuple):
-    """A result of several searches.
-
-    Attributes:
-        row: Row number in the gallery.
-        score: Sum of the parts' contributions.
-        places: Place of the row in each search that found it, from 1; "title" = 1 if its title is the text.
-    """
-
-    row: int
-    score: float
-    places: dict[str, int]
 
 
 def find(connection: sqlite3.Connection, text: str, top: int, are_allowed: Allowed) -> list[int]:
@@ -55,7 +32,7 @@ def find(connection: sqlite3.Connection, text: str, top: int, are_allowed: Allow
         top: Maximum number of rows.
         are_allowed: Returns which of some rows may be results.
     """
-    words = list(dict.fromkeys(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())))[:_MAX_WORDS]
+    words = words_of(text)
     if not words:
         return []
     found = _ranked(_scores(connection, " ".join(f'"{word}"' for word in words), RANKED, are_allowed))
@@ -93,25 +70,3 @@ def titled(connection: sqlite3.Connection, text: str, are_allowed: Allowed) -> l
     )
     rows = np.array([row for (row,) in found], np.int64)
     return rows[are_allowed(rows)].tolist()
-
-
-def fused(searches: Mapping[str, Sequence[int]], titles: Sequence[int], top: int) -> list[Fused]:
-    """Fuses the results of several searches by reciprocal ranks; a row whose title is the text comes first.
-
-    Args:
-        searches: Name of each search → its rows, best first.
-        titles: Rows whose title is the text.
-        top: Maximum number of results.
-    """
-    places: dict[int, dict[str, int]] = {}
-    for name, rows in searches.items():
-        for place, row in enumerate(rows, 1):
-            places.setdefault(row, {})[name] = place
-    for row in titles:
-        places.setdefault(row, {})[_TITLE] = 1
-    scored = [Fused(row, sum(map(_contribution, found, found.values())), found) for row, found in places.items()]
-    return sorted(scored, key=lambda each: (-each.score, each.row))[:top]
-
-
-def _contribution(search: str, place: int) -> float:
-    return 1.0 if search == _TITLE else 1 / (_OFFSET + place)

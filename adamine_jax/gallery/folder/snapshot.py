@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.database import rows
-from adamine_jax.gallery.files import REBUILD
-from adamine_jax.gallery.filters import Filter, matching
-from adamine_jax.gallery.vectors import Vectors, open_segment
+from adamine_jax.gallery.filters import Filter
+from adamine_jax.gallery.folder.conditions import matching
+from adamine_jax.gallery.folder.database import rows
+from adamine_jax.gallery.folder.vectors import Vectors, open_segment
+from adamine_jax.gallery.items import REBUILD
 
 _MASKS = 64  # filters whose masks are kept
 

@@ -23,15 +23,12 @@ from adamine_jax.base import files
 from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import UserError, shown
 from adamine_jax.base.progress import Progress
-from adamine_jax.gallery import exact
-from adamine_jax.gallery.files import KINDS
-from adamine_jax.gallery.index_queries import Selection, candidates, more_cells
-from adamine_jax.gallery.vectors import Vectors
+from adamine_jax.gallery import store
+from adamine_jax.gallery.folder import exact
+from adamine_jax.gallery.folder.index_queries import Selection, candidates, more_cells
+from adamine_jax.gallery.folder.vectors import Vectors
+from adamine_jax.gallery.items import KINDS
 
-SMALLEST = 10_000
-"""Minimum number of items of an indexed gallery; exact search of fewer takes milliseconds."""
-GOAL = 0.98
-"""Recall@10 that the visited cells must reach on the queries of the build."""
 COMPONENTS = 256
 """Maximum number of principal components."""
 _BUILD = "build it with `python -m adamine_jax.search … --index`"
@@ -47,7 +44,7 @@ EXACT = 20_000
 
 
 class Gallery(Protocol):
-    """The part of `store.Gallery` that is indexed; `store` imports this module."""
+    """The part of `folder.store.Gallery` that is indexed; `folder.store` imports this module."""
 
     folder: Path
     about: dict[str, Any]
@@ -189,17 +186,17 @@ def build(gallery: Gallery, modality: str) -> About:
     projected embeddings per cell.
 
     Raises:
-        UserError: The gallery has fewer than `SMALLEST` items.
+        UserError: The gallery has fewer than `store.SMALLEST` items.
     """
     import faiss
 
     snapshot, rng = gallery.snapshot(), np.random.default_rng(_SEED)
     vectors = snapshot.vectors[modality]
     positions = np.arange(len(vectors)) if snapshot.alive is None else np.flatnonzero(snapshot.alive)
-    if len(positions) < SMALLEST:
+    if len(positions) < store.SMALLEST:
         raise UserError(
-            f"{gallery.folder}: {len(positions):,} items; an index needs {SMALLEST:,}, exact search of fewer takes "
-            "milliseconds"
+            f"{gallery.folder}: {len(positions):,} items; an index needs {store.SMALLEST:,}, exact search of fewer "
+            "takes milliseconds"
         )
     index = _trained(gallery.folder, vectors, positions, rng)
     with Progress("indexing", len(positions), "item") as progress:
@@ -270,7 +267,7 @@ def _sample(positions: np.ndarray, rng: np.random.Generator, size: int) -> np.nd
 
 
 def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np.ndarray, rng) -> About:
-    """Doubles the number of visited cells until the recall reaches `GOAL`."""
+    """Doubles the number of visited cells until the recall reaches `store.GOAL`."""
     import faiss
 
     other = next((name for name in gallery.modalities if name != modality), modality)
@@ -283,7 +280,7 @@ def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np
             near = np.sort(snapshot.positions(near[near >= 0]))
             found.append(exact.search(snapshot.vectors[modality], queries[number : number + 1], 10, near)[1][0])
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]))
-        if recall >= GOAL or visited >= cells:
+        if recall >= store.GOAL or visited >= cells:
             break
         visited = min(2 * visited, cells)
     queries_of = f"{_QUERIES} {KINDS[other,]} of the gallery"

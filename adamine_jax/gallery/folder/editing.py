@@ -16,18 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamine_jax.base import files
-from adamine_jax.base.errors import UserError
-from adamine_jax.gallery import database
-from adamine_jax.gallery.files import Item, read_about
-from adamine_jax.gallery.vectors import open_segment, write_segment
+from adamine_jax.gallery.folder import database
+from adamine_jax.gallery.folder.files import read_about
+from adamine_jax.gallery.folder.vectors import open_segment, write_segment
+from adamine_jax.gallery.items import Item, TakenId
 from adamine_jax.recipes.languages import language_of
 
 SEGMENT = 1 << 13
 """Number of rows of a segment; fewer wait in the database."""
-
-
-class TakenId(UserError):
-    """The gallery has an item with this id."""
 
 
 class _Segment(NamedTuple):

@@ -16,10 +16,10 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError, shown
-from adamine_jax.gallery import database
-from adamine_jax.gallery.editing import Editor
-from adamine_jax.gallery.files import KINDS, MODALITIES, Item
-from adamine_jax.gallery.snapshot import Snapshot
+from adamine_jax.gallery.folder import database
+from adamine_jax.gallery.folder.editing import Editor
+from adamine_jax.gallery.folder.snapshot import Snapshot
+from adamine_jax.gallery.items import KINDS, MODALITIES, Item
 
 _PROGRESS = "progress.json"
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from adamine_jax.base import files
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.files import REBUILD, reading
+from adamine_jax.gallery.folder.files import reading
+from adamine_jax.gallery.items import REBUILD
 
 
 class Vectors:

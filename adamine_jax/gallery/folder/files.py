@@ -9,31 +9,19 @@ gallery/
 """
 
 import contextlib
-import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import check_regular
+from adamine_jax.gallery.items import DTYPES, KINDS, REBUILD
 
-BACKGROUND = "background"
-MODALITIES = ("image", "recipe")
-"""A gallery has embeddings of photos ("image"), of recipes ("recipe"), or of both."""
-KINDS: dict[tuple[str, ...], str] = {("image",): "photos", ("recipe",): "recipes", MODALITIES: "pairs"}
-"""The modalities of a gallery to the name of its kind in messages."""
 MAX_PHOTO_BYTES = 2**24
 """Maximum size of a photo file; the galleries that this project writes contain smaller ones."""
-REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
-
-
-DTYPES = ("float32", "float16")
-"""Types in which embeddings may be stored."""
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "model": lambda value: isinstance(value, str),
     "dim": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40,
@@ -41,35 +29,6 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "dtype": lambda value: value in DTYPES,
 }
 """Fields of `gallery.json`, and whether a value is valid."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """A recipe and its photo.
-
-    Attributes:
-        id: Identifier, unique in the gallery.
-        title: Title as written.
-        class_name: Name of the class; "background" if the recipe has none.
-        ingredients: Raw ingredient lines.
-        instructions: Raw instruction lines.
-        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None without a photo.
-        language: ISO 639-1 code of the language; "" if unknown.
-        tags: Further fields of the source: (name, value) pairs.
-    """
-
-    id: str
-    title: str
-    class_name: str = BACKGROUND
-    ingredients: tuple[str, ...] = ()
-    instructions: tuple[str, ...] = ()
-    photo: bytes | Path | np.ndarray | None = None
-    language: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
-
-
-class MissingItem(UserError):
-    """No item has this row number, because it was removed."""
 
 
 @contextlib.contextmanager

@@ -1,0 +1,136 @@
+"""Near duplicates: items whose embeddings are nearly the same, and whose recipes share most words.
+
+Photos without a recipe are compared by a difference hash: whether each point of a small grey copy is brighter than the
+next one.
+"""
+
+import contextlib
+import functools
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adamine_jax.base.progress import track
+from adamine_jax.gallery import store
+from adamine_jax.gallery.items import Item, MissingItem
+from adamine_jax.gallery.store import AMONG, Store
+
+SIMILAR = 0.99
+"""Cosine similarity of near duplicates, in all modalities of the gallery."""
+SHARED = 0.8
+"""Share of the words of two recipes that both have (Jaccard index)."""
+_SIDE, _DIFFERENT = 8, 6  # of the difference hash: points of a row, and points that may differ
+_MORE = 10  # results to look at in addition
+_NEIGHBOURS, _BLOCK = 10, 1024
+
+
+def nearest(gallery: Store, queries: np.ndarray, among: str, top: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Searches like `Store.nearest`; of near duplicates, only the most similar item is a result."""
+    depth = top + _MORE
+    while True:
+        similarities, rows = gallery.nearest(queries, among, depth, **options)
+        kept = [distinct(gallery, found[found >= 0], top) for found in rows]
+        if rows.shape[1] < depth or min(map(len, kept), default=top) == top:
+            break
+        depth *= 2
+    width = max(map(len, kept), default=0)
+    chosen = np.full((len(rows), width), -1, np.int64), np.full((len(rows), width), -np.inf, np.float32)
+    for number, places in enumerate(kept):
+        chosen[0][number, : len(places)] = rows[number, places]
+        chosen[1][number, : len(places)] = similarities[number, places]
+    return chosen[1], chosen[0]
+
+
+def distinct(gallery: Store, rows: np.ndarray | Sequence[int], top: int) -> list[int]:
+    """Returns the places of the first `top` rows that are no near duplicates of rows before them."""
+    first = list(range(min(top, len(rows))))
+    try:
+        vectors = [gallery.embeddings_of(side, rows) for side in gallery.modalities]
+    except MissingItem:  # removed meanwhile
+        return first
+    similar = np.logical_and.reduce([block @ block.T >= SIMILAR for block in vectors])
+    if np.count_nonzero(similar) <= len(rows):  # with themselves
+        return first
+    kept: list[int] = []
+    content = functools.cache(lambda place: _content(gallery, int(rows[place])))
+    for place in range(len(rows)):
+        if not any(similar[place, other] and _is_same(content(place), content(other)) for other in kept):
+            kept.append(place)
+        if len(kept) == top:
+            break
+    return kept
+
+
+def groups(gallery: Store) -> list[list[str]]:
+    """Returns the ids of groups of near duplicates, largest first."""
+    rows = gallery.rows
+    parent = {int(row): int(row) for row in rows}
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    among = next(name for name, modality in AMONG.items() if modality == gallery.modalities[-1])
+    is_indexed = len(gallery) >= store.SMALLEST and gallery.has_index(AMONG[among])
+    content = functools.lru_cache(_BLOCK)(lambda row: _content(gallery, row))
+    for start in track(range(0, len(rows), _BLOCK), "comparing", unit="block"):
+        block = rows[start : start + _BLOCK]
+        with contextlib.suppress(MissingItem):  # removed meanwhile
+            queries = gallery.embeddings_of(AMONG[among], block)
+            similarities, found = gallery.nearest(queries, among, _NEIGHBOURS, approximate=is_indexed)
+            for row, others in zip(block.tolist(), np.where(similarities >= SIMILAR, found, -1).tolist(), strict=True):
+                for other in others:
+                    is_new = other in parent and root(other) != root(row)
+                    if is_new and _are_near(gallery, row, other) and _is_same(content(row), content(other)):
+                        one, two = sorted((root(row), root(other)))
+                        parent[two] = one
+    members: dict[int, list[int]] = {}
+    for row in parent:
+        members.setdefault(root(row), []).append(row)
+    names = [[_id(gallery, row) for row in group] for group in members.values() if len(group) > 1]
+    present = [[name for name in group if name is not None] for group in names]
+    return sorted((group for group in present if len(group) > 1), key=lambda group: (-len(group), group))
+
+
+def _id(gallery: Store, row: int) -> str | None:
+    with contextlib.suppress(MissingItem):  # removed meanwhile
+        return gallery.item(row).id
+    return None
+
+
+def _are_near(gallery: Store, one: int, other: int) -> bool:
+    pairs = (gallery.embeddings_of(side, [one, other]) for side in gallery.modalities)
+    return all(float(a @ b) >= SIMILAR for a, b in pairs)
+
+
+def _content(gallery: Store, row: int) -> frozenset[str] | np.ndarray | None:
+    """Returns the words of a recipe, or the hash of a photo; None if the item was removed or cannot be read."""
+    try:
+        if gallery.modalities != ("image",):
+            return _words(gallery.item(row))
+        return _hash(gallery.photo(row) or b"")
+    except (MissingItem, OSError):
+        return None
+
+
+def _words(item: Item) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", " ".join((item.title, *item.ingredients, *item.instructions)).lower()))
+
+
+def _hash(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as image:
+        grey = np.asarray(image.convert("L").resize((_SIDE + 1, _SIDE)), np.int16)
+    return grey[:, 1:] > grey[:, :-1]
+
+
+def _is_same(one: frozenset[str] | np.ndarray | None, other: frozenset[str] | np.ndarray | None) -> bool:
+    if isinstance(one, frozenset) and isinstance(other, frozenset):
+        return len(one & other) >= SHARED * len(one | other)
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return int(np.count_nonzero(one != other)) <= _DIFFERENT
+    return False

@@ -1,0 +1,187 @@
+"""The tables of a gallery in PostgreSQL, and items as rows of them.
+
+`about` has one row: the gallery's description, the items taken from its source while it is written, and the values of
+each index. `items` has the items, their texts as `tsvector`, the stems of their ingredients and their embeddings.
+"""
+
+import dataclasses
+import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamine_jax.gallery.filters import Filter, phrase, stems_of
+from adamine_jax.gallery.items import Item
+from adamine_jax.gallery.postgresql.connections import run
+from adamine_jax.recipes.languages import language_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+TYPES = {"float32": "vector", "float16": "halfvec"}
+"""Type of the embeddings' columns."""
+CONFIGURATIONS = {
+    "en": "english",
+    "de": "german",
+    "fr": "french",
+    "es": "spanish",
+    "it": "italian",
+    "nl": "dutch",
+    "pt": "portuguese",
+    "da": "danish",
+    "sv": "swedish",
+    "no": "norwegian",
+    "fi": "finnish",
+    "hu": "hungarian",
+    "ro": "romanian",
+    "ru": "russian",
+    "tr": "turkish",
+}
+"""Language of most recipes of a gallery to the configuration that finds their words; "simple" for others."""
+_CREATE = """
+CREATE SCHEMA {schema};
+CREATE TABLE {schema}.about (about jsonb NOT NULL, taken bigint NOT NULL DEFAULT 0,
+    indices jsonb NOT NULL DEFAULT '{{}}');
+CREATE TABLE {schema}.items (row bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE,
+    title text NOT NULL, class text NOT NULL, language text NOT NULL, ingredients text[] NOT NULL,
+    instructions text[] NOT NULL, tags text[] NOT NULL, tag_keys text[] NOT NULL, photo bytea,
+    names text NOT NULL, lines text NOT NULL, words tsvector NOT NULL{vectors});
+"""
+# Created when the items of a new gallery are written, because they are then created faster.
+_INDICES = """
+CREATE INDEX ON {schema}.items USING hash (class);
+CREATE INDEX ON {schema}.items USING hash (language);
+CREATE INDEX ON {schema}.items (md5(lower(title)));
+CREATE INDEX ON {schema}.items USING gin (tag_keys);
+CREATE INDEX ON {schema}.items USING gin (string_to_array(names, ' '));
+CREATE INDEX ON {schema}.items USING gin (string_to_array(lines, ' '));
+CREATE INDEX ON {schema}.items USING gin (words);
+ANALYZE {schema}.items;
+"""
+_WEIGHTED = "setweight(to_tsvector(%s::regconfig, %s), %s)"
+_INSERT = (
+    "INSERT INTO {schema}.items (id, title, class, language, ingredients, instructions, tags, tag_keys, photo, names, "
+    f"lines, words{{columns}}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    f"{' || '.join([_WEIGHTED] * 3)}{{values}}) RETURNING row"
+)
+COLUMNS = "id, title, class, ingredients, instructions, photo, language, tags"
+_MAX_WORD = 200  # PostgreSQL does not index much longer ones
+_MAX_TEXT = 200_000  # characters whose words are found
+
+
+def create(connection: "psycopg.Connection", schema: str, about: dict[str, Any]) -> None:
+    """Creates the tables of an empty gallery."""
+    vectors = "".join(f", {side} {TYPES[about['dtype']]}({about['dim']}) NOT NULL" for side in about["sides"])
+    with connection.transaction():
+        run(connection, _CREATE.format(schema=schema, vectors=vectors))
+        run(connection, f"INSERT INTO {schema}.about VALUES (%s)", [json.dumps(about)])
+
+
+def create_indices(connection: "psycopg.Connection", schema: str) -> None:
+    """Creates the indices of filters and words."""
+    for statement in _INDICES.format(schema=schema).strip().split("\n"):
+        run(connection, statement)
+
+
+def insert(
+    connection: "psycopg.Connection",
+    schema: str,
+    about: dict[str, Any],
+    items: Sequence[Item],
+    embeddings: dict[str, np.ndarray],
+) -> list[int]:
+    """Adds n items with (n, D) embeddings of each modality; returns their rows."""
+    sides = about["sides"]
+    columns = "".join(f", {side}" for side in sides)
+    statement = _INSERT.format(schema=schema, columns=columns, values=", %s" * len(sides))
+    values = [
+        (*_values(item, about["words"]), *(as_vector(embeddings[side][number], about["dtype"]) for side in sides))
+        for number, item in enumerate(items)
+    ]
+    rows = []
+    with connection.cursor() as cursor:
+        cursor.executemany(statement.encode(), values, returning=True)
+        for result in cursor.results():
+            rows += [row for (row,) in result]
+    return rows
+
+
+def as_vector(row: np.ndarray, dtype: str) -> Any:
+    """Returns a (D,) embedding as a value of its column."""
+    import pgvector
+
+    return pgvector.HalfVector(row) if dtype == "float16" else pgvector.Vector(row)
+
+
+def with_language(item: Item) -> Item:
+    """Returns an item with its language, if that is recognised."""
+    return dataclasses.replace(item, language=item.language or language_of(item.ingredients, item.instructions))
+
+
+def item_of(found: Sequence[Any]) -> Item:
+    """Returns the item of a row's `COLUMNS`."""
+    identity, title, class_name, ingredients, instructions, photo, language, tags = found
+    pairs = tuple(zip(tags[::2], tags[1::2], strict=True))
+    return Item(identity, title, class_name, tuple(ingredients), tuple(instructions), photo, language, pairs)
+
+
+def conditions(where: Filter) -> tuple[str, list[Any]]:
+    """Returns the SQL condition of a filter whose class is as written, and its arguments; "true" for none.
+
+    Raises:
+        UserError: An ingredient has no word.
+    """
+    found: list[tuple[str, list[Any]]] = []
+    if where.class_name is not None:
+        found.append(("class = %s", [text(where.class_name)]))
+    if where.language:
+        found.append(("language = %s", [text(where.language)]))
+    found += [("tag_keys @> %s::text[]", [[_tag_key(name, value)]]) for name, value in where.tags]
+    # The words by an index, and that they are consecutive by comparing texts.
+    containing = "(string_to_array({0}, ' ') @> %s::text[] AND ' ' || {0} || ' ' LIKE %s)"
+    found += [(containing.format("names"), _phrase_arguments(name)) for name in where.include]
+    found += [(f"NOT {containing.format('lines')}", _phrase_arguments(name)) for name in where.exclude]
+    if where.exclude:
+        found.append(("cardinality(ingredients) > 0", []))
+    return " AND ".join(sql for sql, _ in found) or "true", [each for _, arguments in found for each in arguments]
+
+
+def text(given: str) -> str:
+    """Returns a text without what PostgreSQL cannot store: lone surrogates and zeros."""
+    return given.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def folded(given: str) -> str:
+    """Returns a text without diacritics, as words are compared."""
+    decomposed = unicodedata.normalize("NFKD", text(given[:_MAX_TEXT]))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def _values(item: Item, configuration: str) -> tuple[Any, ...]:
+    photo = item.photo
+    assert photo is None or isinstance(photo, bytes), "photos must be the content of files"
+    lists = [[text(line) for line in each] for each in (item.ingredients, item.instructions)]
+    names, lines = map(_bounded, stems_of(lists[0], item.language))
+    tags = [text(each) for pair in item.tags for each in pair]
+    keys = sorted({_tag_key(name, value) for name, value in item.tags})
+    weighted = zip(map(folded, (item.title, "\n".join(lists[0]), "\n".join(lists[1]))), "ABC", strict=True)
+    words = [each for part, weight in weighted for each in (configuration, part, weight)]
+    head = [text(each) for each in (item.id, item.title, item.class_name, item.language)]
+    return (*head, *lists, tags, keys, photo, names, lines, *words)
+
+
+def _phrase_arguments(name: str) -> list[Any]:
+    words = _bounded(phrase(text(name)))
+    return [words.split(), f"% {words} %"]
+
+
+def _bounded(stems: str) -> str:
+    return " ".join(word[:_MAX_WORD] for word in stems.split(" "))
+
+
+def _tag_key(name: str, value: str) -> str:
+    key = text(f"{name}={value}").lower()
+    return key if len(key) <= _MAX_WORD else hashlib.sha256(key.encode()).hexdigest()
