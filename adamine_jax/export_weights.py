@@ -1,53 +1,19 @@
-"""Writes a trained model as one .safetensors file, or as StableHLO programs.
+"""Writes a trained model as one .safetensors file, as a folder for a model hub, or as StableHLO programs.
 
 python -m adamine_jax.export_weights --workdir runs/a --out model.safetensors
+python -m adamine_jax.export_weights --workdir runs/a --out model --format folder
 python -m adamine_jax.export_weights --workdir runs/a --out model --format stablehlo
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-import jax
-import numpy as np
-import safetensors.numpy
 
 from adamine_jax.base.errors import UserError, one_line_errors, shown
-from adamine_jax.base.files import atomic_write
 from adamine_jax.base.flags import given_path
-from adamine_jax.config import stored as configuration
-from adamine_jax.interop.state_dicts import FORMAT, leaves_with_names
 from adamine_jax.models.base import ImageTower
 from adamine_jax.queries.programs import export_programs
-from adamine_jax.runs import workdir
-
-
-def export_weights(trained: workdir.Trained, path: Path) -> int:
-    """Writes a model's parameters and BatchNorm statistics atomically.
-
-    Tensors are named by their path in the model's variables, like `params/recipe_tower/fc/kernel`. The metadata are
-    {format: adamine_jax, step, config (content of `config.json`), vocabulary_digest}.
-
-    Args:
-        trained: Model to write.
-        path: Path of the .safetensors file.
-
-    Returns:
-        The number of parameters.
-    """
-    variables = jax.device_get(trained.variables)
-    tensors = {"/".join(names): np.ascontiguousarray(leaf) for names, leaf in leaves_with_names(variables)}
-    metadata = {
-        "format": FORMAT,
-        "step": str(trained.step),
-        "config": configuration.to_json(trained.config),
-        "vocabulary_digest": trained.vocabulary_digest,
-    }
-    with atomic_write(path) as temporary:
-        # `save_file` would hide the operating system's error.
-        temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+from adamine_jax.runs import exported, model_card, workdir
 
 
 @one_line_errors
@@ -58,9 +24,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=given_path, required=True, help=".safetensors file or folder to write")
     parser.add_argument(
         "--format",
-        choices=("safetensors", "stablehlo"),
+        choices=("safetensors", "folder", "stablehlo"),
         default="safetensors",
-        help="all tensors (default), or programs with their parameters, which need jax alone",
+        help="all tensors (default); a folder with them, the configuration and the model card, which all commands and "
+        "`adamine_jax.load` read like a workdir; or programs with their parameters, which need jax alone",
     )
     parser.add_argument("--batch-size", type=int, default=16, help="rows of the programs' batches")
     parser.add_argument(
@@ -83,7 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             shapes = (f"{field} {of['dtype']} {tuple(of['shape'])}" for field, of in fields.items())
             print(f"{shown(args.out)}/{name}.stablehlo: maps {', '.join(shapes)} to embeddings")
         return
-    parameters = export_weights(trained, args.out)
+    if args.format == "folder":
+        card = args.workdir / model_card.NAME
+        text = card.read_text(encoding="utf-8") if card.exists() else model_card.card(trained, args.workdir)
+        parameters = exported.write_folder(trained, args.workdir, text, args.out)
+        print(f"{shown(args.out)}: model of {shown(args.workdir)} at step {trained.step}, {parameters:,} parameters")
+        print(f"complete its model card before you publish it: {shown(args.out / exported.CARD)}")
+        return
+    parameters = exported.write_weights(trained, args.out)
     print(f"{shown(args.out)}: model of {shown(args.workdir)} at step {trained.step}, {parameters:,} parameters")
     if trained.model.image_tower.backbone:
         section, tower = trained.config.model.image, type(trained.model.image_tower)

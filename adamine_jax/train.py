@@ -33,6 +33,7 @@ from adamine_jax.runs import workdir
 from adamine_jax.runs.embedding import Embedder
 from adamine_jax.runs.evaluation import evaluate_split
 from adamine_jax.runs.metrics_log import MetricsLog, read_metrics
+from adamine_jax.runs.model_card import write_card
 from adamine_jax.training import preflight
 from adamine_jax.training.feed import Feed, text_rows
 from adamine_jax.training.monitoring import InputClock, Trace, peak_memory
@@ -278,13 +279,19 @@ def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)
-    if not trained.open_dataset().shards("test"):
+    if not (dataset := trained.open_dataset()).shards("test"):
         print(f"{trained.config.data.dir}: no test split; the test is skipped")
+        if processes.is_first():
+            write_card(trained, directory)
         return {}
     evaluated = evaluate_split(trained, directory, "test", trained.config.eval.protocols, damage)
     if processes.is_first():
         embedded = evaluated.numbers, evaluated.image, evaluated.recipe
         write_split(trained, evaluated.index, "test", *embedded, directory / "gallery" / "test", damage)
+        numbers, names = evaluated.numbers, dataset.class_names
+        classes = [names[number] for number in evaluated.index.class_id[numbers]]
+        ids = [identity.decode() for identity in evaluated.index.ids[numbers]]
+        print(shown(write_card(trained, directory, dict(zip(ids, classes, strict=True)))))
         for path in figures.draw_top5(directory, queries=4, seed=0) if figures else ():
             print(shown(path))
     if damage.count:

@@ -21,9 +21,9 @@ import numpy as np
 from adamine_jax.gallery import opening
 from adamine_jax.gallery.postgresql import store
 from benchmarks.harness import describe_machine, own_process, results_parser, write_page
-from benchmarks.search import QUERIES, SHARES, TOP, queries_file, times, write
+from benchmarks.search import SHARES, TOP, queries_file, times, write
 
-ITEMS = 200_000
+ITEMS, QUERIES = 200_000, 100
 SHARED_BUFFERS = "2GB"
 _PARTS = ("folder", "postgresql")
 

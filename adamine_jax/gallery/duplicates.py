@@ -8,7 +8,7 @@ import contextlib
 import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,41 +24,53 @@ SIMILAR = 0.99
 SHARED = 0.8
 """Share of the words of two recipes that both have (Jaccard index)."""
 _SIDE, _DIFFERENT = 8, 6  # of the difference hash: points of a row, and points that may differ
-_MORE = 10  # results to look at in addition
+_MORE, _DEEPEST = 10, 1000  # results to look at in addition, and at most
 _NEIGHBOURS, _BLOCK = 10, 1024
+
+Content = frozenset[str] | np.ndarray | None
+"""Words of a recipe, or hash of a photo; None if the item was removed or cannot be read."""
 
 
 def nearest(gallery: Store, queries: np.ndarray, among: str, top: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """Searches like `Store.nearest`; of near duplicates, only the most similar item is a result."""
     depth = top + _MORE
+    content = functools.cache(functools.partial(_content, gallery))
     while True:
         similarities, rows = gallery.nearest(queries, among, depth, **options)
-        kept = [distinct(gallery, found[found >= 0], top) for found in rows]
-        if rows.shape[1] < depth or min(map(len, kept), default=top) == top:
+        kept = [distinct(gallery, found[found >= 0], top, content) for found in rows]
+        if rows.shape[1] < depth or depth >= _DEEPEST or min(map(len, kept), default=top) == top:
             break
-        depth *= 2
+        depth = min(4 * depth, max(_DEEPEST, top + _MORE))
     width = max(map(len, kept), default=0)
-    chosen = np.full((len(rows), width), -1, np.int64), np.full((len(rows), width), -np.inf, np.float32)
+    best = np.full((len(rows), width), -np.inf, np.float32)
+    chosen = np.full((len(rows), width), -1, np.int64)
     for number, places in enumerate(kept):
-        chosen[0][number, : len(places)] = rows[number, places]
-        chosen[1][number, : len(places)] = similarities[number, places]
-    return chosen[1], chosen[0]
+        chosen[number, : len(places)] = rows[number, places]
+        best[number, : len(places)] = similarities[number, places]
+    return best, chosen
 
 
-def distinct(gallery: Store, rows: np.ndarray | Sequence[int], top: int) -> list[int]:
-    """Returns the places of the first `top` rows that are no near duplicates of rows before them."""
-    first = list(range(min(top, len(rows))))
+def distinct(
+    gallery: Store, rows: np.ndarray | Sequence[int], top: int, content: Callable[[int], Content] | None = None
+) -> list[int]:
+    """Returns the places of the first `top` rows that are no near duplicates of rows before them.
+
+    Args:
+        gallery: Gallery.
+        rows: (n,) row numbers.
+        top: Maximum number of places.
+        content: Function that reads the content of a row, if it is cached.
+    """
+    content = content or functools.cache(functools.partial(_content, gallery))
     try:
         vectors = [gallery.embeddings_of(side, rows) for side in gallery.modalities]
     except MissingItem:  # removed meanwhile
-        return first
-    similar = np.logical_and.reduce([block @ block.T >= SIMILAR for block in vectors])
-    if np.count_nonzero(similar) <= len(rows):  # with themselves
-        return first
+        return list(range(min(top, len(rows))))
     kept: list[int] = []
-    content = functools.cache(lambda place: _content(gallery, int(rows[place])))
     for place in range(len(rows)):
-        if not any(similar[place, other] and _is_same(content(place), content(other)) for other in kept):
+        similar = np.logical_and.reduce([block[kept] @ block[place] >= SIMILAR for block in vectors])
+        near = [kept[number] for number in np.flatnonzero(similar)]
+        if not any(_is_same(content(int(rows[place])), content(int(rows[other]))) for other in near):
             kept.append(place)
         if len(kept) == top:
             break
@@ -108,8 +120,7 @@ def _are_near(gallery: Store, one: int, other: int) -> bool:
     return all(float(a @ b) >= SIMILAR for a, b in pairs)
 
 
-def _content(gallery: Store, row: int) -> frozenset[str] | np.ndarray | None:
-    """Returns the words of a recipe, or the hash of a photo; None if the item was removed or cannot be read."""
+def _content(gallery: Store, row: int) -> Content:
     try:
         if gallery.modalities != ("image",):
             return _words(gallery.item(row))
@@ -128,7 +139,7 @@ def _hash(content: bytes) -> np.ndarray:
     return grey[:, 1:] > grey[:, :-1]
 
 
-def _is_same(one: frozenset[str] | np.ndarray | None, other: frozenset[str] | np.ndarray | None) -> bool:
+def _is_same(one: Content, other: Content) -> bool:
     if isinstance(one, frozenset) and isinstance(other, frozenset):
         return len(one & other) >= SHARED * len(one | other)
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):

@@ -43,7 +43,7 @@ class Item:
 
 
 class MissingItem(UserError):
-    """No item has this row number, because it was removed."""
+    """No item has this row number or id."""
 
 
 class TakenId(UserError):

@@ -1,5 +1,6 @@
 """What a gallery contains, whether it is undamaged, and its export."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from adamine_jax.base.extras import require
 from adamine_jax.base.files import atomic_write
 from adamine_jax.base.progress import track
+from adamine_jax.gallery.items import MissingItem
 from adamine_jax.gallery.store import Store
 
 _BLOCK = 1024
@@ -39,9 +41,11 @@ def export(gallery: Store, path: Path) -> int:
     tags = {"tags": pyarrow.map_(pyarrow.string(), pyarrow.string())}
     schema = pyarrow.schema(list((texts | lists | tags | vectors).items()))
     with atomic_write(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+        count = 0
         for block in _blocks(gallery):
             writer.write_table(pyarrow.Table.from_pylist(block, schema))
-    return len(gallery)
+            count += len(block)
+    return count
 
 
 def _blocks(gallery: Store) -> Iterator[list[dict[str, Any]]]:
@@ -49,13 +53,17 @@ def _blocks(gallery: Store) -> Iterator[list[dict[str, Any]]]:
     for start in track(range(0, len(rows), _BLOCK), "exporting", unit="block"):
         block = []
         for row in rows[start : start + _BLOCK].tolist():
-            item = gallery.item(row)
-            photo = f"{item.photo.parent.name}/{item.photo.name}" if isinstance(item.photo, Path) else None
-            record = {"id": item.id, "title": item.title, "class": item.class_name, "language": item.language}
-            record |= {"photo": photo, "ingredients": item.ingredients, "instructions": item.instructions}
-            embeddings = {side: gallery.embedding(side, row) for side in gallery.modalities}
-            block.append(record | {"tags": list(item.tags)} | embeddings)
+            with contextlib.suppress(MissingItem):  # removed meanwhile
+                block.append(_record(gallery, row))
         yield block
+
+
+def _record(gallery: Store, row: int) -> dict[str, Any]:
+    item = gallery.item(row)
+    photo = f"{item.photo.parent.name}/{item.photo.name}" if isinstance(item.photo, Path) else None
+    record = {"id": item.id, "title": item.title, "class": item.class_name, "language": item.language, "photo": photo}
+    record |= {"ingredients": item.ingredients, "instructions": item.instructions, "tags": list(item.tags)}
+    return record | {side: gallery.embedding(side, row) for side in gallery.modalities}
 
 
 def text_of(found: dict[str, Any]) -> str:

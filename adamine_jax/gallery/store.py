@@ -12,7 +12,7 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.fusion import Fused
-from adamine_jax.gallery.items import KINDS, REBUILD, Item
+from adamine_jax.gallery.items import KINDS, REBUILD, Item, MissingItem
 
 AMONG = {"recipes": "recipe", "photos": "image"}
 """What can be searched, and the modality of its embeddings."""
@@ -169,7 +169,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def row_of(self, identifier: str) -> int:
-        """Returns the row of an id, or raises a `UserError` if no item has it."""
+        """Returns the row of an id, or raises a `MissingItem` if no item has it."""
 
     @abc.abstractmethod
     def class_counts(self) -> dict[str, int]:
@@ -211,8 +211,13 @@ class Store(abc.ABC):
     def state(self) -> Hashable:
         """Returns a value that differs after a change, soon after it."""
 
-    def refresh(self) -> None:  # noqa: B027 – nothing to do where every search reads the last change
-        """Lets the following searches see all changes that were committed."""
+    @abc.abstractmethod
+    def refresh(self) -> None:
+        """Lets the following searches see all changes that were committed.
+
+        Raises:
+            BusyGallery: The gallery cannot be read now.
+        """
 
     def accepting_changes(self) -> contextlib.AbstractContextManager[None]:
         """Within the block, searches continue while changes are written."""
@@ -241,15 +246,15 @@ class Store(abc.ABC):
         return self.hits(*self.nearest(queries, among, top, **options))
 
     def hits(self, similarities: np.ndarray, rows: np.ndarray) -> list[list[Hit]]:
-        """Returns the results of `nearest` with their items."""
-        return [
-            [
-                Hit(place, float(similarity), int(row), self.item(row))
-                for place, (similarity, row) in enumerate(zip(best, found, strict=True), 1)
-                if row >= 0
-            ]
-            for best, found in zip(similarities, rows, strict=True)
-        ]
+        """Returns the results of `nearest` with their items, without those that were removed since."""
+        results: list[list[Hit]] = []
+        for best, found in zip(similarities, rows, strict=True):
+            results.append([])
+            for similarity, row in zip(best.tolist(), found.tolist(), strict=True):
+                if row >= 0:
+                    with contextlib.suppress(MissingItem):
+                        results[-1].append(Hit(len(results[-1]) + 1, similarity, row, self.item(row)))
+        return results
 
     def check_model(self, digest: str) -> None:
         """Raises a `UserError` unless the model with this digest built the gallery."""

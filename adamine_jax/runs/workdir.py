@@ -27,6 +27,7 @@ from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
+from adamine_jax.runs import exported
 
 ImageEncoder = Callable[[list[Image.Image]], np.ndarray]
 """Computes the features of photos; see `load`."""
@@ -105,7 +106,8 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir."""
     try:
-        config = configuration.from_dict(_read_json(workdir / "config.json"))
+        found = _read_json(workdir / "config.json")
+        config = configuration.from_dict(found["config"] if "model_type" in found else found)  # see `exported`
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{workdir / 'config.json'}: not the configuration of a run ({error!r})") from None
     if registry.recipe_tower(config.model).has_vocabulary(config.model.recipe):
@@ -201,10 +203,10 @@ def load(
     data: dict[str, str] | None = None,
     image_encoder: ImageEncoder | None = None,
 ) -> Trained:
-    """Loads a checkpoint of a workdir.
+    """Loads a checkpoint of a workdir, or the model of an exported folder.
 
     Args:
-        workdir: Workdir of the run.
+        workdir: Workdir of the run, or folder written by `export_weights --format folder`.
         checkpoint: 'best' by validation, or 'last'.
         data: Fields of `config.data` to override, such as paths of moved files.
         image_encoder: Function that maps a list of N Pillow images (RGB, as the data set stores photos) to their (N, F)
@@ -225,12 +227,11 @@ def load(
     like = jax.eval_shape(
         lambda: init_variables(model, jax.random.key(0), config.model, image_size=config.data.image_size)
     )
-    checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True)
-    step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
-    if step is None:
-        raise UserError(f"{workdir}: no checkpoint yet; train with `python -m adamine_jax.main`")
-    variables, digest = checkpoints.restore_model(step, like, mesh), checkpoints.model_digest(step)
-    checkpoints.close()
+    storage.fetch(workdir / exported.WEIGHTS)
+    if (workdir / exported.WEIGHTS).exists():
+        variables, step, digest = exported.read_weights(workdir / exported.WEIGHTS, like, mesh)
+    else:
+        variables, step, digest = _restored(workdir, config, checkpoint, like, mesh)
     return Trained(
         config=config,
         model=model,
@@ -245,6 +246,19 @@ def load(
         digest=digest,
         image_encoder=image_encoder,
     )
+
+
+def _restored(
+    workdir: Path, config: ml_collections.ConfigDict, checkpoint: str, like: dict[str, Any], mesh: jax.sharding.Mesh
+) -> tuple[dict[str, Any], int, str]:
+    """Returns the variables of a checkpoint, its step and its digest."""
+    checkpoints = Checkpoints(workdir, best_by=config.checkpoint.best_by, read_only=True)
+    step = checkpoints.best_step() if checkpoint == "best" else checkpoints.latest_step()
+    if step is None:
+        raise UserError(f"{workdir}: no checkpoint yet; train with `python -m adamine_jax.main`")
+    variables, digest = checkpoints.restore_model(step, like, mesh), checkpoints.model_digest(step)
+    checkpoints.close()
+    return variables, step, digest
 
 
 def _other_vocabulary(dataset: Dataset, expected: str) -> UserError:

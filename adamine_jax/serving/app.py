@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.formats.recipe_files import parsed
-from adamine_jax.gallery.items import BusyGallery
+from adamine_jax.gallery.items import BusyGallery, MissingItem
 from adamine_jax.recipes.given import recipe_of
 from adamine_jax.recipes.photos import FORMATS, UnusablePhoto
 from adamine_jax.recipes.texts import RecipeText
@@ -111,9 +111,10 @@ def _state(engine: Engine) -> fastapi.APIRouter:
 
     @router.get("/ready", responses=_errors(503))
     async def ready() -> messages.State:
-        """Reports that the server accepts queries: the queue is not full, and searches and decoders are not stuck."""
+        """Reports that the server accepts queries: it reaches the gallery, the queue has room, and nothing is stuck."""
         with engine.taken():
             engine.check_progress()
+            await engine.in_thread(engine.gallery.refresh)
             return messages.State(status="ready")
 
     return router
@@ -177,6 +178,8 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
         if options.where:
             try:
                 await engine.in_thread(engine.gallery.check_filter, options.where)
+            except BusyGallery:
+                raise
             except UserError as error:
                 if options.class_name and "no class" in str(error):
                     reason = "The gallery has no item of this class; /api/v1/gallery lists the classes."
@@ -270,7 +273,7 @@ def _recipe(query: messages.RecipeQuery) -> RecipeText:
 def _row(engine: Engine, identifier: str) -> int:
     try:
         return engine.gallery.row_of(identifier)
-    except UserError:
+    except MissingItem:
         raise HTTPException(404, "The gallery has no such item.") from None
 
 

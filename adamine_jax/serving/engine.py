@@ -156,10 +156,12 @@ class Engine:
         )
         if not options.duplicates:
             found = [found[place] for place in duplicates.distinct(self.gallery, [f.row for f in found], options.top)]
-        similarities = [
-            None if query is None else float(self.gallery.embedding(AMONG[among], row) @ query) for row, *_ in found
-        ]
-        return [Found(f.row, value, places=f.places) for f, value in zip(found, similarities, strict=True)]
+        results = []
+        for row, _, places in found:
+            with contextlib.suppress(MissingItem):  # removed meanwhile
+                similarity = None if query is None else float(self.gallery.embedding(AMONG[among], row) @ query)
+                results.append(Found(row, similarity, places=places))
+        return results
 
     def check_progress(self) -> None:
         """Raises a 503 if a batch or a photo takes so long that its queries will time out."""

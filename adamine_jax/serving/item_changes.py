@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hmac
+import sys
 import threading
 from collections.abc import Generator, Mapping
 from typing import Annotated, Any
@@ -114,8 +115,10 @@ def _explained() -> Generator[None]:
         yield
     except TakenId:
         raise HTTPException(409, "The gallery already has an item with this id; replace it with PUT.") from None
-    except (BusyGallery, DiskFull) as error:
-        reason = "The gallery cannot be changed now" if isinstance(error, BusyGallery) else "The disk is full"
+    except UserError as error:
+        if not isinstance(error, BusyGallery):
+            print(error, file=sys.stderr, flush=True)  # such as missing rights, which only the operator can give
+        reason = "The disk is full" if isinstance(error, DiskFull) else "The gallery cannot be changed now"
         raise HTTPException(503, f"{reason}; try again later.", {"Retry-After": "5"}) from None
 
 

@@ -1,11 +1,13 @@
 """Metrics of the server in the Prometheus format, for all its processes together."""
 
+import contextlib
 import os
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from adamine_jax.gallery.items import BusyGallery
 from adamine_jax.serving.engine import Engine
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,7 +42,8 @@ class Metrics:
         @app.get("/metrics", include_in_schema=False)
         def metrics() -> Response:
             self._pending.set(engine.running)
-            items.set(len(engine.gallery))
+            with contextlib.suppress(BusyGallery):
+                items.set(len(engine.gallery))
             collected = registry
             if several:
                 collected = CollectorRegistry()

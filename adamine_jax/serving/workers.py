@@ -1,5 +1,6 @@
 """Several server processes that accept the connections of one socket."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from typing import TextIO
 
 SOCKET = "ADAMINE_SERVE_SOCKET"
 """Environment variable with the descriptor of the socket, in a worker."""
@@ -50,32 +52,39 @@ class _Supervisor:
         self._bound, self._count, self._folder = bound, count, folder
         self._stopping, self._replacing = threading.Event(), threading.Event()
         self._ready: set[int] = set()  # process identifiers
+        self._old: list[subprocess.Popen] = []  # replaced, and not ended yet
+        self._address = ""
 
     def run(self, seconds: float) -> int:
+        is_at_terminal = os.isatty(0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._replacing.set())
         workers = [self._start(is_first=number == 0) for number in range(self._count)]
         was_ready = False
-        while not self._stopping.wait(_POLL):
-            if not was_ready and all(worker.pid in self._ready for worker in workers):
-                was_ready = True
-                print(f"{self._address} ({self._count} workers)", flush=True)
-            for number, worker in enumerate(workers):
-                if worker.poll() is None:
-                    continue
-                if not was_ready:  # it cannot serve at all
-                    self._stop(workers, seconds)
-                    return worker.returncode or 1
-                self._forget(worker)
-                print(f"worker {number} ended with status {worker.returncode}; starting another one", file=sys.stderr)
-                time.sleep(_PAUSE)
-                workers[number] = self._start()
-            if was_ready and self._replacing.is_set():
-                self._replacing.clear()
-                self._replace(workers, seconds)
-        self._stop(workers, seconds)
-        print("stopped", flush=True)
+        try:
+            while not self._stopping.wait(_POLL):
+                if not was_ready and all(worker.pid in self._ready for worker in workers):
+                    was_ready = True
+                    _print(f"{self._address} ({self._count} workers)")
+                for number, worker in enumerate(workers):
+                    if worker.poll() is None:
+                        continue
+                    if not was_ready:  # it cannot serve at all
+                        return worker.returncode or 1
+                    self._forget(worker)
+                    reason = f"worker {number} ended with status {worker.returncode}"
+                    _print(f"{reason}; starting another one", sys.stderr)
+                    time.sleep(_PAUSE)
+                    workers[number] = self._start()
+                if was_ready and self._replacing.is_set():
+                    self._replacing.clear()
+                    if is_at_terminal and not os.isatty(0):  # the terminal was closed
+                        break
+                    self._replace(workers, seconds)
+        finally:
+            self._stop([*workers, *self._old], seconds)
+        _print("stopped")
         return 0
 
     def _replace(self, workers: list[subprocess.Popen], seconds: float) -> None:
@@ -87,20 +96,26 @@ class _Supervisor:
             if new.pid not in self._ready:
                 self._stop([new], seconds)
                 if not self._stopping.is_set():
-                    print(
-                        f"worker {number} is not replaced: the new one ended with status {new.returncode}",
-                        file=sys.stderr,
-                    )
+                    reason = f"the new one ended with status {new.returncode}"
+                    _print(f"worker {number} is not replaced: {reason}", sys.stderr)
                 return
             workers[number] = new
-            self._stop([old], seconds, REPLACED)
+            self._old.append(old)
+            old.send_signal(REPLACED)
+            end = time.monotonic() + seconds
+            while old.poll() is None and time.monotonic() < end:
+                if self._stopping.wait(_POLL):
+                    return
+            self._stop([old], 0)
+            self._old.remove(old)
             self._forget(old)
-        print(f"{self._address} ({self._count} workers replaced)", flush=True)
+        _print(f"{self._address} ({self._count} workers replaced)")
 
     def _forget(self, worker: subprocess.Popen) -> None:
         """Removes a process that has ended from the metrics."""
         from prometheus_client import multiprocess
 
+        self._ready.discard(worker.pid)
         multiprocess.mark_process_dead(worker.pid, self._folder)
 
     def _start(self, *, is_first: bool = False) -> subprocess.Popen:
@@ -126,15 +141,21 @@ class _Supervisor:
                 self._address = line.rstrip()
                 self._ready.add(worker.pid)
             elif is_first and not line.startswith("stopped"):
-                print(line.rstrip(), flush=True)
+                _print(line.rstrip())
 
     @staticmethod
-    def _stop(workers: Sequence[subprocess.Popen], seconds: float, how: signal.Signals = signal.SIGTERM) -> None:
+    def _stop(workers: Sequence[subprocess.Popen], seconds: float) -> None:
         for worker in workers:
-            worker.send_signal(how)
+            worker.terminate()
         end = time.monotonic() + seconds
         for worker in workers:
             try:
                 worker.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
                 worker.kill()
+
+
+def _print(line: str, file: TextIO | None = None) -> None:
+    """Prints a line, if somebody reads it still."""
+    with contextlib.suppress(OSError):
+        print(line, file=file, flush=True)

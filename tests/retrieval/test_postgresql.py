@@ -73,9 +73,10 @@ def test_exact_results_equal_those_of_a_folder(place, tmp_path, dtype):
     for where in (None, Filter(class_name="cake")):
         (one, a), (two, b) = (each.nearest(queries, "recipes", 20, where=where) for each in stores)
         np.testing.assert_allclose(one, two, atol=1e-6)
-        differing = np.argwhere(a != b - 1)  # rows of PostgreSQL begin with 1
+        b = b - stores[1].rows[0]
+        differing = np.argwhere(a != b)
         for number, position in differing:  # similarities that are equal but for rounding
-            assert abs(one[number, position] - rows[b[number, position] - 1] @ queries[number]) < 1e-3
+            assert abs(one[number, position] - rows[b[number, position]] @ queries[number]) < 1e-3
         assert len(differing) < 0.02 * a.size
     assert stores[1].nearest(queries, "recipes", 600)[1].shape == (50, 500)
 
@@ -89,10 +90,11 @@ def test_an_index_finds_the_nearest_within_filters_and_after_changes(place, monk
         writer.write({"recipe": rows[:2500]}, items[:2500])
         writer.finish()
     gallery = opening.opened(place)
+    first = gallery.rows[0]
     assert not gallery.has_index("recipe")
-    with pytest.raises(UserError, match="the recipe embeddings have no index"):
-        gallery.nearest(rows[:1], "recipes", 5, approximate=True)
+    assert gallery.nearest(rows[:1], "recipes", 1, approximate=True)[1] == [[first]]  # exact without an index
     gallery.build_index("recipe")
+    assert gallery.has_index("recipe")
     assert "recall@10" in capsys.readouterr().out
     with gallery.editor() as editor:
         editor.add(items[2500:], {"recipe": rows[2500:]})
@@ -103,14 +105,16 @@ def test_an_index_finds_the_nearest_within_filters_and_after_changes(place, monk
 
     def watched(connection, *arguments):
         near = approximate(connection, *arguments)
-        query = f"EXPLAIN SELECT row FROM {arguments[0]} ORDER BY (recipe::halfvec({DIM})) <#> %s::halfvec LIMIT 5"
+        query = (
+            f"EXPLAIN SELECT row FROM {arguments[0].items} ORDER BY (recipe::halfvec({DIM})) <#> %s::halfvec LIMIT 5"
+        )
         plans.append(str(connection.execute(query.encode(), [str(rows[0].tolist())]).fetchall()))
         return near
 
     approximate = index.approximate
     monkeypatch.setattr(index, "approximate", watched)
     for candidates, where in ((alive, None), (alive[alive % 10 == 0], Filter(class_name="soup"))):
-        found = gallery.nearest(queries, "recipes", 10, where=where, approximate=True)[1] - 1
+        found = gallery.nearest(queries, "recipes", 10, where=where, approximate=True)[1] - first
         expected = exact.search(rows, queries, 10, candidates)[1]
         assert np.isin(found, candidates).all()
         assert np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)]) > 0.95
@@ -134,7 +138,7 @@ def test_a_filter_finds_as_many_items_as_pass(place, monkeypatch):
         writer.finish()
     gallery = opening.opened(place)
     gallery.build_index("recipe")
-    found = gallery.nearest(rows[:20], "recipes", 8, class_name="soup", approximate=True)[1] - 1
+    found = gallery.nearest(rows[:20], "recipes", 8, class_name="soup", approximate=True)[1] - gallery.rows[0]
     np.testing.assert_array_equal(found, exact.search(rows, rows[:20], 8, np.arange(0, 1000, 100))[1])
 
 
@@ -236,6 +240,9 @@ def test_any_text_is_stored_and_found(place):
         ("postgresql://cook:secret@localhost:1/x", r"postgresql://localhost:1/x\?schema=adamine: cannot be reached \("),
         ("postgresql://cook:secret@h/x?schema=a;drop", "a schema has lower-case letters"),
         ("postgresql://cook:secret@h/x?wrong=1", "not a PostgreSQL URL"),
+        ("postgresql://cook:secret%zz@h/x", "not a PostgreSQL URL"),
+        ("postgresql://cook:a/secret@h/x", "not a PostgreSQL URL"),
+        ("postgresql://[secret/x", "not a PostgreSQL URL"),
     ],
 )
 def test_a_wrong_url_is_one_line_without_the_password(kitchen, capsys, url, message):
@@ -253,9 +260,125 @@ def test_what_is_no_gallery_is_reported_and_kept(place, database):
     schema = place.partition("schema=")[2]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
-        connection.execute(f"CREATE TABLE {schema}.orders (n int)")
-    with pytest.raises(UserError, match="the schema is not a gallery; choose another one"):
-        opening.check_replaceable(place, MODALITIES)
+        connection.execute(f"CREATE VIEW {schema}.orders AS SELECT 1 AS n")
+        with pytest.raises(UserError, match="the schema exists and is not a gallery; choose another one"):
+            opening.check_replaceable(place, MODALITIES)
+        with opening.writer(place, ABOUT, MODALITIES, DIM) as writer:  # created meanwhile
+            writer.write(embeddings(range(2)), [item(n) for n in range(2)])
+            with pytest.raises(UserError, match="already exists"):
+                writer.finish()
+        # What somebody has added to the schema of a gallery is kept, too.
+        other = write(at(database, f"{schema}_b"), range(2))
+        connection.execute(f"CREATE TABLE {schema}_b.mine (n int)")
+        with pytest.raises(UserError, match="cannot drop schema"):
+            write(other, range(3))
+        assert len(opening.opened(other)) == 2
+        assert connection.execute(f"SELECT count(*) FROM {schema}_b.mine").fetchone() == (0,)
+        assert connection.execute(f"SELECT n FROM {schema}.orders").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("schema", ["public", "pg_catalog", "information_schema", "a_unfinished"])
+def test_schemas_that_are_no_gallerys_are_refused(database, schema):
+    with pytest.raises(UserError, match="a gallery needs a schema of its own"):
+        opening.check_replaceable(at(database, schema), MODALITIES)
+
+
+def test_reserved_words_and_options_of_the_url_are_allowed(database):
+    place = at(database, "order") + "&application_name=a%20b&options=-c%20statement_timeout%3D50000"
+    gallery = opening.opened(write(place, range(2)))
+    with gallery.connection() as connection:
+        (name,) = connection.execute("SHOW application_name").fetchone()
+        (timeout,) = connection.execute("SHOW statement_timeout").fetchone()
+    assert (len(gallery), name, timeout) == (2, "a b", "50s")
+
+
+def test_words_beside_signs_are_found(place, tmp_path):
+    strange = item(1, ingredients=("salt/pepper", "oil-butter"), instructions=("Chop the onions.Add garlic.Stir.",))
+    for each in (place, tmp_path / "g"):
+        with opening.writer(each, ABOUT, MODALITIES, DIM) as writer:
+            writer.write(embeddings([1]), [strange])
+            writer.finish()
+        gallery = opening.opened(each)
+        for word in ("salt", "pepper", "oil", "butter", "onions", "garlic", "Stir"):
+            assert [found.row for found in gallery.search_words(word)] == gallery.rows.tolist(), word
+
+
+def test_a_new_gallery_has_new_rows_and_the_indices_of_the_old_one(place, monkeypatch):
+    monkeypatch.setattr(store, "SMALLEST", 100)
+    rows = similar_rows(300)
+    for start in (0, 100):
+        with opening.writer(place, ABOUT, ("recipe",), DIM) as writer:
+            writer.write({"recipe": rows[start:]}, [Item(f"{n}", "") for n in range(start, 300)])
+            writer.finish()
+        if start == 0:
+            gallery = opening.opened(place)
+            gallery.build_index("recipe")
+            before = gallery.rows
+    assert not set(before) & set(gallery.rows)
+    assert gallery.has_index("recipe")
+    assert gallery.item(gallery.nearest(rows[150:151], "recipes", 1, approximate=True)[1][0, 0]).id == "150"
+
+
+def test_an_interrupted_build_leaves_no_index(place, monkeypatch):
+    monkeypatch.setattr(store, "SMALLEST", 100)
+    rows = similar_rows(300)
+    with opening.writer(place, ABOUT, ("recipe",), DIM) as writer:
+        writer.write({"recipe": rows}, [Item(f"{n}", "") for n in range(300)])
+        writer.finish()
+    gallery = opening.opened(place)
+    gallery.build_index("recipe")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "_watched", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            gallery.build_index("recipe")
+    assert not gallery.has_index("recipe")
+    gallery.build_index("recipe")
+    assert gallery.has_index("recipe")
+
+
+def test_editors_that_replace_one_item_wait_for_each_other(place):
+    gallery, failed = opening.opened(write(place, range(3))), []
+
+    def replace():
+        try:
+            with gallery.editor() as editor:
+                for _ in range(20):
+                    editor.add([item(1)], embeddings([1]), replace=True)
+        except UserError as error:
+            failed.append(error)
+
+    stop = threading.Event()
+
+    def search():
+        while not stop.is_set():
+            (hits,) = gallery.search(vector(1), "recipes", 3)
+            if [hit.place for hit in hits] != list(range(1, len(hits) + 1)):
+                failed.append(hits)
+
+    threads = [threading.Thread(target=replace) for _ in range(3)]
+    searching = threading.Thread(target=search)
+    for thread in (searching, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    searching.join()
+    assert failed == []
+    assert state(place) == numbered(0, 1, 2)
+
+
+def test_long_ids_and_texts_are_stored(place):
+    identity = "".join(chr(0x4E00 + n) for n in range(3000))
+    long = item(1, id=identity, instructions=(" ".join(chr(0x4E00 + n % 20000) * 3 for n in range(100_000)),))
+    gallery = opening.opened(write(place, range(2)))
+    with gallery.editor() as editor:
+        (row,) = editor.add([long], embeddings([5]))
+    assert gallery.row_of(identity) == row
+    assert gallery.item(row).instructions == long.instructions
 
 
 def test_damage_duplicates_and_exports(place, database, tmp_path):

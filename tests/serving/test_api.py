@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from adamine_jax import embed, search
+from adamine_jax.gallery.items import BusyGallery
 from adamine_jax.gallery.opening import open_gallery
 from adamine_jax.serving import messages
 from tests.servers import serving
@@ -217,3 +218,24 @@ def test_a_pasted_page_is_the_same_query_as_its_recipe(api):
     answer = api.post("/search/recipe", json={"text": "<p>no recipe</p>"})
     assert answer.status_code == 422
     assert answer.json()["error"] == "The pasted text: contains no recipe; expected exactly one."
+
+
+def test_an_unreachable_gallery_is_a_503_that_reveals_nothing(api, gallery, monkeypatch):
+    def unreachable(*_, **__):
+        raise BusyGallery("postgresql://db.internal/x: cannot be reached (connection refused)")
+
+    for name in ("row_of", "check_filter", "refresh", "nearest"):
+        monkeypatch.setattr(gallery, name, unreachable)
+    monkeypatch.setattr(type(gallery), "__len__", unreachable)
+    for answer in (
+        api.get("/ready"),
+        api.get("/item", params={"id": "x"}),
+        api.get("/search/similar", params={"id": "x"}),
+        api.post("/search/recipe", json={"title": "soup", "exclude": ["nuts"]}),
+        api.post("/search/recipe", json={"title": "soup"}),
+    ):
+        assert (answer.status_code, answer.json()) == (503, {"error": "The gallery cannot be searched now; try again."})
+        assert answer.headers["retry-after"] == "5"
+    assert api.get("/health").status_code == 200
+    metrics = httpx.get(str(api.base_url).replace("/api/v1/", "/metrics"))
+    assert metrics.status_code == 200

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.folder import checks, database, exact, index
 from adamine_jax.gallery.folder.editing import Editor, changes
@@ -62,7 +61,6 @@ class Gallery(Store):
         return self._reader.snapshot()
 
     def refresh(self) -> None:
-        """Lets the following searches see all changes that were committed; otherwise they may be half a second late."""
         self._reader.refresh()
 
     def embeddings(self, modality: str) -> np.ndarray:
@@ -80,7 +78,8 @@ class Gallery(Store):
         self._check_modality(modality)
         for snapshot in (self.snapshot(), self._reader.refresh()):
             positions = np.minimum(snapshot.positions(rows), len(snapshot.rows) - 1)
-            if (snapshot.rows[positions] == rows).all():
+            is_present = snapshot.rows[positions] == rows
+            if is_present.all() and (snapshot.alive is None or snapshot.alive[positions].all()):
                 return snapshot.vectors[modality][positions]
         raise MissingItem(f"{self.folder}: no item has one of the rows {list(rows)[:5]}")
 
@@ -156,7 +155,7 @@ class Gallery(Store):
     def row_of(self, identifier: str) -> int:
         if found := self._reader.read("SELECT row FROM items WHERE id = ?", database.text(identifier)):
             return found[0][0]
-        raise UserError(f"{self.folder}: no item has the id {identifier!r}")
+        raise MissingItem(f"{self.folder}: no item has the id {identifier!r}")
 
     def rows_of_class(self, name: str) -> np.ndarray:
         """Returns the (n,) int64 rows of a class in ascending order, or raises a `UserError` if there is no such class.

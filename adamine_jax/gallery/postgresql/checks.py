@@ -16,7 +16,7 @@ def verify(connection: "psycopg.Connection", address: Address, about: dict[str, 
     Raises:
         UserError: An embedding is not a unit row, or a photo of a gallery of photos is missing.
     """
-    items = f"{address.schema}.items"
+    items = address.items
     for side in about["sides"]:
         wrong = f"SELECT id FROM {items} WHERE NOT abs(l2_norm({side}::halfvec) - 1) < 1e-2 ORDER BY row LIMIT 1"
         if found := run(connection, wrong):

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 SCHEMA = "adamine"
 """Schema of a gallery whose URL names none."""
+UNFINISHED = "_unfinished"
+"""End of the name of the schema in which a gallery is written."""
 POOL = 16
 """Maximum number of connections of a process."""
 _MIN_VECTOR = (0, 8)  # the first with iterative scans, which filters need
 _SECONDS = 10
+_TEMPORARY = ("08", "40", "53", "55", "57")  # no connection, deadlock, too many connections, locked, shut down
 
 
 class Address(NamedTuple):
@@ -28,12 +31,22 @@ class Address(NamedTuple):
     Attributes:
         url: URL of the database.
         schema: Name of the gallery's schema.
-        name: URL in messages, without user and password.
+        name: Address in messages, without user and password.
     """
 
     url: str
     schema: str
     name: str
+
+    @property
+    def items(self) -> str:
+        """The table of the items in SQL."""
+        return f'"{self.schema}".items'
+
+    @property
+    def about(self) -> str:
+        """The table of the description in SQL."""
+        return f'"{self.schema}".about'
 
 
 def address_of(url: str) -> Address:
@@ -47,24 +60,36 @@ def address_of(url: str) -> Address:
     import psycopg
     import psycopg.conninfo
 
-    parts = urllib.parse.urlsplit(url)
-    query = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
-    schema = dict(query).get("schema", SCHEMA)
-    host = parts.netloc.rpartition("@")[2]
-    name = f"postgresql://{host}{parts.path}?schema={schema}"
+    start, _, query = url.partition("?")
+    options = query.split("&") if query else []
+    named = [urllib.parse.unquote(option.removeprefix("schema=")) for option in options if option.startswith("schema=")]
+    rest = "&".join(option for option in options if not option.startswith("schema="))
+    whole = f"{start}?{rest}" if rest else start
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(whole)
+    except psycopg.Error:  # whose text may contain the password
+        parts = {}
+    if not parts or "@" in str(parts.get("dbname", "")):
+        raise UserError(
+            "--store: not a PostgreSQL URL; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME, in "
+            "which the signs / ? # @ % of a password are written %2F %3F %23 %40 %25"
+        )
+    schema = named[-1] if named else SCHEMA
+    port = f":{parts['port']}" if "port" in parts else ""
+    name = f"postgresql://{parts.get('host', '')}{port}/{parts.get('dbname', '')}?schema={schema}"
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", schema):
         raise UserError(f"{name}: a schema has lower-case letters, digits and underscores, and no digit at the start")
-    rest = urllib.parse.urlencode([(key, value) for key, value in query if key != "schema"])
-    whole = urllib.parse.urlunsplit(parts._replace(query=rest))
-    try:
-        psycopg.conninfo.conninfo_to_dict(whole)
-    except psycopg.Error as error:
-        raise UserError(f"{name}: not a PostgreSQL URL ({_reason(error)})") from None
+    if schema in ("public", "information_schema") or schema.startswith("pg_") or schema.endswith(UNFINISHED):
+        raise UserError(f"{name}: a gallery needs a schema of its own; choose another name")
     return Address(whole, schema, name)
 
 
-def connect(address: Address) -> "psycopg.Connection":
-    """Opens a connection, in which every statement is a transaction, and creates pgvector's types if they are missing.
+def connect(address: Address, *, creates: bool = False) -> "psycopg.Connection":
+    """Opens a connection, in which every statement is a transaction.
+
+    Args:
+        address: Where the gallery is.
+        creates: Whether to create pgvector's types if they are missing.
 
     Raises:
         UserError: The server cannot be reached, or has no pgvector.
@@ -74,16 +99,17 @@ def connect(address: Address) -> "psycopg.Connection":
     with errors(address):
         connection = psycopg.connect(address.url, autocommit=True, connect_timeout=_SECONDS, prepare_threshold=None)
         try:
-            found = run(connection, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+            query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+            if not (found := run(connection, query)) and creates:
+                with contextlib.suppress(psycopg.Error):
+                    run(connection, "CREATE EXTENSION IF NOT EXISTS vector")
+                found = run(connection, query)
             if not found:
-                try:
-                    connection.execute("CREATE EXTENSION vector")
-                except psycopg.Error as error:
-                    raise UserError(
-                        f"{address.name}: the database has no pgvector ({_reason(error)}); install it and run "
-                        "CREATE EXTENSION vector as a superuser"
-                    ) from None
-            elif tuple(map(int, found[0][0].split(".")[:2])) < _MIN_VECTOR:
+                raise UserError(
+                    f"{address.name}: the database has no pgvector; install it and run CREATE EXTENSION vector as a "
+                    "superuser"
+                )
+            if tuple(map(int, found[0][0].split(".")[:2])) < _MIN_VECTOR:
                 raise UserError(f"{address.name}: pgvector {found[0][0]} is too old; 0.8 or newer is needed")
             configure(connection)
         except BaseException:
@@ -140,19 +166,18 @@ def errors(address: Address) -> Generator[None]:
         UserError: Any other error.
     """
     import psycopg
-    import psycopg_pool
 
     try:
         yield
     except psycopg.errors.DiskFull:
         raise DiskFull(OSError(None, None, address.name)) from None
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         raise UserError(
             f"{address.name}: contains no gallery; build it with `python -m adamine_jax.embed … --store URL`"
         ) from None
-    except (psycopg.OperationalError, psycopg_pool.PoolClosed) as error:
-        raise BusyGallery(f"{address.name}: cannot be reached ({_reason(error)})") from None
     except psycopg.Error as error:
+        if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08")[:2] in _TEMPORARY:
+            raise BusyGallery(f"{address.name}: cannot be reached ({_reason(error)})") from None
         raise UserError(f"{address.name}: {_reason(error)}") from None
 
 

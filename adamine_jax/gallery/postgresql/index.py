@@ -28,8 +28,11 @@ _SEED = 0.5
 class Gallery(Protocol):
     """The part of `PostgresStore` that is indexed; `postgresql.store` imports this module."""
 
-    address: Address
-    about: dict[str, Any]
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def about(self) -> dict[str, Any]: ...
 
     @property
     def modalities(self) -> tuple[str, ...]: ...
@@ -37,7 +40,7 @@ class Gallery(Protocol):
 
 def exact(
     connection: "psycopg.Connection",
-    items: str,
+    address: Address,
     about: dict[str, Any],
     modality: str,
     query: np.ndarray,
@@ -49,7 +52,7 @@ def exact(
 
     Args:
         connection: Connection to the database.
-        items: Table of the items.
+        address: Where the gallery is.
         about: Description of the gallery.
         modality: Modality of the embeddings.
         query: (D,) float32 unit row.
@@ -58,13 +61,15 @@ def exact(
         arguments: Its arguments.
     """
     column = f"{modality}::vector" if about["dtype"] == "float16" else modality
-    found = f"SELECT row, -({column} <#> %s::vector) FROM {items} WHERE {condition} ORDER BY 2 DESC, row LIMIT %s"
+    found = (
+        f"SELECT row, -({column} <#> %s::vector) FROM {address.items} WHERE {condition} ORDER BY 2 DESC, row LIMIT %s"
+    )
     return run(connection, found, [schema.as_vector(query, "float32"), *arguments, top])
 
 
 def approximate(
     connection: "psycopg.Connection",
-    items: str,
+    address: Address,
     about: dict[str, Any],
     modality: str,
     query: np.ndarray,
@@ -91,29 +96,18 @@ def approximate(
     values = [str(value) for pair in settings.items() for value in pair]
     run(connection, f"SELECT {', '.join(['set_config(%s, %s, true)'] * len(settings))}", values)
     graph = _graph(about, modality)
-    near = f"SELECT row, {modality} FROM {items} WHERE {condition} ORDER BY {graph[0]} <#> %s::{graph[1]} LIMIT %s"
+    near = (
+        f"SELECT row, {modality} FROM {address.items} WHERE {condition} ORDER BY {graph[0]} <#> %s::{graph[1]} LIMIT %s"
+    )
     found = f"SELECT row, -({modality}::vector <#> %s::vector) FROM ({near}) AS near ORDER BY 2 DESC, row LIMIT %s"
     vector, half = schema.as_vector(query, "float32"), schema.as_vector(query, "float16")
     return run(connection, found, [vector, *arguments, half, kept, top])
 
 
-def visited(connection: "psycopg.Connection", address: Address, modality: str) -> int:
-    """Returns how many elements a search must keep, as the build of the index has measured.
-
-    Raises:
-        UserError: The modality has no index.
-    """
-    indices = _read(connection, address)
-    if modality not in indices:
-        raise UserError(
-            f"{address.name}: the {modality} embeddings have no index; build it with `adamine search … --index`"
-        )
-    return indices[modality]["visited"]
-
-
-def exists(connection: "psycopg.Connection", address: Address, modality: str) -> bool:
-    """Whether a modality has an index."""
-    return modality in _read(connection, address)
+def built(connection: "psycopg.Connection", address: Address) -> dict[str, int]:
+    """Returns the modalities that have an index, and how many elements a search must keep, as the build measured."""
+    found = run(connection, f"SELECT indices FROM {address.about}")[0][0]
+    return {modality: values["visited"] for modality, values in found.items()}
 
 
 def build(gallery: Gallery, modality: str) -> None:
@@ -122,29 +116,44 @@ def build(gallery: Gallery, modality: str) -> None:
     Raises:
         UserError: The gallery has fewer than `store.SMALLEST` items.
     """
-    address, items = gallery.address, f"{gallery.address.schema}.items"
+    address = gallery.address
     with connections.errors(address), connections.connect(address) as connection:
-        count = run(connection, f"SELECT count(*) FROM {items}")[0][0]
+        count = run(connection, f"SELECT count(*) FROM {address.items}")[0][0]
         if count < store.SMALLEST:
             raise UserError(
                 f"{address.name}: {count:,} items; an index needs {store.SMALLEST:,}, exact search of fewer takes "
                 "milliseconds"
             )
-        run(connection, f"DROP INDEX IF EXISTS {address.schema}.items_{modality}")
+        run(connection, f"UPDATE {address.about} SET indices = indices - %s", [modality])
+        run(connection, f'DROP INDEX IF EXISTS "{address.schema}".items_{modality}')
         run(connection, "SELECT set_config('maintenance_work_mem', %s, false)", [_MEMORY])
-        workers = max(available_cores() - 1, 0)
-        run(connection, "SELECT set_config('max_parallel_maintenance_workers', %s, false)", [str(workers)])
-        expression, _ = _graph(gallery.about, modality)
-        statement = f"CREATE INDEX items_{modality} ON {items} USING hnsw ({expression} halfvec_ip_ops)"
-        _watched(address, connection, statement, count)
-        kept, recall, other = _tuned(gallery, connection, items, modality)
+        _create(address, connection, gallery.about, modality, count)
+        kept, recall, other = _tuned(gallery, connection, modality)
         value = json.dumps({modality: {"visited": kept, "recall": recall}})
-        run(connection, f"UPDATE {address.schema}.about SET indices = indices || %s::jsonb", [value])
-        size = run(connection, "SELECT pg_relation_size(%s)", [f"{address.schema}.items_{modality}"])[0][0]
+        run(connection, f"UPDATE {address.about} SET indices = indices || %s::jsonb", [value])
+        size = run(connection, "SELECT pg_relation_size(%s)", [f'"{address.schema}".items_{modality}'])[0][0]
     print(
         f"{address.name}: {size / 2**20:,.0f} MiB; a query keeps {kept} elements, recall@10 {recall:.3f} on {other}",
         flush=True,
     )
+
+
+def _create(
+    address: Address, connection: "psycopg.Connection", about: dict[str, Any], modality: str, count: int
+) -> None:
+    """Creates the index, by several processes of the server if it has enough shared memory."""
+    import psycopg
+
+    statement = (
+        f"CREATE INDEX items_{modality} ON {address.items} USING hnsw ({_graph(about, modality)[0]} halfvec_ip_ops)"
+    )
+    setting = "SELECT set_config('max_parallel_maintenance_workers', %s, false)"
+    run(connection, setting, [str(max(available_cores() - 1, 0))])
+    try:
+        _watched(address, connection, statement, count)
+    except psycopg.errors.DiskFull:  # of /dev/shm, which has 64 MB in containers
+        run(connection, setting, ["0"])
+        _watched(address, connection, statement, count)
 
 
 def _graph(about: dict[str, Any], modality: str) -> tuple[str, str]:
@@ -165,42 +174,48 @@ def _watched(address: Address, connection: "psycopg.Connection", statement: str,
 
     thread = threading.Thread(target=create)
     thread.start()
-    with connections.connect(address) as watching, Progress("indexing", count, "item") as progress:
-        query = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE pid = %s"
-        done = 0
-        while thread.is_alive():
-            thread.join(_POLL)
-            if found := run(watching, query, [connection.info.backend_pid]):
-                progress.update(max(found[0][0] - done, 0))
-                done = max(found[0][0], done)
-        progress.update(count - done)
+    try:
+        with connections.connect(address) as watching, Progress("indexing", count, "item") as progress:
+            query = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE pid = %s"
+            done = 0
+            while thread.is_alive():
+                thread.join(_POLL)
+                if found := run(watching, query, [connection.info.backend_pid]):
+                    progress.update(max(found[0][0] - done, 0))
+                    done = max(found[0][0], done)
+            progress.update(count - done)
+    finally:
+        if thread.is_alive():  # interrupted
+            connection.cancel_safe()
+            thread.join()
     if failed:
         raise failed[0]
 
 
-def _tuned(gallery: Gallery, connection: "psycopg.Connection", items: str, modality: str) -> tuple[int, float, str]:
+def _tuned(gallery: Gallery, connection: "psycopg.Connection", modality: str) -> tuple[int, float, str]:
     """Doubles the number of elements that a search keeps until the recall reaches `store.GOAL`.
 
     Returns:
         (number of elements, recall@10, description of the queries).
     """
     other = next((name for name in gallery.modalities if name != modality), modality)
-    sample = f"SELECT {other}::vector FROM {items} ORDER BY random() LIMIT %s"
+    sample = f"SELECT {other}::vector FROM {gallery.address.items} ORDER BY random() LIMIT %s"
     with connection.transaction():
         run(connection, "SELECT setseed(%s)", [_SEED])
-        queries = [np.asarray(each.to_numpy()) for (each,) in run(connection, sample, [_QUERIES])]
-    expected = [{row for row, _ in exact(connection, items, gallery.about, modality, each, 10)} for each in queries]
+        found = [np.asarray(each.to_numpy()) for (each,) in run(connection, sample, [2 * _QUERIES])]
+    queries, name = found[:_QUERIES], KINDS[other,]
+    if other == modality:
+        # A search finds an item's own embedding more easily than the neighbours of a query between two items.
+        sums = np.add(queries, found[-len(queries) :])
+        queries, name = list(sums / np.linalg.norm(sums, axis=1, keepdims=True)), f"sums of two {name}"
+    searched = (gallery.address, gallery.about, modality)
+    expected = [{row for row, _ in exact(connection, *searched, each, 10)} for each in queries]
     kept, recall = _FIRST, 0.0
     while True:
         with connection.transaction():
-            arguments = (items, gallery.about, modality)
-            found = [approximate(connection, *arguments, query, 10, "true", (), kept) for query in queries]
-        pairs = zip(expected, found, strict=True)
-        recall = float(np.mean([len(rows & {row for row, _ in near}) / len(rows) for rows, near in pairs]))
+            near = [approximate(connection, *searched, query, 10, "true", (), kept) for query in queries]
+        pairs = zip(expected, near, strict=True)
+        recall = float(np.mean([len(rows & {row for row, _ in best}) / len(rows) for rows, best in pairs]))
         if recall >= store.GOAL or kept >= _MOST:
-            return kept, recall, f"{len(queries)} {KINDS[other,]} of the gallery"
+            return kept, recall, f"{len(queries)} {name} of the gallery"
         kept = min(2 * kept, _MOST)
-
-
-def _read(connection: "psycopg.Connection", address: Address) -> dict[str, Any]:
-    return run(connection, f"SELECT indices FROM {address.schema}.about")[0][0]

@@ -7,6 +7,8 @@ each index. `items` has the items, their texts as `tsvector`, the stems of their
 import dataclasses
 import hashlib
 import json
+import re
+import time
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import numpy as np
 
 from adamine_jax.gallery.filters import Filter, phrase, stems_of
 from adamine_jax.gallery.items import Item
-from adamine_jax.gallery.postgresql.connections import run
+from adamine_jax.gallery.postgresql.connections import Address, run
 from adamine_jax.recipes.languages import language_of
 
 if TYPE_CHECKING:
@@ -41,54 +43,59 @@ CONFIGURATIONS = {
     "tr": "turkish",
 }
 """Language of most recipes of a gallery to the configuration that finds their words; "simple" for others."""
+MARK = "gallery of adamine_jax"
+"""Comment of a schema that is a gallery."""
 _CREATE = """
-CREATE SCHEMA {schema};
-CREATE TABLE {schema}.about (about jsonb NOT NULL, taken bigint NOT NULL DEFAULT 0,
+CREATE SCHEMA "{schema}";
+COMMENT ON SCHEMA "{schema}" IS '{mark}';
+CREATE TABLE "{schema}".about (about jsonb NOT NULL, taken bigint NOT NULL DEFAULT 0,
     indices jsonb NOT NULL DEFAULT '{{}}');
-CREATE TABLE {schema}.items (row bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE,
-    title text NOT NULL, class text NOT NULL, language text NOT NULL, ingredients text[] NOT NULL,
+CREATE TABLE "{schema}".items (row bigint GENERATED ALWAYS AS IDENTITY (START WITH {first}) PRIMARY KEY,
+    id text NOT NULL, title text NOT NULL, class text NOT NULL, language text NOT NULL, ingredients text[] NOT NULL,
     instructions text[] NOT NULL, tags text[] NOT NULL, tag_keys text[] NOT NULL, photo bytea,
     names text NOT NULL, lines text NOT NULL, words tsvector NOT NULL{vectors});
+CREATE UNIQUE INDEX items_id ON "{schema}".items (md5(id));
 """
 # Created when the items of a new gallery are written, because they are then created faster.
 _INDICES = """
-CREATE INDEX ON {schema}.items USING hash (class);
-CREATE INDEX ON {schema}.items USING hash (language);
-CREATE INDEX ON {schema}.items (md5(lower(title)));
-CREATE INDEX ON {schema}.items USING gin (tag_keys);
-CREATE INDEX ON {schema}.items USING gin (string_to_array(names, ' '));
-CREATE INDEX ON {schema}.items USING gin (string_to_array(lines, ' '));
-CREATE INDEX ON {schema}.items USING gin (words);
-ANALYZE {schema}.items;
+CREATE INDEX IF NOT EXISTS items_class ON {items} USING hash (class);
+CREATE INDEX IF NOT EXISTS items_language ON {items} USING hash (language);
+CREATE INDEX IF NOT EXISTS items_title ON {items} (md5(lower(title)));
+CREATE INDEX IF NOT EXISTS items_tags ON {items} USING gin (tag_keys);
+CREATE INDEX IF NOT EXISTS items_names ON {items} USING gin (string_to_array(names, ' '));
+CREATE INDEX IF NOT EXISTS items_lines ON {items} USING gin (string_to_array(lines, ' '));
+CREATE INDEX IF NOT EXISTS items_words ON {items} USING gin (words);
+ANALYZE {items};
 """
 _WEIGHTED = "setweight(to_tsvector(%s::regconfig, %s), %s)"
 _INSERT = (
-    "INSERT INTO {schema}.items (id, title, class, language, ingredients, instructions, tags, tag_keys, photo, names, "
+    "INSERT INTO {items} (id, title, class, language, ingredients, instructions, tags, tag_keys, photo, names, "
     f"lines, words{{columns}}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
     f"{' || '.join([_WEIGHTED] * 3)}{{values}}) RETURNING row"
 )
 COLUMNS = "id, title, class, ingredients, instructions, photo, language, tags"
 _MAX_WORD = 200  # PostgreSQL does not index much longer ones
-_MAX_TEXT = 200_000  # characters whose words are found
+_MAX_TEXT = 50_000  # characters of each part whose words are found: PostgreSQL stores at most 1 MB of words
 
 
-def create(connection: "psycopg.Connection", schema: str, about: dict[str, Any]) -> None:
-    """Creates the tables of an empty gallery."""
+def create(connection: "psycopg.Connection", address: Address, about: dict[str, Any]) -> None:
+    """Creates the schema of an empty gallery. Its row numbers are no earlier gallery's, whose items may be cached."""
+    first = time.time_ns() // 1000
     vectors = "".join(f", {side} {TYPES[about['dtype']]}({about['dim']}) NOT NULL" for side in about["sides"])
     with connection.transaction():
-        run(connection, _CREATE.format(schema=schema, vectors=vectors))
-        run(connection, f"INSERT INTO {schema}.about VALUES (%s)", [json.dumps(about)])
+        run(connection, _CREATE.format(schema=address.schema, mark=MARK, first=first, vectors=vectors))
+        run(connection, f"INSERT INTO {address.about} VALUES (%s)", [json.dumps(about)])
 
 
-def create_indices(connection: "psycopg.Connection", schema: str) -> None:
+def create_indices(connection: "psycopg.Connection", address: Address) -> None:
     """Creates the indices of filters and words."""
-    for statement in _INDICES.format(schema=schema).strip().split("\n"):
+    for statement in _INDICES.format(items=address.items).strip().split("\n"):
         run(connection, statement)
 
 
 def insert(
     connection: "psycopg.Connection",
-    schema: str,
+    address: Address,
     about: dict[str, Any],
     items: Sequence[Item],
     embeddings: dict[str, np.ndarray],
@@ -96,7 +103,7 @@ def insert(
     """Adds n items with (n, D) embeddings of each modality; returns their rows."""
     sides = about["sides"]
     columns = "".join(f", {side}" for side in sides)
-    statement = _INSERT.format(schema=schema, columns=columns, values=", %s" * len(sides))
+    statement = _INSERT.format(items=address.items, columns=columns, values=", %s" * len(sides))
     values = [
         (*_values(item, about["words"]), *(as_vector(embeddings[side][number], about["dtype"]) for side in sides))
         for number, item in enumerate(items)
@@ -155,9 +162,13 @@ def text(given: str) -> str:
 
 
 def folded(given: str) -> str:
-    """Returns a text without diacritics, as words are compared."""
+    """Returns the words of a text without diacritics, with spaces between them.
+
+    PostgreSQL would take "salt/pepper" for a path, and "onions.Add" for the name of a computer.
+    """
     decomposed = unicodedata.normalize("NFKD", text(given[:_MAX_TEXT]))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return " ".join(re.findall(r"[^\W_]+", letters))[:_MAX_TEXT]
 
 
 def _values(item: Item, configuration: str) -> tuple[Any, ...]:

@@ -42,7 +42,7 @@ class PostgresStore(Store):
 
     def __init__(self, address: Address):
         self.address, self.name = address, address.name
-        self._items = f"{address.schema}.items"
+        self._items = address.items
         self._pool = connections.pool(address)
         weakref.finalize(self, self._pool.close)
         with self.connection() as connection:
@@ -75,12 +75,12 @@ class PostgresStore(Store):
         condition, arguments = schema.conditions(chosen)
         found = []
         with self.connection() as connection, connection.transaction():
-            is_approximate = approximate and (not chosen or self._exceeds(connection, condition, arguments, EXACT))
-            visited = index.visited(connection, self.address, modality) if is_approximate else 0
             self._check_unchanged(connection)
+            kept = index.built(connection, self.address).get(modality, 0) if approximate else 0
+            is_approximate = kept > 0 and (not chosen or self._exceeds(connection, condition, arguments, EXACT))
             for query in queries:
-                searched = (self._items, self.about, modality, query, top, condition, arguments)
-                near = index.approximate(connection, *searched, visited) if is_approximate else []
+                searched = (self.address, self.about, modality, query, top, condition, arguments)
+                near = index.approximate(connection, *searched, kept) if is_approximate else []
                 # The graph may hold fewer neighbours that pass the filter than there are.
                 if len(near) < top and (not near or self._exceeds(connection, condition, arguments, len(near))):
                     near = index.exact(connection, *searched)
@@ -100,6 +100,7 @@ class PostgresStore(Store):
         chosen = self._resolved(options.get("where"), options.get("class_name"))
         condition = schema.conditions(chosen)
         with self.connection() as connection:
+            self._check_unchanged(connection)
             searches["words"] = words.find(connection, self._items, self.about["words"], text, depth, *condition)
             titles = words.titled(connection, self._items, text, *condition)
         if queries is not None:
@@ -134,9 +135,9 @@ class PostgresStore(Store):
         return np.array([found[row] for row in wanted], np.float32).reshape(len(wanted), self.about["dim"])
 
     def row_of(self, identifier: str) -> int:
-        if found := self._read(f"SELECT row FROM {self._items} WHERE id = %s", schema.text(identifier)):
+        if found := self._read(f"SELECT row FROM {self._items} WHERE md5(id) = md5(%s)", schema.text(identifier)):
             return found[0][0]
-        raise UserError(f"{self.name}: no item has the id {identifier!r}")
+        raise MissingItem(f"{self.name}: no item has the id {identifier!r}")
 
     def class_counts(self) -> dict[str, int]:
         query = f"SELECT class, count(*) AS n FROM {self._items} GROUP BY class ORDER BY n DESC, min(row)"
@@ -152,13 +153,16 @@ class PostgresStore(Store):
 
     def has_index(self, modality: str) -> bool:
         with self.connection() as connection:
-            return index.exists(connection, self.address, modality)
+            return modality in index.built(connection, self.address)
 
     def build_index(self, modality: str) -> None:
         index.build(self, modality)
 
     def check(self) -> None:
         """Reads the description again; PostgreSQL checks what it reads."""
+        self.refresh()
+
+    def refresh(self) -> None:
         with self.connection() as connection:
             self._check_unchanged(connection)
 
@@ -182,15 +186,16 @@ class PostgresStore(Store):
         return connections.run(connection, query, [*arguments, count + 1])[0][0] > count
 
     def _check_unchanged(self, connection: "psycopg.Connection") -> None:
-        """Raises a `BusyGallery` if the gallery was replaced by one of another model."""
+        """Reads the description; raises a `BusyGallery` if the gallery was replaced by one of another model."""
         now = read_about(connection, self.address)
         if (now["model"], now["dim"], now["sides"]) != (self.about["model"], self.about["dim"], self.about["sides"]):
             raise BusyGallery(f"{self.name}: replaced by a gallery of another model; restart this program")
+        self.about = now
 
 
 def read_about(connection: "psycopg.Connection", address: Address) -> dict[str, Any]:
     """Reads the description of a gallery."""
-    found = connections.run(connection, f"SELECT about FROM {address.schema}.about")
+    found = connections.run(connection, f"SELECT about FROM {address.about}")
     if not found:
         raise UserError(f"{address.name}: incomplete; {REBUILD}")
     return found[0][0]

@@ -7,17 +7,19 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
+from adamine_jax.gallery import store
 from adamine_jax.gallery.items import KINDS, Item
-from adamine_jax.gallery.postgresql import connections, schema
+from adamine_jax.gallery.postgresql import connections, index, schema
 from adamine_jax.gallery.postgresql.connections import Address, run
 from adamine_jax.gallery.postgresql.editing import PostgresEditor
 
-_HAS_ABOUT = "SELECT to_regclass(%s) IS NOT NULL"
+if TYPE_CHECKING:
+    import psycopg
 
 
 class PostgresWriter(contextlib.AbstractContextManager):
@@ -33,8 +35,9 @@ class PostgresWriter(contextlib.AbstractContextManager):
         self._address, self._modalities = address, tuple(modalities)
         about = {"model": about["model"], "step": about.get("step"), "source": about["source"]}
         self._about = json.loads(json.dumps(about | {"dim": dim, "sides": self._modalities, "dtype": dtype}))
-        self._unfinished = address._replace(schema=f"{address.schema}_unfinished")
-        self._connection = connections.connect(address)
+        self._unfinished = address._replace(schema=f"{address.schema}{connections.UNFINISHED}")
+        # The lock belongs to this connection, which makes all changes.
+        self._connection = connections.connect(address, creates=True)
         self._editor: PostgresEditor | None = None
         try:
             with connections.errors(address):
@@ -48,37 +51,45 @@ class PostgresWriter(contextlib.AbstractContextManager):
     def __len__(self) -> int:
         if self._editor is None:
             return 0
-        return run(self._connection, f"SELECT count(*) FROM {self._unfinished.schema}.items")[0][0]
+        with connections.errors(self._address):
+            return run(self._connection, f"SELECT count(*) FROM {self._unfinished.items}")[0][0]
 
     def write(self, embeddings: dict[str, np.ndarray], items: Sequence[Item | None]) -> None:
         """Appends a block of n items; see `folder.writer.GalleryWriter.write`."""
         kept = [number for number, item in enumerate(items) if item is not None]
         chosen = [schema.with_language(item) for item in items if item is not None]
-        if self._editor is None:
+        taken = self.taken + len(items)
+        if chosen and self._editor is None:
             # The language of the first items decides how words are stemmed.
-            (language, _), *_ = Counter(item.language for item in chosen).most_common(1) or [("", 0)]
+            ((language, _),) = Counter(item.language for item in chosen).most_common(1)
             about = self._about | {"words": schema.CONFIGURATIONS.get(language, "simple")}
             with connections.errors(self._address):
-                schema.create(self._connection, self._unfinished.schema, about)
-            self._editor = PostgresEditor(self._unfinished)
-        rows = {modality: embeddings[modality][kept] for modality in self._modalities}
-        self._editor.add(chosen, rows, taken=self.taken + len(items))
-        self.taken += len(items)
+                schema.create(self._connection, self._unfinished, about)
+            self._editor = PostgresEditor(self._unfinished, self._connection)
+        if self._editor is not None:
+            self._editor.add(chosen, {side: embeddings[side][kept] for side in self._modalities}, taken=taken)
+        self.taken = taken
 
     def finish(self) -> int:
-        """Completes the gallery, which takes the place of the older one, and returns its number of items."""
+        """Completes the gallery, which takes the place of the older one, and returns its number of items.
+
+        It gets the indices that the older one has.
+        """
         if not (items := len(self)):
             raise UserError(f"{self._address.name}: nothing could be embedded, so no gallery is written")
-        with connections.errors(self._address):
-            schema.create_indices(self._connection, self._unfinished.schema)
-            with self._connection.transaction():
-                run(self._connection, f"DROP SCHEMA IF EXISTS {self._address.schema} CASCADE")
-                run(self._connection, f"ALTER SCHEMA {self._unfinished.schema} RENAME TO {self._address.schema}")
+        connection, old = self._connection, self._address
+        with connections.errors(old):
+            schema.create_indices(connection, self._unfinished)
+            if _is_gallery(connection, old):
+                for modality in index.built(connection, old):
+                    if items >= store.SMALLEST:
+                        index.build(_Written(self._unfinished, self._about, self._modalities), modality)
+            with connection.transaction():
+                _drop(connection, old)
+                run(connection, f'ALTER SCHEMA "{self._unfinished.schema}" RENAME TO "{old.schema}"')
         return items
 
     def __exit__(self, *_) -> None:
-        if self._editor is not None:
-            self._editor.__exit__()
         self._connection.close()
 
     def _resumed(self) -> int:
@@ -88,27 +99,48 @@ class PostgresWriter(contextlib.AbstractContextManager):
             raise UserError(
                 f"{self._address.name}: another process is writing this gallery; wait for it or use another schema"
             )
-        name = self._unfinished.schema
-        if run(self._connection, _HAS_ABOUT, [f"{name}.about"])[0][0]:
-            ((about, taken),) = run(self._connection, f"SELECT about, taken FROM {name}.about")
+        if _is_gallery(self._connection, self._unfinished):
+            ((about, taken),) = run(self._connection, f"SELECT about, taken FROM {self._unfinished.about}")
             if {key: value for key, value in about.items() if key != "words"} == self._about:
-                self._editor = PostgresEditor(self._unfinished)
+                self._editor = PostgresEditor(self._unfinished, self._connection)
                 return taken
-        run(self._connection, f"DROP SCHEMA IF EXISTS {name} CASCADE")
+        _drop(self._connection, self._unfinished)
         return 0
+
+
+class _Written(NamedTuple):
+    """A gallery that is being written, as `index.build` needs it."""
+
+    address: Address
+    about: dict[str, Any]
+    modalities: tuple[str, ...]
 
 
 def check_replaceable(address: Address, modalities: Sequence[str]) -> None:
     """Raises a `UserError` if the schema contains anything but a gallery of the same modalities."""
-    with connections.errors(address), connections.connect(address) as connection:
-        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename NOT IN ('about', 'items')"
-        if run(connection, tables, [address.schema])[0][0]:
-            raise UserError(f"--store {address.name}: the schema is not a gallery; choose another one")
-        if not run(connection, _HAS_ABOUT, [f"{address.schema}.about"])[0][0]:
-            return
-        ((sides,),) = run(connection, f"SELECT about -> 'sides' FROM {address.schema}.about")
-        if tuple(sides) != tuple(modalities):
-            raise UserError(
-                f"--store {address.name}: contains a gallery of {KINDS[tuple(sides)]}, not of "
-                f"{KINDS[tuple(modalities)]}; choose another schema"
-            )
+    with connections.errors(address), connections.connect(address, creates=True) as connection:
+        if _is_gallery(connection, address):
+            ((sides,),) = run(connection, f"SELECT about -> 'sides' FROM {address.about}")
+            if tuple(sides) != tuple(modalities):
+                raise UserError(
+                    f"--store {address.name}: contains a gallery of {KINDS[tuple(sides)]}, not of "
+                    f"{KINDS[tuple(modalities)]}; choose another schema"
+                )
+        elif run(connection, "SELECT 1 FROM pg_namespace WHERE nspname = %s", [address.schema]):
+            raise UserError(f"--store {address.name}: the schema exists and is not a gallery; choose another one")
+
+
+def _is_gallery(connection: "psycopg.Connection", address: Address) -> bool:
+    """Whether the schema was created for a gallery."""
+    comment = "SELECT 1 FROM pg_namespace WHERE nspname = %s AND obj_description(oid, 'pg_namespace') = %s"
+    return bool(run(connection, comment, [address.schema, schema.MARK]))
+
+
+def _drop(connection: "psycopg.Connection", address: Address) -> None:
+    """Drops a gallery, if there is one. Anything else in its schema is an error, and kept."""
+    if _is_gallery(connection, address):
+        with connection.transaction():
+            # In the order in which searches lock them, which would otherwise wait for each other.
+            run(connection, f"LOCK TABLE {address.about}, {address.items} IN ACCESS EXCLUSIVE MODE")
+            run(connection, f"DROP TABLE {address.about}, {address.items}")
+            run(connection, f'DROP SCHEMA "{address.schema}"')
