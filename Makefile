@@ -15,12 +15,13 @@ NEWEST_BIN := .venv-newest/bin
 FEW := tests/losses/test_golden.py tests/losses/test_triplet.py tests/models/test_adamine.py tests/models/test_recipe.py \
   tests/test_trajectory.py tests/test_contributing.py tests/retrieval/test_encoder.py tests/test_nonfinite.py
 
-.PHONY: help quickstart setup setup-dev test test-all test-newest lint format clean
+.PHONY: help quickstart setup setup-dev test test-all test-newest docs lint format clean
 
 help:
 	@echo "make quickstart   set up, then write a small kitchen, convert it, train, evaluate, draw (CPU, minutes)"
 	@echo "make test         set up, then run the tests"
 	@echo "make test-all     the slow tests too"
+	@echo "make docs         the documentation as a site, in site/"
 	@echo "make test-newest  losses, models, runs and a search with NEWEST=python3.13, say"
 	@echo "make lint         ruff, import rules, types;  make format  lets ruff rewrite;  make clean  removes what these made"
 
@@ -67,6 +68,10 @@ test-newest:
 	$(NEWEST_BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.txt --editable '.[dev]'
 	$(NEWEST_BIN)/python -m pytest -n auto --dist loadscope $(FEW)
 
+docs: setup-dev
+	JAX_PLATFORMS=cpu NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html, or run $(BIN)/python -m http.server --directory site"
+
 lint: setup-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -78,4 +83,4 @@ format: setup-dev
 	$(BIN)/python -m ruff format .
 
 clean:
-	rm -rf $(RUN) .venv-newest .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(RUN) site .venv-newest .jax_cache .pytest_cache .ruff_cache

@@ -189,7 +189,7 @@ class _Run:
             clock.pending = state.step
             is_last, note = step == last_step, ""
             if (step - epoch_start) % config.train.log_every_steps == 0 or is_last:
-                state, means = self.log_train(epoch, state, outputs.log, clock.seconds() if is_last else {})
+                state, means = self.log_train(epoch, state, outputs.log, clock if is_last else None)
                 note = f"epoch {epoch + 1}, loss {means['loss']:.4f}"
                 if "bad_pairs" in means:
                     note += f", bad pairs {means['bad_pairs']:.2f}"
@@ -230,9 +230,9 @@ class _Run:
         outputs.save(state, {best_by: scores[best_by]} if scores else None)
 
     def log_train(
-        self, epoch: int, state: TrainState, log: MetricsLog | None, seconds: dict[str, float]
+        self, epoch: int, state: TrainState, log: MetricsLog | None, clock: InputClock | None
     ) -> tuple[TrainState, dict[str, float]]:
-        """Logs the mean metrics since the last call and resets their sums.
+        """Logs the mean metrics since the last call, and the clock of a whole epoch, and resets their sums.
 
         Raises:
             UserError: The loss was not finite in the last `config.train.nonfinite_streak` steps.
@@ -242,6 +242,7 @@ class _Run:
         means = {name: total / steps for name, total in sums.items()}
         if log:
             counts = {"skipped_steps": int(state.skipped), "damaged_records": self.damage.count}
+            seconds = clock.seconds() if clock else {}  # after the sums, which the last step computes
             log.write(step, epoch, "train", means | counts | seconds | peak_memory())
         if streak >= self.config.train.nonfinite_streak:
             path = self.directory / "nonfinite_batches.jsonl"

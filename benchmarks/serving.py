@@ -67,7 +67,7 @@ def served(workdir: Path, *flags: str) -> Iterator[tuple[int, int]]:
         if ready is None:
             raise SystemExit("the server did not start")
         try:
-            yield int(ready.rsplit(":", 1)[1]), process.pid
+            yield int(ready.split()[1].rsplit(":", 1)[1]), process.pid
         finally:
             process.terminate()
             process.communicate()

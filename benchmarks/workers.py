@@ -1,8 +1,8 @@
-"""Measures one and four server processes with 32 clients, and their memory under mixed requests with changes.
+"""Measures one, two and four server processes with 32 clients, and their memory under mixed requests with changes.
 
     python -m benchmarks.workers --workdir quickstart/run
 
-The same recipes are sent to `serve --workers 1` and `--workers 4`, in turns; the clients are threads of two processes
+The same recipes are sent to `serve --workers 1`, 2 and 4, in turns; the clients are threads of two processes
 that share the servers' cores, and do as little as possible. Then searches by recipes, photos and words, with filters,
 and additions and removals of items are sent to a copy of the gallery.
 """
@@ -24,10 +24,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from benchmarks.harness import describe_machine, results_parser, write_page
 from benchmarks.serving import Request, requests_of, served, tree_memory
 
-WORKERS, CLIENTS, SECONDS, ROUNDS = (1, 4), 32, 10, 5
+WORKERS, CLIENTS, SECONDS, ROUNDS = (1, 2, 4), 32, 8, 5
 QUERIES, QUARTERS = 20_000, 4
 GOAL = 1.6
 _TOKEN = "0123456789abcdef"
@@ -75,22 +77,24 @@ def load(port: int, requests: Sequence[bytes], seconds: float, clients: int = CL
     return good, list(statuses)
 
 
-def compare(workdir: Path, requests: Sequence[bytes], rounds: int) -> dict[int, float]:
-    """Returns the median answers per second of each number of server processes."""
-    rates: dict[int, list[float]] = {count: [] for count in WORKERS}
+def compare(workdir: Path, requests: Sequence[bytes], rounds: int) -> dict[int, tuple[float, float]]:
+    """Returns the median answers per second of each number of server processes, and the share of the cores in use."""
+    rates: dict[int, list[tuple[float, float]]] = {count: [] for count in WORKERS}
     processes = concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
     with processes, contextlib.ExitStack() as stack:
         ports = {count: stack.enter_context(served(workdir, "--workers", str(count)))[0] for count in WORKERS}
         for number in range(rounds + 1):
             for count, port in ports.items():
                 seconds = SECONDS if number else 3
+                psutil.cpu_percent()
                 send = functools.partial(load, port, requests, seconds)
                 results = [done.result() for done in [processes.submit(send) for _ in range(2)]]
                 if any(others for _, others in results):
                     raise SystemExit(f"expected status 200 only; others: {results}")
                 if number:  # the first round is a warm-up
-                    rates[count].append(sum(good for good, _ in results) / seconds)
-    return {count: statistics.median(measured) for count, measured in rates.items()}
+                    answers = sum(good for good, _ in results) / seconds
+                    rates[count].append((answers, psutil.cpu_percent() / 100))
+    return {count: tuple(map(statistics.median, zip(*measured, strict=True))) for count, measured in rates.items()}
 
 
 def mixed(requests: dict[str, list[Request]], seed: int) -> list[bytes]:
@@ -163,20 +167,20 @@ def main() -> None:
     write_page(flags.page, page(rates, megabytes, statuses))
 
 
-def page(rates: dict[int, float], megabytes: list[float], statuses: collections.Counter) -> list[str]:
+def page(rates: dict[int, tuple[float, float]], megabytes: list[float], statuses: collections.Counter) -> list[str]:
     """Returns the lines of the results page."""
-    one = rates[WORKERS[0]]
+    one, _ = rates[WORKERS[0]]
     return [
         "# Several server processes",
         "",
         f"`python -m benchmarks.workers` with the model and the gallery of `make quickstart`: {CLIENTS} clients, "
         f"medians of {ROUNDS} rounds of {SECONDS} s in turns. Clients run on the same cores. {describe_machine()}",
         "",
-        "| server processes | searches by recipe, answers/s | relative to one |",
-        "|---:|---:|---:|",
-        *(f"| {count} | {rate:.0f} | {rate / one:.2f} |" for count, rate in rates.items()),
+        "| server processes | searches by recipe, answers/s | relative to one | cores in use |",
+        "|---:|---:|---:|---:|",
+        *(f"| {count} | {rate:.0f} | {rate / one:.2f} | {share:.0%} |" for count, (rate, share) in rates.items()),
         "",
-        f"Goal: {GOAL} times as many with four as with one.",
+        f"Goal: {GOAL} times as many with four as with one. Each of several processes runs on one core.",
         "",
         f"Memory of two processes with their supervisor and decoders: {megabytes[0]:.0f} MiB at the start, "
         f"{', '.join(f'{value:.0f}' for value in megabytes[1:])} MiB after each quarter of {sum(statuses.values()):,} "

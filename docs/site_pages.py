@@ -27,6 +27,7 @@ BUILDERS = (
 )
 _PAGES = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_DEFAULT = re.compile(r"^\s+\w+\.(\w+) = .+?  # (.+)$", re.MULTILINE)
 _FIELD = re.compile(r"^    config\.([\w.]+) = (.+?)(?:  # (.*))?$")
 
 
@@ -114,8 +115,7 @@ def configuration() -> Iterator[str]:
 
 def fields(source: str) -> Iterator[tuple[str, str, str]]:
     """Yields (name, default, comment) of each field that a preset sets."""
-    joined = re.sub(r" = \(\n\s+(.*?)\n    \)", lambda match: f" = {match[1]}", source)
-    for line in joined.splitlines():
+    for line in _joined(source).splitlines():
         if (match := _FIELD.match(line)) and "ConfigDict()" not in match[2]:
             yield match[1], match[2], match[3] or ""
 
@@ -142,10 +142,27 @@ def _help(name: str) -> str:
 
 def _section(title: str, owner: type, defaults: Any) -> Iterator[str]:
     yield from (f"### {title}", "", *inspect.cleandoc(owner.__doc__ or "").split("\n\n")[0].splitlines(), "")
-    described = dict(re.findall(r"^\s*`?(\w+)`?: (.+)$", inspect.getdoc(owner) or "", re.MULTILINE))
-    rows = [(name, repr(value), described.get(name, "")) for name, value in defaults.items() if name != "name"]
+    comments = _comments(owner)
+    rows = [(name, repr(value), comments.get(name, "")) for name, value in defaults.items() if name != "name"]
     yield from _table(rows) if rows else ("No fields.",)
     yield ""
+
+
+def _comments(owner: type) -> dict[str, str]:
+    """Returns the comments beside the defaults of a loss or a tower."""
+    found: dict[str, str] = {}
+    for each in reversed(owner.__mro__):
+        if each.__module__.startswith("adamine_jax."):
+            path = Path(inspect.getfile(each))
+            for source in (path.with_name(f"{path.stem.removeprefix('hierarchical_')}_section.py"), path):
+                if source.exists():
+                    found |= dict(_DEFAULT.findall(_joined(source.read_text(encoding="utf-8"))))
+    return found
+
+
+def _joined(source: str) -> str:
+    """Joins assignments that were divided only because they are long."""
+    return re.sub(r" = \(\n\s+(.*?)\n\s+\)", lambda match: f" = {match[1]}", source)
 
 
 def _table(rows: Any) -> Iterator[str]:

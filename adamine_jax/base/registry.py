@@ -21,6 +21,10 @@ class Registry:
     def __init__(self, kind: str, entries: Mapping[str, str]):
         self.kind, self._entries = kind, dict(entries)
 
+    def names(self) -> tuple[str, ...]:
+        """Returns the registered names."""
+        return tuple(self._entries)
+
     def __call__(self, name: str) -> Any:
         """Returns the class or function of a name.
 

@@ -25,7 +25,7 @@ SHARED = 0.8
 """Share of the words of two recipes that both have (Jaccard index)."""
 _SIDE, _DIFFERENT = 8, 6  # of the difference hash: points of a row, and points that may differ
 _MORE, _DEEPEST = 10, 1000  # results to look at in addition, and at most
-_NEIGHBOURS, _BLOCK = 10, 1024
+_NEIGHBOURS, _BLOCK, _FEW = 10, 1024, 256
 
 Content = frozenset[str] | np.ndarray | None
 """Words of a recipe, or hash of a photo; None if the item was removed or cannot be read."""
@@ -62,19 +62,27 @@ def distinct(
         content: Function that reads the content of a row, if it is cached.
     """
     content = content or functools.cache(functools.partial(_content, gallery))
+    first = list(range(min(top, len(rows))))
     try:
         vectors = [gallery.embeddings_of(side, rows) for side in gallery.modalities]
     except MissingItem:  # removed meanwhile
-        return list(range(min(top, len(rows))))
+        return first
+    if len(rows) <= _FEW and np.count_nonzero(_similar(vectors, vectors)) <= len(rows):  # each to itself alone
+        return first
     kept: list[int] = []
     for place in range(len(rows)):
-        similar = np.logical_and.reduce([block[kept] @ block[place] >= SIMILAR for block in vectors])
+        similar = _similar([block[kept] for block in vectors], [block[[place]] for block in vectors])
         near = [kept[number] for number in np.flatnonzero(similar)]
         if not any(_is_same(content(int(rows[place])), content(int(rows[other]))) for other in near):
             kept.append(place)
         if len(kept) == top:
             break
     return kept
+
+
+def _similar(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns which of (n, D) and (m, D) embeddings of each modality are similar in all, (n, m) bool."""
+    return np.logical_and.reduce([one @ other.T >= SIMILAR for one, other in zip(ones, others, strict=True)])
 
 
 def groups(gallery: Store) -> list[list[str]]:

@@ -16,7 +16,7 @@ def largest(ranked: dict[str, Ranked]) -> str | None:
     return max(ranked, key=lambda name: ranked[name].ids.shape[::-1], default=None)
 
 
-def break_down(ranked: Ranked, ids: Sequence[str], groups: Sequence[str | None]) -> list[dict]:
+def break_down(ranked: Ranked, ids: Sequence[str] | Sequence[bytes], groups: Sequence[str | None]) -> list[dict]:
     """Computes the median rank and recall of each group of queries, pooled over all draws.
 
     Ranks are those among all candidates of a draw, not within the group.

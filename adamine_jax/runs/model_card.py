@@ -6,7 +6,7 @@ After Mitchell et al., *Model Cards for Model Reporting*, FAT* 2019.
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ NAME = "MODEL_CARD.md"
 SAMPLES = 500
 """Bootstrap samples of the intervals."""
 _WORST, _FEWEST = 5, 10  # classes that are listed, and queries that a listed class has at least
+_METRICS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "MedR"}
 _ARROWS = {"image_to_recipe": "image → recipe", "recipe_to_image": "recipe → image"}
 _FRONT = """---
 library_name: adamine-jax
@@ -140,7 +141,11 @@ def _scores(trained: Trained, directory: Path, classes: dict[str, str] | None) -
         return
     yield "On the test split, with 95 % intervals over the choice of the test recipes (bootstrap), which do not include"
     yield "the differences between seeds. Recall in %, MedR from 1."
-    yield from ("", f"| protocol | | {' | '.join(map(str, METRICS))} |", f"|---|---|{'---:|' * len(METRICS)}")
+    yield from (
+        "",
+        f"| protocol | | {' | '.join(_METRICS[name] for name in METRICS)} |",
+        f"|---|---|{'---:|' * len(METRICS)}",
+    )
     for name, ranked in found.protocols.items():
         resampled = resample(ranked, SAMPLES)
         low, high = np.percentile(resampled.samples, (2.5, 97.5), axis=0)
@@ -158,7 +163,7 @@ def _pairs(ranked: Ranked) -> str:
 
 
 def _by_class(ranked: Ranked, classes: dict[str, str]) -> Iterator[str]:
-    ids: Sequence[str] = list(classes)
+    ids = [name.encode() for name in classes]  # as they are stored in the file of the ranks
     rows = [row for row in break_down(ranked, ids, list(classes.values())) if row["queries"] >= _FEWEST]
     mean = {row["group"]: float(np.mean([row[direction]["r10"] for direction in DIRECTIONS])) for row in rows}
     if len(rows) < 2:

@@ -31,7 +31,8 @@ def supervise(count: int, bound: socket.socket, arguments: Sequence[str], second
     SIGHUP replaces them one after the other, so that they read the model and the gallery again; requests that were
     accepted are answered, and others wait for the next server.
 
-    Embeddings and indices are memory-mapped, so that all processes share them; each has a model of its own.
+    Embeddings and indices are memory-mapped, so that all processes share them; each has a model of its own. Of at least
+    as many processes as cores, each runs on one core.
 
     Args:
         count: Number of processes.
@@ -54,13 +55,14 @@ class _Supervisor:
         self._ready: set[int] = set()  # process identifiers
         self._old: list[subprocess.Popen] = []  # replaced, and not ended yet
         self._address = ""
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def run(self, seconds: float) -> int:
         is_at_terminal = os.isatty(0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._replacing.set())
-        workers = [self._start(is_first=number == 0) for number in range(self._count)]
+        workers = [self._start(number) for number in range(self._count)]
         was_ready = False
         try:
             while not self._stopping.wait(_POLL):
@@ -76,7 +78,7 @@ class _Supervisor:
                     reason = f"worker {number} ended with status {worker.returncode}"
                     _print(f"{reason}; starting another one", sys.stderr)
                     time.sleep(_PAUSE)
-                    workers[number] = self._start()
+                    workers[number] = self._start(number)
                 if was_ready and self._replacing.is_set():
                     self._replacing.clear()
                     if is_at_terminal and not os.isatty(0):  # the terminal was closed
@@ -90,7 +92,7 @@ class _Supervisor:
     def _replace(self, workers: list[subprocess.Popen], seconds: float) -> None:
         """Replaces one worker after the other by one that has read the model and the gallery again."""
         for number, old in enumerate(workers):
-            new = self._start(is_first=number == 0)
+            new = self._start(number)
             while new.pid not in self._ready and new.poll() is None and not self._stopping.wait(_POLL):
                 pass
             if new.pid not in self._ready:
@@ -118,7 +120,7 @@ class _Supervisor:
         self._ready.discard(worker.pid)
         multiprocess.mark_process_dead(worker.pid, self._folder)
 
-    def _start(self, *, is_first: bool = False) -> subprocess.Popen:
+    def _start(self, number: int) -> subprocess.Popen:
         descriptor = self._bound.fileno()
         # The second one is that of `metrics.FOLDER`; prometheus_client reads it when it is imported.
         environment = os.environ | {SOCKET: str(descriptor), "PROMETHEUS_MULTIPROC_DIR": self._folder}
@@ -130,7 +132,10 @@ class _Supervisor:
             text=True,
             start_new_session=True,  # Ctrl-C reaches this process alone
         )
-        threading.Thread(target=self._forward, args=(worker, is_first), daemon=True).start()
+        if 0 < len(self._cores) <= self._count:
+            # One core each: the threads of several models would interrupt each other.
+            os.sched_setaffinity(worker.pid, {self._cores[number % len(self._cores)]})
+        threading.Thread(target=self._forward, args=(worker, number == 0), daemon=True).start()
         return worker
 
     def _forward(self, worker: subprocess.Popen, is_first: bool) -> None:

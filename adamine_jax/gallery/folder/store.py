@@ -76,7 +76,8 @@ class Gallery(Store):
 
     def embeddings_of(self, modality: str, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         self._check_modality(modality)
-        for snapshot in (self.snapshot(), self._reader.refresh()):
+        for latest in (self.snapshot, self._reader.refresh):
+            snapshot = latest()
             positions = np.minimum(snapshot.positions(rows), len(snapshot.rows) - 1)
             is_present = snapshot.rows[positions] == rows
             if is_present.all() and (snapshot.alive is None or snapshot.alive[positions].all()):

@@ -73,7 +73,7 @@ class VisionTransformer(ImageTower):
         tower.pool = "class"  # 'class', 'mean' or 'attention'
         tower.projection = 0  # length of the model's own projection; 0 = none
         tower.mean = (0.5, 0.5, 0.5)  # subtracted from pixels in 0..1
-        tower.std = (0.5, 0.5, 0.5)
+        tower.std = (0.5, 0.5, 0.5)  # by which the difference is divided
         tower.resample = "bilinear"  # how photos are resized: 'bilinear' or 'bicubic'
         tower.squash = False  # True: to a square, whatever the aspect ratio
         return tower
