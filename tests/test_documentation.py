@@ -15,6 +15,7 @@ from tests.documents import PAGES, ROOT, TUTORIALS, blocks, name_of
 
 PYTHON = Path(sys.executable).parent
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+_KERNEL = "---\njupyter:\n  kernelspec:\n    name: python3\n    language: python\n    display_name: Python\n---\n"
 GENERATED = {"docs/reference/config.md", "docs/reference/commands.md"}
 
 
@@ -91,7 +92,7 @@ def test_tutorials_run(page, tmp_path):
     import nbclient
 
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md")
+    notebook = jupytext.reads(_KERNEL + page.read_text(encoding="utf-8"), fmt="md")
     notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("%%sh")]  # for a terminal
     environment = {"PATH": f"{PYTHON}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:.", "JAX_PLATFORMS": "cpu"}
     os.environ.update(environment)
