@@ -1,9 +1,13 @@
 """Dependencies, the packages of the wheel, and the `adamine` command."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -62,3 +66,39 @@ def test_adamine_reports_errors_like_the_module_commands(arguments, message):
 
 def test_adamine_import_is_the_import_command_of_the_converter():
     assert "data_builders.recipe1m import" in adamine("import", "--help").stdout
+
+
+def test_the_licence_of_every_dependency_is_listed():
+    declared = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    names = {re.split(r"[<>=;\[ ]", each)[0] for lines in declared for each in lines} - {"adamine-jax"}
+    rows = re.findall(r"^\| ([\w-]+) \| .+ \| (\S.*) \|$", (ROOT / "docs" / "licences.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows[1:]} == names
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_dockerfile_make_a_server(kitchen, tmp_path):
+    """Runs them in a fresh virtual environment, without Docker."""
+    steps = [line.split(maxsplit=1) for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:1].isupper()]
+    app, bin_ = tmp_path / "app", tmp_path / "venv" / "bin"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}", "JAX_PLATFORMS": "cpu"}
+    ignored = shutil.ignore_patterns(*(ROOT / ".dockerignore").read_text().split(), "*.egg-info", "__pycache__")
+    command = []
+    for name, argument in steps:
+        if name == "COPY":
+            assert argument == ". /app"
+            shutil.copytree(ROOT, app, ignore=ignored)
+        elif name == "RUN":
+            subprocess.run(argument, shell=True, cwd=app, env=environment, check=True)
+        elif name in ("ENTRYPOINT", "CMD"):
+            command += json.loads(argument)
+    run = kitchen / "run"
+    folders = {"/model": run, "/gallery": run / "gallery" / "test", "0.0.0.0": "127.0.0.1", "adamine": bin_ / "adamine"}
+    command = [str(folders.get(word, word)) for word in command] + ["--port", "0"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = next(line.split()[1] for line in server.stdout if line.startswith("ready: "))
+            with urllib.request.urlopen(f"{address}/api/v1/ready") as answer:
+                assert json.load(answer) == {"status": "ready"}
+        finally:
+            server.terminate()

@@ -19,7 +19,7 @@ AMONG = {"recipes": "recipe", "photos": "image"}
 SMALLEST = 10_000
 """Minimum number of items of an indexed gallery; exact search of fewer takes milliseconds."""
 GOAL = 0.98
-"""Recall@10 that a search with an index must reach on the queries with which it was built."""
+"""Target recall@10 of a search with an index, on the queries that tune it."""
 
 
 class Hit(NamedTuple):
@@ -209,7 +209,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> Hashable:
-        """Returns a value that differs after a change, soon after it."""
+        """Returns a value that differs soon after a change; it may also differ without one."""
 
     @abc.abstractmethod
     def refresh(self) -> None:

@@ -46,8 +46,8 @@ print(photos @ recipes.T)  # cosine similarity
 
 ## Limits
 
-A model finds what is similar to its training data. It does not know what a dish contains: do not rely on it for
-allergies or diets.
+The model works best for dishes that are similar to its training data. It does not know what a dish contains: do not
+rely on it for allergies or diets.
 """
 _LICENCES = """
 **Licences** are not recorded in the data set. Before you publish the model, write here under which terms its recipes,
@@ -129,7 +129,7 @@ def _training(trained: Trained, directory: Path) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    """Returns a value without the folders of paths, which are nobody's business."""
+    """Returns a value as text; of a path, only the file name, because folders may contain private information."""
     return Path(value).name if isinstance(value, str) and "/" in value else repr(value).replace("|", "\\|")
 
 

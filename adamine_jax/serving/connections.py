@@ -1,4 +1,4 @@
-"""What uvicorn does not have: limits on connections and headers, and an end that drops no connection in use."""
+"""Adds to uvicorn limits on connections and headers, and a shutdown that drops no connection in use."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ DRAIN_SECONDS = 6.0
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which `drain` lets stop without closing a connection on which a request may be arriving."""
+    """A uvicorn server that `drain` stops without closing connections on which a request may be arriving."""
 
     _is_draining = False
 

@@ -31,8 +31,8 @@ def supervise(count: int, bound: socket.socket, arguments: Sequence[str], second
     SIGHUP replaces them one after the other, so that they read the model and the gallery again; requests that were
     accepted are answered, and others wait for the next server.
 
-    Embeddings and indices are memory-mapped, so that all processes share them; each has a model of its own. Of at least
-    as many processes as cores, each runs on one core.
+    Embeddings and indices are memory-mapped, so that all processes share them; each has a model of its own. If there
+    are at least as many processes as cores, each process is pinned to one core.
 
     Args:
         count: Number of processes.

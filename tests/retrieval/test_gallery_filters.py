@@ -16,6 +16,7 @@ from adamine_jax.gallery.fusion import fused
 from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.mentions import mention
+from data_builders.kitchen.recipes import recipe
 from tests.changing_gallery import ABOUT, CLASSES, DIM, FOODS, embeddings, item, vector, write
 from tests.databases import at
 
@@ -178,3 +179,31 @@ def test_filters_find_the_singular_and_the_plural(new_place, pair):
     for word in (one, many):
         assert gallery.count(Filter(include=(word,))) == 2
         assert gallery.count(Filter(exclude=(word,))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_search_of_ten_thousand_returns_an_excluded_ingredient(new_place, seed):
+    dishes = [recipe(seed, number, (1.0, 0.0, 0.0)) for number in range(2000)]
+    items = [
+        Item(f"{number}", dish.title, ingredients=tuple(dish.ingredients), language="en")
+        for number, dish in enumerate(dishes)
+    ]
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(len(items), DIM)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    place = new_place(f"kitchen{seed}")
+    with opening.writer(place, ABOUT, ("recipe",), DIM) as writer:
+        writer.write({"recipe": rows}, items)
+        writer.finish()
+    gallery = opening.opened(place)
+    first = int(gallery.rows[0])
+    names = sorted({name for item in items for line in item.ingredients for name, _ in ingredient_names(line)})
+    searches = 5000 if isinstance(gallery, Gallery) else 500  # with both seeds, 10,000 in a folder
+    for _ in range(searches):
+        excluded = tuple(rng.choice(names, rng.integers(1, 4)))
+        query = rows[rng.integers(len(rows))][None]
+        found = gallery.nearest(query, "recipes", 10, where=Filter(exclude=excluded))[1][0] - first
+        for number in found.tolist():
+            lines = items[number].ingredients
+            assert not any(mention(name).search(line) for name in excluded for line in lines), (excluded, lines)

@@ -238,7 +238,7 @@ def test_any_text_is_stored_and_found(place):
     ("url", "message"),
     [
         ("postgresql://cook:secret@localhost:1/x", r"postgresql://localhost:1/x\?schema=adamine: cannot be reached \("),
-        ("postgresql://cook:secret@h/x?schema=a;drop", "a schema has lower-case letters"),
+        ("postgresql://cook:secret@h/x?schema=a;drop", "a schema has at most 41 lower-case letters"),
         ("postgresql://cook:secret@h/x?wrong=1", "not a PostgreSQL URL"),
         ("postgresql://cook:secret%zz@h/x", "not a PostgreSQL URL"),
         ("postgresql://cook:a/secret@h/x", "not a PostgreSQL URL"),

@@ -78,7 +78,10 @@ def address_of(url: str) -> Address:
     port = f":{parts['port']}" if "port" in parts else ""
     name = f"postgresql://{parts.get('host', '')}{port}/{parts.get('dbname', '')}?schema={schema}"
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", schema):
-        raise UserError(f"{name}: a schema has lower-case letters, digits and underscores, and no digit at the start")
+        raise UserError(
+            f"{name}: a schema has at most 41 lower-case letters, digits and underscores, and does not start with a "
+            "digit"
+        )
     if schema in ("public", "information_schema") or schema.startswith("pg_") or schema.endswith(UNFINISHED):
         raise UserError(f"{name}: a gallery needs a schema of its own; choose another name")
     return Address(whole, schema, name)
@@ -161,7 +164,7 @@ def errors(address: Address) -> Generator[None]:
     """Turns the errors of a database into a `UserError`.
 
     Raises:
-        BusyGallery: The server cannot be reached.
+        BusyGallery: The server cannot be reached, or the error is temporary, such as a deadlock.
         DiskFull: The server's disk is full.
         UserError: Any other error.
     """

@@ -42,7 +42,7 @@ CONFIGURATIONS = {
     "ru": "russian",
     "tr": "turkish",
 }
-"""Language of most recipes of a gallery to the configuration that finds their words; "simple" for others."""
+"""Language → PostgreSQL's text search configuration; other languages use "simple"."""
 MARK = "gallery of adamine_jax"
 """Comment of a schema that is a gallery."""
 _CREATE = """
@@ -56,7 +56,7 @@ CREATE TABLE "{schema}".items (row bigint GENERATED ALWAYS AS IDENTITY (START WI
     names text NOT NULL, lines text NOT NULL, words tsvector NOT NULL{vectors});
 CREATE UNIQUE INDEX items_id ON "{schema}".items (md5(id));
 """
-# Created when the items of a new gallery are written, because they are then created faster.
+# Created after all items of a new gallery are written, which is faster than updating them with every item.
 _INDICES = """
 CREATE INDEX IF NOT EXISTS items_class ON {items} USING hash (class);
 CREATE INDEX IF NOT EXISTS items_language ON {items} USING hash (language);

@@ -140,7 +140,7 @@ def _drop(connection: "psycopg.Connection", address: Address) -> None:
     """Drops a gallery, if there is one. Anything else in its schema is an error, and kept."""
     if _is_gallery(connection, address):
         with connection.transaction():
-            # In the order in which searches lock them, which would otherwise wait for each other.
+            # Locks the tables in the same order as searches do, to avoid deadlocks.
             run(connection, f"LOCK TABLE {address.about}, {address.items} IN ACCESS EXCLUSIVE MODE")
             run(connection, f"DROP TABLE {address.about}, {address.items}")
             run(connection, f'DROP SCHEMA "{address.schema}"')
