@@ -3,7 +3,6 @@
 python documented_python.py -m adamine_jax.main --config …
 """
 
-import runpy
 import subprocess
 import sys
 
@@ -11,6 +10,8 @@ import sys
 def main(arguments):
     if arguments[:1] != ["-m"]:
         sys.exit(subprocess.run([sys.executable, *arguments]).returncode)
+    if arguments[1:3] == ["adamine_jax.cli", "serve"]:
+        arguments[1:3] = ["adamine_jax.serve"]
     module, sys.argv = arguments[1], arguments[1:]
     if module == "adamine_jax.main":
         from adamine_jax import main as train
@@ -26,13 +27,11 @@ def main(arguments):
 
         sys.exit(check())
     if module == "adamine_jax.serve" and "--help" not in arguments:
-        command = [sys.executable, "-m", *arguments, "--port", "0"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen([sys.executable, *arguments, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
             is_ready = any(line.startswith("ready: ") for line in server.stdout)
             server.terminate()
         sys.exit(not is_ready)
-    sys.argv[0] = module
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(subprocess.run([sys.executable, *arguments]).returncode)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,12 @@ def results(config, directory, devices):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "loss", "devices"), [("lstm", "adamine", 2), ("bag", "infonce", 1), ("bag", "infonce", 4)]
+    ("recipe", "loss", "devices"),
+    [
+        pytest.param("lstm", "adamine", 2, marks=pytest.mark.slow),
+        ("bag", "infonce", 1),
+        pytest.param("bag", "infonce", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_all_steps_are_those_of_whole_batches(recipe, loss, devices, tiny_data, tmp_path):
     with jax.enable_x64(True):

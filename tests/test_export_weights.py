@@ -57,7 +57,7 @@ def test_the_metadata_describe_the_model(run, exported):
     with safetensors.safe_open(exported, framework="np") as file:
         metadata = file.metadata()
     stored = json.loads((run / "dataset.json").read_text())
-    assert metadata.keys() == {"format", "step", "config", "vocabulary_digest"}
+    assert metadata.keys() == {"format", "step", "digest", "config", "vocabulary_digest"}
     assert (metadata["format"], metadata["step"]) == ("adamine_jax", "0")
     assert metadata["vocabulary_digest"] == stored["vocabulary_digest"]
     config = configuration.from_dict(json.loads(metadata["config"]))

@@ -148,6 +148,7 @@ def test_the_resnet_is_frozen_while_cached_and_trained_afterwards(cached_run, ti
     jax.tree.map(np.testing.assert_array_equal, leaves(tmp_path / "frozen"), after)
 
 
+@pytest.mark.slow
 def test_an_interrupted_computation_is_resumed(cached_run, tiny_data, tmp_path, monkeypatch):
     directory, config = cached_run
     monkeypatch.setattr(frozen_features, "_SAVE_EVERY", 1)

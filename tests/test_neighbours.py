@@ -117,6 +117,7 @@ def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
     runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
 
 
+@pytest.mark.slow
 def test_a_missing_table_is_computed_again_and_reported(tiny_data, tmp_path, capfd):
     config = config_with_features(tiny_data, tmp_path, epochs=4, neighbours__every_epochs=2)
     path = tmp_path / "run/neighbours/epoch_0002.npy"
@@ -152,6 +153,7 @@ def test_a_damaged_table_is_not_used(tiny_data, tmp_path, damage):
         tables.table(1)
 
 
+@pytest.mark.slow
 def test_a_stop_is_noticed_while_the_split_is_embedded(tiny_data, tmp_path, monkeypatch):
     config = config_with_features(tiny_data, tmp_path)
     train(config, tmp_path / "whole")

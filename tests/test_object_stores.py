@@ -84,7 +84,7 @@ def s3():
     server.stop()
 
 
-@pytest.mark.parametrize("protocol", ["memory", "s3"])
+@pytest.mark.parametrize("protocol", ["memory", pytest.param("s3", marks=pytest.mark.slow)])
 def test_a_run_in_a_store_equals_one_on_a_disk(protocol, tiny_data, on_disk, new_process, request):
     bucket = request.getfixturevalue("s3") if protocol == "s3" else "memory://bucket"
     data = upload(tiny_data, f"{bucket}/data")
@@ -227,6 +227,7 @@ def test_commands_read_and_write_stores(tiny_data, on_disk, new_process, capsys,
     assert gallery in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_files_given_in_the_configuration(tiny_data, tmp_path, new_process):
     (tmp_path / "given").mkdir()
     features = tiny.write_image_features(tiny_data, tmp_path / "given" / "features.npy")

@@ -93,6 +93,7 @@ def variables_of(directory):
     return jax.device_get(workdir.load(directory, "last").variables)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_like_one(config, run, tmp_path):
     ours, expected = trained(config, tmp_path / "run", devices=8), variables_of(run)
     # Adam divides by the gradient's size, so that rounding moves a weight by up to one step: 12 steps of 1e-4.
