@@ -30,6 +30,7 @@ def main(arguments):
         with subprocess.Popen([sys.executable, *arguments, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
             is_ready = any(line.startswith("ready: ") for line in server.stdout)
             server.terminate()
+            server.stdout.read()
         sys.exit(not is_ready)
     sys.exit(subprocess.run([sys.executable, *arguments]).returncode)
 

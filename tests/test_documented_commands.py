@@ -102,6 +102,10 @@ def adapted(source, world, database, number):
     source = source.replace("--include basil", "--include salt").replace("&class=soup", "")
     source = source.replace("--only top5 --against runs/b --queries 6", "--only top5 --against runs/b --queries 2")
     source = source.replace(LAST["item"], item.id).replace("--protocols 1k,10k,full", "--protocols full")
+    if "adamine_jax.serve" in source:
+        source = source.replace("--gallery galleries/mine", "--gallery runs/b/gallery/test")
+    source = source.replace("adamine_ins avg vse vse_pp lifted_struct pairwise_plus", "adamine_ins")
+    source = source.replace("compare runs/*", "compare runs/a runs/b")
     # Every conversion and every gallery is a new one.
     source = re.sub(r"(data_builders\.recipe1m --source \S+ --out )data", rf"\g<1>data{number}", source)
     source = re.sub(r"(import --from \S+ --out )\w+", rf"\g<1>imported{number}", source)
