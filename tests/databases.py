@@ -17,6 +17,7 @@ def postgresql():
     folder = tempfile.mkdtemp(prefix="pg")  # a socket's path must be short
     try:
         started = server.get_server(folder, cleanup_mode="stop")
+        started.psql("CREATE EXTENSION vector")
         yield started.get_uri()
         started.cleanup()
     finally:
