@@ -115,7 +115,8 @@ def _serve(flags: argparse.Namespace, gallery: Store, bound: socket.socket) -> N
     before = threading.enumerate()
     with contextlib.closing(engine), gallery.accepting_changes() if token else contextlib.nullcontext():
         server.run(sockets=[bound])
-    print("stopped", flush=True)
+    with contextlib.suppress(OSError):  # nobody may read the output any more
+        print("stopped", flush=True)
     threads = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
     for thread in threads:
         thread.join(0.2)
