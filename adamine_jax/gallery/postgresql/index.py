@@ -2,7 +2,8 @@
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,70 +39,69 @@ class Gallery(Protocol):
     def modalities(self) -> tuple[str, ...]: ...
 
 
-def exact(
-    connection: "psycopg.Connection",
-    address: Address,
-    about: dict[str, Any],
-    modality: str,
-    query: np.ndarray,
-    top: int,
-    condition: str = "true",
-    arguments: tuple | list = (),
-) -> list[tuple[int, float]]:
-    """Returns (row, similarity) of the `top` items with the largest products with a query, best first.
+class Search(NamedTuple):
+    """What is searched for the nearest embeddings.
 
-    Args:
-        connection: Connection to the database.
+    Attributes:
         address: Where the gallery is.
         about: Description of the gallery.
         modality: Modality of the embeddings.
-        query: (D,) float32 unit row.
-        top: Number of results; fewer are returned if fewer items pass.
+        top: Maximum number of results.
         condition: SQL condition on the items.
         arguments: Its arguments.
     """
-    column = f"{modality}::vector" if about["dtype"] == "float16" else modality
-    found = (
-        f"SELECT row, -({column} <#> %s::vector) FROM {address.items} WHERE {condition} ORDER BY 2 DESC, row LIMIT %s"
-    )
-    return run(connection, found, [schema.as_vector(query, "float32"), *arguments, top])
+
+    address: Address
+    about: dict[str, Any]
+    modality: str
+    top: int
+    condition: str = "true"
+    arguments: Sequence[Any] = ()
+
+
+def exact(connection: "psycopg.Connection", search: Search, query: np.ndarray) -> list[tuple[int, float]]:
+    """Returns (row, similarity) of the items with the largest products with a query, best first.
+
+    Args:
+        connection: Connection to the database.
+        search: What is searched.
+        query: (D,) float32 unit row.
+    """
+    similarity = f"-({search.modality}::vector <#> %s::vector)"  # <#> is minus the product
+    where = f"{search.address.items} WHERE {search.condition}"
+    found = f"SELECT row, {similarity} FROM {where} ORDER BY 2 DESC, row LIMIT %s"
+    return run(connection, found, [schema.as_vector(query, "float32"), *search.arguments, search.top])
 
 
 def approximate(
-    connection: "psycopg.Connection",
-    address: Address,
-    about: dict[str, Any],
-    modality: str,
-    query: np.ndarray,
-    top: int,
-    condition: str,
-    arguments: tuple | list,
-    visited: int,
+    connection: "psycopg.Connection", search: Search, query: np.ndarray, visited: int
 ) -> list[tuple[int, float]]:
     """Searches like `exact` in a transaction, but misses items that the graph does not lead to.
 
     Args:
-        connection: See `exact`, as the other arguments.
+        connection: Connection to the database.
+        search: What is searched.
+        query: (D,) float32 unit row.
         visited: Number of elements that the search keeps.
     """
-    kept = min(max(visited, 2 * top), _MOST)
+    kept = max(visited, 2 * search.top)
     settings = {
-        "hnsw.ef_search": kept,
+        "hnsw.ef_search": min(kept, _MOST),
         "hnsw.iterative_scan": "relaxed_order",  # continues until enough items pass the filter
         "hnsw.max_scan_tuples": _SCANNED,
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
-        "enable_sort": "on",
     }
-    values = [str(value) for pair in settings.items() for value in pair]
-    run(connection, f"SELECT {', '.join(['set_config(%s, %s, true)'] * len(settings))}", values)
-    graph = _graph(about, modality)
-    near = (
-        f"SELECT row, {modality} FROM {address.items} WHERE {condition} ORDER BY {graph[0]} <#> %s::{graph[1]} LIMIT %s"
-    )
-    found = f"SELECT row, -({modality}::vector <#> %s::vector) FROM ({near}) AS near ORDER BY 2 DESC, row LIMIT %s"
-    vector, half = schema.as_vector(query, "float32"), schema.as_vector(query, "float16")
-    return run(connection, found, [vector, *arguments, half, kept, top])
+    with connection.transaction(force_rollback=True):  # of the settings; nothing else changes
+        values = [str(value) for pair in settings.items() for value in pair]
+        run(connection, f"SELECT {', '.join(['set_config(%s, %s, true)'] * len(settings))}", values)
+        expression, half = _graph(search.about, search.modality)
+        where = f"{search.address.items} WHERE {search.condition}"
+        near = f"SELECT row, {search.modality} AS v FROM {where} ORDER BY {expression} <#> %s::{half} LIMIT %s"
+        found = f"SELECT row, -(v::vector <#> %s::vector) FROM ({near}) AS near ORDER BY 2 DESC, row LIMIT %s"
+        vectors = (schema.as_vector(query, dtype) for dtype in ("float32", "float16"))
+        values = [next(vectors), *search.arguments, next(vectors), kept, search.top]
+        return run(connection, found, values)
 
 
 def built(connection: "psycopg.Connection", address: Address) -> dict[str, int]:
@@ -208,12 +208,11 @@ def _tuned(gallery: Gallery, connection: "psycopg.Connection", modality: str) ->
         # A search finds an item's own embedding more easily than the neighbours of a query between two items.
         sums = np.add(queries, found[-len(queries) :])
         queries, name = list(sums / np.linalg.norm(sums, axis=1, keepdims=True)), f"sums of two {name}"
-    searched = (gallery.address, gallery.about, modality)
-    expected = [{row for row, _ in exact(connection, *searched, each, 10)} for each in queries]
+    search = Search(gallery.address, gallery.about, modality, 10)
+    expected = [{row for row, _ in exact(connection, search, each)} for each in queries]
     kept, recall = _FIRST, 0.0
     while True:
-        with connection.transaction():
-            near = [approximate(connection, *searched, query, 10, "true", (), kept) for query in queries]
+        near = [approximate(connection, search, query, kept) for query in queries]
         pairs = zip(expected, near, strict=True)
         recall = float(np.mean([len(rows & {row for row, _ in best}) / len(rows) for rows, best in pairs]))
         if recall >= store.GOAL or kept >= _MOST:

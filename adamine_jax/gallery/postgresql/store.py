@@ -78,12 +78,12 @@ class PostgresStore(Store):
             self._check_unchanged(connection)
             kept = index.built(connection, self.address).get(modality, 0) if approximate else 0
             is_approximate = kept > 0 and (not chosen or self._exceeds(connection, condition, arguments, EXACT))
+            search = index.Search(self.address, self.about, modality, top, condition, arguments)
             for query in queries:
-                searched = (self.address, self.about, modality, query, top, condition, arguments)
-                near = index.approximate(connection, *searched, kept) if is_approximate else []
+                near = index.approximate(connection, search, query, kept) if is_approximate else []
                 # The graph may hold fewer neighbours that pass the filter than there are.
                 if len(near) < top and (not near or self._exceeds(connection, condition, arguments, len(near))):
-                    near = index.exact(connection, *searched)
+                    near = index.exact(connection, search, query)
                 found.append(near)
         count = max(map(len, found), default=0)
         similarities = np.full((len(queries), count), -np.inf, np.float32)
