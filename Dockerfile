@@ -3,6 +3,7 @@
 #   docker build -t adamine .
 #   docker run -p 127.0.0.1:8000:8000 -v $PWD/model:/model:ro -v $PWD/gallery:/gallery adamine
 #
+# For changes with --token-file, add --user $(id -u) and leave the gallery writable.
 # model: folder of `export_weights --format folder`, or a workdir; gallery: written by `embed`. A gallery in PostgreSQL:
 # docker run … adamine --workdir /model --store postgresql://…
 FROM python:3.11-slim

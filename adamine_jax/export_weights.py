@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--out {args.out}: the name must end in .safetensors")
     if not args.out.parent.is_dir():
         raise UserError(f"--out {args.out}: the folder {args.out.parent} does not exist; create it first")
+    if args.format == "folder" and args.out.exists():
+        raise UserError(f"--out {args.out}: exists; choose another folder")
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: must be at least 1")
     trained = workdir.load(args.workdir, checkpoint=args.checkpoint)
@@ -51,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{shown(args.out)}/{name}.stablehlo: maps {', '.join(shapes)} to embeddings")
         return
     if args.format == "folder":
-        card = args.workdir / model_card.NAME
-        text = card.read_text(encoding="utf-8") if card.exists() else model_card.card(trained, args.workdir)
+        text = model_card.stored(trained, args.workdir) or model_card.card(trained, args.workdir)
         parameters = exported.write_folder(trained, args.workdir, text, args.out)
         print(f"{shown(args.out)}: model of {shown(args.workdir)} at step {trained.step}, {parameters:,} parameters")
         print(f"complete its model card before you publish it: {shown(args.out / exported.CARD)}")

@@ -109,10 +109,11 @@ class _Result:
 
 def _fused_hits(gallery: Store, found: list[Fused]) -> list[_Result]:
     """Returns results with their places in each search."""
-    results = []
+    items, results = gallery.items(each.row for each in found), []
     for each in found:
-        note = ", ".join(f"{name} {place}" for name, place in each.places.items())
-        results.append(_Result(gallery.item(each.row), f"{each.score:6.4f}", {"places": each.places}, f"  ({note})"))
+        if each.row in items:  # otherwise it was removed meanwhile
+            note = ", ".join(f"{name} {place}" for name, place in each.places.items())
+            results.append(_Result(items[each.row], f"{each.score:6.4f}", {"places": each.places}, f"  ({note})"))
     return results
 
 

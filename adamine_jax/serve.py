@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.extras import how_to_get
@@ -30,6 +31,9 @@ from adamine_jax.gallery.store import Store
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.runs import workdir
 from adamine_jax.serving import workers
+
+if TYPE_CHECKING:
+    import uvicorn
 
 BATCH_SIZES = (1, 8, 32)
 BACKLOG = 2048
@@ -57,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int | None:
     inherited = workers.inherited()
     with inherited or bound_socket(flags.host, flags.port) as bound:
         if flags.workers is not None and inherited is None:
+            del gallery  # only the workers need it
             bound.listen(BACKLOG)
             given = sys.argv[1:] if arguments is None else arguments
             return workers.supervise(flags.workers, bound, given, STOP_SECONDS)
@@ -100,18 +105,20 @@ def _serve(flags: argparse.Namespace, gallery: Store, bound: socket.socket) -> N
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=BACKLOG,
     )
+    server = Server(config)
+    signal.signal(workers.REPLACED, lambda *_: server.drain())
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
     bound.listen(BACKLOG)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-    server = Server(config)
-    signal.signal(workers.REPLACED, lambda *_: server.drain())
 
     def is_stopping() -> bool:
         return server.should_exit
 
     app.is_stopping = is_stopping
     threading.Thread(target=_end_in_time, args=(is_stopping,), daemon=True).start()
+    if workers.SOCKET in os.environ:
+        threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     before = threading.enumerate()
     with contextlib.closing(engine), gallery.accepting_changes() if token else contextlib.nullcontext():
         server.run(sockets=[bound])
@@ -133,6 +140,14 @@ def _token(path: Path) -> str:
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
         raise UserError(f"--token-file {path}: expected one line of at least {MIN_TOKEN} ASCII characters")
     return token
+
+
+def _end_with_parent(server: "uvicorn.Server") -> None:
+    """Stops a worker whose supervisor was killed, so that the address is free again."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(1)
+    server.should_exit = True
 
 
 def _end_in_time(is_stopping: Callable[[], bool]) -> None:

@@ -292,8 +292,8 @@ def page(
         f"({all_bytes / 2**30:.1f} GiB), and the gallery opens with it in {search['opened']:.1f} s. Exact search reads "
         f"all embeddings, at {all_bytes / search['exact'] / 1e6:.1f} GB/s. The database takes {database:.2f} GiB.",
         "",
-        f"{HALF_ITEMS:,} items in float16 take {half['float16 gib']:.2f} GiB instead of {half['float32 gib']:.2f}; of "
-        f"the {TOP} nearest items in float32, {half['recall']:.4f} is the share that is found. Exact search takes "
+        f"{HALF_ITEMS:,} items in float16 take {half['float16 gib']:.2f} GiB instead of {half['float32 gib']:.2f}; a "
+        f"share of {half['recall']:.4f} of the {TOP} nearest items in float32 is found. Exact search takes "
         f"{half['float16 seconds'] / half['float32 seconds']:.1f} times as long, because rows are converted.",
     ]
 

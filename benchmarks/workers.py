@@ -164,17 +164,19 @@ def main() -> None:
     requests = requests_of(flags.workdir / "gallery" / "test")
     rates = compare(flags.workdir, list(map(http, requests["recipes"])), flags.rounds)
     megabytes, statuses = memory(flags.workdir, requests, flags.queries)
-    write_page(flags.page, page(rates, megabytes, statuses))
+    write_page(flags.page, page(rates, megabytes, statuses, flags.rounds))
 
 
-def page(rates: dict[int, tuple[float, float]], megabytes: list[float], statuses: collections.Counter) -> list[str]:
+def page(
+    rates: dict[int, tuple[float, float]], megabytes: list[float], statuses: collections.Counter, rounds: int
+) -> list[str]:
     """Returns the lines of the results page."""
     one, _ = rates[WORKERS[0]]
     return [
         "# Several server processes",
         "",
         f"`python -m benchmarks.workers` with the model and the gallery of `make quickstart`: {CLIENTS} clients, "
-        f"medians of {ROUNDS} rounds of {SECONDS} s in turns. Clients run on the same cores. {describe_machine()}",
+        f"medians of {rounds} rounds of {SECONDS} s in turns. Clients run on the same cores. {describe_machine()}",
         "",
         "| server processes | searches by recipe, answers/s | relative to one | cores in use |",
         "|---:|---:|---:|---:|",

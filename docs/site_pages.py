@@ -4,6 +4,7 @@ MkDocs loads this module as a hook. Links between files of the repository become
 that is not part of the site becomes its text.
 """
 
+import functools
 import inspect
 import os
 import posixpath
@@ -16,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = (
-    "main", "evaluate", "search", "serve", "embed", "gallery", "figures", "compare", "import_weights", "export_weights",
-)  # fmt: skip
 BUILDERS = (
     "data_builders.recipe1m",
     "data_builders.recipe1m import",
@@ -128,7 +126,10 @@ def commands() -> Iterator[str]:
         "`pip install .` also installs them as `adamine train`, `adamine search` and so on.",
         "",
     )
-    names = [*(f"adamine_jax.{name}" for name in COMMANDS), *BUILDERS]
+    from adamine_jax.cli import COMMANDS
+
+    modules = (module for module, _ in COMMANDS.values() if module.startswith("adamine_jax."))
+    names = [*modules, *BUILDERS]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for name, text in zip(names, threads.map(_help, names), strict=True):
             yield from (f"## `python -m {name}`", "", "```text", text.strip(), "```", "")
@@ -181,6 +182,7 @@ def _place(path: str) -> str:
     return "benchmarks/index.md" if path == "benchmarks/README.md" else f"benchmarks/{posixpath.basename(path)}"
 
 
+@functools.cache
 def _site_places() -> dict[str, str]:
     """Returns the page of each file of the repository outside docs/ that is on the site."""
     return _PAGES | {path: _place(path) for path in _benchmarks()}

@@ -16,7 +16,6 @@ from tests.documents import PAGES, ROOT, TUTORIALS, blocks, name_of
 PYTHON = Path(sys.executable).parent
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
 _KERNEL = "---\njupyter:\n  kernelspec:\n    name: python3\n    language: python\n    display_name: Python\n---\n"
-GENERATED = {"docs/reference/config.md", "docs/reference/commands.md"}
 
 
 def anchors(page):
@@ -87,7 +86,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=name_of)
-def test_tutorials_run(page, tmp_path):
+def test_tutorials_run(page, tmp_path, monkeypatch):
     import jupytext
     import nbclient
 
@@ -95,7 +94,8 @@ def test_tutorials_run(page, tmp_path):
     notebook = jupytext.reads(_KERNEL + page.read_text(encoding="utf-8"), fmt="md")
     notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("%%sh")]  # for a terminal
     environment = {"PATH": f"{PYTHON}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:.", "JAX_PLATFORMS": "cpu"}
-    os.environ.update(environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )

@@ -37,7 +37,6 @@ def test_the_card_of_a_run_has_its_scores_and_configuration(kitchen):
     assert f"| `model.embedding_dim` | `{config['model']['embedding_dim']}` |" in card
     assert "Licences" in card
     assert str(kitchen) not in card  # no folders of the machine
-    assert "MODEL_CARD.md" not in card
 
 
 def test_classes_are_listed_from_the_worst(kitchen, model):
@@ -83,10 +82,29 @@ def test_an_exported_folder_embeds_searches_and_evaluates_like_the_run(kitchen, 
         assert search.main(command) == 0
         found.append(capsys.readouterr().out)
     assert found[0] == found[1]
-    assert evaluate.main(["--workdir", str(exported), "--split", "val"]) == 0
+    assert evaluate.main(["--workdir", str(exported), "--split", "val", "--data-dir", str(kitchen / "data")]) == 0
+    for path in exported.iterdir():
+        assert str(kitchen).encode() not in path.read_bytes()  # no folders of the machine
+    assert evaluate.main(["--workdir", str(exported), "--checkpoint", "last"]) == 2
+    assert "an exported model, which has one checkpoint" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "shape", "foreign"])
+def test_an_exported_file_does_not_take_the_place_of_a_run(kitchen, model, tmp_path):
+    run = shutil.copytree(kitchen / "run", tmp_path / "run")
+    assert export_weights.main(["--workdir", str(run), "--out", str(run / "model.safetensors")]) == 0
+    (run / "model.safetensors").write_bytes(b"not read")
+    assert adamine_jax.load(run).digest == model.digest
+
+
+def test_the_card_of_another_checkpoint_is_not_exported(kitchen, tmp_path):
+    run = shutil.copytree(kitchen / "run", tmp_path / "run")
+    (run / "MODEL_CARD.md").write_text("the card of another checkpoint")
+    command = ["--workdir", str(run), "--out", str(tmp_path / "m"), "--format", "folder"]
+    assert export_weights.main(command) == 0
+    assert "another checkpoint" not in (tmp_path / "m" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "shape", "foreign", "step", "digest"])
 def test_damaged_folders_are_one_line(exported, tmp_path, damage):
     folder = tmp_path / "m"
     shutil.copytree(exported, folder)
@@ -99,7 +117,10 @@ def test_damaged_folders_are_one_line(exported, tmp_path, damage):
             del tensors[first]
         elif damage == "shape":
             tensors[first] = tensors[first][:1]
-        metadata = {} if damage == "foreign" else {"format": "adamine_jax", "step": "0", "digest": "x"}
+        metadata = {"format": "adamine_jax", "step": "0", "digest": "x"}
+        metadata = {"foreign": {}, "step": metadata | {"step": "x"}, "digest": {"format": "adamine_jax"}}.get(
+            damage, metadata
+        )
         safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(UserError) as error:
         adamine_jax.load(folder)

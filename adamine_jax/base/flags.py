@@ -17,6 +17,8 @@ def given_path(text: str) -> Path:
     """
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path")
+    if text.startswith(("postgresql:", "postgres:")):  # whose text may contain a password
+        raise argparse.ArgumentTypeError("is the URL of a database; give it as --store")
     return storage.local(text)
 
 

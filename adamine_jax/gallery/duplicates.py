@@ -4,7 +4,6 @@ Photos without a recipe are compared by a difference hash: whether each point of
 next one.
 """
 
-import contextlib
 import functools
 import io
 import re
@@ -62,22 +61,30 @@ def distinct(
         content: Function that reads the content of a row, if it is cached.
     """
     content = content or functools.cache(functools.partial(_content, gallery))
-    first = list(range(min(top, len(rows))))
-    try:
-        vectors = [gallery.embeddings_of(side, rows) for side in gallery.modalities]
-    except MissingItem:  # removed meanwhile
-        return first
-    if len(rows) <= _FEW and np.count_nonzero(_similar(vectors, vectors)) <= len(rows):  # each to itself alone
-        return first
-    kept: list[int] = []
-    for place in range(len(rows)):
-        similar = _similar([block[kept] for block in vectors], [block[[place]] for block in vectors])
-        near = [kept[number] for number in np.flatnonzero(similar)]
+    places, vectors = _embedded(gallery, rows)
+    if len(places) <= _FEW and np.count_nonzero(_similar(vectors, vectors)) <= len(places):  # each to itself alone
+        return places[:top]
+    kept: list[int] = []  # numbers of `places`
+    for number, place in enumerate(places):
+        similar = _similar([block[kept] for block in vectors], [block[[number]] for block in vectors])
+        near = [places[kept[other]] for other in np.flatnonzero(similar)]
         if not any(_is_same(content(int(rows[place])), content(int(rows[other]))) for other in near):
-            kept.append(place)
+            kept.append(number)
         if len(kept) == top:
             break
-    return kept
+    return [places[number] for number in kept]
+
+
+def _embedded(gallery: Store, rows: np.ndarray | Sequence[int]) -> tuple[list[int], list[np.ndarray]]:
+    """Returns the places of the rows that have not been removed meanwhile, and their embeddings of each modality."""
+    places = list(range(len(rows)))
+    while True:
+        chosen = [int(rows[place]) for place in places]
+        try:
+            return places, [gallery.embeddings_of(side, chosen) for side in gallery.modalities]
+        except MissingItem:
+            present = gallery.items(chosen)
+            places = [place for place, row in zip(places, chosen, strict=True) if row in present]
 
 
 def _similar(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
@@ -100,32 +107,27 @@ def groups(gallery: Store) -> list[list[str]]:
     content = functools.lru_cache(_BLOCK)(lambda row: _content(gallery, row))
     for start in track(range(0, len(rows), _BLOCK), "comparing", unit="block"):
         block = rows[start : start + _BLOCK]
-        with contextlib.suppress(MissingItem):  # removed meanwhile
-            queries = gallery.embeddings_of(AMONG[among], block)
-            similarities, found = gallery.nearest(queries, among, _NEIGHBOURS, approximate=is_indexed)
-            for row, others in zip(block.tolist(), np.where(similarities >= SIMILAR, found, -1).tolist(), strict=True):
-                for other in others:
-                    is_new = other in parent and root(other) != root(row)
-                    if is_new and _are_near(gallery, row, other) and _is_same(content(row), content(other)):
-                        one, two = sorted((root(row), root(other)))
-                        parent[two] = one
+        places, vectors = _embedded(gallery, rows[start : start + _BLOCK])
+        block = rows[start : start + _BLOCK][places].tolist()
+        similarities, found = gallery.nearest(vectors[-1], among, _NEIGHBOURS, approximate=is_indexed)
+        for row, others in zip(block, np.where(similarities >= SIMILAR, found, -1).tolist(), strict=True):
+            for other in others:
+                is_new = other in parent and root(other) != root(row)
+                if is_new and _are_near(gallery, row, other) and _is_same(content(row), content(other)):
+                    one, two = sorted((root(row), root(other)))
+                    parent[two] = one
     members: dict[int, list[int]] = {}
     for row in parent:
         members.setdefault(root(row), []).append(row)
-    names = [[_id(gallery, row) for row in group] for group in members.values() if len(group) > 1]
-    present = [[name for name in group if name is not None] for group in names]
-    return sorted((group for group in present if len(group) > 1), key=lambda group: (-len(group), group))
-
-
-def _id(gallery: Store, row: int) -> str | None:
-    with contextlib.suppress(MissingItem):  # removed meanwhile
-        return gallery.item(row).id
-    return None
+    shared = [group for group in members.values() if len(group) > 1]
+    items = gallery.items(row for group in shared for row in group)
+    names = [[items[row].id for row in group if row in items] for group in shared]
+    return sorted((group for group in names if len(group) > 1), key=lambda group: (-len(group), group))
 
 
 def _are_near(gallery: Store, one: int, other: int) -> bool:
-    pairs = (gallery.embeddings_of(side, [one, other]) for side in gallery.modalities)
-    return all(float(a @ b) >= SIMILAR for a, b in pairs)
+    places, vectors = _embedded(gallery, [one, other])
+    return len(places) == 2 and all(float(a @ b) >= SIMILAR for a, b in vectors)
 
 
 def _content(gallery: Store, row: int) -> Content:

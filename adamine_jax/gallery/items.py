@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ KINDS: dict[tuple[str, ...], str] = {("image",): "photos", ("recipe",): "recipes
 """The modalities of a gallery to the name of its kind in messages."""
 DTYPES = ("float32", "float16")
 """Types in which embeddings may be stored."""
+NOT_READ = b""
 REBUILD = "rebuild the gallery with `python -m adamine_jax.embed`"
 
 
@@ -27,7 +29,8 @@ class Item:
         class_name: Name of the class; "background" if the recipe has none.
         ingredients: Raw ingredient lines.
         instructions: Raw instruction lines.
-        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None without a photo.
+        photo: Path or content of an image file, or (H, W, 3) uint8 pixels; None without a photo. `NOT_READ` stands for
+            a photo in a database, which `Store.photo` reads.
         language: ISO 639-1 code of the language; "" if unknown.
         tags: Further fields of the source: (name, value) pairs.
     """
@@ -40,6 +43,18 @@ class Item:
     photo: bytes | Path | np.ndarray | None = None
     language: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+
+
+def check_unchanged(name: str, opened: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raises a `BusyGallery` if a gallery was replaced by one that another model built, or of other modalities.
+
+    Args:
+        name: Name of the gallery in messages.
+        opened: Its description when it was opened.
+        now: Its present description.
+    """
+    if any(opened[field] != now[field] for field in ("model", "dim", "sides")):
+        raise BusyGallery(f"{name}: replaced by a gallery of another model; restart this program")
 
 
 class MissingItem(UserError):

@@ -96,5 +96,5 @@ def database_url(text: str) -> str:
         ArgumentTypeError: It is no URL of a PostgreSQL database.
     """
     if not is_database(text):
-        raise argparse.ArgumentTypeError(f"{text}: expected postgresql://USER@HOST/DATABASE?schema=NAME")
+        raise argparse.ArgumentTypeError("expected postgresql://USER@HOST/DATABASE?schema=NAME")
     return text

@@ -147,8 +147,19 @@ class Store(abc.ABC):
         """Returns the number of items that pass a filter."""
 
     @abc.abstractmethod
+    def items(self, rows: Iterable[int]) -> dict[int, Item]:
+        """Returns the items of rows, without those that have none."""
+
     def item(self, row: int) -> Item:
         """Returns the item of a row, or raises a `MissingItem`."""
+        if found := self.items([row]):
+            return found[int(row)]
+        raise MissingItem(f"{self.name}: no item has row {row}")
+
+    def sample(self, count: int) -> np.ndarray:
+        """Returns at most `count` rows of items, ascending and evenly spaced."""
+        rows = self.rows
+        return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int))]
 
     @abc.abstractmethod
     def photo(self, row: int) -> bytes | None:
@@ -249,11 +260,9 @@ class Store(abc.ABC):
         """Returns the results of `nearest` with their items, without those that were removed since."""
         results: list[list[Hit]] = []
         for best, found in zip(similarities, rows, strict=True):
-            results.append([])
-            for similarity, row in zip(best.tolist(), found.tolist(), strict=True):
-                if row >= 0:
-                    with contextlib.suppress(MissingItem):
-                        results[-1].append(Hit(len(results[-1]) + 1, similarity, row, self.item(row)))
+            items = self.items(row for row in found.tolist() if row >= 0)
+            pairs = [pair for pair in zip(best.tolist(), found.tolist(), strict=True) if pair[1] in items]
+            results.append([Hit(place, *pair, items[pair[1]]) for place, pair in enumerate(pairs, 1)])
         return results
 
     def check_model(self, digest: str) -> None:

@@ -25,7 +25,7 @@ CARD = "README.md"
 """Name of the model card in the folder."""
 
 
-def write_weights(trained: Any, path: Path) -> int:
+def write_weights(trained: Any, path: Path, config: str = "") -> int:
     """Writes a model's parameters and BatchNorm statistics atomically.
 
     Tensors are named by their path in the model's variables, like `params/recipe_tower/fc/kernel`. The metadata are
@@ -34,6 +34,7 @@ def write_weights(trained: Any, path: Path) -> int:
     Args:
         trained: Model to write, a `workdir.Trained`.
         path: Path of the .safetensors file.
+        config: Content of `config.json`, if not that of the model.
 
     Returns:
         The number of parameters.
@@ -44,7 +45,7 @@ def write_weights(trained: Any, path: Path) -> int:
         "format": FORMAT,
         "step": str(trained.step),
         "digest": trained.digest,
-        "config": configuration.to_json(trained.config),
+        "config": config or configuration.to_json(trained.config),
         "vocabulary_digest": trained.vocabulary_digest,
     }
     with atomic_write(path) as temporary:
@@ -65,28 +66,31 @@ def write_folder(trained: Any, directory: Path, card: str, folder: Path) -> int:
     Returns:
         The number of parameters.
     """
-    if folder.exists():
-        raise UserError(f"--out {folder}: exists; choose another folder")
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
     try:
-        about = {
-            "model_type": "adamine",
-            "architectures": ["AdaMine"],
-            "embedding_dim": trained.config.model.embedding_dim,
-        }
-        about["config"] = json.loads(configuration.to_json(trained.config))
+        config = _without_folders(json.loads(configuration.to_json(trained.config)))
+        about = {"model_type": "adamine", "architectures": ["AdaMine"], "config": config}
         files.write_text(temporary / "config.json", json.dumps(about, indent=2) + "\n")
         for name in ("dataset.json", "vocabulary.json"):
             if (directory / name).exists():
                 shutil.copyfile(directory / name, temporary / name)
         files.write_text(temporary / CARD, card)
-        count = write_weights(trained, temporary / WEIGHTS)
+        count = write_weights(trained, temporary / WEIGHTS, json.dumps(config))
         temporary.chmod(0o755)
         files.rename(temporary, folder)
         return count
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _without_folders(value: Any) -> Any:
+    """Returns a configuration with the names of files and folders in place of their paths, which may be private."""
+    if isinstance(value, dict):
+        return {name: _without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, str):
+        return ",".join(Path(part).name if "/" in part else part for part in value.split(","))
+    return value
 
 
 def read_weights(path: Path, like: dict[str, Any], mesh: jax.sharding.Mesh) -> tuple[dict[str, Any], int, str]:
@@ -104,6 +108,8 @@ def read_weights(path: Path, like: dict[str, Any], mesh: jax.sharding.Mesh) -> t
         UserError: The file is damaged or of another model.
     """
     tensors, metadata = read_safetensors(path)
+    if metadata.get("format") != FORMAT or not metadata.get("step", "").isdecimal() or "digest" not in metadata:
+        raise UserError(f"{path}: not written by export_weights, or by an earlier version; export the model again")
     expected = {"/".join(names): leaf for names, leaf in leaves_with_names(like)}
     faults = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
     faults += [
@@ -111,9 +117,9 @@ def read_weights(path: Path, like: dict[str, Any], mesh: jax.sharding.Mesh) -> t
         for name in expected.keys() & tensors.keys()
         if (fault := tensor_fault(name, tensors[name], expected[name].shape))
     ]
-    if metadata.get("format") != FORMAT or faults:
-        raise UserError(f"{path}: not the weights of this configuration ({listed(faults) or 'no adamine_jax file'})")
+    if faults:
+        raise UserError(f"{path}: not the weights of this configuration ({listed(faults)})")
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
     for name, tensor in tensors.items():
         put_leaf(variables, tuple(name.split("/")), tensor)
-    return jax.device_put(variables, replicated(mesh)), int(metadata["step"]), metadata.get("digest", "")
+    return jax.device_put(variables, replicated(mesh)), int(metadata["step"]), metadata["digest"]

@@ -19,6 +19,7 @@ from adamine_jax.retrieval.bootstrap import METRICS, resample
 from adamine_jax.retrieval.breakdown import break_down, largest
 from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked
 from adamine_jax.retrieval.rank_files import ranks_path, read_ranks
+from adamine_jax.runs.exported import CARD
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.runs.workdir import Trained
 
@@ -67,6 +68,16 @@ def write_card(trained: Trained, directory: Path, classes: dict[str, str] | None
     return path
 
 
+def stored(trained: Trained, directory: Path) -> str:
+    """Returns the card in a workdir or an exported folder if it describes this model; "" otherwise."""
+    for name in (NAME, CARD):
+        if (directory / name).exists():
+            text = (directory / name).read_text(encoding="utf-8")
+            if f"`{trained.digest[:16]}`" in text:
+                return text
+    return ""
+
+
 def card(trained: Trained, directory: Path, classes: dict[str, str] | None = None) -> str:
     """Returns the card; see `write_card`."""
     parts = (
@@ -75,7 +86,7 @@ def card(trained: Trained, directory: Path, classes: dict[str, str] | None = Non
         _training(trained, directory),
         _scores(trained, directory, classes),
     )
-    lines = [_FRONT, f"# {directory.name}", *itertools.chain(*parts), "", "## How to load it"]
+    lines = [_FRONT, f"# {directory.absolute().name}", *itertools.chain(*parts), "", "## How to load it"]
     return "\n".join(lines) + "\n" + _LOADING
 
 
@@ -93,7 +104,7 @@ def _model(trained: Trained) -> Iterator[str]:
         f"| embedding | {config.model.embedding_dim} numbers |",
         f"| parameters | {count:,} |",
         f"| loss | {config.loss.name} |",
-        f"| checkpoint | step {trained.step}, the best by `{config.checkpoint.best_by}` on the validation split |",
+        f"| checkpoint | step {trained.step} |",
         f"| digest | `{trained.digest[:16]}` |",
     )
 
@@ -120,17 +131,19 @@ def _training(trained: Trained, directory: Path) -> Iterator[str]:
     device = jax.devices()[0]
     yield from ("", "## Training", "")
     if lines:
-        yield f"{lines[-1]['step']:,} steps of {trained.config.batch_size} pairs in {seconds / 3600:.2f} hours,"
-        yield f"validation not included, on {len(jax.devices())} × {device.device_kind}, with jax {jax.__version__} and"
-        yield f"Python {platform.python_version()}."
-    yield "Fields of the configuration that differ from `configs/adamine.py`:"
+        yield f"{lines[-1]['step']:,} steps of {trained.config.batch_size} pairs. The log has {seconds / 3600:.2f} h of"
+        yield "training, without validation, and without what an interrupted epoch had done before."
+    yield f"This card was written on {len(jax.devices())} × {device.device_kind}, with jax {jax.__version__} and Python"
+    yield f"{platform.python_version()}. Fields of the configuration that differ from `configs/adamine.py`:"
     yield from ("", "| field | value |", "|---|---|")
     yield from (f"| `{name}` | `{_shown(value)}` |" for name, value in changed.items())
 
 
 def _shown(value: Any) -> str:
     """Returns a value as text; of a path, only the file name, because folders may contain private information."""
-    return Path(value).name if isinstance(value, str) and "/" in value else repr(value).replace("|", "\\|")
+    if isinstance(value, str) and "/" in value:
+        return ",".join(Path(part).name for part in value.split(","))
+    return repr(value).replace("|", "\\|")
 
 
 def _scores(trained: Trained, directory: Path, classes: dict[str, str] | None) -> Iterator[str]:

@@ -31,6 +31,7 @@ from adamine_jax.runs import exported
 
 ImageEncoder = Callable[[list[Image.Image]], np.ndarray]
 """Computes the features of photos; see `load`."""
+_MARK = "model_type"  # field of config.json in folders written by `exported`
 _IMAGE_ENCODERS = Registry("--image-encoder", {})
 
 
@@ -79,6 +80,11 @@ def claim(workdir: Path, config: ml_collections.ConfigDict, dataset: Dataset, tr
             raise UserError(
                 f"--workdir {workdir}: contains {foreign[0]} but no config.json; choose an empty or new folder"
             )
+    elif _MARK in _read_json(config_file):
+        raise UserError(
+            f"--workdir {workdir}: an exported model, whose training cannot continue; start from its weights in "
+            f"another workdir with --config.train.init_from={workdir}"
+        )
     elif "recipe" not in _read_json(config_file).get("model", {}):
         raise UserError(
             f"--workdir {workdir}: created by an older version, whose optimizer state cannot be restored; start from "
@@ -107,7 +113,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir."""
     try:
         found = _read_json(workdir / "config.json")
-        config = configuration.from_dict(found["config"] if "model_type" in found else found)  # see `exported`
+        config = configuration.from_dict(found["config"] if _MARK in found else found)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{workdir / 'config.json'}: not the configuration of a run ({error!r})") from None
     if registry.recipe_tower(config.model).has_vocabulary(config.model.recipe):
@@ -227,8 +233,10 @@ def load(
     like = jax.eval_shape(
         lambda: init_variables(model, jax.random.key(0), config.model, image_size=config.data.image_size)
     )
-    storage.fetch(workdir / exported.WEIGHTS)
-    if (workdir / exported.WEIGHTS).exists():
+    if _MARK in _read_json(workdir / "config.json"):
+        if checkpoint == "last":
+            raise UserError(f"{workdir}: an exported model, which has one checkpoint; leave out --checkpoint last")
+        storage.fetch(workdir / exported.WEIGHTS)
         variables, step, digest = exported.read_weights(workdir / exported.WEIGHTS, like, mesh)
     else:
         variables, step, digest = _restored(workdir, config, checkpoint, like, mesh)

@@ -1,6 +1,7 @@
 """Adds to uvicorn limits on connections and headers, and a shutdown that drops no connection in use."""
 
 import asyncio
+import math
 import socket
 import time
 from typing import Any
@@ -36,6 +37,9 @@ class Server(uvicorn.Server):
             end = time.monotonic() + DRAIN_SECONDS
             while self.server_state.connections and time.monotonic() < end:
                 await asyncio.sleep(0.05)
+            if self.config.timeout_graceful_shutdown:  # what remains of it
+                used = DRAIN_SECONDS - max(end - time.monotonic(), 0)
+                self.config.timeout_graceful_shutdown = max(self.config.timeout_graceful_shutdown - math.ceil(used), 1)
         await super().shutdown(sockets)
 
 

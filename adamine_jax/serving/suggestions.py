@@ -3,8 +3,6 @@
 import collections
 import functools
 
-import numpy as np
-
 from adamine_jax.gallery.store import Store
 from adamine_jax.recipes.ingredient_names import ingredient_names
 from adamine_jax.recipes.text_encoder import TextEncoder
@@ -32,10 +30,8 @@ class Names:
     """
 
     def __init__(self, gallery: Store, texts: TextEncoder, words: tuple[str, ...]):
-        rows = gallery.rows[np.unique(np.linspace(0, len(gallery) - 1, min(len(gallery), MAX_ITEMS)).astype(int))]
-        counts = collections.Counter(
-            name for row in rows for line in gallery.item(row).ingredients for name in names_of(line)
-        )
+        items = gallery.items(gallery.sample(MAX_ITEMS)).values()
+        counts = collections.Counter(name for item in items for line in item.ingredients for name in names_of(line))
         unknown = set(texts.unknown_names(RecipeText(names=tuple(counts))))
         known = [
             name for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if name not in unknown

@@ -62,9 +62,11 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._replacing.set())
-        workers = [self._start(number) for number in range(self._count)]
+        workers: list[subprocess.Popen] = []
         was_ready = False
         try:
+            for number in range(self._count):
+                workers.append(self._start(number))
             while not self._stopping.wait(_POLL):
                 if not was_ready and all(worker.pid in self._ready for worker in workers):
                     was_ready = True
@@ -77,7 +79,8 @@ class _Supervisor:
                     self._forget(worker)
                     reason = f"worker {number} ended with status {worker.returncode}"
                     _print(f"{reason}; starting another one", sys.stderr)
-                    time.sleep(_PAUSE)
+                    if self._stopping.wait(_PAUSE):
+                        break
                     workers[number] = self._start(number)
                 if was_ready and self._replacing.is_set():
                     self._replacing.clear()
@@ -97,6 +100,7 @@ class _Supervisor:
                 pass
             if new.pid not in self._ready:
                 self._stop([new], seconds)
+                self._forget(new)
                 if not self._stopping.is_set():
                     reason = f"the new one ended with status {new.returncode}"
                     _print(f"worker {number} is not replaced: {reason}", sys.stderr)

@@ -161,13 +161,18 @@ def test_an_interrupted_writer_is_resumed_and_replaces_the_old_gallery_at_the_en
     assert state(place) == numbered(10, 11, 12, 13, 15)
 
 
-def test_a_gallery_of_another_model_is_not_searched(place):
+def test_a_gallery_of_another_model_is_not_searched_or_changed(place):
     gallery = opening.opened(write(place, range(3)))
+    editor = gallery.editor()
     with opening.writer(place, ABOUT | {"model": "other"}, MODALITIES, DIM) as writer:
         writer.write(embeddings(range(4)), [item(n) for n in range(4)])
         writer.finish()
     with pytest.raises(BusyGallery, match="replaced by a gallery of another model"):
         gallery.nearest(vector(1), "recipes", 3)
+    for each in (editor, gallery.editor()):
+        with each, pytest.raises(BusyGallery, match="replaced by a gallery of another model"):
+            each.add([item(9)], embeddings([9]))
+    assert len(opening.opened(place)) == 4
     with pytest.raises(UserError, match="built by another model"):
         opening.open_gallery(place, "m")
     with pytest.raises(UserError, match="contains a gallery of pairs, not of recipes; choose another schema"):
@@ -226,18 +231,32 @@ def test_an_interrupted_build_leaves_no_index(place, monkeypatch):
         writer.write({"recipe": rows}, [Item(f"{n}", "") for n in range(300)])
         writer.finish()
     gallery = opening.opened(place)
-    gallery.build_index("recipe")
+    creating = b"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'"
 
-    def interrupted(*_):
+    def interrupted_at_once(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(index, "_watched", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            gallery.build_index("recipe")
-    assert not gallery.has_index("recipe")
-    gallery.build_index("recipe")
-    assert gallery.has_index("recipe")
+    def interrupted(*_):
+        while watching.execute(creating).fetchone() == (0,):
+            pass
+        raise KeyboardInterrupt
+
+    with gallery.connection() as watching, gallery.connection() as connection:
+        with connection.transaction(), monkeypatch.context() as patch:
+            # The build waits for this lock, so that Ctrl-C comes while it runs.
+            connection.execute(f"LOCK TABLE {gallery.address.items} IN ROW EXCLUSIVE MODE".encode())
+            patch.setattr(index, "_show_progress", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.build_index("recipe")
+            assert watching.execute(creating).fetchone() == (0,)
+        assert not gallery.has_index("recipe")
+        gallery.build_index("recipe")
+        assert gallery.has_index("recipe")
+        with monkeypatch.context() as patch:  # while there is one already
+            patch.setattr(index, "_create", interrupted_at_once)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.build_index("recipe")
+        assert not gallery.has_index("recipe")
 
 
 def test_editors_that_replace_one_item_wait_for_each_other(place):

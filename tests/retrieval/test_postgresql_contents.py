@@ -8,7 +8,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.gallery import duplicates, maintenance, opening
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.items import MODALITIES, Item
-from tests.changing_gallery import ABOUT, DIM, embeddings, item, vector, write
+from tests.changing_gallery import ABOUT, DIM, embeddings, item, numbered, state, vector, write
 from tests.databases import at
 
 HOSTILE = "nul \0 and \udcff and 'quotes\" %s {} \\ \n" + "w" * 5000
@@ -137,3 +137,35 @@ def test_a_server_that_restarts_is_reached_again(place, database):
         connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}".encode())
     assert len(gallery) == 3
     assert gallery.nearest(vector(1), "recipes", 3)[1].shape == (1, 3)
+
+
+def test_others_keep_their_rights_through_a_rebuild(place, database):
+    write(place, range(2))
+    schema = place.partition("schema=")[2]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {schema}_reader LOGIN")
+        connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {schema}_reader")
+        connection.execute(f"GRANT SELECT ON {schema}.about, {schema}.items TO {schema}_reader")
+    reader = place.replace("postgres:@", f"{schema}_reader:@")
+    gallery = opening.opened(reader)
+    write(place, range(5))
+    assert len(gallery) == len(opening.opened(reader)) == 5
+    with gallery.editor() as editor, pytest.raises(UserError, match="permission denied"):
+        editor.remove(["id 1"])
+    assert gallery.nearest(vector(1), "recipes", 2, class_name=item(1).class_name.lower())[1].shape[0] == 1
+
+
+def test_a_gallery_without_a_table_is_built_again(place, database):
+    write(place, range(2))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"DROP TABLE {place.partition('schema=')[2]}.items")
+    assert state(write(place, range(3))) == numbered(0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "flag", [["--store", "postgresql+psycopg://u:hunter2@h/d"], ["--out", "postgresql://u:hunter2@h/d"]]
+)
+def test_a_url_in_the_wrong_place_is_not_shown(kitchen, capsys, flag):
+    with pytest.raises(SystemExit):
+        embed.main(["--workdir", str(kitchen / "run"), *flag])
+    assert "hunter2" not in capsys.readouterr().err

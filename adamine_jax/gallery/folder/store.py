@@ -1,7 +1,7 @@
 """Reads and searches a gallery: the embeddings of a collection and the items that they belong to."""
 
 import contextlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from adamine_jax.gallery.folder.files import read_about, read_photo
 from adamine_jax.gallery.folder.reader import Reader
 from adamine_jax.gallery.folder.snapshot import Snapshot
 from adamine_jax.gallery.fusion import DEPTH, Fused, fused
-from adamine_jax.gallery.items import Item, MissingItem
+from adamine_jax.gallery.items import Item, MissingItem, check_unchanged
 from adamine_jax.gallery.store import Store
 
 
@@ -133,8 +133,12 @@ class Gallery(Store):
     def count(self, where: Filter) -> int:
         return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
 
-    def item(self, row: int) -> Item:
-        return self._reader.item(row)
+    def items(self, rows: Iterable[int]) -> dict[int, Item]:
+        found = {}
+        for row in map(int, rows):
+            with contextlib.suppress(MissingItem):
+                found[row] = self._reader.item(row)
+        return found
 
     def photo(self, row: int) -> bytes | None:
         path = self.item(row).photo
@@ -188,7 +192,13 @@ class Gallery(Store):
         index.build(self, modality)
 
     def editor(self) -> Editor:
-        return Editor(self.folder)
+        editor = Editor(self.folder)
+        try:
+            check_unchanged(self.name, self.about, editor.about)
+        except BaseException:
+            editor.__exit__()
+            raise
+        return editor
 
     def accepting_changes(self) -> contextlib.AbstractContextManager[None]:
         return changes(self.folder)

@@ -22,7 +22,7 @@ def verify(connection: "psycopg.Connection", address: Address, about: dict[str, 
         if found := run(connection, wrong):
             raise UserError(f"{address.name}: the {side} embedding of {found[0][0]!r} is not a unit vector; {REBUILD}")
     if "image" in about["sides"]:
-        missing = f"SELECT id FROM {items} WHERE photo IS NULL OR length(photo) = 0 ORDER BY row LIMIT 1"
+        missing = f"SELECT id FROM {items} WHERE photo IS NULL OR md5(photo) = md5('') ORDER BY row LIMIT 1"
         if found := run(connection, missing):
             raise UserError(f"{address.name}: the photo of {found[0][0]!r} is missing; {REBUILD}")
 
@@ -33,4 +33,4 @@ def stats(connection: "psycopg.Connection", items: str) -> dict[str, Any]:
     counts = f"SELECT name, count(DISTINCT value) FROM ({pairs}) AS pairs GROUP BY name ORDER BY 2 DESC"
     tags = dict(run(connection, counts))
     ((size, total),) = run(connection, "SELECT pg_table_size(%s), pg_total_relation_size(%s)", [items, items])
-    return {"tags": dict(tags), "MiB of items": round(size / 2**20, 1), "MiB": round(total / 2**20, 1)}
+    return {"tags": tags, "MiB of items": round(size / 2**20, 1), "MiB": round(total / 2**20, 1)}

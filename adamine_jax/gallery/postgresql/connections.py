@@ -159,6 +159,11 @@ def run(connection: "psycopg.Connection", query: str, arguments: Sequence[Any] =
     return cursor.fetchall() if cursor.description else []
 
 
+def lock(connection: "psycopg.Connection", address: Address) -> None:
+    """Waits for the changes of others, which then wait until the transaction ends."""
+    run(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"adamine {address.schema}"])
+
+
 @contextlib.contextmanager
 def errors(address: Address) -> Generator[None]:
     """Turns the errors of a database into a `UserError`.

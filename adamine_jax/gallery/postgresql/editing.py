@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adamine_jax.base.errors import UserError
-from adamine_jax.gallery.items import Item, TakenId
+from adamine_jax.gallery.items import Item, TakenId, check_unchanged
 from adamine_jax.gallery.postgresql import connections, schema
 from adamine_jax.gallery.postgresql.connections import Address, run
 
@@ -20,18 +20,24 @@ class PostgresEditor(contextlib.AbstractContextManager):
 
     Args:
         address: Where the gallery is.
+        about: Description of the gallery when it was opened; None = as it is now.
         connection: Connection to use; None opens one.
 
     Raises:
         UserError: The database cannot be reached or contains no such gallery.
     """
 
-    def __init__(self, address: Address, connection: "psycopg.Connection | None" = None):
+    def __init__(
+        self,
+        address: Address,
+        about: dict[str, Any] | None = None,
+        connection: "psycopg.Connection | None" = None,
+    ):
         self._address = address
         self.connection = connection or connections.connect(address)
         try:
             with connections.errors(address):
-                self.about = run(self.connection, f"SELECT about FROM {address.about}")[0][0]
+                self.about = about or self._read_about()
         except BaseException:
             self.connection.close()
             raise
@@ -47,14 +53,7 @@ class PostgresEditor(contextlib.AbstractContextManager):
         replace: bool = False,
         taken: int | None = None,
     ) -> list[int]:
-        """Adds n items in one transaction; see `store.Editor.add`.
-
-        Args:
-            items: Items, with photos as the content of JPEG files.
-            embeddings: Modality → (n, D) float32 unit rows, of every modality of the gallery.
-            replace: Whether an item replaces the one that has its id.
-            taken: Number of items taken from a source, to be stored in the same transaction.
-        """
+        """Adds items; see `store.Editor.add`. `taken`, the number taken from a source, is stored with them."""
         import psycopg
 
         items = [schema.with_language(item) for item in items]
@@ -104,11 +103,16 @@ class PostgresEditor(contextlib.AbstractContextManager):
 
     @contextlib.contextmanager
     def _change(self) -> Generator[None]:
-        """A transaction that begins when those of other editors have ended."""
+        """A transaction that begins after those of other editors, if the gallery is of the same model still."""
         with self.connection.transaction():
-            lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))"
-            run(self.connection, lock, [f"adamine {self._address.schema}"])
+            connections.lock(self.connection, self._address)
+            now = self._read_about()
+            check_unchanged(self._address.name, self.about, now)
+            self.about = now  # the type of the embeddings may be another one
             yield
+
+    def _read_about(self) -> dict[str, Any]:
+        return run(self.connection, f"SELECT about FROM {self._address.about}")[0][0]
 
     def _delete(self, ids: Iterable[str]) -> int:
         query = f"DELETE FROM {self._address.items} WHERE md5(id) = ANY(SELECT md5(unnest(%s::text[]))) RETURNING row"

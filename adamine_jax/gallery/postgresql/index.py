@@ -1,9 +1,10 @@
 """Exact and approximate search for the nearest embeddings, by pgvector."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,19 +25,6 @@ _SCANNED = 100_000  # elements that a filtered search visits at most
 _MEMORY = "1GB"  # in which the graph is built, if it has room there
 _POLL = 0.5  # seconds
 _SEED = 0.5
-
-
-class Gallery(Protocol):
-    """The part of `PostgresStore` that is indexed; `postgresql.store` imports this module."""
-
-    @property
-    def address(self) -> Address: ...
-
-    @property
-    def about(self) -> dict[str, Any]: ...
-
-    @property
-    def modalities(self) -> tuple[str, ...]: ...
 
 
 class Search(NamedTuple):
@@ -110,13 +98,17 @@ def built(connection: "psycopg.Connection", address: Address) -> dict[str, int]:
     return {modality: values["visited"] for modality, values in found.items()}
 
 
-def build(gallery: Gallery, modality: str) -> None:
+def build(address: Address, about: dict[str, Any], modality: str) -> None:
     """Builds the index of a modality, or builds it again, and measures how many elements a search must keep.
+
+    Args:
+        address: Where the gallery is.
+        about: Its description.
+        modality: Modality of the embeddings.
 
     Raises:
         UserError: The gallery has fewer than `store.SMALLEST` items.
     """
-    address = gallery.address
     with connections.errors(address), connections.connect(address) as connection:
         count = run(connection, f"SELECT count(*) FROM {address.items}")[0][0]
         if count < store.SMALLEST:
@@ -127,8 +119,8 @@ def build(gallery: Gallery, modality: str) -> None:
         run(connection, f"UPDATE {address.about} SET indices = indices - %s", [modality])
         run(connection, f'DROP INDEX IF EXISTS "{address.schema}".items_{modality}')
         run(connection, "SELECT set_config('maintenance_work_mem', %s, false)", [_MEMORY])
-        _create(address, connection, gallery.about, modality, count)
-        kept, recall, other = _tuned(gallery, connection, modality)
+        _create(address, connection, about, modality, count)
+        kept, recall, other = _tuned(connection, Search(address, about, modality, 10))
         value = json.dumps({modality: {"visited": kept, "recall": recall}})
         run(connection, f"UPDATE {address.about} SET indices = indices || %s::jsonb", [value])
         size = run(connection, "SELECT pg_relation_size(%s)", [f'"{address.schema}".items_{modality}'])[0][0]
@@ -164,6 +156,8 @@ def _graph(about: dict[str, Any], modality: str) -> tuple[str, str]:
 
 def _watched(address: Address, connection: "psycopg.Connection", statement: str, count: int) -> None:
     """Runs a statement that creates an index, and shows its progress, which the server reports."""
+    import psycopg
+
     failed: list[Exception] = []
 
     def create() -> None:
@@ -175,15 +169,9 @@ def _watched(address: Address, connection: "psycopg.Connection", statement: str,
     thread = threading.Thread(target=create)
     thread.start()
     try:
-        with connections.connect(address) as watching, Progress("indexing", count, "item") as progress:
-            query = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE pid = %s"
-            done = 0
-            while thread.is_alive():
-                thread.join(_POLL)
-                if found := run(watching, query, [connection.info.backend_pid]):
-                    progress.update(max(found[0][0] - done, 0))
-                    done = max(found[0][0], done)
-            progress.update(count - done)
+        with contextlib.suppress(UserError, psycopg.Error), connections.connect(address) as watching:
+            _show_progress(thread, watching, connection.info.backend_pid, count)
+        thread.join()  # also if the progress cannot be shown
     finally:
         if thread.is_alive():  # interrupted
             connection.cancel_safe()
@@ -192,14 +180,26 @@ def _watched(address: Address, connection: "psycopg.Connection", statement: str,
         raise failed[0]
 
 
-def _tuned(gallery: Gallery, connection: "psycopg.Connection", modality: str) -> tuple[int, float, str]:
+def _show_progress(thread: threading.Thread, watching: "psycopg.Connection", process: int, count: int) -> None:
+    with Progress("indexing", count, "item") as progress:
+        query, done = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE pid = %s", 0
+        while thread.is_alive():
+            thread.join(_POLL)
+            if found := run(watching, query, [process]):
+                progress.update(max(found[0][0] - done, 0))
+                done = max(found[0][0], done)
+        progress.update(count - done)
+
+
+def _tuned(connection: "psycopg.Connection", search: Search) -> tuple[int, float, str]:
     """Doubles the number of elements that a search keeps until the recall reaches `store.GOAL`.
 
     Returns:
         (number of elements, recall@10, description of the queries).
     """
-    other = next((name for name in gallery.modalities if name != modality), modality)
-    sample = f"SELECT {other}::vector FROM {gallery.address.items} ORDER BY random() LIMIT %s"
+    modality = search.modality
+    other = next((name for name in search.about["sides"] if name != modality), modality)
+    sample = f"SELECT {other}::vector FROM {search.address.items} ORDER BY random() LIMIT %s"
     with connection.transaction():
         run(connection, "SELECT setseed(%s)", [_SEED])
         found = [np.asarray(each.to_numpy()) for (each,) in run(connection, sample, [2 * _QUERIES])]
@@ -208,7 +208,6 @@ def _tuned(gallery: Gallery, connection: "psycopg.Connection", modality: str) ->
         # A search finds an item's own embedding more easily than the neighbours of a query between two items.
         sums = np.add(queries, found[-len(queries) :])
         queries, name = list(sums / np.linalg.norm(sums, axis=1, keepdims=True)), f"sums of two {name}"
-    search = Search(gallery.address, gallery.about, modality, 10)
     expected = [{row for row, _ in exact(connection, search, each)} for each in queries]
     kept, recall = _FIRST, 0.0
     while True:

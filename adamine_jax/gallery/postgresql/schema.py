@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamine_jax.gallery.filters import Filter, phrase, stems_of
-from adamine_jax.gallery.items import Item
+from adamine_jax.gallery.items import NOT_READ, Item
 from adamine_jax.gallery.postgresql.connections import Address, run
 from adamine_jax.recipes.languages import language_of
 
@@ -73,7 +73,7 @@ _INSERT = (
     f"lines, words{{columns}}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
     f"{' || '.join([_WEIGHTED] * 3)}{{values}}) RETURNING row"
 )
-COLUMNS = "id, title, class, ingredients, instructions, photo, language, tags"
+COLUMNS = "id, title, class, ingredients, instructions, photo IS NOT NULL, language, tags"
 _MAX_WORD = 200  # PostgreSQL does not index much longer ones
 _MAX_TEXT = 50_000  # characters of each part whose words are found: PostgreSQL stores at most 1 MB of words
 
@@ -130,8 +130,9 @@ def with_language(item: Item) -> Item:
 
 def item_of(found: Sequence[Any]) -> Item:
     """Returns the item of a row's `COLUMNS`."""
-    identity, title, class_name, ingredients, instructions, photo, language, tags = found
+    identity, title, class_name, ingredients, instructions, has_photo, language, tags = found
     pairs = tuple(zip(tags[::2], tags[1::2], strict=True))
+    photo = NOT_READ if has_photo else None
     return Item(identity, title, class_name, tuple(ingredients), tuple(instructions), photo, language, pairs)
 
 

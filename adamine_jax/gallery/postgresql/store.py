@@ -9,7 +9,7 @@ by the stored ones.
 import contextlib
 import time
 import weakref
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.fusion import DEPTH, Fused, fused
-from adamine_jax.gallery.items import REBUILD, BusyGallery, Item, MissingItem
+from adamine_jax.gallery.items import REBUILD, Item, MissingItem, check_unchanged
 from adamine_jax.gallery.postgresql import checks, connections, index, schema, words
 from adamine_jax.gallery.postgresql.connections import Address
 from adamine_jax.gallery.postgresql.editing import PostgresEditor
@@ -115,15 +115,21 @@ class PostgresStore(Store):
         condition, arguments = schema.conditions(self._resolved(where))
         return self._read(f"SELECT count(*) FROM {self._items} WHERE {condition}", *arguments)[0][0]
 
-    def item(self, row: int) -> Item:
-        if found := self._read(f"SELECT {schema.COLUMNS} FROM {self._items} WHERE row = %s", int(row)):
-            return schema.item_of(found[0])
-        raise MissingItem(f"{self.name}: no item has row {row}")
+    def items(self, rows: Iterable[int]) -> dict[int, Item]:
+        query = f"SELECT row, {schema.COLUMNS} FROM {self._items} WHERE row = ANY(%s)"
+        return {row: schema.item_of(found) for row, *found in self._read(query, list(map(int, rows)))}
 
     def photo(self, row: int) -> bytes | None:
-        photo = self.item(row).photo
-        assert photo is None or isinstance(photo, bytes)
-        return photo
+        if found := self._read(f"SELECT photo FROM {self._items} WHERE row = %s", int(row)):
+            return found[0][0]
+        raise MissingItem(f"{self.name}: no item has row {row}")
+
+    def sample(self, count: int) -> np.ndarray:
+        ((first, last),) = self._read(f"SELECT coalesce(min(row), 0), coalesce(max(row), -1) FROM {self._items}")
+        places = np.linspace(first, last, count).astype(np.int64).tolist()
+        following = f"SELECT row FROM {self._items} WHERE row >= place ORDER BY row LIMIT 1"
+        found = self._read(f"SELECT DISTINCT ({following}) FROM unnest(%s::bigint[]) AS place", places)
+        return np.sort(np.array([row for (row,) in found if row is not None], np.int64))
 
     def embeddings_of(self, modality: str, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         self._check_modality(modality)
@@ -138,6 +144,11 @@ class PostgresStore(Store):
         if found := self._read(f"SELECT row FROM {self._items} WHERE md5(id) = md5(%s)", schema.text(identifier)):
             return found[0][0]
         raise MissingItem(f"{self.name}: no item has the id {identifier!r}")
+
+    def _class(self, name: str) -> str:
+        if self._read(f"SELECT 1 FROM {self._items} WHERE class = %s LIMIT 1", schema.text(name)):
+            return name  # as written; comparing with all names reads all items
+        return super()._class(name)
 
     def class_counts(self) -> dict[str, int]:
         query = f"SELECT class, count(*) AS n FROM {self._items} GROUP BY class ORDER BY n DESC, min(row)"
@@ -156,7 +167,7 @@ class PostgresStore(Store):
             return modality in index.built(connection, self.address)
 
     def build_index(self, modality: str) -> None:
-        index.build(self, modality)
+        index.build(self.address, self.about, modality)
 
     def check(self) -> None:
         """Reads the description again; PostgreSQL checks what it reads."""
@@ -171,10 +182,10 @@ class PostgresStore(Store):
             checks.verify(connection, self.address, self.about)
 
     def editor(self) -> PostgresEditor:
-        return PostgresEditor(self.address)
+        return PostgresEditor(self.address, self.about)
 
     def state(self) -> Hashable:
-        return int(time.monotonic())  # counting anew each second costs less than noticing changes
+        return int(time.monotonic())  # what depends on it is read again once a second at most
 
     def _read(self, query: str, *arguments: Any) -> list[tuple]:
         with self.connection() as connection:
@@ -188,8 +199,7 @@ class PostgresStore(Store):
     def _check_unchanged(self, connection: "psycopg.Connection") -> None:
         """Reads the description; raises a `BusyGallery` if the gallery was replaced by one of another model."""
         now = read_about(connection, self.address)
-        if (now["model"], now["dim"], now["sides"]) != (self.about["model"], self.about["dim"], self.about["sides"]):
-            raise BusyGallery(f"{self.name}: replaced by a gallery of another model; restart this program")
+        check_unchanged(self.name, self.about, now)
         self.about = now
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class PostgresWriter(contextlib.AbstractContextManager):
             about = self._about | {"words": schema.CONFIGURATIONS.get(language, "simple")}
             with connections.errors(self._address):
                 schema.create(self._connection, self._unfinished, about)
-            self._editor = PostgresEditor(self._unfinished, self._connection)
+            self._editor = PostgresEditor(self._unfinished, connection=self._connection)
         if self._editor is not None:
             self._editor.add(chosen, {side: embeddings[side][kept] for side in self._modalities}, taken=taken)
         self.taken = taken
@@ -80,13 +80,16 @@ class PostgresWriter(contextlib.AbstractContextManager):
         connection, old = self._connection, self._address
         with connections.errors(old):
             schema.create_indices(connection, self._unfinished)
-            if _is_gallery(connection, old):
+            if items >= store.SMALLEST and _is_gallery(connection, old):
                 for modality in index.built(connection, old):
-                    if items >= store.SMALLEST:
-                        index.build(_Written(self._unfinished, self._about, self._modalities), modality)
+                    index.build(self._unfinished, self._about, modality)
             with connection.transaction():
+                connections.lock(connection, old)  # of editors, which then see the new gallery
+                grants = _grants(connection, old)
                 _drop(connection, old)
                 run(connection, f'ALTER SCHEMA "{self._unfinished.schema}" RENAME TO "{old.schema}"')
+                for grant in grants:
+                    run(connection, grant)
         return items
 
     def __exit__(self, *_) -> None:
@@ -102,18 +105,10 @@ class PostgresWriter(contextlib.AbstractContextManager):
         if _is_gallery(self._connection, self._unfinished):
             ((about, taken),) = run(self._connection, f"SELECT about, taken FROM {self._unfinished.about}")
             if {key: value for key, value in about.items() if key != "words"} == self._about:
-                self._editor = PostgresEditor(self._unfinished, self._connection)
+                self._editor = PostgresEditor(self._unfinished, connection=self._connection)
                 return taken
         _drop(self._connection, self._unfinished)
         return 0
-
-
-class _Written(NamedTuple):
-    """A gallery that is being written, as `index.build` needs it."""
-
-    address: Address
-    about: dict[str, Any]
-    modalities: tuple[str, ...]
 
 
 def check_replaceable(address: Address, modalities: Sequence[str]) -> None:
@@ -141,6 +136,23 @@ def _drop(connection: "psycopg.Connection", address: Address) -> None:
     if _is_gallery(connection, address):
         with connection.transaction():
             # Locks the tables in the same order as searches do, to avoid deadlocks.
-            run(connection, f"LOCK TABLE {address.about}, {address.items} IN ACCESS EXCLUSIVE MODE")
-            run(connection, f"DROP TABLE {address.about}, {address.items}")
+            for table in (address.about, address.items):
+                if run(connection, "SELECT to_regclass(%s) IS NOT NULL", [table])[0][0]:
+                    run(connection, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            run(connection, f"DROP TABLE IF EXISTS {address.about}, {address.items}")
             run(connection, f'DROP SCHEMA "{address.schema}"')
+
+
+def _grants(connection: "psycopg.Connection", address: Address) -> list[str]:
+    """Returns the statements that give others the rights that they have on the schema and its tables."""
+    to = "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END"
+    schemas = (
+        f"SELECT format('GRANT %%s ON SCHEMA %%I TO %%s', privilege_type, nspname, {to}) "
+        "FROM pg_namespace, aclexplode(nspacl) WHERE nspname = %s AND grantee <> nspowner"
+    )
+    tables = (
+        f"SELECT format('GRANT %%s ON %%I.%%I TO %%s', privilege_type, nspname, relname, {to}) "
+        "FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid, aclexplode(relacl) "
+        "WHERE nspname = %s AND relkind = 'r' AND grantee <> relowner"
+    )
+    return [grant for query in (schemas, tables) for (grant,) in run(connection, query, [address.schema])]
