@@ -82,12 +82,13 @@ def test_the_steps_of_the_dockerfile_make_a_server(kitchen, tmp_path):
     app, bin_ = tmp_path / "app", tmp_path / "venv" / "bin"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}", "JAX_PLATFORMS": "cpu"}
-    ignored = shutil.ignore_patterns(*(ROOT / ".dockerignore").read_text().split(), "*.egg-info", "__pycache__")
+    patterns = shutil.ignore_patterns(*(ROOT / ".dockerignore").read_text().split(), "*.egg-info")
     command = []
     for name, argument in steps:
         if name == "COPY":
             assert argument == ". /app"
-            shutil.copytree(ROOT, app, ignore=ignored)
+            # The patterns are about the names in the context alone, not in its folders.
+            shutil.copytree(ROOT, app, ignore=lambda at, names: patterns(at, names) if Path(at) == ROOT else [])
         elif name == "RUN":
             subprocess.run(argument, shell=True, cwd=app, env=environment, check=True)
         elif name in ("ENTRYPOINT", "CMD"):

@@ -249,3 +249,18 @@ def test_a_worker_that_cannot_start_ends_all(kitchen, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "--token-file" in done.stderr
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_supervisor(kitchen):
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    with (
+        subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)  # if the test fails
+        next(line for line in process.stdout if line.startswith("ready: "))
+        (worker,) = psutil.Process(process.pid).children()
+        stack.callback(kill, worker)
+        process.kill()  # as the system does when memory is short
+        worker.wait(40)
