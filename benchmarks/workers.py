@@ -182,8 +182,8 @@ def page(
         "|---:|---:|---:|---:|",
         *(f"| {count} | {rate:.0f} | {rate / one:.2f} | {share:.0%} |" for count, (rate, share) in rates.items()),
         "",
-        f"Goal: {GOAL} times as many with four processes as with one; measured: {rates[WORKERS[-1]][0] / one:.2f}. With "
-        "at least as many processes as cores, each is pinned to one core.",
+        f"Goal: {GOAL} times as many with four processes as with one; measured: {rates[WORKERS[-1]][0] / one:.2f}. "
+        "With at least as many processes as cores, each is pinned to one core.",
         "",
         f"Memory of two processes with their supervisor and decoders: {megabytes[0]:.0f} MiB at the start, "
         f"{', '.join(f'{value:.0f}' for value in megabytes[1:])} MiB after each quarter of {sum(statuses.values()):,} "
