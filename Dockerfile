@@ -3,9 +3,11 @@
 #   docker build -t adamine .
 #   docker run -p 127.0.0.1:8000:8000 -v $PWD/model:/model:ro -v $PWD/gallery:/gallery adamine
 #
-# For changes with --token-file, add --user $(id -u) and leave the gallery writable.
-# model: folder of `export_weights --format folder`, or a workdir; gallery: written by `embed`. A gallery in PostgreSQL:
-# docker run … adamine --workdir /model --store postgresql://…
+# `model` is a folder written by `export_weights --format folder`, or a workdir; `gallery` is written by `embed`.
+# Flags after the image name replace the default ones, so repeat --workdir:
+#
+#   docker run … adamine --workdir /model --store postgresql://…     # a gallery in PostgreSQL
+#   docker run … --user $(id -u) -v $PWD/token:/token:ro adamine --workdir /model --gallery /gallery --token-file /token
 FROM python:3.11-slim
 WORKDIR /app
 COPY . /app

@@ -15,14 +15,15 @@ NEWEST_BIN := .venv-newest/bin
 FEW := tests/losses/test_golden.py tests/losses/test_triplet.py tests/models/test_adamine.py tests/models/test_recipe.py \
   tests/test_trajectory.py tests/test_contributing.py tests/retrieval/test_encoder.py tests/test_nonfinite.py
 
-.PHONY: help quickstart setup setup-dev test test-all test-newest docs lint format clean
+.PHONY: help quickstart setup setup-dev test test-all test-newest docs dist lint format clean
 
 help:
-	@echo "make quickstart   set up, then write a small kitchen, convert it, train, evaluate, draw (CPU, minutes)"
+	@echo "make quickstart   set up, generate a small synthetic data set, train, evaluate and draw figures (a few minutes on a CPU)"
 	@echo "make test         set up, then run the tests"
 	@echo "make test-all     the slow tests too"
 	@echo "make docs         the documentation as a site, in site/"
-	@echo "make test-newest  losses, models, runs and a search with NEWEST=python3.13, say"
+	@echo "make dist         wheel and source distribution, in dist/"
+	@echo "make test-newest  some tests with another Python: make test-newest NEWEST=python3.13"
 	@echo "make lint         ruff, import rules, types;  make format  lets ruff rewrite;  make clean  removes what these made"
 
 $(VENV)/.installed: requirements.txt pyproject.toml
@@ -72,6 +73,10 @@ docs: setup-dev
 	JAX_PLATFORMS=cpu NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open site/index.html, or run $(BIN)/python -m http.server --directory site"
 
+dist: setup-dev
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist .
+
 lint: setup-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -83,4 +88,4 @@ format: setup-dev
 	$(BIN)/python -m ruff format .
 
 clean:
-	rm -rf $(RUN) site .venv-newest .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(RUN) site dist build .venv-newest .jax_cache .pytest_cache .ruff_cache

@@ -11,13 +11,13 @@ import importlib
 import sqlite3  # noqa: F401 – before TensorFlow, whose own SQLite would take its place and lacks full-text search
 import typing
 
-__version__ = "0.1.0"
+from adamine_jax.base import __version__
 
 if typing.TYPE_CHECKING:
     from adamine_jax.gallery.opening import open_gallery
     from adamine_jax.queries.encoder import load
 
-__all__ = ["load", "open_gallery"]
+__all__ = ["__version__", "load", "open_gallery"]
 
 _MODULES = {"load": "adamine_jax.queries.encoder", "open_gallery": "adamine_jax.gallery.opening"}
 

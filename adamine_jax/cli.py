@@ -1,4 +1,6 @@
-"""`adamine COMMAND …`: runs the module of a command as `python -m` does, with the same flags and exit status.
+"""usage: adamine COMMAND [flags], or adamine --version
+
+Each command is also a module, such as `python -m adamine_jax.search`, with the same flags and exit status.
 
 adamine train --config quickstart --workdir runs/a --config.data.dir=data
 adamine search --workdir runs/a --image dinner.jpg
@@ -8,6 +10,7 @@ import difflib
 import runpy
 import sys
 
+from adamine_jax.base import __version__
 from adamine_jax.base.errors import UserError, one_line_errors
 
 COMMANDS = {
@@ -20,7 +23,7 @@ COMMANDS = {
     "figures": ("adamine_jax.figures", "draw a run's figures"),
     "compare": ("adamine_jax.compare", "compare runs"),
     "import-weights": ("adamine_jax.import_weights", "import weights from other projects"),
-    "export-weights": ("adamine_jax.export_weights", "export a model as one .safetensors file, or as programs"),
+    "export-weights": ("adamine_jax.export_weights", "export a model as a file, a folder for hubs, or programs"),
     "convert": ("data_builders.recipe1m", "convert a download to TFRecords; also check, vectors"),
     "import": ("data_builders.recipe1m", "import your own recipes, for convert"),
 }
@@ -36,6 +39,9 @@ def main() -> None:
         for command, (_, description) in COMMANDS.items():
             print(f"  {command:<15} {description}")
         print("\n`adamine COMMAND --help` lists the flags of a command.")
+        return
+    if name == "--version":
+        print(f"adamine-jax {__version__}")
         return
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)

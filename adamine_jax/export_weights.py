@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="all tensors (default); a folder with them, the configuration and the model card, which all commands and "
         "`adamine_jax.load` read like a workdir; or programs with their parameters, which need jax alone",
     )
-    parser.add_argument("--batch-size", type=int, default=16, help="rows of the programs' batches")
+    parser.add_argument("--batch-size", type=int, default=16, help="stablehlo only: rows of a batch (default: 16)")
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last"),

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import ml_collections
@@ -260,23 +261,26 @@ class _Run:
         return dataclasses.replace(state, sums=zero_sums(self.model, self.loss, state.params, self.mesh)), means
 
 
+def run_figures(directory: Path) -> ModuleType | None:
+    """Returns the module that draws figures, or None, with a line that says why, if its extra is missing."""
+    try:
+        from adamine_jax.plots import run_figures
+    except ImportError as error:
+        if not (reason := extras.missing(error)):
+            raise
+        hint = f"then run python -m adamine_jax.figures --workdir {shown(directory)}"
+        print(f"figures skipped: {reason}, {hint}", flush=True)
+        return None
+    return run_figures
+
+
 def run_test(directory: Path, damage: Damage) -> dict[str, dict]:
     """Tests the best checkpoint of a workdir, writes the gallery of the test split and draws figures.
 
     Returns:
         The results, as in `eval_test.json`; empty if there is no test split.
     """
-    figures = None
-    if processes.is_first():
-        try:
-            from adamine_jax.plots import run_figures as figures
-        except ImportError as error:
-            if not (reason := extras.missing(error)):
-                raise
-            print(
-                f"figures skipped: {reason}, then run python -m adamine_jax.figures --workdir {shown(directory)}",
-                flush=True,
-            )
+    figures = run_figures(directory) if processes.is_first() else None
     if figures and read_metrics(directory / "metrics.jsonl"):
         figures.draw_curves(directory)
     trained = workdir.load(directory)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psycopg
 
 from adamine_jax.gallery import opening
 from adamine_jax.gallery.postgresql import store
@@ -25,6 +26,7 @@ from benchmarks.search import SHARES, TOP, queries_file, times, write
 
 ITEMS, QUERIES = 200_000, 100
 SHARED_BUFFERS = "2GB"
+_VERSIONS = "SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'vector'"
 _PARTS = ("folder", "postgresql")
 
 
@@ -75,10 +77,12 @@ def main() -> None:
             command = ("postgresql", "--scratch", flags.scratch, "--items", flags.items, "--part", part)
             parts[part] = json.loads(own_process(*command).splitlines()[-1])
             print(part, parts[part], file=sys.stderr)
-    write_page(flags.page, page(flags.items, **parts))
+        with psycopg.connect(url) as connection:
+            versions = connection.execute(_VERSIONS).fetchone()
+    write_page(flags.page, page(flags.items, *versions, **parts))
 
 
-def page(items: int, folder: dict[str, float], postgresql: dict[str, float]) -> list[str]:
+def page(items: int, version: str, pgvector: str, folder: dict[str, float], postgresql: dict[str, float]) -> list[str]:
     """Returns the lines of the results page."""
     keys = [*(f"include {name}" for name in SHARES), "exclude salt"]
     shares = [*SHARES.values(), 0.5]
@@ -92,8 +96,8 @@ def page(items: int, folder: dict[str, float], postgresql: dict[str, float]) -> 
         "# A gallery in PostgreSQL",
         "",
         f"`python -m benchmarks.postgresql`: the recipes and queries of `benchmarks.search`, {items:,} items; "
-        f"{QUERIES} single queries for the {TOP} nearest items, in a folder with FAISS and in PostgreSQL 18 with "
-        f"pgvector 0.8 on the same machine (shared_buffers {SHARED_BUFFERS}, everything in memory). "
+        f"{QUERIES} single queries for the {TOP} nearest items, in a folder with FAISS and in PostgreSQL {version} "
+        f"with pgvector {pgvector} on the same machine (shared_buffers {SHARED_BUFFERS}, everything in memory). "
         f"{describe_machine()}",
         "",
         f"| | folder: median, ms | p99, ms | recall@{TOP} | PostgreSQL: median, ms | p99, ms | recall@{TOP} |",

@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.neighbours.every_epochs = 1  # interval after which the train split is embedded again
     config.neighbours.share = 0.5  # share of a batch's rows that are groups of neighbours, at most
     config.neighbours.size = 4  # recipes in a group
-    config.neighbours.margin = 0.95  # leave out recipes as similar to a photo as this share of its own recipe, or more
+    config.neighbours.margin = 0.95  # exclude recipes whose similarity is at least this times that of the own recipe
 
     config.mesh = ml_collections.ConfigDict()
     config.mesh.fsdp = 1  # devices that share one copy of the parameters and the optimizer state; 1 = a copy each
@@ -74,7 +74,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.accumulate = 1  # number of parts in which a batch is embedded; the towers then need the memory of one part
 
     config.optim = ml_collections.ConfigDict()
-    config.optim.lr = 1e-4  # learning rate of both Adam groups
+    config.optim.lr = 1e-4  # learning rate of all parameters, before optim.rates and optim.layer_decay
     config.optim.rates = ()  # (pattern, factor of lr[, first epoch]), such as ("image_tower/vit/*", 0.1); 0 = frozen
     config.optim.layer_decay = 1.0  # factor of lr from each layer of a backbone's transformer to the one below it
     config.optim.b2 = 0.999  # Adam's decay of the second moments

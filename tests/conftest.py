@@ -23,6 +23,14 @@ jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / "
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_figures():
+    """`train` draws no figures, which takes half of the time of a tiny run; commands in processes of their own do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adamine_jax.train.run_figures", lambda directory: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory):
     """The `--out` folder of a tiny converted data set: 48 train, 12 val and 12 test recipes, four classes."""

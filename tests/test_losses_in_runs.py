@@ -6,6 +6,7 @@ import pytest
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.records import load_index
+from adamine_jax.plots.run_figures import draw_curves
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
@@ -22,7 +23,7 @@ def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data,
     np.testing.assert_allclose(line["loss"], combined, rtol=1e-5)
     classifier = workdir.load(tmp_path / "run").variables["params"]["classifier"]
     assert classifier["kernel"].shape == (16, 5)
-    assert (tmp_path / "run" / "figures" / "curves.png").stat().st_size > 1000
+    assert draw_curves(tmp_path / "run")[0].stat().st_size > 1000
 
 
 def test_records_without_classes_train_on_instance_triplets_only(tmp_path):

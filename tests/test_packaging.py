@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import adamine_jax
 from adamine_jax.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,14 @@ def test_the_licence_of_every_dependency_is_listed():
     names = {re.split(r"[<>=;\[ ]", each)[0] for lines in declared for each in lines} - {"adamine-jax"}
     rows = re.findall(r"^\| ([\w-]+) \| .+ \| (\S.*) \|$", (ROOT / "docs" / "licences.md").read_text(), re.MULTILINE)
     assert {name for name, _ in rows[1:]} == names
+
+
+def test_all_files_state_the_same_version():
+    changelog = re.search(r"^## (\S+) – (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert changelog[1] == adamine_jax.__version__
+    assert f'\nversion: {changelog[1]}\ndate-released: "{changelog[2]}"\n' in citation
+    assert adamine("--version").stdout == f"adamine-jax {changelog[1]}\n"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from adamine_jax.base import files
+from adamine_jax.base import __version__, files
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import atomic_write
 from adamine_jax.config import stored as configuration
@@ -69,8 +69,8 @@ def write_folder(trained: Any, directory: Path, card: str, folder: Path) -> int:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
     try:
         config = _without_folders(json.loads(configuration.to_json(trained.config)))
-        about = {"model_type": "adamine", "architectures": ["AdaMine"], "config": config}
-        files.write_text(temporary / "config.json", json.dumps(about, indent=2) + "\n")
+        about = {"model_type": "adamine", "architectures": ["AdaMine"], "adamine_jax_version": __version__}
+        files.write_text(temporary / "config.json", json.dumps(about | {"config": config}, indent=2) + "\n")
         for name in ("dataset.json", "vocabulary.json"):
             if (directory / name).exists():
                 shutil.copyfile(directory / name, temporary / name)

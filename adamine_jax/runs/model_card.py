@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adamine_jax.base import files
+from adamine_jax.base import __version__, files
 from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.retrieval.bootstrap import METRICS, resample
 from adamine_jax.retrieval.breakdown import break_down, largest
@@ -133,8 +133,9 @@ def _training(trained: Trained, directory: Path) -> Iterator[str]:
     if lines:
         yield f"{lines[-1]['step']:,} steps of {trained.config.batch_size} pairs. The log has {seconds / 3600:.2f} h of"
         yield "training, without validation, and without what an interrupted epoch had done before."
-    yield f"This card was written on {len(jax.devices())} × {device.device_kind}, with jax {jax.__version__} and Python"
-    yield f"{platform.python_version()}. Fields of the configuration that differ from `configs/adamine.py`:"
+    yield f"This card was written on {len(jax.devices())} × {device.device_kind}, with adamine-jax {__version__}, jax"
+    yield f"{jax.__version__} and Python {platform.python_version()}. Fields of the configuration that differ from"
+    yield "`configs/adamine.py`:"
     yield from ("", "| field | value |", "|---|---|")
     yield from (f"| `{name}` | `{_shown(value)}` |" for name, value in changed.items())
 

@@ -115,7 +115,7 @@ def test_pytorch_has_the_same_values_and_gradients(block):
 
             given = {"infonce": (0.1,), "siglip": (7.0, -3.0)}[name]
             arguments = (golden["image"], golden["recipe"], *map(jnp.float64, given))
-            value, gradients = jax.value_and_grad(of, argnums=range(len(arguments)))(*arguments)
+            value, gradients = jax.jit(jax.value_and_grad(of, argnums=range(len(arguments))))(*arguments)
             np.testing.assert_allclose(value, golden[f"{name}/value"], rtol=1e-6)
             for key, gradient in zip(("image", "recipe", *scalars), gradients, strict=True):
                 np.testing.assert_allclose(gradient, golden[f"{name}/{key}"], rtol=1e-5, atol=1e-8, err_msg=key)
@@ -137,7 +137,7 @@ def test_values_and_gradients(name, exclude, rows, block, seed, matched_share):
         def loss(image, recipe):
             return computed(name, pair_batch({"image": image, "recipe": recipe}, batch, exclude), block)[0]
 
-        value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(image, recipe)
+        value, gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(image, recipe)
         pairs = pair_batch({"image": image, "recipe": recipe}, batch, exclude)
     matched, groups = np.asarray(pairs.matched), (np.asarray(pairs.image_group), np.asarray(pairs.recipe_group))
     of = functools.partial(loop, name, matched=matched, image_group=groups[0], recipe_group=groups[1])
@@ -162,11 +162,10 @@ def test_blocks_change_nothing_in_float32(name):
     def loss(image, block):
         return computed(name, pair_batch({"image": image, "recipe": recipe}, batch, "class"), block)
 
-    (value, accuracy), gradient = jax.value_and_grad(loss, has_aux=True)(image.astype(np.float32), 0)
+    compute = jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)
+    (value, accuracy), gradient = compute(image.astype(np.float32), 0)
     for block in (7, 16, 49):
-        (other, other_accuracy), other_gradient = jax.value_and_grad(loss, has_aux=True)(
-            image.astype(np.float32), block
-        )
+        (other, other_accuracy), other_gradient = compute(image.astype(np.float32), block)
         np.testing.assert_allclose(other, value, rtol=1e-5)
         assert other_accuracy == accuracy
         np.testing.assert_allclose(other_gradient, gradient, rtol=1e-4, atol=1e-6)
@@ -198,7 +197,7 @@ def test_nan_in_nan_out_and_metrics(name):
         embeddings = {"image": image, "recipe": recipe, "has_image": np.ones(8, bool)}
         return loss(params, embeddings, batch, key=jax.random.key(0))
 
-    (value, metrics), gradients = jax.value_and_grad(compute, has_aux=True)(params, image)
+    (value, metrics), gradients = jax.jit(jax.value_and_grad(compute, has_aux=True))(params, image)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf) and leaf != 0 for leaf in jax.tree.leaves(gradients))
     distances = 2 - 2 * np.sum(image * recipe, axis=1)

@@ -1,21 +1,29 @@
 """Lifted, pairwise and classification losses match naive implementations; edge cases."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ml_collections import FrozenConfigDict
 
 from adamine_jax.losses import total_loss
 from adamine_jax.losses.retrieval import classification_loss
 from tests.losses import loss_config, naive
 
 
-def run(config, image, recipe, class_id, match, **arguments):
-    def loss(image, recipe):
+@functools.cache
+def compiled(config):
+    def loss(image, recipe, class_id, match, arguments):
         return total_loss(config, image, recipe, class_id, match, **arguments)
 
-    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(image, recipe)
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+
+
+def run(config, image, recipe, class_id, match, **arguments):
+    return compiled(FrozenConfigDict(config))(image, recipe, class_id, match, arguments)
 
 
 @settings(max_examples=20, deadline=None)

@@ -46,7 +46,7 @@ def test_parts_find_each_other(share):
             embeddings = {"recipe_parts": parts, "recipe_parts_mask": mask}
             return loss(params, embeddings, {"group": group, "match": np.full(9, -1)}, key=jax.random.key(0))
 
-        (value, _), gradients = jax.value_and_grad(compute, argnums=(0, 1), has_aux=True)(params, parts)
+        (value, _), gradients = jax.jit(jax.value_and_grad(compute, argnums=(0, 1), has_aux=True))(params, parts)
         maps = np.asarray(params["part_maps"])
         np.testing.assert_allclose(value, loop(parts, mask, group, maps, 0.2), rtol=1e-6)
         for place in ((0, 0, 1), (3, 2, 2), (8, 1, 5)):
