@@ -88,4 +88,4 @@ format: setup-dev
 	$(BIN)/python -m ruff format .
 
 clean:
-	rm -rf $(RUN) site dist build .venv-newest .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(RUN) site dist build .venv-newest .jax_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

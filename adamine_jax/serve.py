@@ -107,7 +107,8 @@ def _serve(flags: argparse.Namespace, gallery: Store, bound: socket.socket) -> N
     )
     server = Server(config)
     signal.signal(workers.REPLACED, lambda *_: server.drain())
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again after it has stopped
+    # Before uvicorn handles signals, and when it raises them again after it has stopped.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     bound.listen(BACKLOG)  # clients that connect right after "ready" wait instead of being refused
     host, port = bound.getsockname()[:2]
     print(f"ready: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)

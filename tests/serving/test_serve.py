@@ -136,6 +136,15 @@ def test_it_stops_within_30_seconds_whatever_it_is_doing(kitchen):
     assert output.count("stopped") == 1
 
 
+def test_sigterm_before_the_server_handles_signals_is_not_lost(kitchen):
+    command = [sys.executable, "-m", "adamine_jax.serve", "--workdir", str(kitchen / "run"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert any(line.startswith("ready: ") for line in process.stdout)
+        process.terminate()
+        assert process.communicate(timeout=60)[0] == "stopped\n"
+    assert process.returncode == 0
+
+
 def test_it_is_reachable_when_ready_and_blas_has_one_thread(kitchen, capsys, monkeypatch):
     seen = []
 
