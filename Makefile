@@ -13,7 +13,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 NEWEST ?= python3
 NEWEST_BIN := .venv-newest/bin
 FEW := tests/losses/test_golden.py tests/losses/test_triplet.py tests/models/test_adamine.py tests/models/test_recipe.py \
-  tests/test_trajectory.py tests/test_contributing.py tests/retrieval/test_encoder.py tests/test_nonfinite.py
+  tests/test_trajectory.py tests/test_contributing.py tests/queries/test_encoder.py tests/test_nonfinite.py
 
 .PHONY: help quickstart setup setup-dev test test-all test-newest docs dist lint format clean
 

@@ -15,7 +15,7 @@ from adamine_jax.base.errors import UserError, one_line_errors, shown
 from adamine_jax.base.flags import given_path, local_path
 from adamine_jax.interop.published_names import PUBLISHED
 from adamine_jax.models.image import torchvision
-from adamine_jax.models.image.weights import write_image_weights
+from adamine_jax.models.image.resnet_weights import write_image_weights
 from adamine_jax.training.import_model import import_model
 
 _MODEL_FLAGS = {"--data": True, "--workdir": True, "--sentence-vectors": False}

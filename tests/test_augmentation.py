@@ -13,13 +13,13 @@ from PIL import Image, ImageEnhance
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import checks
 from adamine_jax.distributed.mesh import make_mesh
-from adamine_jax.recipes.augmentation import LINE_OPTIONS, TextAugmentation
 from adamine_jax.recipes.crops import random_crops
+from adamine_jax.recipes.text_augmentation import LINE_OPTIONS, TextAugmentation
 from adamine_jax.recipes.texts import PARTS, EncodedRecipe, RecipeText
 from adamine_jax.recipes.tokens import Tokens
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
-from adamine_jax.training.augmentation import augment, erased, jittered
+from adamine_jax.training.photo_augmentation import augment, erased, jittered
 from tests import tiny
 
 

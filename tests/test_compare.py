@@ -6,7 +6,7 @@ import json
 import pytest
 
 from adamine_jax.compare import main
-from adamine_jax.config.defaults import flatten
+from adamine_jax.config.presets import flatten
 from adamine_jax.runs.history import describe_method
 from configs import adamine
 

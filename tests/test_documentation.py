@@ -54,7 +54,7 @@ def test_code_can_be_parsed(page):
 
 
 def test_every_field_of_the_configuration_is_described():
-    from adamine_jax.config.defaults import flatten, preset
+    from adamine_jax.config.presets import flatten, preset
     from docs import site_pages
 
     rows = list(site_pages.fields((ROOT / "configs" / "adamine.py").read_text()))

@@ -13,11 +13,11 @@ import safetensors.numpy
 import adamine_jax
 from adamine_jax.base.errors import UserError
 from adamine_jax.config import stored as configuration
-from adamine_jax.config.defaults import flatten
+from adamine_jax.config.presets import flatten
 from adamine_jax.export_weights import main
 from adamine_jax.import_weights import main as import_main
 from adamine_jax.models import registry
-from adamine_jax.models.image.weights import load_image_weights, read_image_weights
+from adamine_jax.models.image.resnet_weights import load_image_weights, read_image_weights
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import workdir
 from tests.interop.published_code import STATES

@@ -5,7 +5,7 @@ import pytest
 from adamine_jax import embed, search, serve
 from data_builders.kitchen.__main__ import main as kitchen
 from data_builders.recipe1m.__main__ import main as recipe1m
-from data_builders.recipe1m.vectors.command import main as vectors
+from data_builders.recipe1m.sentence_vectors.command import main as vectors
 
 
 @pytest.mark.parametrize(

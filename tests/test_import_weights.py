@@ -8,7 +8,7 @@ import safetensors.numpy
 from adamine_jax.base.errors import UserError
 from adamine_jax.import_weights import main
 from adamine_jax.models.image import torchvision
-from adamine_jax.models.image.weights import load_image_weights, read_image_weights, write_image_weights
+from adamine_jax.models.image.resnet_weights import load_image_weights, read_image_weights, write_image_weights
 from tests.golden import make_resnet
 
 

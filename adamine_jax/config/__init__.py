@@ -3,7 +3,7 @@
 import typing
 
 if typing.TYPE_CHECKING:
-    from adamine_jax.config.defaults import preset, set_loss, set_tower, split_variant, with_variant
+    from adamine_jax.config.presets import preset, set_loss, set_tower, split_variant, with_variant
 
 __all__ = ["preset", "set_loss", "set_tower", "split_variant", "with_variant"]
 
@@ -12,6 +12,6 @@ def __getattr__(name: str) -> typing.Any:
     """Imports the names above on first use, because evaluation and search do not need them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from adamine_jax.config import defaults
+    from adamine_jax.config import presets
 
-    return getattr(defaults, name)
+    return getattr(presets, name)

@@ -9,12 +9,12 @@ import ml_collections
 from adamine_jax.base import rules, storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import integer, is_number, number, share
-from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import MOVED
+from adamine_jax.config.presets import flatten, known_fields
 from adamine_jax.losses import registry as losses
 from adamine_jax.losses.schedules import check_schedules
 from adamine_jax.models import registry as towers
-from adamine_jax.recipes.augmentation import LINE_OPTIONS
+from adamine_jax.recipes.text_augmentation import LINE_OPTIONS
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import parse_protocols
 

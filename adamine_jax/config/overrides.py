@@ -7,8 +7,8 @@ from absl import flags
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.config.checks import unknown_field
-from adamine_jax.config.defaults import PRESETS, flatten, preset, set_tower
 from adamine_jax.config.moved import MOVED
+from adamine_jax.config.presets import PRESETS, flatten, preset, set_tower
 from adamine_jax.models import registry as towers
 
 _CHOICES = {"model.image.name": "image", "model.recipe.name": "recipe", "loss.name": "loss"}

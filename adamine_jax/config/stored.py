@@ -5,8 +5,8 @@ from typing import Any
 
 import ml_collections
 
-from adamine_jax.config.defaults import flatten, known_fields
 from adamine_jax.config.moved import updated
+from adamine_jax.config.presets import flatten, known_fields
 
 MAY_CHANGE = (
     "epochs",

@@ -15,7 +15,7 @@ from adamine_jax.input.reading import Batch, BatchReader, Rows
 from adamine_jax.input.records import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.recipes import crops as images
-from adamine_jax.recipes.augmentation import LINE_OPTIONS, TextAugmentation
+from adamine_jax.recipes.text_augmentation import LINE_OPTIONS, TextAugmentation
 
 THREADS = 2
 """Number of batches read concurrently. Their rows are read by a pool with one thread per core."""

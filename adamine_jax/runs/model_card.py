@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from adamine_jax.base import __version__, files
-from adamine_jax.config.defaults import flatten, known_fields
+from adamine_jax.config.presets import flatten, known_fields
 from adamine_jax.retrieval.bootstrap import METRICS, resample
 from adamine_jax.retrieval.breakdown import break_down, largest
 from adamine_jax.retrieval.protocols import DIRECTIONS, Ranked

@@ -21,7 +21,7 @@ from adamine_jax.base.flags import given_path
 from adamine_jax.base.registry import Registry
 from adamine_jax.checkpoints.manager import Checkpoints
 from adamine_jax.config import stored as configuration
-from adamine_jax.config.defaults import flatten
+from adamine_jax.config.presets import flatten
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.records import RecordIndex

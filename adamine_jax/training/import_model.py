@@ -11,7 +11,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError, shown
 from adamine_jax.checkpoints.manager import Checkpoints
-from adamine_jax.config.defaults import preset
+from adamine_jax.config.presets import preset
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
 from adamine_jax.input.features import read_matrix

@@ -9,7 +9,7 @@ import numpy as np
 
 from adamine_jax.base import files, storage
 from adamine_jax.base.errors import UserError, shown
-from adamine_jax.config.defaults import flatten
+from adamine_jax.config.presets import flatten
 from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import Dataset

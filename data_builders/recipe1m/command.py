@@ -12,7 +12,7 @@ from data_builders.recipe1m.build import build
 from data_builders.recipe1m.check import check
 from data_builders.recipe1m.options import UNKNOWN_INGREDIENTS, Options
 from data_builders.recipe1m.own_recipes.command import main as import_own_recipes
-from data_builders.recipe1m.vectors import command as vectors
+from data_builders.recipe1m.sentence_vectors import command as vectors
 
 DESCRIPTION = """Converts a download of Recipe1M into sharded TFRecords below --out. `check` only reports what would be
 kept, what would not, and why. Two more commands have their own help: `import --help` (make a download of your own

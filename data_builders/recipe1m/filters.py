@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adamine_jax.base.errors import UserError
 from data_builders.file_errors import file_exists
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import RECIPE_ID, Recipe
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import track
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.recipes import RECIPE_ID
 from data_builders.recipe1m.report.groups import NAMED, Group
 

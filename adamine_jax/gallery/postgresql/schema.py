@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamine_jax.gallery.filters import Filter, phrase, stems_of
+from adamine_jax.gallery.filters import stems_of
 from adamine_jax.gallery.items import NOT_READ, Item
 from adamine_jax.gallery.postgresql.connections import Address, run
 from adamine_jax.recipes.languages import language_of
@@ -136,27 +136,6 @@ def item_of(found: Sequence[Any]) -> Item:
     return Item(identity, title, class_name, tuple(ingredients), tuple(instructions), photo, language, pairs)
 
 
-def conditions(where: Filter) -> tuple[str, list[Any]]:
-    """Returns the SQL condition of a filter whose class is as written, and its arguments; "true" for none.
-
-    Raises:
-        UserError: An ingredient has no word.
-    """
-    found: list[tuple[str, list[Any]]] = []
-    if where.class_name is not None:
-        found.append(("class = %s", [text(where.class_name)]))
-    if where.language:
-        found.append(("language = %s", [text(where.language)]))
-    found += [("tag_keys @> %s::text[]", [[_tag_key(name, value)]]) for name, value in where.tags]
-    # The words by an index, and that they are consecutive by comparing texts.
-    containing = "(string_to_array({0}, ' ') @> %s::text[] AND ' ' || {0} || ' ' LIKE %s)"
-    found += [(containing.format("names"), _phrase_arguments(name)) for name in where.include]
-    found += [(f"NOT {containing.format('lines')}", _phrase_arguments(name)) for name in where.exclude]
-    if where.exclude:
-        found.append(("cardinality(ingredients) > 0", []))
-    return " AND ".join(sql for sql, _ in found) or "true", [each for _, arguments in found for each in arguments]
-
-
 def text(given: str) -> str:
     """Returns a text without what PostgreSQL cannot store: lone surrogates and zeros."""
     return given.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
@@ -176,24 +155,21 @@ def _values(item: Item, configuration: str) -> tuple[Any, ...]:
     photo = item.photo
     assert photo is None or isinstance(photo, bytes), "photos must be the content of files"
     lists = [[text(line) for line in each] for each in (item.ingredients, item.instructions)]
-    names, lines = map(_bounded, stems_of(lists[0], item.language))
+    names, lines = map(bounded, stems_of(lists[0], item.language))
     tags = [text(each) for pair in item.tags for each in pair]
-    keys = sorted({_tag_key(name, value) for name, value in item.tags})
+    keys = sorted({tag_key(name, value) for name, value in item.tags})
     weighted = zip(map(folded, (item.title, "\n".join(lists[0]), "\n".join(lists[1]))), "ABC", strict=True)
     words = [each for part, weight in weighted for each in (configuration, part, weight)]
     head = [text(each) for each in (item.id, item.title, item.class_name, item.language)]
     return (*head, *lists, tags, keys, photo, names, lines, *words)
 
 
-def _phrase_arguments(name: str) -> list[Any]:
-    words = _bounded(phrase(text(name)))
-    return [words.split(), f"% {words} %"]
-
-
-def _bounded(stems: str) -> str:
+def bounded(stems: str) -> str:
+    """Returns stems without the end of words that PostgreSQL would not index."""
     return " ".join(word[:_MAX_WORD] for word in stems.split(" "))
 
 
-def _tag_key(name: str, value: str) -> str:
+def tag_key(name: str, value: str) -> str:
+    """Returns what the column `tag_keys` has of a tag."""
     key = text(f"{name}={value}").lower()
     return key if len(key) <= _MAX_WORD else hashlib.sha256(key.encode()).hexdigest()

@@ -18,7 +18,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.gallery.filters import Filter
 from adamine_jax.gallery.fusion import DEPTH, Fused, fused
 from adamine_jax.gallery.items import REBUILD, Item, MissingItem, check_unchanged
-from adamine_jax.gallery.postgresql import checks, connections, index, schema, words
+from adamine_jax.gallery.postgresql import checks, conditions, connections, index, schema, words
 from adamine_jax.gallery.postgresql.connections import Address
 from adamine_jax.gallery.postgresql.editing import PostgresEditor
 from adamine_jax.gallery.store import Store
@@ -72,7 +72,7 @@ class PostgresStore(Store):
     ) -> tuple[np.ndarray, np.ndarray]:
         queries, modality = self._checked(queries, among, top)
         chosen = self._resolved(where, class_name)
-        condition, arguments = schema.conditions(chosen)
+        condition, arguments = conditions.condition(chosen)
         found = []
         with self.connection() as connection, connection.transaction():
             self._check_unchanged(connection)
@@ -98,7 +98,7 @@ class PostgresStore(Store):
     ) -> list[Fused]:
         depth, searches = max(top, DEPTH), {}
         chosen = self._resolved(options.get("where"), options.get("class_name"))
-        condition = schema.conditions(chosen)
+        condition = conditions.condition(chosen)
         with self.connection() as connection:
             self._check_unchanged(connection)
             searches["words"] = words.find(connection, self._items, self.about["words"], text, depth, *condition)
@@ -109,10 +109,10 @@ class PostgresStore(Store):
         return fused(searches, titles, top)
 
     def check_filter(self, where: Filter) -> None:
-        schema.conditions(self._resolved(where))
+        conditions.condition(self._resolved(where))
 
     def count(self, where: Filter) -> int:
-        condition, arguments = schema.conditions(self._resolved(where))
+        condition, arguments = conditions.condition(self._resolved(where))
         return self._read(f"SELECT count(*) FROM {self._items} WHERE {condition}", *arguments)[0][0]
 
     def items(self, rows: Iterable[int]) -> dict[int, Item]:

@@ -11,7 +11,7 @@ from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.rules import Rule, integer, one_of
 from adamine_jax.models.base import ImageTower, Section, Shared
-from adamine_jax.models.image import resnet, weights
+from adamine_jax.models.image import resnet, resnet_weights
 from adamine_jax.models.layers import Linear
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -60,7 +60,7 @@ class ResNetTower(ImageTower):
     @classmethod
     def load_weights(cls, section: Section, variables: dict[str, Any]) -> dict[str, Any]:
         whole = {collection: {"image_tower": tree} for collection, tree in variables.items()}
-        loaded = weights.load_image_weights(section.weights, whole)
+        loaded = resnet_weights.load_image_weights(section.weights, whole)
         return {collection: tree["image_tower"] for collection, tree in loaded.items()}
 
     @classmethod

@@ -14,7 +14,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.layers.fields import storable
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.legacy.pickle_limits import budget, check_instructions, numbers_in, spend
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes import decoding
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.legacy import strided, unpickling
 from data_builders.recipe1m.legacy.pickle_limits import budget, numbers_in, spend
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.recipes.languages import WITH_RULES
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.report.groups import Group, by_size
 
 # Number of items that the summary names per reason; dropped.tsv lists all of them.

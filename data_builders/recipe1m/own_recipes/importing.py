@@ -28,7 +28,7 @@ from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known
 from adamine_jax.recipes.languages import language_of, names_in
 from adamine_jax.recipes.texts import text_digest
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.journal import Journal, open_journal, parallel_map

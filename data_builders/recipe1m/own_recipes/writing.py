@@ -16,7 +16,7 @@ from adamine_jax.recipes.fields import Draft
 from data_builders.file_errors import os_errors_reported
 from data_builders.json_list import JsonList
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.workplace import move_into_place, workplace
 
 _LAYERS = ("layer1", "layer2", "det_ingrs")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_builders.recipe1m.duplicates import Shared
-from data_builders.recipe1m.layers.markup import counted, named, share, shown
+from data_builders.recipe1m.layers.formatting import counted, named, share, shown
 from data_builders.recipe1m.metadata import describe
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.passes.photos import Photo

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adamine_jax.base.files import write_text
 from data_builders.recipe1m.duplicates import NAMED as NAMED_DUPLICATES
-from data_builders.recipe1m.layers.markup import escaped, named, share, shown, table
+from data_builders.recipe1m.layers.formatting import escaped, named, share, shown, table
 from data_builders.recipe1m.options import Options
 from data_builders.recipe1m.recipes import PARTITIONS
 from data_builders.recipe1m.report.contents import MOST_FREQUENT

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from data_builders.recipe1m.layers.markup import shown
+from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.passes.photos import Photo
 from data_builders.recipe1m.recipes import Recipe, Unusable
 from data_builders.recipe1m.report.dataset_report import Report

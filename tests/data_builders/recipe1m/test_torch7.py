@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adamine_jax.base.errors import UserError
-from data_builders.recipe1m.vectors import torch7
+from data_builders.recipe1m.sentence_vectors import torch7
 from tests.data_builders.recipe1m import t7
 from tests.data_builders.recipe1m.t7 import Raw, Storage, Tensor, dumps
 

@@ -115,7 +115,7 @@ KILLED = """
 import sys, os, shutil
 from pathlib import Path
 from adamine_jax.gallery.folder import editing, vectors
-from tests.retrieval import test_gallery_changes as t
+from tests.gallery import test_gallery_changes as t
 editing.SEGMENT = 3
 source, scratch, change = Path(sys.argv[1]), Path(sys.argv[2]), t.CHANGES[sys.argv[3]]
 for point in range(10_000):

@@ -14,8 +14,8 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from data_builders.recipe1m.recipes import PARTITIONS
+from data_builders.recipe1m.sentence_vectors import torch7
 from data_builders.recipe1m.sentences import MAX_SENTENCES, TOO_MANY, Sentences
-from data_builders.recipe1m.vectors import torch7
 
 OUTSIDE = "recipes whose sentences are not all in the matrix"
 _FIELDS = ("encs", "ids", "rlens", "rbps")

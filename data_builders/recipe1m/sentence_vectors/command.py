@@ -9,7 +9,7 @@ from data_builders.recipe1m import sentences
 from data_builders.recipe1m.lmdb import data_lmdb
 from data_builders.recipe1m.passes.photo_pass import TEXT
 from data_builders.recipe1m.recipes import PARTITIONS
-from data_builders.recipe1m.vectors import skip_instructions
+from data_builders.recipe1m.sentence_vectors import skip_instructions
 
 
 def open_source(source: Path) -> sentences.Source:
