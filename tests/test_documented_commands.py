@@ -27,9 +27,9 @@ pytestmark = pytest.mark.slow
 TOKEN = "0123456789abcdef"
 NOT_RUN = {
     "make quickstart ": "takes minutes; continuous integration runs `make test`",
-    "kitchen_lab": "tests/test_contributing.py runs it",
     "jax.export.deserialize": "tests/test_export_weights.py runs it",
     "image_encoder=encode": "the encoder of the page before; tests/queries/test_encoder.py has another",
+    "docker build": "Docker; tests/test_packaging.py runs the steps of the Dockerfile",
     "kill -HUP": "tests/serving/test_serve.py replaces a gallery",
     "import_weights --from adamine": "PyTorch; tests/test_import_model.py runs it",
     "import torch": "PyTorch, and weights of CLIP",
@@ -46,9 +46,18 @@ EXAMPLES = [
         "instructions": ["Stir the eggs with the juice of the lemons.", "Bake everything for an hour, then serve it."],
         "images": ["dinner.jpg"],
     },
-    {"id": "0a1b2c3d4e", "title": "Broccoli", "ingredients": ["1 broccoli"], "instructions": ["Boil."]},
+    {
+        "id": "0a1b2c3d4e",
+        "title": "Soup",
+        "ingredients": ["1 broccoli", "salt"],
+        "instructions": ["Boil the broccoli."],
+        "images": ["tart.jpg"],
+    },
 ]
 """Recipes with the ids and the words of the documentation."""
+
+MODULE = r"^`(kitchen_lab/\w+\.py)`:\n\n```python\n(.*?)^```"
+"""A module of CONTRIBUTING.md, with its path."""
 
 PROGRAMS = {
     "python": f'exec "{sys.executable}" "{ROOT}/tests/documented_python.py" "$@"',
@@ -71,8 +80,7 @@ REPLACEMENTS = (
     ("--unknown-ingredients words --workdir runs/short --config.data.dir=data", "--unknown-ingredients words"),
     ("--protocols 1k,10k,full", "--protocols full"),
     ("--split text", "--split val"),
-    # The figures are about recipes of the test split, whose photos have no features.
-    ("--recipe 0a1b2c3d4e --without broccoli", "--recipe 0000000003 --without dill"),
+    ("--without broccoli", "--without salt"),  # which the model of the test knows
     ('--ingredients "mushrooms, strawberries" --within "pan pizza"', "--ingredients dill"),
 )
 
@@ -92,12 +100,20 @@ def world(kitchen, tmp_path_factory):
     for target, names in links.items():
         for name in names:
             (folder / name).symlink_to(target)
+    train(tiny.small_config(kitchen / "data", epochs=2, model__recipe__max_words=12), folder / "quickstart" / "run")
     for name in ("runs/a", "runs/b", "runs/mine", "runs/drinks"):
         shutil.copytree(kitchen / "run", folder / name)
-    train(tiny.small_config(kitchen / "data", epochs=2, model__recipe__max_words=12), folder / "quickstart" / "run")
+        shutil.copy(folder / "quickstart" / "run" / "metrics.jsonl", folder / name)
     shutil.copy(kitchen / "download" / "classes1M.pkl", folder)
     for name, some in (("recipes", [*recipes(48), *EXAMPLES]), ("new", list(recipes(2))), ("changed", EXAMPLES)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(recipe) + "\n" for recipe in some))
+    for name, source in re.findall(MODULE, (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(source)
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "vit.py").write_text("from kitchen_lab.patches import PatchTower as ViT\n")
+    (folder / "my_package" / "losses.py").write_text("from kitchen_lab.contrastive import ContrastiveLoss as Clip\n")
+    (folder / "clip_features.py").write_text("def encode(images):\n    return [[0.1, 0.2, 0.3] for _ in images]\n")
     for name in ("soup", "tart"):
         (folder / f"{name}.json").write_text(json.dumps(EXAMPLES[0]))
     (folder / "my_photos").mkdir()
@@ -126,10 +142,14 @@ def environment(world, database):
 @pytest.fixture(scope="module")
 def gallery(world, environment, model):
     """A gallery with the documented items."""
-    for name in ("examples", "mine"):
-        shutil.copytree(world / "runs" / "a" / "gallery" / "test", world / "galleries" / name)
-    run("adamine gallery add --workdir runs/a --gallery galleries/examples --recipes changed.jsonl", environment, world)
-    return adamine_jax.open_gallery(world / "galleries" / "examples", model.digest)
+    folder = world / "runs" / "a" / "gallery" / "test"
+    shutil.copytree(folder, world / "galleries" / "val")
+    for name in ("a", "b"):
+        command = (
+            f"adamine gallery add --workdir runs/{name} --gallery runs/{name}/gallery/test --recipes changed.jsonl"
+        )
+        run(command, environment, world)
+    return adamine_jax.open_gallery(folder, model.digest)
 
 
 def code(page):
@@ -162,7 +182,8 @@ def test_the_blocks_of_a_page_run(page, world, environment, database, model, gal
                 source = source.replace(documented, here)
             source = re.sub(r"postgresql://[^']+", at(database, "documented"), source)
             # Each conversion and each import writes a new folder.
-            source = re.sub(r"(recipe1m (?:import )?-\S+ \S+ --out )(\w+)", rf"\1{page.stem}{number}_\2", source)
+            for name in re.findall(r"recipe1m (?:import )?-\S+ \S+ --out (\w+)", source):
+                source = re.sub(rf"(--out|--source) {name}\b", rf"\1 {page.stem}{number}_{name}", source)
             run(f"api={address}/api/v1\n{source}", environment, world)
 
 
