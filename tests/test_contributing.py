@@ -85,6 +85,7 @@ def test_a_resumed_run_is_bit_identical(lab, run, tiny_data, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, params_of(tmp_path / "run"), params_of(run))
 
 
+@pytest.mark.slow
 def test_eight_devices_train_like_one(lab, run, tiny_data, tmp_path):
     """Dropout depends only on seed, step and row; results differ only by rounding."""
     train_lab(tiny_data, tmp_path / "run", devices=8)
@@ -92,6 +93,7 @@ def test_eight_devices_train_like_one(lab, run, tiny_data, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_features_of_the_frozen_backbone_are_cached(lab, tiny_data, tmp_path):
     train_lab(tiny_data, tmp_path / "run", cache_frozen_features=2)
     (stored,) = (tmp_path / "run" / "frozen_features").glob("*/train.npy")

@@ -105,7 +105,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(tiny_data, tmp_path):
 def config_with_features(data_dir, tmp_path, **fields):
     features = str(tiny.write_image_features(data_dir, tmp_path / "photos.npy"))
     defaults = {"batches": "neighbours", "neighbours__size": 2, "data__image_features": features, "epochs": 3}
-    return tiny.small_config(data_dir, **defaults | fields)
+    return tiny.small_config(data_dir, bag=True, **defaults | fields)
 
 
 def test_a_resumed_run_computes_the_same_table(tiny_data, tmp_path):
@@ -141,7 +141,7 @@ def test_a_missing_table_is_computed_again_and_reported(tiny_data, tmp_path, cap
 )
 def test_a_damaged_table_is_not_used(tiny_data, tmp_path, damage):
     train_index = open_dataset(tiny_data).index("train")
-    config = tiny.small_config(tiny_data, batches="neighbours")
+    config = tiny.small_config(tiny_data, bag=True, batches="neighbours")
     tables = neighbours.Neighbours(tmp_path, config, None, None, None, train_index)
     path = tmp_path / "neighbours/epoch_0001.npy"
     path.parent.mkdir()
@@ -172,7 +172,7 @@ def test_a_stop_is_noticed_while_the_split_is_embedded(tiny_data, tmp_path, monk
 
 def test_neighbours_of_cached_features_are_found(tiny_data, tmp_path, monkeypatch):
     fields = {"neighbours__size": 2, "batches": "neighbours", "epochs": 3, "unfreeze_epoch": 3}
-    config = tiny.small_config(tiny_data, cache_frozen_features=2, **fields)
+    config = tiny.small_config(tiny_data, bag=True, cache_frozen_features=2, **fields)
     train(config, tmp_path / "run")
     assert (np.load(tmp_path / "run/neighbours/epoch_0001.npy") >= 0).any()
 
@@ -189,7 +189,7 @@ def test_neighbours_that_would_never_be_used_are_refused(tiny_data, tmp_path):
 
 
 def test_a_table_serves_several_epochs(tiny_data, tmp_path):
-    config = tiny.small_config(tiny_data, epochs=3, batches="neighbours", train__log_every_steps=1)
+    config = tiny.small_config(tiny_data, bag=True, epochs=3, batches="neighbours", train__log_every_steps=1)
     config.neighbours.every_epochs = 2
     config.data.image_features = str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))
     train(config, tmp_path / "run")
@@ -202,7 +202,7 @@ def test_a_table_serves_several_epochs(tiny_data, tmp_path):
 
 
 def test_a_batch_too_small_for_a_group_is_refused(tiny_data, tmp_path):
-    config = tiny.small_config(tiny_data, batches="neighbours")
+    config = tiny.small_config(tiny_data, bag=True, batches="neighbours")
     config.neighbours.share = 0.4
     with pytest.raises(
         UserError, match=r"neighbours.share = 0.4: not one group of config.neighbours.size = 4 in the 8"

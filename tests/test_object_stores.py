@@ -47,7 +47,7 @@ def on_disk(tiny_data, tmp_path_factory):
 
 
 def config_for(data) -> object:
-    config = tiny.small_config("", checkpoint__every_steps=4)
+    config = tiny.small_config("", bag=True, checkpoint__every_steps=4)
     config.data.dir = str(data)
     return config
 
@@ -189,6 +189,7 @@ def test_a_checkpoint_is_complete_or_absent_wherever_a_kill_comes(new_process, m
     assert write > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write",
     [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 3, 20, 50, 100))],

@@ -183,10 +183,10 @@ def test_the_average_is_evaluated_saved_and_resumed(tiny_data, tmp_path):
         "optim__rates": (("recipe_tower/*", 0.5, 1),),
         "checkpoint__every_steps": 4,
     }
-    whole = tiny.small_config(tiny_data, **fields)
+    whole = tiny.small_config(tiny_data, bag=True, **fields)
     train(whole, tmp_path / "whole")
     runs.train_in_two_parts(whole, tmp_path / "parts")
     runs.assert_same_bits(*(workdir.load(tmp_path / name, "last").variables for name in ("whole", "parts")))
-    train(tiny.small_config(tiny_data, **{**fields, "optim__average": 0.0}), tmp_path / "plain")
+    train(tiny.small_config(tiny_data, bag=True, **{**fields, "optim__average": 0.0}), tmp_path / "plain")
     plain, average = (workdir.load(tmp_path / name, "last").variables["params"] for name in ("plain", "whole"))
     assert not np.array_equal(plain["image_tower"]["fc"]["kernel"], average["image_tower"]["fc"]["kernel"])

@@ -64,6 +64,7 @@ def assert_same(ours, expected, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, expected)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_what_one_does(tiny_data, folder, tmp_path):
     train.train(own_config(tiny_data, tmp_path), tmp_path / "run", make_mesh(jax.devices()[:8]))
     assert_same(leaves(tmp_path / "run"), leaves(folder / "run"), atol=2e-5)

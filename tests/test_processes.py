@@ -96,7 +96,7 @@ def assert_same_run(config, alone, directory, count, steps, runs=1):
     assert len(list(directory.glob("events.*"))) == runs
 
 
-@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("failing", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_others_end_in_one_line_when_one_cannot_start(tiny_data, tmp_path, failing):
     """The missing data set is noticed before the first computation of all processes."""
     good = several.write_config(tmp_path / "good.py", tiny_data)

@@ -41,7 +41,7 @@ def test_epochs_of_a_run_have_the_loss_of_their_margin(tiny_data, tmp_path):
         "first": {"loss__margin": 0.1},
         "second": {"loss__margin": 0.5},
     }.items():
-        train(tiny.small_config(tiny_data, **fields, **more), tmp_path / name)
+        train(tiny.small_config(tiny_data, bag=True, **fields, **more), tmp_path / name)
         lines = read_metrics(tmp_path / name / "metrics.jsonl")
         means[name] = [line["loss"] for line in lines if line["split"] == "train"]
     np.testing.assert_allclose(means["growing"], [means["first"][0], means["second"][1]], rtol=1e-5)

@@ -50,7 +50,7 @@ def test_a_vision_transformer_computes_what_the_published_one_does(family, tmp_p
     for key, grid in (("photo", 2), ("other", 3)):
         pixels, expected = golden(family)[f"{key}/pixels"], golden(family)[f"{key}/outputs"]
         for remat in (False, True):
-            outputs = ViT(form, remat).apply({"params": read_vit(checkpoint, form, grid)}, pixels)
+            outputs = jax.jit(ViT(form, remat).apply)({"params": read_vit(checkpoint, form, grid)}, pixels)
             assert_close(np.asarray(outputs), expected, 1e-5)
 
 
@@ -59,7 +59,7 @@ def test_its_gradients_are_those_of_the_published_one(family, tmp_path):
     form = _form(section_of(VisionTransformer, write_model(tmp_path / "model", family)))
     params = read_vit(open_checkpoint(tmp_path / "model"), form, 2)
     pixels, weights = golden(family)["photo/pixels"], golden(family)["photo/weights"]
-    ours = jax.grad(lambda params: (ViT(form).apply({"params": params}, pixels) * weights).sum())(params)
+    ours = jax.jit(jax.grad(lambda params: (ViT(form).apply({"params": params}, pixels) * weights).sum()))(params)
     write_model(tmp_path / "gradients", family, arrays_under(family, "photo/gradients/"))
     gradients_close(ours, read_vit(open_checkpoint(tmp_path / "gradients"), form, 2))
 
@@ -104,7 +104,7 @@ def test_its_gradients_too_alone_and_in_groups_of_similar_length(family, tmp_pat
         return (encode_rows(bound, jax.numpy.asarray(segments), jax.numpy.asarray(tokens)) * weights).sum()
 
     for function in (plain, grouped):
-        gradients_close(jax.grad(function)(params), expected)
+        gradients_close(jax.jit(jax.grad(function))(params), expected)
 
 
 def test_open_clip_names_the_same_tensors_differently(tmp_path):
@@ -207,14 +207,15 @@ def test_parts_are_fused_with_equal_weights_whatever_is_missing(fusion, tmp_path
     ]
     encoded = [EncodedRecipe(text=lambda recipe=recipe: recipe) for recipe in recipes]
     batch = text.PretrainedText.make_batch(section, encoded)
-    variables = tower.init(jax.random.key(0), batch)
-    rows = np.asarray(tower.apply(variables, batch))
+    variables = jax.jit(tower.init)(jax.random.key(0), batch)
+    apply = jax.jit(tower.apply)
+    rows = np.asarray(apply(variables, batch))
     for recipe, row in zip(encoded, rows, strict=True):
-        alone = tower.apply(variables, text.PretrainedText.make_batch(section, [recipe]))
+        alone = apply(variables, text.PretrainedText.make_batch(section, [recipe]))
         np.testing.assert_allclose(alone[0], row, atol=1e-5)
     if fusion == "mean":
         ingredients = text.PretrainedText.make_batch(section, [EncodedRecipe(text=lambda: RecipeText("", ("word2",)))])
-        parts = [rows[2], np.asarray(tower.apply(variables, ingredients))[0], rows[3]]
+        parts = [rows[2], np.asarray(apply(variables, ingredients))[0], rows[3]]
         np.testing.assert_allclose(rows[0], np.mean(parts, axis=0), atol=1e-5)
         np.testing.assert_allclose(rows[1], np.mean(parts[:2], axis=0), atol=1e-5)
         assert not rows[4].any()

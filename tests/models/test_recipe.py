@@ -199,17 +199,18 @@ def test_an_id_outside_the_table_gives_nan():
 def test_dropout_is_off_in_evaluation_and_drops_whole_words_and_values_in_training():
     tower = HierarchicalLSTM(8, 9, word_dim=4, ingredient_hidden=3, instructions="none", word_dropout=0.5, dropout=0.25)
     batch = {"ingredients": np.tile([[2, 3, 4, 0]], (400, 1))}
-    params = tower.init(jax.random.key(0), batch)
+    params = jax.jit(tower.init)(jax.random.key(0), batch)
+    apply = jax.jit(tower.apply, static_argnames="train")
     assert tower.needs_keys
     assert not HierarchicalLSTM(8, 9).needs_keys
-    rows = np.asarray(tower.apply(params, batch))
-    assert np.array_equal(rows, np.asarray(tower.apply(params, batch, train=False, keys=None)))
+    rows = np.asarray(apply(params, batch))
+    assert np.array_equal(rows, np.asarray(apply(params, batch, train=False, keys=None)))
     keys = jax.random.split(jax.random.key(1), 400)
-    dropped = np.asarray(tower.apply(params, batch, train=True, keys=keys))
+    dropped = np.asarray(apply(params, batch, train=True, keys=keys))
     assert len(np.unique(dropped, axis=0)) > 100
-    np.testing.assert_array_equal(tower.apply(params, batch, train=True, keys=keys), dropped)
+    np.testing.assert_array_equal(apply(params, batch, train=True, keys=keys), dropped)
     # Each row depends on its own key alone.
-    alone = tower.apply(params, {"ingredients": batch["ingredients"][7:8]}, train=True, keys=keys[7:8])
+    alone = apply(params, {"ingredients": batch["ingredients"][7:8]}, train=True, keys=keys[7:8])
     np.testing.assert_allclose(alone[0], dropped[7], atol=1e-6)
 
     looked_up = tower.bind(params)._look_up(params["params"]["table"], batch["ingredients"], keys)

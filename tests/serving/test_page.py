@@ -178,6 +178,7 @@ def test_the_server_fails_and_recovers(opened):
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_retried(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
@@ -282,6 +283,7 @@ def test_filters_and_words(opened, api):
     assert titles(again) == titles(page)
 
 
+@pytest.mark.slow
 def test_a_photo_that_is_not_loaded_yet_is_grey(opened):
     page = opened()
     expect(page.locator(".example").first).to_be_visible()
