@@ -9,7 +9,7 @@ from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry
 from adamine_jax.recipes.ingredient_lines import line_of
-from adamine_jax.recipes.photos import SUFFIXES
+from adamine_jax.recipes.photos import photos_beside
 
 _FRONT = re.compile(r"\A---[ \t]*\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _LINE_COMMENT = re.compile(r"(?:^|(?<=\s))--(?!-).*", re.MULTILINE)
@@ -42,10 +42,8 @@ def read_cooklang(path: Path, name: str, report: Report) -> Iterator[Entry]:
             paragraph.clear()
     recipe |= {"ingredients": list(dict.fromkeys(ingredients)), "instructions": steps}
     recipe["title"] = recipe.get("title") or path.stem
-    beside = (file for file in sorted(path.parent.glob("*")) if file.stem == path.stem)
-    photos = tuple(file.name for file in beside if file.suffix.lower() in SUFFIXES)
     if ingredients or steps:
-        yield Entry(name, path.parent, recipe, is_linked_data=True, photos_beside=photos)
+        yield Entry(name, path.parent, recipe, is_linked_data=True, photos_beside=photos_beside(path))
 
 
 def _shown(mark: re.Match[str], ingredients: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Markdown files with or without front matter, as Chowdown, Jekyll, Hugo and Obsidian keep recipes."""
 
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry, known_fields
 from adamine_jax.recipes.markup import without_hidden
+from adamine_jax.recipes.photos import photos_beside
 
 _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\r?\n(.*?)\r?\n\1[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)([^*_]{1,100})(?:\*\*|__)\s?:?")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(.*)")
 _IMAGE = re.compile(
-    r"!\[[^\[\]]{0,500}\]\(\s{0,9}(?:<([^<>]{1,500})>|((?:[^\s()]|\([^\s()]{0,99}\)){1,500}))[^()]{0,500}\)"
+    r"!\[[^\[\]]{0,500}\]\(\s{0,9}(?:<([^<>]{1,500})>|((?:[^\n()<>\"]|\([^\n()]{0,99}\)){1,500}?))"
+    r"(?:\s{1,9}[\"'=][^()]{0,500})?\s{0,9}\)"  # people write names with spaces without <>, too
     r"|!\[\[([^\[\]|#]{1,500})[^\[\]]{0,500}\]\]|<img\s[^<>]{0,500}?src=[\"']([^\"'<>]{1,500})"
 )
 _LINK = re.compile(r"\[\[(?:[^\[\]|]{0,500}\|)?([^\[\]]{0,500})\]\]|\[([^\[\]]{0,500})\]\([^()]{0,500}\)")
@@ -40,7 +43,7 @@ def read_markdown(path: Path, name: str, report: Report) -> Iterator[Entry]:
     """Yields the recipe of a Markdown file; none if it has neither ingredients nor instructions."""
     recipe = markdown_recipe(decoded(read_bytes(path, MAX_BYTES)), path.stem)
     if not known_fields(recipe).keys().isdisjoint(("ingredients", "instructions")):
-        yield Entry(name, path.parent, recipe, is_linked_data=True)
+        yield Entry(name, path.parent, recipe, is_linked_data=True, photos_beside=photos_beside(path))
 
 
 def markdown_recipe(text: str, title: str) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def _parts(body: str) -> tuple[str, dict[str, list[str]]]:
     blocks: dict[str, list[str]] = {"": [], "ingredients": [], "instructions": [], "end": []}
     is_open = is_table = is_item = False
     lines = body.splitlines()
-    for raw, following in zip(lines, [*lines[1:], ""], strict=True):
+    for raw, following in itertools.pairwise([*lines, ""]):
         line = raw.strip().removeprefix("> ")
         level, name = _heading(line, following.strip())
         if name:

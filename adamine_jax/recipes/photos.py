@@ -1,5 +1,6 @@
 """Photos as people have them, converted to what the data set stores: upright RGB JPEGs of limited size."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
         raise UnusablePhoto(where, str(error)) from None
     except OSError as error:
         raise UnusablePhoto(where, f"cannot be read ({error.strerror or error})") from None
+
+
+def photos_beside(file: Path) -> tuple[str, ...]:
+    """Returns the names of the photos that differ from a file in their suffix alone."""
+    names = (f"{file.stem}{form}" for suffix in SUFFIXES for form in (suffix, suffix.upper()))
+    return tuple(name for name in names if os.path.isfile(file.with_name(name)))
 
 
 def photo_files(folder: Path) -> list[Path]:

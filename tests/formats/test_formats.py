@@ -62,6 +62,36 @@ def test_paragraphs_and_sections_of_markdown_are_kept(read, tmp_path):
     assert whole(other) == ("b", ["egg"], ["Mix."])
 
 
+@pytest.mark.parametrize(
+    ("link", "photo"),
+    [
+        ("My soup (1).jpg", "My soup (1).jpg"),
+        ("<My soup.jpg>", "My soup.jpg"),
+        ('My soup.jpg "My soup"', "My soup.jpg"),
+        ("soup.jpg 'in a bowl'", "soup.jpg"),
+        ("soup.jpg =300x200", "soup.jpg"),
+        (" a/My%20soup.jpg ", "a/My%20soup.jpg"),
+    ],
+)
+def test_photos_of_markdown(read, tmp_path, link, photo):
+    (recipe,) = read(written(tmp_path, "a.md", f"# Soup\n\n![]({link}) Nice.\n\n## Ingredients\n\n- egg\n"))
+    assert recipe.photos == [photo]
+    assert recipe.photos_beside == ()
+
+
+def test_the_photo_of_a_note_may_have_its_name(read, tmp_path):
+    path = written(tmp_path, "Nr. 5 soup.md", "# Soup\n\n## Ingredients\n\n- egg\n")
+    for name in ("Nr. 5 soup.JPG", "Nr. 5 soup.txt", "Nr. 5 soup 2.jpg", "Nr. 6 soup.jpg"):
+        written(tmp_path, name, jpeg(1))
+    (recipe,) = read(path)
+    assert recipe.photos_beside == ("Nr. 5 soup.JPG",)
+
+
+@pytest.mark.parametrize("text", ["---\ntags: []\n---\n", "---\ntags: []\n---", "+++\n+++\n", "# \n", "\n"])
+def test_notes_without_a_recipe(read, tmp_path, text):
+    assert read(written(tmp_path, "a.md", text)) == []
+
+
 def test_cooklang(read, tmp_path):
     text = (
         ">> source: https://example.org\n-- a comment\n= Dough =\nMix the @flour{200%g}\n"

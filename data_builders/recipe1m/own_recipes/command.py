@@ -8,8 +8,9 @@ from adamine_jax.base.cores import available_cores
 from adamine_jax.base.errors import one_line_errors
 from adamine_jax.base.flags import local_path
 from adamine_jax.recipes.fields import NAMES
+from data_builders.recipe1m.own_recipes.checking import checked
 from data_builders.recipe1m.own_recipes.import_report import Report
-from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, checked, import_recipes
+from data_builders.recipe1m.own_recipes.importing import CLASSES_FROM, ImportOptions, import_recipes
 from data_builders.splits import parse_splits
 
 DESCRIPTION = """Writes your own recipes in the layout of a Recipe1M download (layer1.json, layer2.json, det_ingrs.json,

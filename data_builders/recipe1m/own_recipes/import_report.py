@@ -30,7 +30,7 @@ class Report:
         self.dropped: dict[str, Group] = {}
         self.photo_problems: dict[str, Group] = {}
         self.parts: dict[str, Group] = {}
-        self.without_recipe = Group()
+        self.without_recipe, self.without_photo = Group(), Group()
         self.unknown_columns: Counter[str] = Counter()
         self.notes: list[str] = []
         self.photos: set[str] = set()
@@ -73,6 +73,11 @@ class Report:
         self.without_recipe.add(_ALL, f"{shown(name)}{f' ({why})' if why else ''}")
         self._write("file", name, "contains no recipe", why)
 
+    def no_photo(self, where: str) -> None:
+        """Reports a recipe without a photo, which is kept."""
+        self.without_photo.add(_ALL, shown(where))
+        self._write("recipe without a photo", where)
+
     def ingredient_line(self, line: str, names: list[tuple[str, bool]]) -> None:
         """Reports an ingredient line and the names found in it."""
         self.lines += 1
@@ -100,7 +105,8 @@ class Report:
             largest = ", ".join(f"{shown(name, 40)} ({count})" for name, count in self.classes.most_common(5))
             more = ", ..." if len(self.classes) > 5 else ""
             lines.append(
-                f"classes: {len(self.classes)}: {largest}{more}; {written - self.classes.total()} recipes without one"
+                f"classes: {len(self.classes)}: {largest}{more}; "
+                f"recipes without a class: {written - self.classes.total()}"
             )
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -110,6 +116,8 @@ class Report:
         lines += _described("photos left out", self.photo_problems)
         if count := self.without_recipe.counts.total():
             lines.append(f"files without a recipe: {count}: {_first(self.without_recipe)}")
+        if count := self.without_photo.counts.total():
+            lines.append(f"recipes without a photo: {count}: {_first(self.without_photo)}")
         return lines + ([f"unused columns: {self.columns()}"] if self.unknown_columns else [])
 
     def columns(self) -> str:

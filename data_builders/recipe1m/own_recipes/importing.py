@@ -6,7 +6,6 @@ The texts of all recipes are kept in memory, and at most one photo per worker.
 import contextlib
 import functools
 import os
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +27,6 @@ from adamine_jax.recipes.fields import NAMES, Draft, UnusableError, draft, known
 from adamine_jax.recipes.languages import language_of, names_in
 from adamine_jax.recipes.texts import text_digest
 from data_builders.recipe1m.classes import BACKGROUND
-from data_builders.recipe1m.layers.formatting import shown
 from data_builders.recipe1m.own_recipes import identity
 from data_builders.recipe1m.own_recipes.import_report import Report
 from data_builders.recipe1m.own_recipes.journal import Journal, open_journal, parallel_map
@@ -39,7 +37,6 @@ from data_builders.recipe1m.recipes import PARTITIONS, RECIPE_ID
 CLASSES_FROM = ("category", "none")
 # Size of a group of recipes from which a shared photo is suspected to be a placeholder.
 _PLACEHOLDER_GROUP = 5
-_CHECKED = 3
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def import_recipes(options: ImportOptions) -> Report:
     Raises:
         UserError: The input cannot be read, none of its recipes or photos can be used, or `out` cannot be written.
     """
-    assert options.out is not None, "only `checked` needs no folder"
+    assert options.out is not None, "only a check needs no folder"
     source, out = (os.path.realpath(path) for path in (options.source, options.out))
     if os.path.isdir(source) and os.path.commonpath([source, out]) == source:
         raise UserError(f"--out {options.out} is inside the input folder; choose a folder outside {options.source}")
@@ -110,9 +107,9 @@ def import_recipes(options: ImportOptions) -> Report:
     ):
         unpacked = folder.parent / "unpacked"
         unpacked.mkdir()
-        report = _report(folder, unpacked, options)
+        report = new_report(folder, unpacked, options)
         with contextlib.closing(report):
-            drafts = _read(
+            drafts = read_drafts(
                 options, report, functools.partial(journal.map, parallel_map(options.workers, folder.parent))
             )
             found = _without_repeats(_with_photos(drafts, options, report, journal), report)
@@ -121,37 +118,18 @@ def import_recipes(options: ImportOptions) -> Report:
     return report
 
 
-def checked(options: ImportOptions) -> str:
-    """Reads the records and returns the first recipes and what would be left out, as text for a terminal.
-
-    Raises:
-        UserError: The input cannot be read, or contains no recipe.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        report = _report(Path(name), None, options)
-        with contextlib.closing(report):
-            drafts = _read(options, report, parallel_map(options.workers, Path(name)))
-            for recipe in drafts:
-                report.recipes[recipe.partition] += 1
-    lines = [line for recipe in drafts[:_CHECKED] for line in _shown(recipe)]
-    return "\n".join([*lines, f"{len(drafts)} recipes could be imported; photos were not read", *report.left_out()])
-
-
-def _report(folder: Path, unpacked: Path | None, options: ImportOptions) -> Report:
+def new_report(folder: Path, unpacked: Path | None, options: ImportOptions) -> Report:
+    """Returns an empty report of an import."""
     skip_broken = options.skip_broken or (options.source.is_dir() and not options.strict)
     return Report(folder, skip_broken=skip_broken, unpacked=unpacked)
 
 
-def _shown(recipe: Draft) -> list[str]:
-    """Returns the lines that show a recipe in a terminal."""
-    parts = {"ingredients": recipe.ingredients, "instructions": recipe.instructions, "photos": recipe.photos}
-    lines = [f"{recipe.where}: {shown(recipe.title)}{f' [{shown(recipe.class_name)}]' if recipe.class_name else ''}"]
-    for part, texts in parts.items():
-        lines += [f"  {part}: {len(texts)}", *(f"    {shown(text, 100)}" for text in texts)]
-    return [*lines, ""]
+def read_drafts(options: ImportOptions, report: Report, map_files: Callable) -> list[Draft]:
+    """Returns the recipes of the input.
 
-
-def _read(options: ImportOptions, report: Report, map_files: Callable) -> list[Draft]:
+    Raises:
+        UserError: The input cannot be read, or contains no recipe.
+    """
     drafts = []
     entries = read_source(options.source, report, options.format_name, map_files)
     for entry in track(entries, "reading", unit="record"):
@@ -201,6 +179,8 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report, jo
             for value in recipe.unread.get("images", ()):
                 report.photo_problem(recipe.where, NOT_A_PATH, value)
             digest = text_digest(recipe.title, recipe.ingredients, recipe.instructions)
+            if not distinct:
+                report.no_photo(recipe.where)
             found.append(_Found(recipe, list(distinct.values()), digest))
     if not any(recipe.photos for recipe in found):
         reason = f"no record lists one; name a column {' or '.join(NAMES['images'][:2])}"
@@ -258,7 +238,7 @@ def _placed(found: list[_Found], options: ImportOptions, report: Report) -> list
 
 def _write(folder: Path, placed: list[Placed], report: Report) -> None:
     class_of: dict[str, str] = {}
-    languages = _languages([recipe.draft for recipe in placed])
+    languages = languages_of([recipe.draft for recipe in placed])
     report.languages.update(languages)
     with open_layers(folder) as layers:
         for recipe, language in track(zip(placed, languages, strict=True), "writing", len(placed), "recipe"):
@@ -276,7 +256,7 @@ def _write(folder: Path, placed: list[Placed], report: Report) -> None:
             report.note(f"{partition} has no recipe with a photo; give partitions, or change --splits")
 
 
-def _languages(recipes: list[Draft]) -> list[str]:
+def languages_of(recipes: list[Draft]) -> list[str]:
     """Returns the language of each recipe; that of most recipes for texts that are too short to tell."""
     found = [language_of(recipe.ingredients, recipe.instructions) for recipe in recipes]
     usual = next((language for language, _ in Counter(filter(None, found)).most_common(1)), "")
