@@ -131,6 +131,8 @@ def _print(
         print(json.dumps(content, ensure_ascii=False, indent=2))
         return
     print(f"{query} of {shown(gallery.name)} ({searched:,}){_conditions(flags)}\n")
+    if not results:
+        print("nothing found")
     for place, result in enumerate(results, 1):
         item = result.item
         line = f"{place:4}  {result.score}  {fitted(item.title, _TITLE)}  {fitted(item.class_name, _CLASS)}  {item.id}"

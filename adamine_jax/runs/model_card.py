@@ -112,9 +112,9 @@ def _model(trained: Trained) -> Iterator[str]:
 def _data(trained: Trained, directory: Path) -> Iterator[str]:
     config, described = trained.config, json.loads((directory / "dataset.json").read_text(encoding="utf-8"))
     yield from ("", "## Data", "")
-    yield f"Trained on {described.get('train_recipes', 0):,} recipes with photos of `{config.data.name}`, with"
-    yield f"{len(trained.words):,} words and {len(trained.class_names) - 1:,} classes (vocabulary"
-    yield f"`{trained.vocabulary_digest[:12]}`)."
+    yield f"Trained on {described.get('train_recipes', 0):,} recipes with photos, a data set of the builder"
+    yield f"`{config.data.name}`, with {len(trained.words):,} words and {len(trained.class_names) - 1:,} classes"
+    yield f"(vocabulary `{trained.vocabulary_digest[:12]}`)."
     sections = {"photos": config.model.image, "recipes": config.model.recipe}
     weights = {side: section.get("weights") for side, section in sections.items()}
     pretrained = [f"{side}: `{Path(file).name}`" for side, file in weights.items() if file]

@@ -65,6 +65,17 @@ def test_a_photo_finds_recipes(opened, api):
     assert first.locator("img").evaluate("image => image.naturalWidth") > 0
 
 
+def test_more_results_on_request(opened, api):
+    assert api.get("/gallery").json()["items"] == 24
+    page = opened()
+    choose(page, photo_file(8))
+    expect(page.locator("#status")).to_have_text("the first 12 recipes, most similar first")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#status")).to_have_text("24 recipes, most similar first")
+    assert len(titles(page)) == 24
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_a_photo_can_be_dropped_and_pasted(opened, api, way):
     page = opened()

@@ -10,9 +10,9 @@ export const item = (id) => ask(`item?${new URLSearchParams({ id })}`);
 export const suggestions = async (text, signal) =>
   (await ask(`suggestions?${new URLSearchParams({ text })}`, { signal })).names;
 
-/** Searches with a `Query`. */
-export function search(query, signal) {
-  const options = { in: query.among, ...query.filters(), with: query.added(), without: query.crossed() };
+/** Searches with a `Query` for up to `top` results. */
+export function search(query, top, signal) {
+  const options = { in: query.among, top, ...query.filters(), with: query.added(), without: query.crossed() };
   if (query.photo) {
     const body = new FormData();
     body.append("photo", query.photo, "photo");

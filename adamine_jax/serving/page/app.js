@@ -7,6 +7,7 @@ import { FILTERS, Query } from "./query.js";
 import { make, picture, show } from "./results.js";
 
 const DELAY = 300;
+const SIZES = [12, 48, 100]; // numbers of results: at first, and after each "Show more"
 const element = (id) => document.getElementById(id);
 let query = Query.fromAddress(location.search);
 let gallery = null;
@@ -20,8 +21,8 @@ function changed() {
   timer = setTimeout(() => search(), DELAY);
 }
 
-/** Searches; `isNew` adds an entry to the browser's history. */
-async function search(isNew = false) {
+/** Searches for up to `top` results; `isNew` adds an entry to the browser's history. */
+async function search(isNew = false, top = SIZES[0]) {
   clearTimeout(timer);
   running.abort();
   running = new AbortController();
@@ -35,8 +36,8 @@ async function search(isNew = false) {
   element("results").setAttribute("aria-busy", "true");
   const slow = setTimeout(() => (element("status").textContent = "Searching …"), 600);
   try {
-    const found = await api.search(query, signal);
-    if (!signal.aborted) showFound(found);
+    const found = await api.search(query, top, signal);
+    if (!signal.aborted) showFound(found, top);
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof api.ApiError)) throw error;
@@ -50,9 +51,10 @@ async function search(isNew = false) {
   }
 }
 
-function showFound(found) {
+function showFound(found, top) {
   const searched = ["recipes", "photos"].filter((among) => found[among]);
-  const counts = searched.map((among) => `${found[among].length} ${among}`);
+  const isFull = top < gallery.items && searched.some((among) => found[among].length === top);
+  const counts = searched.map((among) => `${isFull ? "the first " : ""}${found[among].length} ${among}`);
   const within = query.class ? ` of kind ${query.class}` : "";
   const conditions = [query.include && ` with ${query.include}`, query.exclude && ` without any ${query.exclude}`];
   const order = query.text.trim() ? "best match first" : "most similar first";
@@ -64,11 +66,14 @@ function showFound(found) {
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
   show(element("found"), found, query, { cross, like, sides: gallery.sides });
+  const next = SIZES[SIZES.indexOf(top) + 1];
+  element("next").hidden = !isFull || !next;
+  element("next").onclick = () => search(false, next);
 }
 
 function showExamples() {
   document.body.classList.remove("busy");
-  element("unknown").hidden = true;
+  element("unknown").hidden = element("next").hidden = true;
   element("status").textContent = gallery?.examples.length
     ? "Add a photo of a dish or list its ingredients, or start from one of these examples:"
     : "Add a photo of a dish or list its ingredients.";
@@ -85,6 +90,7 @@ function showError(message) {
   element("error-text").textContent = message ?? "";
   if (!message) return;
   element("status").textContent = "";
+  element("next").hidden = true;
   element("found").replaceChildren();
 }
 

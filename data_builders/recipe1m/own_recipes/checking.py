@@ -53,7 +53,11 @@ def _shown(recipe: Draft, language: str) -> list[str]:
     if recipe.names is None:
         names = (", ".join(name for name, _ in names_in(line, language)) for line in ingredients)
         ingredients = [f"{line} → {name or 'no name'}" for line, name in zip(ingredients, names, strict=True)]
-    parts = {"ingredients": ingredients, "instructions": recipe.instructions, "photos": recipe.photos or recipe.photos_beside}
+    parts = {
+        "ingredients": ingredients,
+        "instructions": recipe.instructions,
+        "photos": recipe.photos or recipe.photos_beside,
+    }
     lines = [f"{recipe.where}: {shown(recipe.title)}{f' [{shown(recipe.class_name)}]' if recipe.class_name else ''}"]
     for part, texts in parts.items():
         lines += [f"  {part}: {len(texts)}", *(f"    {shown(text, 100)}" for text in texts)]

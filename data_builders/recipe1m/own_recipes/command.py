@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="source", metavar="FILE_OR_FOLDER", help="recipes to import", **needed)
     parser.add_argument("--out", type=local_path, help="folder to write; must be empty or new")
     parser.add_argument(
-        "--check", action="store_true", help="show the first three recipes and what is left out, and write nothing"
+        "--check",
+        action="store_true",
+        help="show three recipes, one of each kind of file, and what is left out; write nothing",
     )
     parser.add_argument(
         "--format",
