@@ -199,5 +199,6 @@ def test_a_reader_of_recipe_files(lab, tmp_path, capsys):
     (tmp_path / "cards.txt").write_text("Pie\n+flour\n>Mix.\n>Bake.\n\nNothing\n")
     assert main(["--check", "--from", str(tmp_path / "cards.txt"), "--format", "kitchen_lab.cards:read_cards"]) == 0
     printed = capsys.readouterr().out
-    assert "cards.txt card 1: Pie\n  ingredients: 1\n    flour → flour\n  instructions: 2\n    Mix.\n    Bake.\n" in printed
+    pie = "cards.txt card 1: Pie\n  ingredients: 1\n    flour → flour\n  instructions: 2\n    Mix.\n    Bake.\n"
+    assert pie in printed
     assert "1 the card has no lines: cards.txt card 2 (Nothing)" in printed
