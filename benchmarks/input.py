@@ -29,11 +29,11 @@ from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.plan import epoch_plan
 from adamine_jax.input.reading import BatchReader, read_recipes
-from adamine_jax.input.records import RecordReader
-from adamine_jax.input.shards import parse_example
+from adamine_jax.input.record_index import RecordReader
+from adamine_jax.input.tfrecords import parse_example
 from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models import registry
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes import crops
 from benchmarks.harness import describe_machine, processes_in_turns, results_parser, serve, write_page
 from configs import adamine
 
@@ -180,7 +180,7 @@ CONTENDERS: dict[str, Callable[[object, Path], Callable[[], None]]] = {
 
 def stages(index, batches: int = 10) -> dict[str, float]:
     """Returns the milliseconds of one core per image for each stage, minima over several rounds."""
-    crop = images.random_crops(CONFIG.data.resize, CONFIG.data.image_size, CONFIG.data.flip)
+    crop = crops.random_crops(CONFIG.data.resize, CONFIG.data.image_size, CONFIG.data.flip)
     reader = BatchReader(index, crop, registry.recipe_fields(CONFIG.model), damage=Damage(0))
     records, draws = RecordReader(index), Draws(index, 0, CONFIG.data)
     plan = list(itertools.islice(plans(index.class_id), batches))

@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from adamine_jax.input.records import RecordIndex
-from adamine_jax.input.shards import HEADER_BYTES, masked_crc
+from adamine_jax.input.record_index import RecordIndex
+from adamine_jax.input.tfrecords import HEADER_BYTES, masked_crc
 
 
 def flip_bit(path: Path, position: int) -> None:

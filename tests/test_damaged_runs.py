@@ -21,7 +21,7 @@ from adamine_jax.gallery.split_building import write_split
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics

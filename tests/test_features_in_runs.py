@@ -13,7 +13,7 @@ from adamine_jax.base.errors import DiskFull, UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input import pipeline
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.training import frozen_features

@@ -11,7 +11,7 @@ from adamine_jax import evaluate
 from adamine_jax.checkpoints import manager as checkpoints
 from adamine_jax.import_weights import main
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.runs import workdir
 from tests import tiny
 from tests.interop import published_code

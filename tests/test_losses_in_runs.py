@@ -5,7 +5,7 @@ import pytest
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.plots.run_figures import draw_curves
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics

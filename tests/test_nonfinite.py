@@ -13,7 +13,7 @@ from adamine_jax.base.errors import UserError
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.plan import epoch_plan
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from tests import tiny

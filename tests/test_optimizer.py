@@ -15,7 +15,7 @@ from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.runs import workdir
 from adamine_jax.train import train
 from adamine_jax.training import optimizer
-from adamine_jax.training.rates import parameter_names, rates
+from adamine_jax.training.parameter_rates import parameter_names, rates
 from tests import tiny
 from tests.faults import runs
 

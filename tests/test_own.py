@@ -19,15 +19,15 @@ from adamine_jax.config import preset, set_tower
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import read_matrix
-from adamine_jax.input.records import RecordReader, load_index
-from adamine_jax.input.shards import parse_example
+from adamine_jax.input.record_index import RecordReader, load_index
+from adamine_jax.input.tfrecords import parse_example
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import build_model, init_variables
 from adamine_jax.models.recipe.bag import BagOfWords
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 from adamine_jax.runs import workdir
 from adamine_jax.training import optimizer
-from adamine_jax.training.rates import rates
+from adamine_jax.training.parameter_rates import rates
 from tests import tiny
 from tests.servers import serving
 

@@ -128,7 +128,7 @@ def _bytes(values) -> tf.train.Feature:
 def write_image_features(data_dir: Path, path: Path) -> Path:
     """Writes random features of all photos of a data set to the `.npy` file `path`, and their ids beside it."""
     from adamine_jax.input.dataset import open_dataset
-    from adamine_jax.input.records import load_index
+    from adamine_jax.input.record_index import load_index
 
     shards = [open_dataset(data_dir).shards(split) for split in ("train", "val", "test")]
     ids = [photo.decode() for split in shards for photo in load_index(split).photo_ids]

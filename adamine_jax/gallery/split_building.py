@@ -14,7 +14,7 @@ from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.gallery.opening import writer as opened_writer
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.reading import StoredRecipe, read_recipes
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.queries.encoder import Encoder
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.runs import embedding, workdir

@@ -11,7 +11,7 @@ from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.files import check_regular
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.records import RecordIndex, load_index
+from adamine_jax.input.record_index import RecordIndex, load_index
 
 _FILES = ("metadata.json", "words.txt", "classes.json", "dataset_info.json")
 _SHARD = re.compile(r"(.+\.tfrecord)-\d{5}-of-(\d{5})")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adamine_jax.input.reading import Rows
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 
 
 class Draws:

@@ -12,7 +12,7 @@ import numpy as np
 
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.recipes.tokens import Tokens
 

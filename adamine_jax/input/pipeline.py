@@ -12,9 +12,9 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.reading import Batch, BatchReader, Rows
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.models import registry
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes import crops
 from adamine_jax.recipes.text_augmentation import LINE_OPTIONS, TextAugmentation
 
 THREADS = 2
@@ -142,7 +142,7 @@ def photo_batches(
     Args:
         index: Record index of the split.
         photos: (N,) indices of photos, counted as in `RecordIndex.first_photo`.
-        draws: (N, 3) float32 from [0, 1), the random numbers of `images.random_crops`; None = central crops.
+        draws: (N, 3) float32 from [0, 1), the random numbers of `recipes.crops.random_crops`; None = central crops.
         config: The run's config; reads `data` and `model.image`.
         batch_size: B; the last batch is padded with copies of the last photo.
         rows: This process's rows of a batch.
@@ -172,13 +172,13 @@ def photo_batches(
     return _in_order(rows_of, read, len(batches), reader)
 
 
-def _random_crops(config) -> images.Crops:
+def _random_crops(config) -> crops.Crops:
     data = config.data
-    return images.random_crops(data.resize, data.image_size, data.flip, registry.resizing(config.model), data.crop_area)
+    return crops.random_crops(data.resize, data.image_size, data.flip, registry.resizing(config.model), data.crop_area)
 
 
-def _center_crops(config) -> images.Crops:
-    return images.center_crops(config.data.resize, config.data.image_size, registry.resizing(config.model))
+def _center_crops(config) -> crops.Crops:
+    return crops.center_crops(config.data.resize, config.data.image_size, registry.resizing(config.model))
 
 
 def _split(numbers: np.ndarray, batch_size: int) -> np.ndarray:

@@ -14,9 +14,9 @@ import numpy as np
 from adamine_jax.base.cores import map_chunks
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.features import Vectors
-from adamine_jax.input.records import RecordIndex, RecordReader
-from adamine_jax.input.shards import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, parse_example
-from adamine_jax.recipes import crops as images
+from adamine_jax.input.record_index import RecordIndex, RecordReader
+from adamine_jax.input.tfrecords import MAX_CLASS_ID, NOT_A_RECIPE, DecodeError, parse_example
+from adamine_jax.recipes.crops import Crops
 from adamine_jax.recipes.texts import EncodedRecipe, RecipeText
 
 Batch = dict[str, np.ndarray]
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
         numbers: (B,) int64 record numbers.
         photo_records: (B,) int64, the records whose photos are used.
         photos: (B,) int64, which photo of the record.
-        uniform: (B, 5) float32 from [0, 1), the random numbers of the crop, of which `images.random_crops` needs the
+        uniform: (B, 5) float32 from [0, 1), the random numbers of the crop, of which `crops.random_crops` needs the
             first three unless it draws areas.
         seeds: (B,) uint64, seeds of the changes of the text; None = no changes.
     """
@@ -75,7 +75,7 @@ class BatchReader:
     def __init__(
         self,
         index: RecordIndex,
-        crop: images.Crops,
+        crop: Crops,
         recipe_fields: RecipeFields | None = None,
         vectors: Vectors | None = None,
         damage: Damage | None = None,

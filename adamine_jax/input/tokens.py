@@ -15,7 +15,7 @@ from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors, open_vectors
 from adamine_jax.input.reading import read_recipes
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.recipes.tokens import Tokenizer, Tokens

@@ -16,7 +16,7 @@ from adamine_jax.losses import anchors
 from adamine_jax.losses.blocks import blocks_of
 from adamine_jax.losses.distances import row_similarities
 from adamine_jax.losses.hinge import Triplets, hinge
-from adamine_jax.losses.mining import mine, mined_costs
+from adamine_jax.losses.negatives import mine, mined_costs
 
 INSTANCE_STRATEGIES = ("IRR", "RII", "IRI", "RIR")
 SEMANTIC_STRATEGIES = ("SIRR", "SRII", "SIII", "SRRR")

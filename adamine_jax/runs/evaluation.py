@@ -9,7 +9,7 @@ import numpy as np
 from adamine_jax.base import files, processes
 from adamine_jax.base.errors import UserError
 from adamine_jax.input.damage import Damage
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.retrieval import evaluators
 from adamine_jax.retrieval.protocols import Ranked, rank_draws, score, skipped_protocols
 from adamine_jax.retrieval.rank_files import RankFile, ranks_path, read_ranks, write_ranks

@@ -24,7 +24,7 @@ from adamine_jax.config import stored as configuration
 from adamine_jax.config.presets import flatten
 from adamine_jax.distributed.mesh import make_mesh
 from adamine_jax.input.dataset import Dataset, open_dataset
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.models import registry
 from adamine_jax.models.adamine import AdaMine, build_model, init_variables
 from adamine_jax.runs import exported

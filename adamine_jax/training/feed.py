@@ -15,7 +15,7 @@ from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.plan import epoch_plan, neighbour_plan, with_text
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.input.tokens import open_inputs
 from adamine_jax.models.adamine import AdaMine
 from adamine_jax.runs import embedding

@@ -25,7 +25,7 @@ from adamine_jax.distributed.broadcast import run_on_first
 from adamine_jax.input import pipeline
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import PhotoFeatures
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.models.adamine import AdaMine
 
 FOLDER = "frozen_features"

@@ -16,7 +16,7 @@ from adamine_jax.distributed.preemption import StopRequest
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.features import Vectors
 from adamine_jax.input.reading import read_groups
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.retrieval.neighbours import CANDIDATES, near_negatives
 from adamine_jax.runs.embedding import Embedder, split_batches
 from adamine_jax.training.state import TrainState

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from adamine_jax.models.adamine import AdaMine, published_multiplicity
-from adamine_jax.training.rates import Rate, name_of
+from adamine_jax.training.parameter_rates import Rate, name_of
 
 Tree = Any
 CLIP_EPSILON = 1e-6  # PyTorch's clipping divides by norm + 1e-6

@@ -16,7 +16,7 @@ from adamine_jax.input.dataset import Dataset
 from adamine_jax.input.features import read_matrix, recipe_matrices
 from adamine_jax.input.plan import batch_shares
 from adamine_jax.input.reading import read_encoded, read_recipes
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.losses.base import Loss
 from adamine_jax.models import registry
 from adamine_jax.runs import workdir

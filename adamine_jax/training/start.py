@@ -17,7 +17,7 @@ from adamine_jax.input.dataset import Dataset
 from adamine_jax.losses.base import Loss
 from adamine_jax.models.adamine import AdaMine, load_weights
 from adamine_jax.training.fine_tuning import init_from
-from adamine_jax.training.rates import rates
+from adamine_jax.training.parameter_rates import rates
 from adamine_jax.training.state import TrainState, create_state, initial_variables
 
 

@@ -14,8 +14,8 @@ from adamine_jax.losses.blocks import from_blocks, in_blocks
 from adamine_jax.losses.schedules import scheduled
 from adamine_jax.models.adamine import AdaMine, recipes_with_parts
 from adamine_jax.training import optimizer
+from adamine_jax.training.parameter_rates import rates
 from adamine_jax.training.photo_augmentation import augment
-from adamine_jax.training.rates import rates
 from adamine_jax.training.state import TrainState, loss_params
 
 Tree = Any

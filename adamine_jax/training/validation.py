@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import jax
 
 from adamine_jax.distributed.preemption import StopRequest
-from adamine_jax.input.records import RecordIndex
+from adamine_jax.input.record_index import RecordIndex
 from adamine_jax.retrieval.evaluators import Evaluator, measure
 from adamine_jax.runs.embedding import Embedder
 from adamine_jax.runs.evaluation import split_embeddings

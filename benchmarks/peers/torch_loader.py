@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from adamine_jax.input.records import RecordIndex, RecordReader
+from adamine_jax.input.record_index import RecordIndex, RecordReader
 
 MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
 STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]

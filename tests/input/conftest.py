@@ -1,7 +1,7 @@
 import pytest
 
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.draws import Draws
 from adamine_jax.input.plan import epoch_plan
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from tests import damaging
 from tests.input.batches import assert_equal, batch_config, train_batches
 

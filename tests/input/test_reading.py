@@ -9,9 +9,9 @@ from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.features import PhotoFeatures, Vectors
 from adamine_jax.input.reading import BatchReader, Rows, read_recipes
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.models import registry
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes import crops
 from tests import damaging, tiny
 
 FIELDS = registry.recipe_fields(tiny.small_config("unused").model)
@@ -23,7 +23,7 @@ def read(tiny_data, tmp_path):
     index = load_index(open_dataset(shutil.copytree(tiny_data, tmp_path / "data")).shards("train"))
 
     def read(numbers, index=index, damage=None):
-        reader = BatchReader(index, images.center_crops(40, 32), FIELDS, damage=damage)
+        reader = BatchReader(index, crops.center_crops(40, 32), FIELDS, damage=damage)
         zeros = np.zeros(len(numbers), np.int64)
         batch = reader(Rows(np.array(numbers), np.array(numbers), zeros, np.zeros((len(numbers), 3), np.float32)))
         reader.close()
@@ -106,7 +106,7 @@ def test_a_record_without_photos_has_no_features_of_another_record(read, capsys,
     index = load_index(index.shards)
     values = np.arange(2 * len(index.photo_ids), dtype=np.float32).reshape(-1, 2) + 1
     photos = PhotoFeatures(values, np.arange(len(values))[:, None], "x.npy")
-    reader = BatchReader(index, images.center_crops(40, 32), FIELDS, Vectors(photos=photos))
+    reader = BatchReader(index, crops.center_crops(40, 32), FIELDS, Vectors(photos=photos))
     numbers, zeros = np.array([3, number]), np.zeros(2, np.int64)
     batch, readable = reader(Rows(numbers, numbers, zeros, np.zeros((2, 3), np.float32)))
     reader.close()

@@ -6,7 +6,7 @@ from adamine_jax.input import tokens
 from adamine_jax.input.damage import Damage
 from adamine_jax.input.dataset import open_dataset
 from adamine_jax.input.reading import read_recipes
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.recipes.texts import RecipeText
 from adamine_jax.recipes.tokens import Tokenizer, train_tokenizer
 from tests import tiny

@@ -27,7 +27,7 @@ def ids_of_collection(data: Path) -> set[int]:
     """Returns the ids, as numbers, of all recipes of a converted collection."""
     # Importing TensorFlow takes seconds.
     from adamine_jax.input.dataset import open_dataset
-    from adamine_jax.input.records import load_index
+    from adamine_jax.input.record_index import load_index
 
     collection = open_dataset(data)
     return {int(identity, 16) for name in (*PARTITIONS, TEXT) for identity in load_index(collection.shards(name)).ids}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from adamine_jax.input import features, pipeline
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.records import load_index
+from adamine_jax.input.record_index import load_index
 from adamine_jax.recipes import decoding
 from tests import tiny
 from tests.data_builders.recipe1m.download import Download, photo_id, recipe_id

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from adamine_jax.base import storage
 from adamine_jax.base.errors import UserError
-from adamine_jax.input import records
+from adamine_jax.input import record_index
 from adamine_jax.input.damage import Damage, DamagedRecord
 from adamine_jax.input.dataset import open_dataset
-from adamine_jax.input.shards import masked_crc
+from adamine_jax.input.tfrecords import masked_crc
 from tests import damaging
 
 
@@ -25,11 +25,11 @@ def shards(tiny_data, tmp_path):
 
 def test_records_match_a_sequential_reader(shards):
     expected = [record.numpy() for record in tf.data.TFRecordDataset([str(path) for path in shards])]
-    index = records.load_index(shards)
+    index = record_index.load_index(shards)
     assert len(index) == len(expected) == 48
 
     order = np.random.default_rng(0).permutation(48)
-    reader = records.RecordReader(index)
+    reader = record_index.RecordReader(index)
     assert [reader.read(number) for number in order] == [expected[number] for number in order]
     for number, payload in enumerate(expected):
         example = tf.train.Example.FromString(payload).features.feature
@@ -48,30 +48,30 @@ def test_the_checksum_matches_the_tfrecord_format(tmp_path):
 
 
 def test_the_cache_is_used_until_a_shard_changes(shards, monkeypatch):
-    first = records.load_index(shards)
+    first = record_index.load_index(shards)
     with monkeypatch.context() as patch:
-        patch.setattr(records, "build_index", lambda *_: pytest.fail("rebuilt"))
-        second = records.load_index(shards)
+        patch.setattr(record_index, "build_index", lambda *_: pytest.fail("rebuilt"))
+        second = record_index.load_index(shards)
     for field in ("shard", "offset", "length", "ids", "class_id"):
         np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
 
     extra = next(iter(tf.data.TFRecordDataset([str(shards[0])]))).numpy()
     with tf.io.TFRecordWriter(str(shards[0])) as writer:
         writer.write(extra)
-    assert len(records.load_index(shards)) == 25
+    assert len(record_index.load_index(shards)) == 25
 
 
 def test_a_damaged_cache_is_rebuilt(shards):
-    records.load_index(shards)
+    record_index.load_index(shards)
     (cache,) = shards[0].parent.glob(".*.index.npz")
     cache.write_bytes(cache.read_bytes()[:200])
-    assert len(records.load_index(shards)) == 48
+    assert len(record_index.load_index(shards)) == 48
 
 
 def test_a_damaged_record_is_reported_when_read_and_the_others_are_readable(shards):
-    index = records.load_index(shards)
+    index = record_index.load_index(shards)
     damaging.damage_payload(index, 3)
-    reader = records.RecordReader(index)
+    reader = record_index.RecordReader(index)
     assert all(reader.read(number) for number in (2, 4))
     where = rf"{shards[0].name}, byte {index.offset[3] - 12}, recipe {index.ids[3].decode()}"
     with pytest.raises(DamagedRecord, match=f"{where}: record with a wrong checksum"):
@@ -80,8 +80,8 @@ def test_a_damaged_record_is_reported_when_read_and_the_others_are_readable(shar
 
 
 def test_a_read_error_is_a_damaged_record(shards, monkeypatch):
-    index = records.load_index(shards)
-    reader = records.RecordReader(index)
+    index = record_index.load_index(shards)
+    reader = record_index.RecordReader(index)
 
     def pread(file, length, offset):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -96,21 +96,21 @@ def test_a_read_error_is_a_damaged_record(shards, monkeypatch):
 def test_a_truncated_shard_is_reported(shards, cut):
     os.truncate(shards[1], shards[1].stat().st_size - cut)
     with pytest.raises(UserError, match=rf"{shards[1].name}, byte \d+: the file ends inside a record"):
-        records.load_index(shards)
+        record_index.load_index(shards)
 
 
 def test_a_damaged_header_is_reported(shards):
     damaging.flip_bit(shards[1], 3)
     with pytest.raises(UserError, match=rf"{shards[1].name}, byte 0: damaged TFRecord header"):
-        records.load_index(shards)
+        record_index.load_index(shards)
 
 
 def test_a_new_index_omits_damaged_records_and_every_load_reports_them(shards, capsys):
-    whole = records.build_index(shards)
+    whole = record_index.build_index(shards)
     damaging.damage_payload(whole, 3)
     damaging.damage_payload(whole, 30)
     for damage in (Damage(), Damage()):  # built, then read from the cache
-        index = records.load_index(shards, damage)
+        index = record_index.load_index(shards, damage)
         assert list(index.ids) == list(np.delete(whole.ids, [3, 30]))
         assert damage.count == 2
         lines = sorted(capsys.readouterr().err.splitlines())
@@ -121,35 +121,35 @@ def test_a_new_index_omits_damaged_records_and_every_load_reports_them(shards, c
 
 def test_the_index_omits_payloads_that_are_not_recipes(shards, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "x.tfrecord-00000-of-00001")) as writer:
-        reader = records.RecordReader(records.load_index(shards))
+        reader = record_index.RecordReader(record_index.load_index(shards))
         for payload in (b"some bytes", b"", reader.read(0), reader.read(1)):
             writer.write(payload)
     damage = Damage()
-    assert len(records.load_index([tmp_path / "x.tfrecord-00000-of-00001"], damage)) == 2
+    assert len(record_index.load_index([tmp_path / "x.tfrecord-00000-of-00001"], damage)) == 2
     assert damage.count == 2
 
 
 def test_a_record_damaged_after_indexing_keeps_its_number(shards, capsys):
-    whole = records.load_index(shards)
+    whole = record_index.load_index(shards)
     damaging.damage_payload(whole, 3)
     damage = Damage()
-    assert_same(records.load_index(shards, damage), whole)
+    assert_same(record_index.load_index(shards, damage), whole)
     assert damage.count == 1
     assert f"recipe {whole.ids[3].decode()}: record with a wrong checksum" in capsys.readouterr().err
     # The kept index also identifies later damage.
     damaging.damage_payload(whole, 40)
-    assert_same(records.load_index(shards), whole)
+    assert_same(record_index.load_index(shards), whole)
 
 
 def test_an_earlier_index_locates_records_after_a_damaged_header(shards):
-    whole = records.load_index(shards)
+    whole = record_index.load_index(shards)
     damaging.damage_header(whole, 5)
     damaging.damage_header(whole, 6)
     damaging.damage_payload(whole, 6)
     damage = Damage()
-    index = records.load_index(shards, damage)
+    index = record_index.load_index(shards, damage)
     assert_same(index, whole)
-    reader = records.RecordReader(index)
+    reader = record_index.RecordReader(index)
     assert reader.read(5)  # without its header
     assert reader.read(7)
     with pytest.raises(DamagedRecord):
@@ -159,13 +159,13 @@ def test_an_earlier_index_locates_records_after_a_damaged_header(shards):
 
 
 def test_records_truncated_after_indexing_keep_their_numbers(shards):
-    whole = records.load_index(shards)
+    whole = record_index.load_index(shards)
     damaging.cut_off(whole, 40)
     damage = Damage()
-    index = records.load_index(shards, damage)
+    index = record_index.load_index(shards, damage)
     assert_same(index, whole)
     assert damage.count == 8
-    reader = records.RecordReader(index)
+    reader = record_index.RecordReader(index)
     assert all(reader.read(number) for number in range(40))
     for number in range(40, 48):
         with pytest.raises(DamagedRecord, match="the file ends inside a record"):
@@ -174,12 +174,12 @@ def test_records_truncated_after_indexing_keep_their_numbers(shards):
 
 
 def test_an_omitted_record_stays_omitted_after_its_header_is_damaged(shards):
-    whole = records.build_index(shards)
+    whole = record_index.build_index(shards)
     damaging.damage_payload(whole, 3)
-    without = records.load_index(shards)
+    without = record_index.load_index(shards)
     damaging.damage_header(whole, 3)
     damage = Damage()
-    index = records.load_index(shards, damage)
+    index = record_index.load_index(shards, damage)
     assert list(index.offset) == list(without.offset)
     assert list(index.ids) == list(np.delete(whole.ids, 3))
     assert damage.count == 1
@@ -187,34 +187,34 @@ def test_an_omitted_record_stays_omitted_after_its_header_is_damaged(shards):
 
 def test_an_index_of_other_recipes_is_not_reused(shards):
     """The files have the same names and sizes but other recipes, one of them damaged."""
-    whole = records.load_index(shards)
+    whole = record_index.load_index(shards)
     content = bytearray(shards[0].read_bytes())
     first, length = int(whole.offset[0]), int(whole.length[0])
     payload = bytes(content[first : first + length]).replace(whole.ids[0], b"f" * 10)
     content[first : first + length + 4] = payload + struct.pack("<I", masked_crc(payload))
     shards[0].write_bytes(content)
     damaging.damage_payload(whole, 3)
-    index = records.load_index(shards)
+    index = record_index.load_index(shards)
     assert list(index.ids) == [b"f" * 10, *np.delete(whole.ids, 3)[1:]]
 
 
 @pytest.mark.parametrize(("limit", "damaged"), [(0, 1), (2, 3)])
 def test_exceeding_the_limit_is_a_one_line_error(shards, limit, damaged, capsys):
-    index = records.build_index(shards)
+    index = record_index.build_index(shards)
     for number in range(damaged):
         damaging.damage_payload(index, 2 * number)
     with pytest.raises(UserError, match="record with a wrong checksum") as error:
-        records.load_index(shards, Damage(limit))
+        record_index.load_index(shards, Damage(limit))
     assert "\n" not in str(error.value)
     assert ("2 other damaged records were skipped before" in str(error.value)) == bool(limit)
     assert len(capsys.readouterr().err.splitlines()) == limit
     assert not list(shards[0].parent.glob(".*.index.npz"))
     if limit:
         damage = Damage(damaged)
-        records.load_index(shards, damage)
+        record_index.load_index(shards, damage)
         assert damage.count == damaged
 
 
 def assert_same(one, other):
-    for field in records.ARRAYS:
+    for field in record_index.ARRAYS:
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamine_jax.input.shards import DecodeError, parse_example
+from adamine_jax.input.tfrecords import DecodeError, parse_example
 
 LISTS = {
     "bytes_list": st.lists(st.binary(max_size=40)),

@@ -17,7 +17,7 @@ import numpy as np
 from adamine_jax.base import files, storage
 from adamine_jax.base.progress import Progress
 from adamine_jax.input.damage import Damage, DamagedRecord
-from adamine_jax.input.shards import (
+from adamine_jax.input.tfrecords import (
     FOOTER_BYTES,
     HEADER_BYTES,
     NOT_A_RECIPE,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adamine_jax.recipes import crops as images
+from adamine_jax.recipes.crops import center_crops, random_crops
 
 
 def photo(width, height, seed=0):
@@ -22,13 +22,13 @@ def photo(width, height, seed=0):
 
 
 def center_crop(jpeg, resize, size):
-    crops, is_decoded = images.center_crops(resize, size)([jpeg], np.zeros((1, 3), np.float32))
+    crops, is_decoded = center_crops(resize, size)([jpeg], np.zeros((1, 3), np.float32))
     assert is_decoded.all()
     return crops[0]
 
 
 def random_crop(jpeg, draw, resize, size, flip):
-    crops, is_decoded = images.random_crops(resize, size, flip)([jpeg], np.reshape(draw, (1, 3)).astype(np.float32))
+    crops, is_decoded = random_crops(resize, size, flip)([jpeg], np.reshape(draw, (1, 3)).astype(np.float32))
     assert is_decoded.all()
     return crops[0]
 
@@ -67,7 +67,7 @@ def test_random_crops_cover_every_position_and_mirror_half():
             window = whole[top : top + 32, left : left + 32]
             windows[window.tobytes()] = (top, left, False)
             windows[window[:, ::-1].tobytes()] = (top, left, True)
-    crops, _ = images.random_crops(36, 32, flip=True)([jpeg] * 900, rng.random((900, 3), np.float32))
+    crops, _ = random_crops(36, 32, flip=True)([jpeg] * 900, rng.random((900, 3), np.float32))
     seen = [windows[crop.tobytes()] for crop in crops]
     assert {(top, left) for top, left, _ in seen} == {(top, left) for top in range(5) for left in range(9)}
     assert np.mean([mirrored for *_, mirrored in seen]) == pytest.approx(0.5, abs=0.06)
@@ -97,7 +97,7 @@ def test_a_window_has_the_pixels_of_the_whole_photo(options):
     whole = tf.io.decode_jpeg(file.getvalue(), channels=3, dct_method="INTEGER_ACCURATE").numpy()
     corners = [(top, left) for top in range(0, 23, 11) for left in range(37)] + [(top, 5) for top in range(23)]
     draws = np.array([((top + 0.5) / 23, (left + 0.5) / 37, 0) for top, left in corners], np.float32)
-    crops, is_decoded = images.random_crops(70, 48, flip=False)([file.getvalue()] * len(corners), draws)
+    crops, is_decoded = random_crops(70, 48, flip=False)([file.getvalue()] * len(corners), draws)
     assert is_decoded.all()
     for crop, (top, left) in zip(crops, corners, strict=True):
         np.testing.assert_array_equal(crop, whole[top : top + 48, left : left + 48])
@@ -106,7 +106,7 @@ def test_a_window_has_the_pixels_of_the_whole_photo(options):
 def test_photos_of_several_sizes_keep_their_order():
     sizes = [(40, 40), (80, 60), (40, 48), (330, 400), (33, 50)]
     jpegs = [photo(*size, seed)[0] for seed, size in enumerate(sizes)]
-    crops, _ = images.center_crops(40, 32)(jpegs, np.zeros((len(sizes), 3), np.float32))
+    crops, _ = center_crops(40, 32)(jpegs, np.zeros((len(sizes), 3), np.float32))
     for crop, jpeg in zip(crops, jpegs, strict=True):
         np.testing.assert_array_equal(crop, center_crop(jpeg, resize=40, size=32))
 
@@ -137,7 +137,7 @@ def resampled(jpeg, draw, resize, size):
 def test_windows_of_any_size_equal_tensorflows(sizes, seed):
     jpegs = [photo(*size, seed)[0] for size in sizes]
     draws = np.random.default_rng(seed).random((len(jpegs), 3), np.float32)
-    crops, is_decoded = images.random_crops(36, 32, flip=True)(jpegs, draws)
+    crops, is_decoded = random_crops(36, 32, flip=True)(jpegs, draws)
     assert is_decoded.all()
     for crop, jpeg, draw in zip(crops, jpegs, draws, strict=True):
         # Pillow's weights have eight bits less than a float, and both of its passes round.
@@ -150,7 +150,7 @@ def test_a_damaged_photo_is_reported_and_does_not_affect_others(damage, resize):
     whole, _ = photo(40, 40)
     jpegs = [whole] * 40
     jpegs[7], jpegs[30] = damage(whole), damage(whole)
-    crops, is_decoded = images.center_crops(resize, 32)(jpegs, np.zeros((40, 3), np.float32))
+    crops, is_decoded = center_crops(resize, 32)(jpegs, np.zeros((40, 3), np.float32))
     assert np.flatnonzero(~is_decoded).tolist() == [7, 30]
     assert not crops[[7, 30]].any()
     np.testing.assert_array_equal(crops[is_decoded], np.stack([center_crop(whole, resize, 32)] * 38))
@@ -159,7 +159,7 @@ def test_a_damaged_photo_is_reported_and_does_not_affect_others(damage, resize):
 def test_a_truncated_photo_is_reported():
     jpeg, _ = photo(40, 120)
     for length in (len(jpeg) // 4, len(jpeg) - 40):
-        crops, is_decoded = images.center_crops(40, 32)([jpeg[:length]], np.zeros((1, 3), np.float32))
+        crops, is_decoded = center_crops(40, 32)([jpeg[:length]], np.zeros((1, 3), np.float32))
         assert not is_decoded.any()
         assert not crops.any()
 
