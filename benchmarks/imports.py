@@ -2,7 +2,7 @@
 
     python -m benchmarks.imports --scratch DIR
 
-The recipes are those of the procedural kitchen, with one photo for each format. The peer of pages is recipe-scrapers,
+The recipes are those of the kitchen, with one photo for each format. The peer of pages is recipe-scrapers,
 which reads title, ingredients and instructions of the same pages on the same number of cores, and keeps nothing.
 """
 

@@ -1,4 +1,4 @@
-"""Small AdaMine that learns the procedural kitchen in a few minutes on two CPU cores.
+"""Small AdaMine that learns the kitchen in a few minutes on two CPU cores.
 
     make quickstart
 

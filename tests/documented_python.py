@@ -1,14 +1,21 @@
-"""Takes the place of `python` in the commands of the documentation.
+"""Takes the place of `python` and `pip` in the commands of the documentation.
 
-Training ends after its flags are checked, and a server ends when it is ready.
+Nothing is installed: the names of extras are checked. Training ends after its flags are checked, and a server ends
+when it is ready.
 """
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 
 def main(arguments):
+    if arguments[0] == "pip":
+        check_extras(arguments)
+        return
     if arguments[:3] == ["-m", "adamine_jax.cli", "serve"]:
         arguments[1:3] = ["adamine_jax.serve"]
     if arguments[:2] == ["-m", "adamine_jax.main"]:
@@ -18,6 +25,14 @@ def main(arguments):
         start_and_end([sys.executable, *arguments, "--port", "0"])
     else:
         os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def check_extras(arguments):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    named = {
+        extra for argument in arguments for names in re.findall(r"\[(.+)\]", argument) for extra in names.split(",")
+    }
+    assert named <= project["optional-dependencies"].keys(), named
 
 
 def check_flags():

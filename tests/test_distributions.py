@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def test_the_wheel_contains_the_tracked_files(distributions):
     expected = {name for name in tracked() if name.startswith(("adamine_jax/", "data_builders/"))}
     presets = {name.replace("configs/", "adamine_jax/presets/") for name in tracked() if name.startswith("configs/")}
     assert packaged == expected | presets
+
+
+def test_the_source_distribution_contains_the_tracked_files(distributions):
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in tracked() if not name.startswith(".")} <= names
 
 
 def python_3(minor):

@@ -62,10 +62,13 @@ MODULE = r"^`(kitchen_lab/\w+\.py)`:\n\n```python\n(.*?)^```"
 PROGRAMS = {
     "python": f'exec "{sys.executable}" "{ROOT}/tests/documented_python.py" "$@"',
     "adamine": 'exec python -m adamine_jax.cli "$@"',
-    "pip": "true",
+    "pip": 'exec python pip "$@"',
     "git": "mkdir opendrinks && cp -r own opendrinks/src",
     # The last argument of `ssh` is a command for all workers. After it the run is complete.
-    "gcloud": 'case "$*" in *describe*) echo ACTIVE;; *ssh*) bash -ec "${@: -1}" && touch runs/a/eval_test.json;; esac',
+    "gcloud": """case "$*" in
+        *describe*) echo ACTIVE;;
+        *ssh*) bash -ec "${@: -1}" && touch shared/runs/a/eval_test.json;;
+    esac""",
     "srun": 'exec "$@"',
 }
 """Programs that a block starts."""
@@ -95,8 +98,9 @@ def world(kitchen, tmp_path_factory):
         kitchen / "download": ["DIR", "DOWNLOAD", "recipe1m", "drinks"],
         kitchen / "data": ["data"],
         kitchen / "own": ["own"],
-        folder: ["shared", "adamine"],
+        folder: ["shared/adamine"],
     }
+    (folder / "shared" / "runs" / "a").mkdir(parents=True)
     for target, names in links.items():
         for name in names:
             (folder / name).symlink_to(target)
@@ -170,7 +174,8 @@ CASES = [page for page in PAGES if page not in TUTORIALS and "reference" not in 
 @pytest.mark.parametrize("page", CASES, ids=name_of)
 def test_the_blocks_of_a_page_run(page, world, environment, database, model, gallery, monkeypatch):
     monkeypatch.chdir(world)
-    names = dict(NAMES)
+    names, result = dict(NAMES), world / "shared" / "runs" / "a" / "eval_test.json"
+    result.unlink(missing_ok=True)
     with serving(model, gallery, token=TOKEN) as (address, _, _):
         for number, (language, source) in enumerate(code(page)):
             if any(part in source for part in NOT_RUN):
@@ -185,6 +190,13 @@ def test_the_blocks_of_a_page_run(page, world, environment, database, model, gal
             for name in re.findall(r"recipe1m (?:import )?-\S+ \S+ --out (\w+)", source):
                 source = re.sub(rf"(--out|--source) {name}\b", rf"\1 {page.stem}{number}_{name}", source)
             run(f"api={address}/api/v1\n{source}", environment, world)
+            assert result.exists() == ("gcloud" in source)
+            result.unlink(missing_ok=True)
+
+
+def test_what_is_not_run_is_in_the_documentation():
+    sources = [source for page in CASES for _, source in code(page)]
+    assert [part for part in NOT_RUN if not any(part in source for source in sources)] == []
 
 
 def run(script, environment, folder):

@@ -14,15 +14,14 @@ from adamine_jax.formats.opening import decoded, read_bytes
 from adamine_jax.formats.report import Report
 from adamine_jax.recipes.fields import Entry, known_fields
 from adamine_jax.recipes.markup import without_hidden
-from adamine_jax.recipes.photos import photos_beside
+from adamine_jax.recipes.photos import SUFFIXES, photos_beside
 
 _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\r?\n(.*?)\r?\n\1[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _BOLD_LINE = re.compile(r"(?:\*\*|__)([^*_]{1,100})(?:\*\*|__)\s?:?")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(.*)")
 _IMAGE = re.compile(
-    r"!\[[^\[\]]{0,500}\]\(\s{0,9}(?:<([^<>]{1,500})>|((?:[^\n()<>\"]|\([^\n()]{0,99}\)){1,500}?))"
-    r"(?:\s{1,9}[\"'=][^()]{0,500})?\s{0,9}\)"  # people write names with spaces without <>, too
+    r"!\[[^\[\]]{0,500}\]\(([^()\n]{1,500}(?:\([^()\n]{0,99}\)[^()\n]{0,500}){0,3})\)"
     r"|!\[\[([^\[\]|#]{1,500})[^\[\]]{0,500}\]\]|<img\s[^<>]{0,500}?src=[\"']([^\"'<>]{1,500})"
 )
 _LINK = re.compile(r"\[\[(?:[^\[\]|]{0,500}\|)?([^\[\]]{0,500})\]\]|\[([^\[\]]{0,500})\]\([^()]{0,500}\)")
@@ -34,6 +33,7 @@ _COMMENT = re.compile(
     r"|(?:^|(?<=\s))(?:#[^\W\d][\w/-]{0,50}[ \t]*){1,20}$",
     re.MULTILINE,
 )
+_PHOTO = re.compile(rf".*?(?:{'|'.join(map(re.escape, SUFFIXES))})(?=[\s\"'“(]|$)", re.IGNORECASE)
 _FIGURE = re.compile(r"\{\{<\s*figure\s[^{}]{0,500}?src=[\"']?([^\"'\s{}]{1,500})[^{}]{0,500}\}\}")
 _BOLD = 7  # level of a heading that is a bold line
 MAX_BYTES = 4 << 20
@@ -61,12 +61,24 @@ def markdown_recipe(text: str, title: str) -> dict[str, Any]:
     body = _COMMENT.sub("", without_hidden(_FIGURE.sub(r"![](<\1>)", text[front.end() :] if front else text)))
     fields = known_fields(recipe)
     first, parts = _parts(body)
-    images = [next(filter(None, found)) for found in _IMAGE.findall(body)]
+    images = [image for found in _IMAGE.finditer(body) if (image := found[2] or found[3] or _target(found[1]))]
     if "ingredients" in fields and not parts["instructions"]:
         parts["instructions"] = parts[""]
     found = {"title": first or title, "ingredients": parts["ingredients"], "instructions": parts["instructions"]}
     found["images"] = images
     return recipe | {field: value for field, value in found.items() if value and field not in fields}
+
+
+def _target(given: str) -> str:
+    """Returns the file in the parentheses of an image, without its title or size; "" if there is none.
+
+    People write names with spaces without <>, too: such a name ends with the suffix of a photo.
+    """
+    given = given.strip()
+    if given.startswith("<"):
+        return given[1:].partition(">")[0]
+    name = _PHOTO.match(given)
+    return name[0] if name else given.partition(" ")[0]
 
 
 def _front_matter(mark: str, text: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Photos as people have them, converted to what the data set stores: upright RGB JPEGs of limited size."""
 
+import functools
 import os
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -62,9 +64,22 @@ def stored(photo: Photo, side: int, where: str = "photo") -> bytes:
 
 
 def photos_beside(file: Path) -> tuple[str, ...]:
-    """Returns the names of the photos that differ from a file in their suffix alone."""
-    names = (f"{file.stem}{form}" for suffix in SUFFIXES for form in (suffix, suffix.upper()))
-    return tuple(name for name in names if os.path.isfile(file.with_name(name)))
+    """Returns the names of the photos in the folder of a file that have its name, apart from suffix and case."""
+    name = file.name.removesuffix(".gz")
+    return _photos_in(file.parent, file.parent.stat().st_mtime_ns).get(_folded(name), ())
+
+
+@functools.lru_cache(maxsize=4)
+def _photos_in(folder: Path, changed: int) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in sorted(os.listdir(folder)):
+        if os.path.splitext(name)[1].lower() in SUFFIXES:
+            found[_folded(name)] = (*found.get(_folded(name), ()), name)
+    return found
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
 
 
 def photo_files(folder: Path) -> list[Path]:

@@ -62,7 +62,10 @@ def test_broken_files_cost_no_other_file_and_no_traceback(tmp_path, capsys, name
         ("a.json", json.dumps({"title": "x", "instructions": "." * 500_000})),
         ("a.json", json.dumps({"title": "x", "instructions": "a. " * 200_000})),
         ("a.json", json.dumps({"title": "x", "instructions": "x" + " 1." * 200_000})),
-        *(("a.md", text * 100_000) for text in ("![", "[", "<!--", "# a ", "#", "|", "**", "%%", "`")),
+        *(
+            ("a.md", text * 100_000)
+            for text in ("![", "![](", "![]( ' \n", "[", "<!--", "# a ", "#", "|", "**", "%%", "`")
+        ),
         *(("a.md", f"# a{text * 100_000}x") for text in (" ", "#")),
         *(("a.cook", text * 100_000) for text in ("[-", "@&", "@a ", "~{", ">> a", "-- ")),
         ("a.cook", ">> a" + " " * 100_000 + "x"),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import unicodedata
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_paragraphs_and_sections_of_markdown_are_kept(read, tmp_path):
         ("soup.jpg 'in a bowl'", "soup.jpg"),
         ("soup.jpg =300x200", "soup.jpg"),
         (" a/My%20soup.jpg ", "a/My%20soup.jpg"),
+        ("soup.JPG (My soup)", "soup.JPG"),
+        ("my soup.jpg “My soup”", "my soup.jpg"),
+        ('soup.jpg width="300"', "soup.jpg"),
+        ('<my soup.jpg>"My soup"', "my soup.jpg"),
+        ("soup 'in a bowl'", "soup"),
     ],
 )
 def test_photos_of_markdown(read, tmp_path, link, photo):
@@ -85,6 +91,14 @@ def test_the_photo_of_a_note_may_have_its_name(read, tmp_path):
         written(tmp_path, name, jpeg(1))
     (recipe,) = read(path)
     assert recipe.photos_beside == ("Nr. 5 soup.JPG",)
+
+
+def test_the_photo_of_a_note_may_differ_in_case_and_normal_form(read, tmp_path):
+    path = written(tmp_path, "Crème.md.gz", gzip.compress(b"# Soup\n\n## Ingredients\n\n- egg\n"))
+    name = unicodedata.normalize("NFD", "crème.Jpg")
+    written(tmp_path, name, jpeg(1))
+    (recipe,) = read(path)
+    assert recipe.photos_beside == (name,)
 
 
 @pytest.mark.parametrize("text", ["---\ntags: []\n---\n", "---\ntags: []\n---", "+++\n+++\n", "# \n", "\n"])

@@ -7,12 +7,13 @@ import { FILTERS, Query } from "./query.js";
 import { make, picture, show } from "./results.js";
 
 const DELAY = 300;
-const SIZES = [12, 48, 100]; // numbers of results: at first, and after each "Show more"
+const SIZES = [12, 48, 99]; // numbers of results: at first, and after each "Show more"
 const element = (id) => document.getElementById(id);
 let query = Query.fromAddress(location.search);
 let gallery = null;
 let running = new AbortController();
 let timer = 0;
+let size = SIZES[0];
 
 /** Searches after a pause in typing. */
 function changed() {
@@ -23,6 +24,7 @@ function changed() {
 
 /** Searches for up to `top` results; `isNew` adds an entry to the browser's history. */
 async function search(isNew = false, top = SIZES[0]) {
+  size = top;
   clearTimeout(timer);
   running.abort();
   running = new AbortController();
@@ -36,7 +38,7 @@ async function search(isNew = false, top = SIZES[0]) {
   element("results").setAttribute("aria-busy", "true");
   const slow = setTimeout(() => (element("status").textContent = "Searching …"), 600);
   try {
-    const found = await api.search(query, top, signal);
+    const found = await api.search(query, top + 1, signal); // one more shows whether there are further ones
     if (!signal.aborted) showFound(found, top);
   } catch (error) {
     if (signal.aborted) return;
@@ -53,8 +55,9 @@ async function search(isNew = false, top = SIZES[0]) {
 
 function showFound(found, top) {
   const searched = ["recipes", "photos"].filter((among) => found[among]);
-  const isFull = top < gallery.items && searched.some((among) => found[among].length === top);
-  const counts = searched.map((among) => `${isFull ? "the first " : ""}${found[among].length} ${among}`);
+  const more = searched.filter((among) => found[among].length > top);
+  for (const among of more) found[among].length = top;
+  const counts = searched.map((among) => `${more.includes(among) ? "the first " : ""}${found[among].length} ${among}`);
   const within = query.class ? ` of kind ${query.class}` : "";
   const conditions = [query.include && ` with ${query.include}`, query.exclude && ` without any ${query.exclude}`];
   const order = query.text.trim() ? "best match first" : "most similar first";
@@ -67,8 +70,11 @@ function showFound(found, top) {
   element("unknown").hidden = !unknown.length;
   show(element("found"), found, query, { cross, like, sides: gallery.sides });
   const next = SIZES[SIZES.indexOf(top) + 1];
-  element("next").hidden = !isFull || !next;
-  element("next").onclick = () => search(false, next);
+  element("next").hidden = !more.length || !next;
+  element("next").onclick = () => {
+    search(false, next);
+    element("results").focus({ preventScroll: true });
+  };
 }
 
 function showExamples() {
@@ -136,7 +142,7 @@ async function showLiked() {
 function cross(name) {
   query.cross(name);
   showQuery();
-  search();
+  search(false, size);
 }
 
 function like(item, by, among) {
@@ -225,7 +231,7 @@ function listen() {
     element("choose").focus();
   });
   element("query").addEventListener("submit", (event) => event.preventDefault());
-  element("retry").addEventListener("click", () => (gallery ? search() : load()));
+  element("retry").addEventListener("click", () => (gallery ? search(false, size) : load()));
   element("share").addEventListener("click", share);
   addEventListener("popstate", (event) => {
     query = Query.fromAddress(location.search);

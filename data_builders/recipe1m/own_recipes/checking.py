@@ -31,7 +31,7 @@ def checked(options: ImportOptions) -> str:
     lines = [line for recipe in _samples(drafts) for line in _shown(recipe, languages[id(recipe)])]
     kinds = ", ".join(f"{count} from {kind}" for kind, count in Counter(map(_kind, drafts)).most_common(5))
     with_photo = sum(bool(recipe.photos or recipe.photos_beside) for recipe in drafts)
-    found = f"{len(drafts)} recipes could be imported ({kinds}); {with_photo} name a photo"
+    found = f"{len(drafts)} recipes could be imported ({kinds}), {with_photo} with a photo"
     return "\n".join([*lines, f"{found}. Neither photos nor repeated recipes were looked for.", *report.left_out()])
 
 
@@ -43,8 +43,14 @@ def _samples(drafts: list[Draft]) -> list[Draft]:
 
 
 def _kind(recipe: Draft) -> str:
-    """Returns the suffix of the file that a recipe was read from."""
-    return next(reversed(re.findall(r"\.\w{1,15}(?=$|[:, ])", recipe.where)), recipe.where).lower()
+    """Returns the suffix of the file that a recipe was read from, or the file's name if it has none."""
+    suffixes = re.findall(r"\.\w{1,15}(?=\.gz|$|[:, ])", recipe.where)
+    known = [suffix.lower() for suffix in suffixes if suffix != ".gz"]
+    return known[-1] if known else re.sub(r":\d+$", "", recipe.where)
+
+
+def _names(line: str, language: str) -> str:
+    return shown(", ".join(name for name, _ in names_in(line, language)) or "no name", 36)
 
 
 def _shown(recipe: Draft, language: str) -> list[str]:
@@ -52,7 +58,9 @@ def _shown(recipe: Draft, language: str) -> list[str]:
     ingredients = recipe.ingredients
     if recipe.names is None:
         names = (", ".join(name for name, _ in names_in(line, language)) for line in ingredients)
-        ingredients = [f"{line} → {name or 'no name'}" for line, name in zip(ingredients, names, strict=True)]
+        ingredients = [
+            f"{shown(line, 60)} → {shown(name or 'no name', 36)}" for line, name in zip(ingredients, names, strict=True)
+        ]
     parts = {
         "ingredients": ingredients,
         "instructions": recipe.instructions,

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="show three recipes, one of each kind of file, and what is left out; write nothing",
+        help="show up to three recipes, from files of different kinds, and what is left out; write nothing",
     )
     parser.add_argument(
         "--format",

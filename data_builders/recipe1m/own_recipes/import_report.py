@@ -18,7 +18,8 @@ class Report:
     """Collects the outcome of every record, photo and ingredient line.
 
     Args:
-        folder: Folder to write dropped.tsv to, which lists everything left out (kind, where, reason, what).
+        folder: Folder to write dropped.tsv to, which lists what is left out, and recipes without a photo (kind, where,
+            reason, what).
         skip_broken: Whether to skip unreadable input instead of stopping.
         unpacked: Folder for the photos of archives; see `formats.report`.
     """
@@ -73,10 +74,10 @@ class Report:
         self.without_recipe.add(_ALL, f"{shown(name)}{f' ({why})' if why else ''}")
         self._write("file", name, "contains no recipe", why)
 
-    def no_photo(self, where: str) -> None:
+    def no_photo(self, where: str, title: str) -> None:
         """Reports a recipe without a photo, which is kept."""
         self.without_photo.add(_ALL, shown(where))
-        self._write("recipe without a photo", where)
+        self._write("no photo", where, "the recipe is kept", title)
 
     def ingredient_line(self, line: str, names: list[tuple[str, bool]]) -> None:
         """Reports an ingredient line and the names found in it."""

@@ -113,6 +113,9 @@ def import_recipes(options: ImportOptions) -> Report:
                 options, report, functools.partial(journal.map, parallel_map(options.workers, folder.parent))
             )
             found = _without_repeats(_with_photos(drafts, options, report, journal), report)
+            for recipe in found:
+                if not recipe.photos:
+                    report.no_photo(recipe.draft.where, recipe.draft.title)
             placed = _placed(found, options, report)
             _write(folder, placed, report)
     return report
@@ -179,8 +182,6 @@ def _with_photos(drafts: list[Draft], options: ImportOptions, report: Report, jo
             for value in recipe.unread.get("images", ()):
                 report.photo_problem(recipe.where, NOT_A_PATH, value)
             digest = text_digest(recipe.title, recipe.ingredients, recipe.instructions)
-            if not distinct:
-                report.no_photo(recipe.where)
             found.append(_Found(recipe, list(distinct.values()), digest))
     if not any(recipe.photos for recipe in found):
         reason = f"no record lists one; name a column {' or '.join(NAMES['images'][:2])}"

@@ -30,7 +30,7 @@ def test_a_check_shows_each_kind_of_file_with_the_names_of_ingredients(tmp_path,
     ]
     assert "    2 eggs, beaten → eggs" in printed
     assert "    a.jpg" in printed
-    assert printed[-1].startswith("5 recipes could be imported (3 from .md, 2 from .jsonl); 3 name a photo.")
+    assert printed[-1].startswith("5 recipes could be imported (3 from .md, 2 from .jsonl), 3 with a photo.")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -39,4 +39,6 @@ def test_an_import_lists_recipes_without_a_photo(tmp_path, capsys):
     assert main(["--from", str(collection(tmp_path / "mine")), "--out", str(out)]) == 0
     assert "recipes without a photo: 2: c.md; z.jsonl:2" in capsys.readouterr().out
     rows = [line.split("\t") for line in (out / "dropped.tsv").read_text().splitlines()]
-    assert [where for kind, where, *_ in rows if kind == "recipe without a photo"] == ["c.md", "z.jsonl:2"]
+    assert rows == [
+        ["no photo", where, "the recipe is kept", title] for where, title in (("c.md", "c"), ("z.jsonl:2", "e"))
+    ]
