@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 DEPTH = 200
-"""Number of results of each search that are fused: twice the largest `top` of the API, so that none changes the order."""
+"""Number of results of each search that are fused: twice the largest `top`, which then never changes their order."""
 _MAX_WORDS = 20
 _OFFSET = 60  # of the places, as in the paper
 _TITLE = "title"
