@@ -25,7 +25,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 @pytest.fixture(scope="session", autouse=True)
 def without_figures():
-    """`train` draws no figures, which takes half of the time of a tiny run; commands in processes of their own do."""
+    """Keeps `train` from drawing figures, which takes half of the time of a tiny run. Subprocesses still draw them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adamine_jax.train.run_figures", lambda directory: None)
         yield

@@ -70,9 +70,9 @@ def markdown_recipe(text: str, title: str) -> dict[str, Any]:
 
 
 def _target(given: str) -> str:
-    """Returns the file in the parentheses of an image, without its title or size; "" if there is none.
+    """Returns the path in the parentheses of a Markdown image, without the title or size; may be empty.
 
-    People write names with spaces without <>, too: such a name ends with the suffix of a photo.
+    Markdown requires <> around paths with spaces, but many people omit them. Such a path ends at the suffix of a photo.
     """
     given = given.strip()
     if given.startswith("<"):
