@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-DEPTH = 200
-"""Number of results of each search that are fused: twice the largest `top`, which then never changes their order."""
+DEPTH = 100
+"""Number of results of each search that are fused, or `top` if it is larger."""
 _MAX_WORDS = 20
 _OFFSET = 60  # of the places, as in the paper
 _TITLE = "title"

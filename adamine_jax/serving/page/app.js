@@ -7,7 +7,8 @@ import { FILTERS, Query } from "./query.js";
 import { make, picture, show } from "./results.js";
 
 const DELAY = 300;
-const SIZES = [12, 48, 99]; // numbers of results: at first, and after each "Show more"
+// Numbers of results: at first, and after each "Show more". Up to 50, the order of fused results does not depend on it.
+const SIZES = [12, 24, 49];
 const element = (id) => document.getElementById(id);
 let query = Query.fromAddress(location.search);
 let gallery = null;
