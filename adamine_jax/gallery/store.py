@@ -147,6 +147,10 @@ class Store(abc.ABC):
         """Returns the number of items that pass a filter."""
 
     @abc.abstractmethod
+    def has_ingredient(self, name: str) -> bool:
+        """Whether a filter that excludes an ingredient finds it in a line of any item."""
+
+    @abc.abstractmethod
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         """Returns the items of rows, without those that have none."""
 

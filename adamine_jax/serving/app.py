@@ -196,6 +196,7 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
             "photos": hits.get("photos"),
             "names": [{"name": name, "known": name not in unknown} for name in dict.fromkeys(answer.names)],
             "absent": answer.absent,
+            "unmatched": [name for name in options.exclude if not engine.gallery.has_ingredient(name)],
             "milliseconds": round(1000 * (time.perf_counter() - start), 1),
         }
         # A `messages.Found`; having FastAPI create and validate one takes as long as everything else.

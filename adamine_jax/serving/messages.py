@@ -129,6 +129,7 @@ class Found(BaseModel):
     photos: list[Hit] | None
     names: list[QueryName] = Field(description="ingredients of the query")
     absent: list[str] = Field(description="ingredients in `without` that the recipe does not contain")
+    unmatched: list[str] = Field(description="ingredients in `exclude` that no recipe of the gallery contains")
     milliseconds: float
 
 

@@ -71,6 +71,14 @@ filters = st.builds(
 )
 
 
+@given(st.sampled_from([*FOODS, "tomato", "eggs", "wombat", "x'y", "1 %"]))
+@settings(deadline=None, max_examples=30)
+def test_an_ingredient_is_in_a_gallery_if_its_exclusion_leaves_out_an_item(changed, food):
+    gallery, numbers = changed
+    with_ingredients = naive(numbers, Filter(exclude=("wombat",)))
+    assert gallery.has_ingredient(food) == (naive(numbers, Filter(exclude=(food,))) != with_ingredients)
+
+
 @settings(deadline=None, max_examples=200)
 @given(filters, st.integers(0, 1000), st.integers(1, 12))
 def test_filtered_results_are_those_of_a_naive_search(changed, chosen, seed, top):
@@ -176,7 +184,9 @@ def test_filters_find_the_singular_and_the_plural(new_place, pair):
         writer.write(embeddings(range(3)), [item(n, ingredients=each) for n, each in enumerate(lines)])
         writer.finish()
     gallery = opening.opened(place)
+    assert not gallery.has_ingredient("wombat")
     for word in (one, many):
+        assert gallery.has_ingredient(word)
         assert gallery.count(Filter(include=(word,))) == 2
         assert gallery.count(Filter(exclude=(word,))) == 1
 

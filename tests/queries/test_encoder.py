@@ -1,8 +1,10 @@
 """Raw photos and recipes get the same embeddings as the records converted from them."""
 
+import functools
 import io
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -71,7 +73,8 @@ def test_photos_are_resized_as_the_image_tower_needs(model, monkeypatch):
     monkeypatch.setattr(ResNetTower, "resizing", classmethod(lambda tower, section: squash))
     jpeg = stored(picture, model.trained.photo_side)
     crops, _ = center_crops(data.resize, data.image_size, squash)([jpeg], np.zeros((1, 3), np.float32))
-    expected = model.trained.model.apply(model.trained.variables, crops, train=False, method="embed_images")
+    embed_images = functools.partial(model.trained.model.apply, train=False, method="embed_images")
+    expected = jax.jit(embed_images)(model.trained.variables, crops)
     embedded = Encoder(model.trained).embed_photos([picture])
     np.testing.assert_allclose(embedded, expected, atol=1e-6)
     assert np.abs(embedded - model.embed_photos([picture])).max() > 1e-3
@@ -133,6 +136,8 @@ def test_unknown_ingredients_do_not_change_the_results(kitchen, model, tmp_path,
     assert found("--title", "Beets and dill")[1] == ""
     assert found("--title", "Wombat soufflé with dill")[1].endswith("ignored by the model: wombat, soufflé\n")
     assert found("--title", "Wombat", "--ingredients", "dill")[1] == ""
+    (line,) = found(*recipe, "--exclude", "dill, wombat")[1].splitlines()
+    assert line == "--exclude wombat: in no recipe; give its other forms too, such as the plural"
 
 
 def test_searching_with_parts_command(kitchen, tmp_path, capsys):

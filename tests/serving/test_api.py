@@ -55,7 +55,9 @@ def test_a_recipe_finds_the_same_results_as_the_command(kitchen, api, tmp_path, 
 
 def test_partial_recipes_and_the_ingredients_of_the_query(api):
     query = {"ingredients": ["2 beets", "dragon fruit"], "in": "both", "top": 3, "without": ["leek"]}
+    query["exclude"] = ["dragon fruit"]
     answer = api.post("/search/recipe", json=query).json()
+    assert answer["unmatched"] == ["dragon fruit"]
     assert answer["names"] == [{"name": "beets", "known": True}, {"name": "dragon fruit", "known": False}]
     assert answer["absent"] == ["leek"]
     assert len(answer["recipes"]) == len(answer["photos"]) == 3

@@ -278,7 +278,11 @@ def test_filters_and_words(opened, api):
     assert without
     assert name not in " ".join(page.locator(".lines li").all_text_contents())
     assert "exclude=" in page.url
+    expect(page.locator("#unmatched")).to_be_hidden()
+    page.fill("#exclude", "wombat")
+    expect(page.locator("#unmatched")).to_contain_text("In no recipe: wombat.")
     page.fill("#exclude", "")
+    expect(page.locator("#unmatched")).to_be_hidden()
     page.fill("#include", name)
     expect(page.locator("#status")).to_contain_text(f"with {name}")
     expect(page.locator(".card").first.locator("mark").first).to_contain_text(name)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adamine_jax.gallery.filters import Filter
-from adamine_jax.gallery.folder import checks, database, exact, index
+from adamine_jax.gallery.folder import checks, conditions, database, exact, index
 from adamine_jax.gallery.folder.editing import Editor, changes
 from adamine_jax.gallery.folder.files import read_about, read_photo
 from adamine_jax.gallery.folder.reader import Reader
@@ -132,6 +132,9 @@ class Gallery(Store):
 
     def count(self, where: Filter) -> int:
         return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
+
+    def has_ingredient(self, name: str) -> bool:
+        return bool(self._reader.read(f"{conditions.STEMS} LIMIT 1", conditions.in_lines(name)))
 
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         found = {}

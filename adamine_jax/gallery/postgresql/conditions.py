@@ -18,15 +18,16 @@ def condition(where: Filter) -> tuple[str, list[Any]]:
     if where.language:
         found.append(("language = %s", [text(where.language)]))
     found += [("tag_keys @> %s::text[]", [[tag_key(name, value)]]) for name, value in where.tags]
-    # The words by an index, and that they are consecutive by comparing texts.
-    containing = "(string_to_array({0}, ' ') @> %s::text[] AND ' ' || {0} || ' ' LIKE %s)"
-    found += [(containing.format("names"), _phrase_arguments(name)) for name in where.include]
-    found += [(f"NOT {containing.format('lines')}", _phrase_arguments(name)) for name in where.exclude]
+    found += [containing("names", name) for name in where.include]
+    found += [(f"NOT {sql}", arguments) for sql, arguments in (containing("lines", name) for name in where.exclude)]
     if where.exclude:
         found.append(("cardinality(ingredients) > 0", []))
     return " AND ".join(sql for sql, _ in found) or "true", [each for _, arguments in found for each in arguments]
 
 
-def _phrase_arguments(name: str) -> list[Any]:
+def containing(column: str, name: str) -> tuple[str, list[Any]]:
+    """Returns the SQL condition that the stems `names` or `lines` contain an ingredient, and its arguments."""
     words = bounded(phrase(text(name)))
-    return [words.split(), f"% {words} %"]
+    # The words by an index, and that they are consecutive by comparing texts.
+    sql = f"(string_to_array({column}, ' ') @> %s::text[] AND ' ' || {column} || ' ' LIKE %s)"
+    return sql, [words.split(), f"% {words} %"]

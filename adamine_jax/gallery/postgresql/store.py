@@ -115,6 +115,10 @@ class PostgresStore(Store):
         condition, arguments = conditions.condition(self._resolved(where))
         return self._read(f"SELECT count(*) FROM {self._items} WHERE {condition}", *arguments)[0][0]
 
+    def has_ingredient(self, name: str) -> bool:
+        condition, arguments = conditions.containing("lines", name)
+        return self._read(f"SELECT EXISTS (SELECT 1 FROM {self._items} WHERE {condition})", *arguments)[0][0]
+
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         query = f"SELECT row, {schema.COLUMNS} FROM {self._items} WHERE row = ANY(%s)"
         return {row: schema.item_of(found) for row, *found in self._read(query, list(map(int, rows)))}

@@ -69,6 +69,9 @@ function showFound(found, top) {
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
+  const advice = "Try its other forms, such as the plural.";
+  element("unmatched").textContent = `In no recipe: ${found.unmatched.join(", ")}. ${advice}`;
+  element("unmatched").hidden = !found.unmatched.length;
   show(element("found"), found, query, { cross, like, sides: gallery.sides });
   const next = SIZES[SIZES.indexOf(top) + 1];
   element("next").hidden = !more.length || !next;
@@ -80,7 +83,7 @@ function showFound(found, top) {
 
 function showExamples() {
   document.body.classList.remove("busy");
-  element("unknown").hidden = element("next").hidden = true;
+  element("unknown").hidden = element("unmatched").hidden = element("next").hidden = true;
   element("status").textContent = gallery?.examples.length
     ? "Add a photo of a dish or list its ingredients, or start from one of these examples:"
     : "Add a photo of a dish or list its ingredients.";
