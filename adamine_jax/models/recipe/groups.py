@@ -6,6 +6,18 @@ import jax
 import jax.numpy as jnp
 
 
+class Plan(NamedTuple):
+    """Groups of a batch.
+
+    Attributes:
+        size: Sequences of a group.
+        chunk: Steps of a product of the weight gradient.
+    """
+
+    size: int
+    chunk: int
+
+
 class Tiling(NamedTuple):
     """How the steps of an LSTM are grouped.
 
@@ -19,6 +31,11 @@ class Tiling(NamedTuple):
     group: int
     max_groups: int | None
     columns: int
+
+    def plan(self, rows: int, steps: int) -> Plan:
+        """Returns the groups of `rows` sequences of at most `steps` steps."""
+        size = min(max(self.group, -(-rows // (self.max_groups or rows))), rows)
+        return Plan(size, max(min(self.columns // size, -(-rows // size) * steps), 1))
 
 
 CPU = Tiling(group=32, max_groups=None, columns=256)
@@ -46,10 +63,8 @@ class Groups(NamedTuple):
     total: jax.Array
 
     @classmethod
-    def by_length(cls, lengths: jax.Array, tiling: Tiling) -> "Groups":
-        """Groups sequences of the lengths (B,)."""
-        size = max(tiling.group, -(-len(lengths) // (tiling.max_groups or len(lengths))))
-        size = min(size, len(lengths))
+    def by_length(cls, lengths: jax.Array, size: int) -> "Groups":
+        """Groups sequences of the lengths (B,), `size` in each group."""
         groups = -(-len(lengths) // size)
         order = jnp.argsort(-lengths)
         padding = (0, groups * size - len(lengths))

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from adamine_jax.models.recipe import groups as tilings
-from adamine_jax.models.recipe.groups import Groups, Tiling
+from adamine_jax.models.recipe.groups import Groups, Plan
 
 KEPT_BYTES = 2**28
 """Maximum size of the activations kept for the gradient of all steps. Beyond it there is room for a quarter of the
@@ -65,12 +65,13 @@ def lstm_final_state(
     inputs, lengths, bias = jnp.asarray(inputs), jnp.asarray(lengths), jnp.asarray(bias)
     kernels = _Kernels(*(jnp.asarray(kernel).astype(inputs.dtype) for kernel in (input_kernel, recurrent_kernel)))
 
-    def tiled(tiling: Tiling) -> Callable[..., jax.Array]:
-        return lambda *arguments: _final_state(*arguments, reverse, remat, tiling)
+    def planned(plan: Plan) -> Callable[..., jax.Array]:
+        return lambda *arguments: _final_state(*arguments, reverse, remat, plan)
 
-    return jax.lax.platform_dependent(
-        inputs, lengths, kernels, bias, cpu=tiled(tilings.CPU), default=tiled(tilings.ACCELERATOR)
-    )
+    cpu, accelerator = (tiling.plan(*inputs.shape[:2]) for tiling in (tilings.CPU, tilings.ACCELERATOR))
+    if cpu == accelerator:  # few sequences; tracing them once takes half of the time
+        return planned(cpu)(inputs, lengths, kernels, bias)
+    return jax.lax.platform_dependent(inputs, lengths, kernels, bias, cpu=planned(cpu), default=planned(accelerator))
 
 
 class _Kernels(NamedTuple):
@@ -99,27 +100,26 @@ class _Activations(NamedTuple):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
-def _final_state(inputs, lengths, kernels, bias, reverse, remat, tiling):
-    groups = Groups.by_length(lengths, tiling)
+def _final_state(inputs, lengths, kernels, bias, reverse, remat, plan):
+    groups = Groups.by_length(lengths, plan.size)
     states, _ = _run(groups, inputs, kernels.transposed(), bias, reverse, 0, groups.total, None)
     return groups.ungroup(states, len(inputs))
 
 
-def _forward(inputs, lengths, kernels, bias, reverse, remat, tiling):
+def _forward(inputs, lengths, kernels, bias, reverse, remat, plan):
     # Whether the inputs need a gradient must be known when the backward pass is traced. The values of residuals are
     # traced, but their structure is static: () if the inputs do, None if they do not (precomputed sentence vectors).
     wanted = () if inputs.perturbed else None
     inputs, lengths, bias = (argument.value for argument in (inputs, lengths, bias))
     kernels = _Kernels(*(kernel.value for kernel in kernels))
-    groups, dtype = Groups.by_length(lengths, tiling), inputs.dtype
-    count, size = groups.order.shape
+    groups, dtype = Groups.by_length(lengths, plan.size), inputs.dtype
+    (count, size), chunk = groups.order.shape, plan.chunk
     steps, width, hidden = *inputs.shape[1:], len(bias) // 4
     room = count * steps
     if remat:
         room = steps
     elif room * size * (width + 6 * hidden) * dtype.itemsize > KEPT_BYTES:
         room = max(room // 4, steps)
-    chunk = max(tiling.columns // size, 1)
     room = -(-room // chunk) * chunk
     kept = _Activations(
         jax.lax.empty((room // chunk, width + hidden, chunk * size), dtype),
@@ -130,10 +130,12 @@ def _forward(inputs, lengths, kernels, bias, reverse, remat, tiling):
     return groups.ungroup(states, len(inputs)), (groups, kept, inputs, kernels, bias, wanted)
 
 
-def _backward(reverse, remat, tiling, residuals, cotangent):
+def _backward(reverse, remat, plan, residuals, cotangent):
     groups, kept, inputs, kernels, bias, wanted = residuals
     transposed = kernels.transposed()
     cotangent = jnp.swapaxes(cotangent[groups.order], 1, 2)
+    input_gradient = None if wanted is None else jnp.zeros_like(inputs)
+    zeros = (input_gradient, jnp.zeros((kept.operand.shape[1], len(bias)), bias.dtype), jnp.zeros_like(bias))
     fits = groups.total <= len(kept.cell)
 
     def piece(group, carry):
@@ -145,10 +147,11 @@ def _backward(reverse, remat, tiling, residuals, cotangent):
         _, kept = _run(groups, inputs, transposed, bias, reverse, first, stop, kept)
         return kept, _run_back(groups, kept, kernels, reverse, first, last, cotangent, gradients)
 
-    input_gradient = None if wanted is None else jnp.zeros_like(inputs)
-    zeros = (input_gradient, jnp.zeros((kept.operand.shape[1], len(bias)), bias.dtype), jnp.zeros_like(bias))
-    pieces = jnp.where(fits, 1, len(groups.steps))
-    _, (input_gradient, kernel_gradient, bias_gradient) = jax.lax.fori_loop(0, pieces, piece, (kept, zeros))
+    if len(kept.cell) >= len(groups.steps) * inputs.shape[1]:  # all fit whatever the lengths; compile no recomputation
+        gradients = _run_back(groups, kept, kernels, reverse, 0, groups.total, cotangent, zeros)
+    else:
+        _, gradients = jax.lax.fori_loop(0, jnp.where(fits, 1, len(groups.steps)), piece, (kept, zeros))
+    input_gradient, kernel_gradient, bias_gradient = gradients
     kernel_gradients = _Kernels(*jnp.split(kernel_gradient.astype(inputs.dtype), [inputs.shape[2]]))
     return input_gradient, None, kernel_gradients, bias_gradient
 
