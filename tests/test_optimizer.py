@@ -53,11 +53,15 @@ def test_twenty_steps_are_those_of_adamw_with_the_same_groups():
         found = rates(model, params, config.optim, STEPS_PER_EPOCH)
         states = {name: optimizer.adam().init(group) for name, group in optimizer.split_groups(params, model).items()}
         ours = params
+
+        @jax.jit
+        def update(ours, given, states, step):
+            given, optim = optimizer.split_groups(given, model), config.optim
+            return optimizer.update(model, ours, given, states, optim, optim.lr, found, step)[:2]
+
         for step in range(20):
             given = jax.tree.unflatten(structure, [gradients[name][step] for name in names])
-            ours, states, _ = optimizer.update(
-                model, ours, optimizer.split_groups(given, model), states, config.optim, config.optim.lr, found, step
-            )
+            ours, states = update(ours, given, states, step)
             if step in (3, 9, 19):
                 for name, value in parameter_names(ours).items():
                     _, factor, epoch = next((*entry, 0)[:3] for entry in RATES if fnmatch.fnmatch(name, entry[0]))
@@ -87,12 +91,15 @@ def test_twenty_steps_are_those_of_pytorch():
         found = rates(model, params, config.optim, 20)
         rate = optimizer.learning_rate(config, 20)
         states = {name: optimizer.adam().init(group) for name, group in optimizer.split_groups(params, model).items()}
+
+        @jax.jit
+        def update(params, average, given, states, step):
+            given, optim = optimizer.split_groups(given, model), config.optim
+            params, states, _ = optimizer.update(model, params, given, states, optim, rate(step), found, step)
+            return params, optimizer.averaged(average, params, 0.9, step), states
+
         for step in range(20):
-            given = optimizer.split_groups(tree("gradients", step), model)
-            params, states, _ = optimizer.update(
-                model, params, given, states, config.optim, rate(step), found, jnp.int32(step)
-            )
-            average = optimizer.averaged(average, params, 0.9, step)
+            params, average, states = update(params, average, tree("gradients", step), states, jnp.int32(step))
             for name, value in parameter_names(params).items():
                 np.testing.assert_allclose(
                     value, parameter_names(tree("values", step))[name], rtol=1e-6, atol=1e-9, err_msg=f"{step} {name}"

@@ -1,5 +1,6 @@
 """The preset for one's own recipes: a bag of words, given vectors, InfoNCE and AdamW."""
 
+import functools
 import io
 import json
 import shutil
@@ -231,7 +232,7 @@ def test_missing_vectors_are_zeros_and_do_not_change_the_others(tiny_data, tmp_p
         ],
     )
     assert np.array_equal(fields["recipe_vectors"], [[0, 0, 0, 0], [1, 0, 0, 0]])
-    rows = model.apply(variables, fields, method="embed_recipes")
+    rows = jax.jit(functools.partial(model.apply, method="embed_recipes"))(variables, fields)
     params = variables["params"]["recipe_tower"]
     for row, more in zip(rows, (0, params["fc"]["kernel"][0]), strict=True):
         expected = params["table"][0] + params["bias"] + params["fc"]["bias"] + more
@@ -244,15 +245,20 @@ def test_the_optimiser_is_optax_adamw_on_matrices(folder):
     gradients = jax.tree.map(lambda leaf: np.full_like(leaf, 0.01) * np.sign(leaf + 0.1), params)
     groups = optimizer.split_groups(params, trained.model)
     states = {name: optimizer.adam().init(group) for name, group in groups.items()}
-    ours = params
+    ours, model = params, trained.model
     reference = optax.adamw(3e-3, weight_decay=0.5, mask=lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 1, tree))
     expected, state = params, reference.init(params)
     optim = tiny.small_config("unused", optim__weight_decay=0.5, optim__clip_norm=1e9).optim
-    for _ in range(3):
-        arguments = trained.model, ours, {"new": gradients}, states, optim, 3e-3
-        ours, states, _ = optimizer.update(*arguments, rates(trained.model, ours, optim, 1), 0)
+    found = rates(model, params, optim, 1)
+
+    @jax.jit
+    def update(ours, states, expected, state):
+        ours, states, _ = optimizer.update(model, ours, {"new": gradients}, states, optim, 3e-3, found, 0)
         updates, state = reference.update(gradients, state, expected)
-        expected = optax.apply_updates(expected, updates)
+        return ours, states, optax.apply_updates(expected, updates), state
+
+    for _ in range(3):
+        ours, states, expected, state = update(ours, states, expected, state)
     assert_same(ours, expected, rtol=1e-5, atol=1e-7)
 
 

@@ -29,7 +29,7 @@ def config_for(data, **fields):
         set_tower(config, "image", "vit")  # no BatchNorm
         config.model.image.update({"depth": 1, "width": 16, "heads": 2, "mlp": 32, "patch": 16})
     set_tower(config, "recipe", "transformer")
-    config.model.recipe.update({"width": 8, "depth": 1, "heads": 2, "words": 300, "line_tokens": 16, "max_lines": 4})
+    config.model.recipe.update({"width": 8, "depth": 1, "heads": 2, "words": 300, "line_tokens": 8, "max_lines": 4})
     config.model.recipe.part_embeddings = True
     set_loss(config, [("infonce", 1.0), ("parts", 0.5)])
     config.data.text_share = 0.25

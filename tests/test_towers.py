@@ -28,8 +28,8 @@ SMALL = {
         **dict.fromkeys(("ingredient_hidden", "sentence_hidden", "instruction_hidden"), 8),
     },
     "bag": {},
-    "transformer": {"words": 100, "width": 16, "depth": 1, "heads": 2, "line_tokens": 16, "max_lines": 6},
-    "pretrained": {"max_tokens": 64, "dropout": 0.1},
+    "transformer": {"words": 100, "width": 16, "depth": 1, "heads": 2, "line_tokens": 8, "max_lines": 6},
+    "pretrained": {"max_tokens": 48, "dropout": 0.1},
 }
 # (image tower, family), (recipe tower, family), head. The family is that of a pretrained model; "" = from scratch.
 ALL = [

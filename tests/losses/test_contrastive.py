@@ -135,11 +135,12 @@ def test_values_and_gradients(name, exclude, rows, block, seed, matched_share):
     with jax.enable_x64(True):
 
         def loss(image, recipe):
-            return computed(name, pair_batch({"image": image, "recipe": recipe}, batch, exclude), block)[0]
+            pairs = pair_batch({"image": image, "recipe": recipe}, batch, exclude)
+            return computed(name, pairs, block)[0], (pairs.matched, pairs.image_group, pairs.recipe_group)
 
-        value, gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(image, recipe)
-        pairs = pair_batch({"image": image, "recipe": recipe}, batch, exclude)
-    matched, groups = np.asarray(pairs.matched), (np.asarray(pairs.image_group), np.asarray(pairs.recipe_group))
+        compute = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+        (value, pairs), gradients = jax.device_get(compute(image, recipe))
+    matched, *groups = pairs
     of = functools.partial(loop, name, matched=matched, image_group=groups[0], recipe_group=groups[1])
     np.testing.assert_allclose(value, of(image, recipe), rtol=1e-6, atol=1e-12)
     sides, step = [image, recipe], 1e-5
@@ -180,7 +181,8 @@ def test_accuracy_is_the_share_of_anchors_that_find_their_pair(name):
     rows = (similarity.argmax(1) == np.arange(40))[kept]
     columns = ((image @ recipe.T)[kept].argmax(0) == np.cumsum(kept) - 1)[kept]
     expected = np.mean(rows) if name == "siglip" else (np.mean(rows) + np.mean(columns)) / 2
-    _, accuracy = computed(name, pair_batch({"image": image, "recipe": recipe}, batch))
+    pairs = {"image": image, "recipe": recipe}
+    _, accuracy = jax.jit(lambda pairs: computed(name, pair_batch(pairs, batch)))(pairs)
     np.testing.assert_allclose(accuracy, expected, rtol=1e-5)
 
 
@@ -197,7 +199,8 @@ def test_nan_in_nan_out_and_metrics(name):
         embeddings = {"image": image, "recipe": recipe, "has_image": np.ones(8, bool)}
         return loss(params, embeddings, batch, key=jax.random.key(0))
 
-    (value, metrics), gradients = jax.jit(jax.value_and_grad(compute, has_aux=True))(params, image)
+    compute = jax.jit(jax.value_and_grad(compute, has_aux=True))
+    (value, metrics), gradients = compute(params, image)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf) and leaf != 0 for leaf in jax.tree.leaves(gradients))
     distances = 2 - 2 * np.sum(image * recipe, axis=1)
@@ -207,7 +210,7 @@ def test_nan_in_nan_out_and_metrics(name):
     if name != "circle":
         np.testing.assert_allclose(metrics["temperature"], 0.07 if name == "infonce" else 0.1, rtol=1e-5)
     image[0, 0] = np.nan
-    assert np.isnan(compute(params, image)[0])
+    assert np.isnan(compute(params, image)[0][0])
 
 
 def test_a_learned_temperature_stays_in_its_bounds():
@@ -217,12 +220,13 @@ def test_a_learned_temperature_stays_in_its_bounds():
     embeddings = {"image": image, "recipe": recipe, "has_image": np.ones(8, bool)}
     loss = registry.build(section)
 
+    @jax.jit
     def value(log_scale, embeddings):
         return loss({"log_scale": log_scale}, embeddings, batch, key=jax.random.key(0))
 
     _, metrics = value(np.float32(9), embeddings)
     np.testing.assert_allclose(metrics["temperature"], 0.01, rtol=1e-5)
-    slope = jax.grad(lambda scale, pairs: value(scale, pairs)[0])
+    slope = jax.jit(jax.grad(lambda scale, pairs: value(scale, pairs)[0]))
     assert slope(np.float32(9), embeddings) > 0  # random pairs want a higher temperature
     assert slope(np.float32(9), embeddings | {"image": recipe}) == 0  # these would go on to a lower one
     section.temperature = 0.005
@@ -241,7 +245,8 @@ def test_parameters_and_groups_of_the_plain_function():
     arguments = image, recipe, batch["class_id"], batch["match"]
     section = registry.section("infonce")
     section.exclude = "duplicates"
-    values = [float(total_loss(section, *arguments, group=group)[0]) for group in (None, np.arange(6), np.zeros(6))]
+    compute = jax.jit(lambda group: total_loss(section, *arguments, group=group)[0])
+    values = [float(compute(group)) for group in (None, np.arange(6), np.zeros(6))]
     assert values[0] == values[1] > 0.1
     assert values[2] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="parameters, log_scale, logit_bias: pass those of `init`"):

@@ -84,7 +84,7 @@ def test_a_part_finds_the_photo_of_its_recipe():
         group = rng.integers(0, 6, 9).astype(np.int32)
         params = loss.init(jax.random.key(0), embedding_dim=6, num_classes=2)
         embeddings = {"image": image, "recipe_parts": parts, "recipe_parts_mask": mask}
-        value, _ = loss(params, embeddings, {"group": group, "match": match}, key=jax.random.key(0))
+        value, _ = jax.jit(loss)(params, embeddings, {"group": group, "match": match}, key=jax.random.key(0))
         maps = np.asarray(params["part_maps"], np.float64)
         costs = []
         for place in range(3):

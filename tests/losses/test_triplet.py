@@ -26,6 +26,12 @@ OPTIONS = {
     "all positives": {"semantic_positives": "all"},
     "all of both, three hardest": {"semantic_positives": "all", "semantic_negatives": "all", "num_negatives": 3},
 }
+IN_BLOCKS = ("adaptive mining", "three hardest", "two semi-hard", "all of both, three hardest")
+CASES = [
+    pytest.param(name, block, marks=() if not block or name in IN_BLOCKS else pytest.mark.slow)
+    for name in OPTIONS
+    for block in (0, 4)
+]
 
 
 def config_of(strategies=STRATEGIES, **fields):
@@ -61,8 +67,7 @@ def batches(draw, sizes=(2, 9)):
     return image, recipe, recipe_class, match, image_class
 
 
-@pytest.mark.parametrize("block", [0, 4])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("name", "block"), CASES)
 def test_every_strategy_matches_a_naive_loop(name, block):
     @settings(max_examples=25, deadline=None)
     @given(batches(sizes=[2, 9] if name in ("adaptive mining", "three hardest") and not block else [9]))
@@ -81,8 +86,7 @@ def test_every_strategy_matches_a_naive_loop(name, block):
     check()
 
 
-@pytest.mark.parametrize("block", [0, 4])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("name", "block"), CASES)
 def test_gradients_match_finite_differences_of_the_naive_loop(name, block):
     rng = np.random.default_rng(5)
     image, recipe = rng.normal(size=(2, 9, 4)).astype(np.float32)
@@ -169,8 +173,16 @@ def test_a_nan_embedding_makes_the_loss_nan(name, side):
     assert np.isnan(loss)
 
 
-@pytest.mark.parametrize("name", ["adaptive mining", "three hardest", "two semi-hard", "all negatives"])
-@pytest.mark.parametrize("block", [1, 16])
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("adaptive mining", 16),
+        ("three hardest", 1),
+        pytest.param("adaptive mining", 1, marks=pytest.mark.slow),
+        pytest.param("two semi-hard", 16, marks=pytest.mark.slow),
+        pytest.param("all negatives", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_results_do_not_depend_on_the_block_size(name, block):
     rng = np.random.default_rng(3)
     image, recipe = rng.normal(size=(2, 40, 8)).astype(np.float32)
@@ -188,16 +200,16 @@ def test_results_do_not_depend_on_the_block_size(name, block):
 def test_random_negatives_depend_on_the_key_but_not_on_the_block_size():
     rng = np.random.default_rng(3)
     image, recipe = rng.normal(size=(2, 40, 8)).astype(np.float32)
-    batch = image, recipe, rng.integers(0, 6, 40), np.ones(40)
+    batch, strategies = (image, recipe, rng.integers(0, 6, 40), np.ones(40)), ("IRR", "SRII", "RIR")
 
     def loss(seed, **fields):
-        (value, _), _ = run(*batch, key=jax.random.key(seed), sampling="random", **fields)
+        (value, _), _ = run(*batch, key=jax.random.key(seed), sampling="random", strategies=strategies, **fields)
         return float(value)
 
     whole = loss(0, num_negatives=3)
     np.testing.assert_allclose(loss(0, num_negatives=3, block=7), whole, rtol=1e-6)
     assert loss(1, num_negatives=3) != whole
-    everything = run(*batch)[0][0]
+    everything = run(*batch, strategies=strategies)[0][0]
     np.testing.assert_allclose(loss(2, num_negatives=100), everything, rtol=1e-6)
     np.testing.assert_allclose(np.mean([loss(s, num_negatives=3) for s in range(40)]), everything, rtol=0.03)
 
@@ -205,7 +217,12 @@ def test_random_negatives_depend_on_the_key_but_not_on_the_block_size():
 def test_random_sampling_requires_a_key():
     config = config_of(sampling="random", num_negatives=2)
     with pytest.raises(ValueError, match="requires a key"):
-        total_loss(config, *np.ones((2, 2, 3), np.float32), np.zeros(2, int), np.ones(2))
+        shapes(config, *np.ones((2, 2, 3), np.float32), np.zeros(2, int), np.ones(2))
+
+
+def shapes(config, *arguments, **named):
+    """Returns the shapes and dtypes of a loss and its metrics, without computing them."""
+    return jax.eval_shape(lambda arguments, named: total_loss(config, *arguments, **named), arguments, named)
 
 
 def test_metric_names_lists_the_metrics():
@@ -218,7 +235,7 @@ def test_metric_names_lists_the_metrics():
         {"name": "pairwise_plus", "classifier_weight": 0.01},
     ):
         config = config_of(**fields)
-        assert set(total_loss(config, *batch, **logits)[1]) == set(metric_names(config))
+        assert set(shapes(config, *batch, **logits)[1]) == set(metric_names(config))
 
 
 def test_normalising_a_zero_row_returns_zeros():
@@ -230,13 +247,13 @@ def test_embeddings_of_different_precision_are_compared_in_the_wider_one():
     image, recipe = np.random.default_rng(1).normal(size=(2, 6, 4))
     batch = np.array([1, 1, 2, 2, 0, 0]), np.ones(6)
     with jax.enable_x64(True):
-        loss, _ = total_loss(config_of(), image.astype(np.float32), recipe, *batch)
-        narrow, _ = total_loss(config_of(), image.astype(np.float32), recipe.astype(np.float32), *batch)
+        (loss, _), _ = run(image.astype(np.float32), recipe, *batch)
+        (narrow, _), _ = run(image.astype(np.float32), recipe.astype(np.float32), *batch)
     assert loss.dtype == np.float64
     np.testing.assert_allclose(loss, narrow, rtol=1e-5)
 
 
 def test_x64_mode_does_not_widen_the_loss():
     with jax.enable_x64(True):
-        loss, metrics = adamine_loss(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32), np.zeros(4, int))
+        loss, metrics = jax.eval_shape(adamine_loss, *np.ones((2, 4, 4), np.float32), np.zeros(4, int))
     assert {value.dtype for value in (loss, *metrics.values())} == {np.dtype(np.float32)}

@@ -77,10 +77,10 @@ def test_uint8_and_float_images_are_normalised_alike(model, variables):
 
     def resnet_and_head(model, photos):
         tower = model.image_tower
-        vectors = np.tanh(tower.fc(tower.resnet(photos, use_running_average=True)))
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return tower.fc(tower.resnet(photos, use_running_average=True))
 
-    expected = model.apply(variables, normalised.astype(np.float32), method=resnet_and_head)
+    vectors = np.tanh(embed(model, variables, normalised.astype(np.float32), method=resnet_and_head))
+    expected = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(as_uint8, expected, atol=1e-5)
 
 

@@ -71,7 +71,7 @@ def test_both_directions_match_a_naive_loop():
     inputs = rng.standard_normal((2, STEPS, WIDTH)).astype(np.float32)
     lengths = np.array([4, STEPS])
     params = {"forward": random_kernels(rng), "backward": random_kernels(rng)}
-    states = BidirectionalLSTM(HIDDEN).apply({"params": params}, inputs, lengths)
+    states = jax.jit(BidirectionalLSTM(HIDDEN).apply)({"params": params}, inputs, lengths)
     for sequence, length, state in zip(inputs, lengths, states, strict=True):
         for name, part in zip(("forward", "backward"), np.split(state, 2), strict=True):
             expected = naive_final_state(sequence[:length], params[name], reverse=name == "backward")

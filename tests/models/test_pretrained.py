@@ -78,7 +78,7 @@ def test_a_text_encoder_computes_what_the_published_one_does(family, tmp_path):
     params = {"params": read_text(open_checkpoint(tmp_path / "model"), form)}
     segments, tokens = rows_of(family)
     expected = golden(family)["text/outputs"]
-    vectors = np.asarray(TextTransformer(form, 3).apply(params, segments, tokens))
+    vectors = np.asarray(jax.jit(TextTransformer(form, 3).apply)(params, segments, tokens))
     assert_close(vectors[:, :2].reshape(expected.shape), expected, 1e-5)
     assert not vectors[:, 2].any()
 
@@ -170,9 +170,10 @@ def test_photos_are_normalised_as_the_model_says(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     tower = VisionTransformer.build(section, Shared(0, 0))
     params = read_vit(open_checkpoint(folder), tower.form, 2)
-    ours = tower.apply({"params": {"vit": params}}, pixels)
+    ours = jax.jit(tower.apply)({"params": {"vit": params}}, pixels)
     normalised = ((pixels / 255 - rules["image_mean"]) / rules["image_std"]).astype(np.float32)
-    np.testing.assert_allclose(ours, ViT(tower.form).apply({"params": params}, normalised), rtol=1e-4, atol=1e-5)
+    expected = jax.jit(ViT(tower.form).apply)({"params": params}, normalised)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["clip", "bert"])
@@ -181,12 +182,13 @@ def test_bfloat16_is_close_to_float32(family, tmp_path):
     if family == "clip":
         form = _form(section_of(VisionTransformer, folder))
         params, pixels = {"params": read_vit(open_checkpoint(folder), form, 2)}, golden(family)["photo/pixels"]
-        exact, rounded = (ViT(form, dtype=dtype).apply(params, pixels) for dtype in ("float32", "bfloat16"))
+        exact, rounded = (jax.jit(ViT(form, dtype=dtype).apply)(params, pixels) for dtype in ("float32", "bfloat16"))
     else:
         form = text._form(section_of(text.PretrainedText, folder))
         params = {"params": read_text(open_checkpoint(folder), form)}
         exact, rounded = (
-            TextTransformer(form, 3, dtype=dtype).apply(params, *rows_of(family)) for dtype in ("float32", "bfloat16")
+            jax.jit(TextTransformer(form, 3, dtype=dtype).apply)(params, *rows_of(family))
+            for dtype in ("float32", "bfloat16")
         )
     assert rounded.dtype == np.float32
     assert 0 < np.max(np.abs(rounded - exact)) < 0.1 * np.max(np.abs(exact))

@@ -77,7 +77,7 @@ def test_published_weights_reproduce_the_published_embeddings(over_padding, name
     np.testing.assert_allclose(instructions, GOLDEN[f"instructions_feature_{name}"], atol=1e-5)
 
     model = AdaMine(ResNetTower(20, depth=18), tower)
-    embedding = model.apply({"params": {"recipe_tower": params}}, batch, method="embed_recipes")
+    embedding = apply(model, {"recipe_tower": params}, batch, method="embed_recipes")
     np.testing.assert_allclose(embedding, GOLDEN[f"embedding_{name}"], atol=1e-5)
 
 
