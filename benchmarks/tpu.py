@@ -209,16 +209,11 @@ def text_work(program: Program) -> tuple[int, float]:
     config = tpu_programs.config_of(program.preset, program.rows).model
     words, ingredients = (np.count_nonzero(batch[field], axis=-1) for field in ("words", "ingredients"))
     steps = sum(
-        int(np.sort(lengths.ravel())[::-1][:: group_size(lengths.size)].sum())
+        int(np.sort(lengths.ravel())[::-1][:: ACCELERATOR.plan(lengths.size, 1).size].sum())
         for lengths in (words, batch["num_sentences"], ingredients, ingredients)
     )
     backward = program.kind != "evaluate"
     return steps * (1 + backward), text_flops(config, batch) / (1 if backward else 3)
-
-
-def group_size(sequences: int) -> int:
-    """Returns the sequences of a group of an LSTM on an accelerator."""
-    return min(max(ACCELERATOR.group, -(-sequences // (ACCELERATOR.max_groups or sequences))), sequences)
 
 
 def sent(row: Row, size: int) -> float:

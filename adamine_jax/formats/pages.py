@@ -3,6 +3,7 @@
 import contextlib
 import email
 import email.policy
+import glob
 import html
 import json
 import os
@@ -261,12 +262,13 @@ def _files_beside(page: Path, text: str) -> dict[str, str]:
 
     They are in a folder of the page's name, and where its `img` elements say, also if the page was renamed.
     """
-    folders = [folder for folder in page.parent.glob(f"{_escaped(page.stem)}[_.-]*") if folder.is_dir()]
+    folders = [folder for folder in page.parent.glob(f"{glob.escape(page.stem)}[_.-]*") if folder.is_dir()]
     named = [page.parent / urllib.parse.unquote(html.unescape(source)) for source in set(_SOURCE.findall(text))]
     files = [file for folder in folders for file in folder.iterdir()]
     files += [file for file in named if file.parent not in folders and _is_below(file, page.parent)]
     files = [file for file in files if file.suffix.lower() in _PHOTO and file.is_file()]
-    return {_stem(file.name): str(file.relative_to(page.parent)) for file in sorted(files, key=_size)}
+    files.sort(key=lambda file: file.stat().st_size)
+    return {_stem(file.name): str(file.relative_to(page.parent)) for file in files}
 
 
 def _is_below(file: Path, folder: Path) -> bool:
@@ -274,14 +276,6 @@ def _is_below(file: Path, folder: Path) -> bool:
         return file.is_file() and folder.resolve() in file.resolve().parents
     except (OSError, ValueError):  # a name that is no path
         return False
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", name)
 
 
 def _unpacked(data: bytes, folder: Path | None) -> tuple[bytes, dict[str, str], str]:

@@ -22,7 +22,7 @@ class Report(Protocol):
     def drop(self, where: str, reason: str, what: str = "") -> None:
         """Reports a record that is left out."""
 
-    def no_recipe(self, name: str, why: str = "") -> None:
+    def no_recipe(self, name: str) -> None:
         """Reports a file without a recipe."""
 
 
@@ -31,14 +31,17 @@ class StrictReport:
 
     unpacked: Path | None = None
 
+    def _say(self, text: str) -> object:
+        raise UserError(text)
+
     def broken(self, where: str, what: str) -> None:
-        raise UserError(f"{where}: {what}")
+        self._say(f"{where}: {what}")
 
     def drop(self, where: str, reason: str, what: str = "") -> None:
-        raise UserError(f"{where}: {reason}{f' ({what})' if what else ''}")
+        self._say(f"{where}: {reason}{f' ({what})' if what else ''}")
 
-    def no_recipe(self, name: str, why: str = "") -> None:
-        raise UserError(f"{name}: contains no recipe{f' ({why})' if why else ''}")
+    def no_recipe(self, name: str) -> None:
+        self._say(f"{name}: contains no recipe")
 
 
 class RecordedReport:
@@ -57,8 +60,8 @@ class RecordedReport:
     def drop(self, where: str, reason: str, what: str = "") -> None:
         self.calls.append(("drop", (where, reason, what)))
 
-    def no_recipe(self, name: str, why: str = "") -> None:
-        self.calls.append(("no_recipe", (name, why)))
+    def no_recipe(self, name: str) -> None:
+        self.calls.append(("no_recipe", (name,)))
 
     def repeat(self, report: Report) -> None:
         """Makes the same calls to another report."""
@@ -66,19 +69,8 @@ class RecordedReport:
             getattr(report, name)(*arguments)
 
 
-class SkippingReport:
+class SkippingReport(StrictReport):
     """A report for folders: `say` receives a line about whatever is skipped."""
 
-    unpacked: Path | None = None
-
     def __init__(self, say: Callable[[str], object]):
-        self._say = say
-
-    def broken(self, where: str, what: str) -> None:
-        self._say(f"{where}: {what}; skipped")
-
-    def drop(self, where: str, reason: str, what: str = "") -> None:
-        self._say(f"{where}: {reason}{f' ({what})' if what else ''}; skipped")
-
-    def no_recipe(self, name: str, why: str = "") -> None:
-        self._say(f"{name}: contains no recipe{f' ({why})' if why else ''}; skipped")
+        self._say = lambda text: say(f"{text}; skipped")

@@ -14,6 +14,7 @@ rerun it to continue.
 
 import argparse
 import functools
+import json
 import sys
 
 import tqdm
@@ -133,7 +134,8 @@ def _stats(flags: argparse.Namespace) -> None:
     found = maintenance.stats(gallery)
     groups = duplicates.groups(gallery) if flags.duplicates else []
     if flags.json:
-        print(maintenance.as_json(found | ({"duplicates": groups} if flags.duplicates else {})))
+        found |= {"duplicates": groups} if flags.duplicates else {}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
         return
     print(maintenance.text_of(found))
     if flags.duplicates:

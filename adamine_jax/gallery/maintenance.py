@@ -1,7 +1,6 @@
 """What a gallery contains, whether it is undamaged, and its export."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,3 @@ def text_of(found: dict[str, Any]) -> str:
         else:
             lines.append(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
     return "\n".join(lines)
-
-
-def as_json(found: Any) -> str:
-    return json.dumps(found, ensure_ascii=False, indent=2)

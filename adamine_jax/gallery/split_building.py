@@ -1,5 +1,6 @@
 """Builds the gallery of a split of the data set, from its records or from embeddings that exist already."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from adamine_jax.base.errors import UserError
 from adamine_jax.base.progress import Progress
-from adamine_jax.gallery.building import BLOCK, description, lines_digest
+from adamine_jax.gallery.building import BLOCK, description, item_of, lines_digest
 from adamine_jax.gallery.folder.writer import GalleryWriter
 from adamine_jax.gallery.items import MODALITIES, Item
 from adamine_jax.gallery.opening import writer as opened_writer
@@ -124,21 +125,6 @@ def _write_block(
     writer.write({"image": block.image, "recipe": block.recipe}, items)
 
 
-def _item(trained: workdir.Trained, found: StoredRecipe | None) -> Item | None:
-    """Returns the item of a recipe; None for a damaged record."""
-    if found is None:
-        return None
-    text = found.text
-    return Item(
-        id=text.id,
-        title=text.title,
-        class_name=trained.class_names[found.class_id],
-        ingredients=text.ingredients,
-        instructions=text.instructions,
-        photo=found.photo,
-    )
-
-
 def _joined(batches: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedded]:
     """Joins batches to blocks of at least `BLOCK` rows."""
     waiting: list[embedding.Embedded] = []
@@ -149,3 +135,10 @@ def _joined(batches: Iterator[embedding.Embedded]) -> Iterator[embedding.Embedde
             waiting = []
     if waiting:
         yield embedding.Embedded(*map(np.concatenate, zip(*waiting, strict=True)))
+
+
+def _item(trained: workdir.Trained, found: StoredRecipe | None) -> Item | None:
+    """Returns the item of a recipe; None for a damaged record."""
+    if found is None:
+        return None
+    return dataclasses.replace(item_of(found.text, found.photo), class_name=trained.class_names[found.class_id])

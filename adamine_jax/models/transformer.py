@@ -82,7 +82,14 @@ class Transformer(nn.Module):
             x: Vectors of the tokens.
             mask: (B, T, T) bool, True where the query token (axis 1) attends to the key token (axis 2); None = no mask.
         """
-        return apply_layers(self.stacked, x, mask, self.layers, remat=self.remat, dtype=self.dtype)
+
+        def step(x: jax.Array, params: Mapping[str, Any]) -> tuple[jax.Array, None]:
+            return _layer(params, x, mask, self.layers, self.dtype), None
+
+        # Attention and element-wise operations are always recomputed: gradients of a ViT-B/16 on a CPU take a tenth
+        # less time than with stored results, and attention needs the memory of one layer only.
+        policy = None if self.remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        return jax.lax.scan(jax.checkpoint(step, policy=policy), x.astype(self.dtype), self.stacked)[0]
 
     def _dense(self, name: str, shape: tuple[int, int]) -> dict[str, jax.Array]:
         init, depth = nn.initializers.truncated_normal(0.02), self.layers.depth
@@ -95,39 +102,6 @@ class Transformer(nn.Module):
 
     def _full(self, name: str, value: float, length: int) -> jax.Array:
         return self.param(name, nn.initializers.constant(value), (self.layers.depth, length), self.param_dtype)
-
-
-def apply_layers(
-    stacked: Mapping[str, Any],
-    x: jax.Array,
-    mask: jax.Array | None,
-    layers: Layers,
-    *,
-    remat: bool = False,
-    dtype: DTypeLike = jnp.float32,
-) -> jax.Array:
-    """Applies a stack of layers to tokens.
-
-    Args:
-        stacked: Parameters with a leading axis of L layers, nested: `qkv`, `out`, `up` and `down` have `kernel` and
-            `bias`, `norm1` and `norm2` have `scale` and `bias`; with `layer_scale` also `scale1` and `scale2`.
-        x: (B, T, D) vectors of tokens.
-        mask: (B, T, T) bool or None; see `Transformer.__call__`.
-        layers: Sizes and form.
-        remat: See `Transformer`.
-        dtype: See `Transformer`.
-
-    Returns:
-        (B, T, D) of `dtype`.
-    """
-
-    def step(x: jax.Array, params: Mapping[str, Any]) -> tuple[jax.Array, None]:
-        return _layer(params, x, mask, layers, dtype), None
-
-    # Attention and element-wise operations are always recomputed: gradients of a ViT-B/16 on a CPU take a tenth less
-    # time than with stored results, and attention needs the memory of one layer only.
-    policy = None if remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-    return jax.lax.scan(jax.checkpoint(step, policy=policy), x.astype(dtype), stacked)[0]
 
 
 def layer_norm(x: jax.Array, params: Mapping[str, jax.Array], eps: float) -> jax.Array:

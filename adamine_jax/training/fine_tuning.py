@@ -11,6 +11,7 @@ from adamine_jax.base.errors import UserError, shown
 from adamine_jax.input.dataset import Dataset
 from adamine_jax.models.adamine import FIRST_WORD_ROW, TOWERS, AdaMine
 from adamine_jax.runs import workdir
+from adamine_jax.training.parameter_rates import name_of
 
 Tree = dict[str, Any]
 
@@ -75,7 +76,7 @@ def _copy_towers(new: Tree, old: Tree, tables: set[str], directory: Path) -> Tre
     """Copies every array of the towers except the word tables; both models must have the same layers."""
     # Parameters of the loss, other than the classifier, are drawn anew.
     new_leaves, old_leaves = (
-        {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if path[1].key in TOWERS}
+        {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if path[1].key in TOWERS}
         for tree in (new, old)
     )
     for name in sorted(new_leaves.keys() | old_leaves.keys()):
@@ -87,16 +88,12 @@ def _copy_towers(new: Tree, old: Tree, tables: set[str], directory: Path) -> Tre
                 f"config.train.init_from = {directory}: {name} is {_format_shape(old_shape)} in that run and "
                 f"{_format_shape(shape)} in this one; use the config.model fields of that run's config.json"
             )
-    return jax.tree.map_with_path(
-        lambda path, leaf: (
-            leaf if _name(path) not in old_leaves or _name(path) in tables else jnp.asarray(old_leaves[_name(path)])
-        ),
-        new,
-    )
 
+    def copied(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = name_of(path)
+        return leaf if name in tables or name not in old_leaves else jnp.asarray(old_leaves[name])
 
-def _name(path) -> str:
-    return "/".join(entry.key for entry in path)
+    return jax.tree.map_with_path(copied, new)
 
 
 def _format_shape(shape: tuple[int, ...] | None) -> str:

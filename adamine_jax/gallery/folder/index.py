@@ -26,6 +26,7 @@ from adamine_jax.base.progress import Progress
 from adamine_jax.gallery import store
 from adamine_jax.gallery.folder import exact
 from adamine_jax.gallery.folder.index_queries import Selection, candidates, more_cells
+from adamine_jax.gallery.folder.snapshot import Snapshot
 from adamine_jax.gallery.folder.vectors import Vectors
 from adamine_jax.gallery.items import KINDS
 
@@ -52,17 +53,7 @@ class Gallery(Protocol):
     @property
     def modalities(self) -> tuple[str, ...]: ...
 
-    def snapshot(self) -> "Rows": ...
-
-
-class Rows(Protocol):
-    """The part of `snapshot.Snapshot` that is searched."""
-
-    rows: np.ndarray
-    alive: np.ndarray | None
-    vectors: dict[str, Vectors]
-
-    def positions(self, rows: np.ndarray) -> np.ndarray: ...
+    def snapshot(self) -> Snapshot: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +105,7 @@ class Index:
             raise UserError(f"{path}: {self._index.d} dimensions, but the gallery has {about['dim']}; {_BUILD}")
 
     def search(
-        self, gallery: Rows, queries: np.ndarray, top: int, mask: np.ndarray | None = None
+        self, gallery: Snapshot, queries: np.ndarray, top: int, mask: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Searches all rows like `exact.search`, but misses rows outside the visited cells.
 
@@ -148,7 +139,7 @@ class Index:
             similarities[number], rows[number] = both[order], numbers[order]
         return similarities, rows
 
-    def _selection(self, gallery: Rows, mask: np.ndarray | None) -> Selection:
+    def _selection(self, gallery: Snapshot, mask: np.ndarray | None) -> Selection:
         """Returns what a mask selects; the last ones are kept, because snapshots keep their masks."""
         current = [kept for kept in self._selections if kept.rows is gallery.rows]
         for kept in current:
@@ -173,7 +164,7 @@ class Index:
                 self._running -= 1
 
 
-def _stored(gallery: Rows, found: np.ndarray) -> np.ndarray:
+def _stored(gallery: Snapshot, found: np.ndarray) -> np.ndarray:
     """Returns the ascending positions of the rows found by an index, without those that `compact` has deleted."""
     positions = np.minimum(gallery.positions(found), len(gallery.rows) - 1)
     return np.sort(positions[gallery.rows[positions] == found])
@@ -266,7 +257,7 @@ def _sample(positions: np.ndarray, rng: np.random.Generator, size: int) -> np.nd
     return np.sort(rng.choice(positions, min(size, len(positions)), replace=False))
 
 
-def _tuned(gallery: Gallery, snapshot: Rows, modality: str, index, positions: np.ndarray, rng) -> About:
+def _tuned(gallery: Gallery, snapshot: Snapshot, modality: str, index, positions: np.ndarray, rng) -> About:
     """Doubles the number of visited cells until the recall reaches `store.GOAL`."""
     import faiss
 

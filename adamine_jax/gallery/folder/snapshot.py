@@ -50,7 +50,7 @@ class Snapshot:
             known = {segment.name: segment for segment in previous._segments} if previous else {}
             segments = connection.execute("SELECT start, name, count, rows FROM segments ORDER BY start").fetchall()
             self._segments = [known.get(each[1]) or _opened(folder, about, *each) for each in segments]
-            self._stored = _joined([segment.rows for segment in self._segments])
+            self._stored = np.concatenate([np.zeros(0, np.int64), *(segment.rows for segment in self._segments)])
             self._pending = _Pending(
                 0, {"row": np.zeros(0, np.int64)} | {s: np.zeros((0, about["dim"]), dtype) for s in sides}
             )
@@ -156,7 +156,3 @@ def _larger(rows: np.ndarray, size: int) -> np.ndarray:
     larger = np.empty((size, *rows.shape[1:]), rows.dtype)
     larger[: len(rows)] = rows
     return larger
-
-
-def _joined(rows: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *rows])

@@ -49,10 +49,6 @@ def _kind(recipe: Draft) -> str:
     return known[-1] if known else re.sub(r":\d+$", "", recipe.where)
 
 
-def _names(line: str, language: str) -> str:
-    return shown(", ".join(name for name, _ in names_in(line, language)) or "no name", 36)
-
-
 def _shown(recipe: Draft, language: str) -> list[str]:
     """Returns the lines that show a recipe in a terminal, with the names that are found in its ingredient lines."""
     ingredients = recipe.ingredients

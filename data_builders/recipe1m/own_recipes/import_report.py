@@ -69,10 +69,10 @@ class Report:
     def note(self, text: str) -> None:
         self.notes.append(" ".join(text.split()))
 
-    def no_recipe(self, name: str, why: str = "") -> None:
+    def no_recipe(self, name: str) -> None:
         """Reports a file without a recipe."""
-        self.without_recipe.add(_ALL, f"{shown(name)}{f' ({why})' if why else ''}")
-        self._write("file", name, "contains no recipe", why)
+        self.without_recipe.add(_ALL, shown(name))
+        self._write("file", name, "contains no recipe", "")
 
     def no_photo(self, where: str, title: str) -> None:
         """Reports a recipe without a photo, which is kept."""
