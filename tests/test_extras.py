@@ -61,7 +61,7 @@ def test_a_missing_extra_is_one_line(package, arguments, tmp_path):
 
 def test_a_run_is_trained_and_evaluated_without_any_extra(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
-    fields = tiny.small_config(data, epochs=1, unfreeze_epoch=0).to_dict()
+    fields = tiny.small_config(data, bag=True, epochs=1, unfreeze_epoch=0).to_dict()
     config = tmp_path / "config.py"
     config.write_text(f"from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict({fields!r})\n")
     packages = ",".join(EXTRAS)

@@ -15,7 +15,7 @@ from tests import tiny
 
 def test_a_pairwise_loss_with_a_classifier_trains_and_its_model_loads(tiny_data, tmp_path):
     pairwise = {"loss__name": "pairwise_plus", "loss__classifier_weight": 0.01, "data__mismatch": 0.8}
-    config = tiny.small_config(tiny_data, epochs=1, unfreeze_epoch=0, **pairwise)
+    config = tiny.small_config(tiny_data, bag=True, epochs=1, unfreeze_epoch=0, **pairwise)
     results = train(config, tmp_path / "run")
     assert results["full"]["pairs"] == 12  # the test has no mismatched pairs
     line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
@@ -36,4 +36,4 @@ def test_records_without_classes_train_on_instance_triplets_only(tmp_path):
     instance = {"loss__strategies": ("IRR", "RII"), "loss__weights": (1.0, 1.0)}
     with pytest.raises(UserError, match=r"no class_id, but config.loss.classifier_weight is not 0"):
         train(tiny.small_config(data, loss__classifier_weight=0.01, **instance), tmp_path / "refused")
-    assert train(tiny.small_config(data, epochs=1, **instance), tmp_path / "run")["full"]["pairs"] == 12
+    assert train(tiny.small_config(data, bag=True, epochs=1, **instance), tmp_path / "run")["full"]["pairs"] == 12

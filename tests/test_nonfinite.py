@@ -28,6 +28,7 @@ def config(tiny_data, tmp_path):
     (tmp_path / "photos.txt").write_text("\n".join(photos))
     return tiny.small_config(
         tiny_data,
+        bag=True,
         data__image_features=str(tmp_path / "photos.npy"),
         train__nonfinite_streak=3,
         train__log_every_steps=1,

@@ -46,7 +46,7 @@ def sharded(fsdp):
 NEIGHBOURS = pytest.param({"batches": "neighbours", "neighbours__size": 2, "epochs": 2}, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fields", [{}, NEIGHBOURS, sharded(2), sharded(4)])
+@pytest.mark.parametrize("fields", [{"bag": True}, NEIGHBOURS, sharded(2), sharded(4)])
 def test_two_processes_compute_what_one_computes(tiny_data, tmp_path, fields):
     # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
     features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}

@@ -5,4 +5,4 @@ from tests import tiny
 
 def get_config():
     """Two epochs of six steps, with a checkpoint in the middle of each."""
-    return tiny.small_config("", epochs=2, checkpoint__every_steps=4)
+    return tiny.small_config("", bag=True, epochs=2, checkpoint__every_steps=4)

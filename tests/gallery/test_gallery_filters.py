@@ -71,7 +71,7 @@ filters = st.builds(
 )
 
 
-@given(st.sampled_from([*FOODS, "tomato", "eggs", "wombat", "x'y", "1 %"]))
+@given(st.sampled_from([*FOODS, "tomato", "eggs", "wombat", "red onions"]))
 @settings(deadline=None, max_examples=30)
 def test_an_ingredient_is_in_a_gallery_if_its_exclusion_leaves_out_an_item(changed, food):
     gallery, numbers = changed

@@ -45,8 +45,7 @@ def test_names():
     assert transformers_name("layer2.0.downsample.1.running_var", "") == name
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize("depth", [18, 50, 152])
+@pytest.mark.parametrize(("depth", "prefix"), [*((18, prefix) for prefix in PREFIXES), (50, ""), (152, "resnet.")])
 def test_transformers_names(depth, prefix):
     weights = torchvision.from_state_dict(transformers_state(depth, prefix))
     assert_same(weights, torchvision.from_state_dict(make_resnet.random_state(depth, 4)))
