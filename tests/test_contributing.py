@@ -164,7 +164,7 @@ def test_the_model_serves(run):
 
 
 def test_losses_combine_as_a_weighted_sum(lab, tiny_data, tmp_path):
-    config = tiny.small_config(tiny_data, epochs=1, unfreeze_epoch=0)
+    config = tiny.small_config(tiny_data, bag=True, epochs=1, unfreeze_epoch=0)
     set_loss(config, [("triplet", 1.0), ("kitchen_lab.contrastive:ContrastiveLoss", 0.5)])
     train(config, tmp_path / "run", make_mesh(jax.devices()[:1]))
     line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
