@@ -135,7 +135,7 @@ def read_folder(
         folders[:] = [name for name in folders if not name.startswith(".") and not _belongs_to_page(name, pages)]
         known = (name for name in files if not name.startswith(".") and (format_name or format_of(Path(name))))
         names += [os.path.relpath(path, folder) for name in known if _is_inside(path := Path(parent, name), folder)]
-    names.sort()
+    names.sort(key=os.path.splitext)  # "Soup.md" before "Soup (copy).md": of equal recipes, the first is kept
     if not names:
         raise UserError(f"{folder}: contains no recipe files; supported suffixes are {', '.join(SUFFIXES)}")
     small = {path: None for name in names if (path := folder / name).stat().st_size <= SMALL}
