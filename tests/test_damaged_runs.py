@@ -187,7 +187,7 @@ def test_a_run_resumes_after_records_were_damaged(data, tmp_path, without_photos
 
 def test_evaluation_and_galleries_skip_damaged_records_and_stay_aligned(data, tmp_path, without_photos, capsys):
     damaging.damage_payload(index_of(data, "val"), 2)
-    run(data, tmp_path / "run", epochs=1, **without_photos)
+    run(data, tmp_path / "run", bag=True, epochs=1, **without_photos)
     (line,) = lines_of(tmp_path / "run", "val")
     assert 1 <= line["medr_image_to_recipe"] <= 11
     assert "1 damaged record was skipped (listed above)" in capsys.readouterr().out

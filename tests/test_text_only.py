@@ -73,7 +73,8 @@ def test_training_does_not_depend_on_the_number_of_devices(image, data, tmp_path
 
 
 def test_a_gallery_of_recipes_without_photos(data, tmp_path, monkeypatch, capsys):
-    train(config_for(data), tmp_path / "run")
+    photos = str(tiny.write_image_features(data, tmp_path / "photos.npy"))
+    train(config_for(data, data__image_features=photos), tmp_path / "run")
     out = tmp_path / "gallery"
     monkeypatch.setattr("sys.argv", ["embed", f"--workdir={tmp_path / 'run'}", "--split=text", f"--out={out}"])
     assert embed.main() == 0
