@@ -43,10 +43,11 @@ def sharded(fsdp):
     return pytest.param({"mesh__fsdp": fsdp, "model__recipe__sentence_hidden": 64}, marks=pytest.mark.slow)
 
 
+LSTM = pytest.param({}, marks=pytest.mark.slow)
 NEIGHBOURS = pytest.param({"batches": "neighbours", "neighbours__size": 2, "epochs": 2}, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fields", [{"bag": True}, NEIGHBOURS, sharded(2), sharded(4)])
+@pytest.mark.parametrize("fields", [{"bag": True}, LSTM, NEIGHBOURS, sharded(2), sharded(4)])
 def test_two_processes_compute_what_one_computes(tiny_data, tmp_path, fields):
     # Image features instead of a ResNet, which takes long to compile; the slow test below trains one.
     features = {"data__image_features": str(tiny.write_image_features(tiny_data, tmp_path / "photos.npy"))}

@@ -19,7 +19,7 @@ from adamine_jax.runs import workdir
 from adamine_jax.runs.metrics_log import read_metrics
 from adamine_jax.train import train
 from tests import tiny
-from tests.faults import runs
+from tests.faults import runs, tiny_run
 
 
 def losses(directory):
@@ -46,9 +46,6 @@ def test_one_device_and_eight_train_alike_with_a_frozen_and_a_trained_backbone(e
 
 LINE = "adamine_jax.runs.metrics_log:MetricsLog.write"
 SAVE = "adamine_jax.checkpoints.manager:Checkpoints.save"
-
-UNDISTURBED = {"bag": True, "epochs": 2, "checkpoint__every_steps": 4}
-"""Fields of `tests/faults/tiny_run.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +109,14 @@ def test_a_finished_run_has_the_files_of_the_readme(undisturbed):
 
 
 def test_another_configuration_is_refused_with_its_fields(undisturbed, tiny_data):
-    config = tiny.small_config(
-        tiny_data, bag=True, epochs=2, checkpoint__every_steps=4, loss__margin=0.2, batch_size=16
-    )
+    config = tiny.small_config(tiny_data, **tiny_run.FIELDS, loss__margin=0.2, batch_size=16)
     with pytest.raises(UserError, match=r"batch_size \(8 → 16\), loss.margin \(0.3 → 0.2\)"):
         train(config, undisturbed)
 
 
 def test_another_vocabulary_is_refused(undisturbed, tmp_path):
     other = tiny.write_dataset(tmp_path / "data", words=tuple(f"mot{i}" for i in range(40)))
-    config = tiny.small_config(other, **UNDISTURBED)
+    config = tiny.small_config(other, **tiny_run.FIELDS)
     with pytest.raises(UserError, match="built with a different vocabulary"):
         train(config, undisturbed)
     with pytest.raises(UserError, match="built with a different vocabulary"):

@@ -116,7 +116,7 @@ def format_of(path: Path) -> str:
 def read_folder(
     folder: Path, report: Report, format_name: str = "", prefix: str = "", map_files: Callable = map
 ) -> Iterator[Entry]:
-    """Yields the recipes of all files of known formats in the order of their paths, except hidden ones.
+    """Yields the recipes of all files of known formats except hidden ones, sorted by their paths without suffixes.
 
     Args:
         folder: Folder to read, with its subfolders.
@@ -135,7 +135,8 @@ def read_folder(
         folders[:] = [name for name in folders if not name.startswith(".") and not _belongs_to_page(name, pages)]
         known = (name for name in files if not name.startswith(".") and (format_name or format_of(Path(name))))
         names += [os.path.relpath(path, folder) for name in known if _is_inside(path := Path(parent, name), folder)]
-    names.sort(key=os.path.splitext)  # "Soup.md" before "Soup (copy).md": of equal recipes, the first is kept
+    # "Soup.md" before "Soup (copy).md": of equal recipes, the first is kept.
+    names.sort(key=lambda name: (os.path.splitext(name.removesuffix(".gz")), name))
     if not names:
         raise UserError(f"{folder}: contains no recipe files; supported suffixes are {', '.join(SUFFIXES)}")
     small = {path: None for name in names if (path := folder / name).stat().st_size <= SMALL}

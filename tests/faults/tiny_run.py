@@ -2,7 +2,9 @@
 
 from tests import tiny
 
+FIELDS = {"bag": True, "epochs": 2, "checkpoint__every_steps": 4}
+"""Two epochs of six steps, with a checkpoint in the middle of each."""
+
 
 def get_config():
-    """Two epochs of six steps, with a checkpoint in the middle of each."""
-    return tiny.small_config("", bag=True, epochs=2, checkpoint__every_steps=4)
+    return tiny.small_config("", **FIELDS)

@@ -1,5 +1,7 @@
 """Filters hold for every result, words find titles, and an index follows the changes of a gallery."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -189,6 +191,17 @@ def test_filters_find_the_singular_and_the_plural(new_place, pair):
         assert gallery.has_ingredient(word)
         assert gallery.count(Filter(include=(word,))) == 2
         assert gallery.count(Filter(exclude=(word,))) == 1
+
+
+def test_the_ingredients_of_removed_items_are_in_no_recipe(new_place):
+    gallery = opening.opened(write(new_place("removed"), range(4)))
+    with gallery.editor() as editor:
+        editor.add([dataclasses.replace(item(9), ingredients=("1 wombat",))], embeddings([9]))
+    assert gallery.has_ingredient("wombats")
+    with gallery.editor() as editor:
+        editor.remove(["id 9"])
+    assert not gallery.has_ingredient("wombats")
+    assert gallery.count(Filter(include=("wombat",))) == 0
 
 
 @pytest.mark.slow

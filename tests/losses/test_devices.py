@@ -91,7 +91,7 @@ np.savez(out, **found)
 """
 
 
-@pytest.mark.slow  # `make test` trains in two processes
+@pytest.mark.slow  # `make test` has a run in two processes, in tests/test_processes.py
 def test_two_processes_with_two_devices_each_compute_the_gradients_of_one_device(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -280,7 +280,7 @@ def test_filters_and_words(opened, api):
     assert "exclude=" in page.url
     expect(page.locator("#unmatched")).to_be_hidden()
     page.fill("#exclude", "wombat")
-    expect(page.locator("#unmatched")).to_contain_text("In no recipe: wombat.")
+    expect(page.locator("#unmatched")).to_contain_text("In no recipe: wombat. Check the spelling")
     page.fill("#exclude", "")
     expect(page.locator("#unmatched")).to_be_hidden()
     page.fill("#include", name)

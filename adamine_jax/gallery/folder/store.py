@@ -134,7 +134,9 @@ class Gallery(Store):
         return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
 
     def has_ingredient(self, name: str) -> bool:
-        return bool(self._reader.read(f"{conditions.STEMS} LIMIT 1", conditions.in_lines(name)))
+        # `stems` also has the items that were removed since the last `compact`.
+        query = f"{conditions.STEMS} AND rowid IN (SELECT row FROM items) LIMIT 1"
+        return bool(self._reader.read(query, conditions.in_lines(name)))
 
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         found = {}

@@ -33,7 +33,7 @@ class Tiling(NamedTuple):
     columns: int
 
     def plan(self, rows: int, steps: int) -> Plan:
-        """Returns the groups of `rows` sequences of at most `steps` steps."""
+        """Returns the plan for `rows` sequences of at most `steps` steps."""
         size = min(max(self.group, -(-rows // (self.max_groups or rows))), rows)
         return Plan(size, max(min(self.columns // size, -(-rows // size) * steps), 1))
 

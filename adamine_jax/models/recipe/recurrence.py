@@ -69,7 +69,7 @@ def lstm_final_state(
         return lambda *arguments: _final_state(*arguments, reverse, remat, plan)
 
     cpu, accelerator = (tiling.plan(*inputs.shape[:2]) for tiling in (tilings.CPU, tilings.ACCELERATOR))
-    if cpu == accelerator:  # few sequences; tracing them once takes half of the time
+    if cpu == accelerator:  # few and short sequences: one program for all platforms, traced in half of the time
         return planned(cpu)(inputs, lengths, kernels, bias)
     return jax.lax.platform_dependent(inputs, lengths, kernels, bias, cpu=planned(cpu), default=planned(accelerator))
 

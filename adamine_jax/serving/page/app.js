@@ -69,7 +69,7 @@ function showFound(found, top) {
   const unknown = found.names.filter((name) => !name.known).map((name) => name.name);
   element("unknown").textContent = `Unknown to the model and ignored: ${unknown.join(", ")}`;
   element("unknown").hidden = !unknown.length;
-  const advice = "Try its other forms, such as the plural.";
+  const advice = "Check the spelling; in languages other than English, give all forms.";
   element("unmatched").textContent = `In no recipe: ${found.unmatched.join(", ")}. ${advice}`;
   element("unmatched").hidden = !found.unmatched.length;
   show(element("found"), found, query, { cross, like, sides: gallery.sides });

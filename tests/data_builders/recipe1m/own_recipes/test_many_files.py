@@ -1,5 +1,6 @@
 """Folders of many files: several processes read them, an interrupted import continues; languages."""
 
+import gzip
 import json
 import os
 import signal
@@ -51,12 +52,14 @@ def test_processes_read_a_folder_like_one_process(tmp_path, monkeypatch, capsys)
 
 def test_of_equal_files_the_one_with_the_shorter_name_is_kept(tmp_path):
     source = tmp_path / "own"
-    write_photos(source, 1)
+    write_photos(source, 1, 2)
     for name in ("Soup (copy).json", "Soup.json", "Soup-2.json"):
         (source / name).write_text(json.dumps(recipe(1)), encoding="utf-8")
+    for name in ("Cake (copy).json.gz", "Cake.json.gz"):
+        (source / name).write_bytes(gzip.compress(json.dumps(recipe(2)).encode()))
     assert run_import(source, tmp_path / "out") == 0
     dropped = Imported(tmp_path / "out").dropped()
-    assert sorted(row[1] for row in dropped) == ["Soup (copy).json", "Soup-2.json"]
+    assert sorted(row[1] for row in dropped) == ["Cake (copy).json.gz", "Soup (copy).json", "Soup-2.json"]
 
 
 @pytest.fixture
