@@ -52,10 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     gallery = opening.opened(flags.store or flags.gallery or flags.workdir / "gallery" / "test")
     where = _filter(flags)
     searched = gallery.count(where)
-    for name in dict.fromkeys(where.exclude):
-        if not gallery.has_ingredient(name):
-            advice = "check the spelling and, in languages other than English, give all forms"
-            print(f"--exclude {name}: in no recipe; {advice}", file=sys.stderr)
+    for name in gallery.unmatched(where):
+        advice = "check the spelling and, in languages other than English, give all forms"
+        print(f"--exclude {name}: in no recipe; {advice}", file=sys.stderr)
     if recipe is None and not flags.image:
         found = _fused(gallery, flags, where=where)
         _print(flags, gallery, f"“{flags.text}” → recipes", searched, _fused_hits(gallery, found))

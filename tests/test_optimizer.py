@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax.traverse_util import unflatten_dict
 
@@ -197,3 +198,13 @@ def test_the_average_is_evaluated_saved_and_resumed(tiny_data, tmp_path):
     train(tiny.small_config(tiny_data, bag=True, **{**fields, "optim__average": 0.0}), tmp_path / "plain")
     plain, average = (workdir.load(tmp_path / name, "last").variables["params"] for name in ("plain", "whole"))
     assert not np.array_equal(plain["image_tower"]["fc"]["kernel"], average["image_tower"]["fc"]["kernel"])
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
+    config = tiny.small_config("unused", epochs=10, optim__lr=0.5)
+    config.optim.decay_epochs, config.optim.decay, config.optim.warmup_epochs = 8, "cosine", 0.5
+    rate = optimizer.learning_rate(config, 20)
+    np.testing.assert_allclose([float(rate(step)) for step in (0, 4, 9, 40)], [0.05, 0.25, 0.5, 0.5], rtol=1e-6)
+    expected = optax.cosine_decay_schedule(0.5, 160)
+    for step in (41, 120, 199, 200):
+        np.testing.assert_allclose(float(rate(step)), float(expected(step - 40)), rtol=1e-5, atol=1e-7)

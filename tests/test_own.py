@@ -262,16 +262,6 @@ def test_the_optimiser_is_optax_adamw_on_matrices(folder):
     assert_same(ours, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
-    config = tiny.small_config("unused", epochs=10, optim__lr=0.5)
-    config.optim.decay_epochs, config.optim.decay, config.optim.warmup_epochs = 8, "cosine", 0.5
-    rate = optimizer.learning_rate(config, 20)
-    np.testing.assert_allclose([float(rate(step)) for step in (0, 4, 9, 40)], [0.05, 0.25, 0.5, 0.5], rtol=1e-6)
-    expected = optax.cosine_decay_schedule(0.5, 160)
-    for step in (41, 120, 199, 200):
-        np.testing.assert_allclose(float(rate(step)), float(expected(step - 40)), rtol=1e-5, atol=1e-7)
-
-
 def encode(photos):
     """An image encoder: the mean colour, and numbers that do not depend on the photo."""
     colours = np.array([np.asarray(photo).mean((0, 1)) for photo in photos]) / 255

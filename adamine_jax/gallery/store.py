@@ -147,8 +147,8 @@ class Store(abc.ABC):
         """Returns the number of items that pass a filter."""
 
     @abc.abstractmethod
-    def has_ingredient(self, name: str) -> bool:
-        """Whether a filter that excludes an ingredient finds it in a line of any item."""
+    def unmatched(self, where: Filter) -> list[str]:
+        """Returns the excluded ingredients of a filter that no item contains."""
 
     @abc.abstractmethod
     def items(self, rows: Iterable[int]) -> dict[int, Item]:

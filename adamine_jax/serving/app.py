@@ -188,7 +188,6 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
                 raise HTTPException(422, reason) from None
 
     def respond(answer: engines.Answer, options: messages.Options, start: float) -> Response:
-        gallery = engine.gallery
         unknown = set(engine.encoder.texts.unknown_names(RecipeText(names=tuple(answer.names))))
         marked = [*answer.names, *options.include]
         hits = {among: items.hits(found, marked) for among, found in answer.found.items()}
@@ -197,7 +196,7 @@ def _searches(engine: Engine, items: ItemResponses) -> fastapi.APIRouter:
             "photos": hits.get("photos"),
             "names": [{"name": name, "known": name not in unknown} for name in dict.fromkeys(answer.names)],
             "absent": answer.absent,
-            "unmatched": [name for name in dict.fromkeys(options.exclude) if not gallery.has_ingredient(name)],
+            "unmatched": engine.gallery.unmatched(options.where),
             "milliseconds": round(1000 * (time.perf_counter() - start), 1),
         }
         # A `messages.Found`; having FastAPI create and validate one takes as long as everything else.

@@ -133,10 +133,10 @@ class Gallery(Store):
     def count(self, where: Filter) -> int:
         return len(self) if (mask := self.mask(where)) is None else int(np.count_nonzero(mask))
 
-    def has_ingredient(self, name: str) -> bool:
+    def unmatched(self, where: Filter) -> list[str]:
         # `stems` also has the items that were removed since the last `compact`.
-        query = f"{conditions.STEMS} AND rowid IN (SELECT row FROM items) LIMIT 1"
-        return bool(self._reader.read(query, conditions.in_lines(name)))
+        query, names = f"{conditions.STEMS} AND rowid IN (SELECT row FROM items) LIMIT 1", dict.fromkeys(where.exclude)
+        return [name for name in names if not self._reader.read(query, conditions.in_lines(name))]
 
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         found = {}

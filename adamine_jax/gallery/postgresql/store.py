@@ -115,9 +115,10 @@ class PostgresStore(Store):
         condition, arguments = conditions.condition(self._resolved(where))
         return self._read(f"SELECT count(*) FROM {self._items} WHERE {condition}", *arguments)[0][0]
 
-    def has_ingredient(self, name: str) -> bool:
-        condition, arguments = conditions.containing("lines", name)
-        return self._read(f"SELECT EXISTS (SELECT 1 FROM {self._items} WHERE {condition})", *arguments)[0][0]
+    def unmatched(self, where: Filter) -> list[str]:
+        found = {name: conditions.containing("lines", name) for name in where.exclude}
+        query = f"SELECT 1 FROM {self._items} WHERE"
+        return [name for name, (sql, values) in found.items() if not self._read(f"{query} {sql} LIMIT 1", *values)]
 
     def items(self, rows: Iterable[int]) -> dict[int, Item]:
         query = f"SELECT row, {schema.COLUMNS} FROM {self._items} WHERE row = ANY(%s)"
